@@ -1,0 +1,1 @@
+//! Makes this node's sandboxes equal to the Pods bound to it.

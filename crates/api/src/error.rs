@@ -1,0 +1,200 @@
+//! Why a request failed, in Kubernetes' terms. One error type for REST, gRPC, command line and controllers.
+
+use std::fmt;
+
+use crate::{Key, Kind, meta_v1};
+
+/// The decision that an error asks of its caller: `metav1.StatusReason` with its HTTP code.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Reason {
+    /// 400: the request cannot be understood.
+    BadRequest,
+    /// 401: nobody knows who asks.
+    Unauthorized,
+    /// 403: the asker may not do this, or not here and now.
+    Forbidden,
+    /// 404: no such object.
+    NotFound,
+    /// 405: the resource does not know the verb.
+    MethodNotAllowed,
+    /// 406: no representation that the client accepts.
+    NotAcceptable,
+    /// 409: the name is taken.
+    AlreadyExists,
+    /// 409: the object changed meanwhile. Read it again and retry.
+    Conflict,
+    /// 410: the revision or page token is too old. List again.
+    Expired,
+    /// 413: larger than the limit.
+    RequestEntityTooLarge,
+    /// 415: the body is of a type that is not read here.
+    UnsupportedMediaType,
+    /// 422: understood, but wrong; `causes` name the fields.
+    Invalid,
+    /// 429: try again later.
+    TooManyRequests,
+    /// 500: our fault.
+    InternalError,
+    /// 503: no leader at the moment. Try again in a second.
+    ServiceUnavailable,
+    /// 504: not done in time; the outcome is unknown.
+    Timeout,
+}
+
+impl Reason {
+    /// The HTTP status code.
+    #[must_use]
+    pub fn code(self) -> u16 {
+        match self {
+            Self::BadRequest => 400,
+            Self::Unauthorized => 401,
+            Self::Forbidden => 403,
+            Self::NotFound => 404,
+            Self::MethodNotAllowed => 405,
+            Self::NotAcceptable => 406,
+            Self::AlreadyExists | Self::Conflict => 409,
+            Self::Expired => 410,
+            Self::RequestEntityTooLarge => 413,
+            Self::UnsupportedMediaType => 415,
+            Self::Invalid => 422,
+            Self::TooManyRequests => 429,
+            Self::InternalError => 500,
+            Self::ServiceUnavailable => 503,
+            Self::Timeout => 504,
+        }
+    }
+
+    /// The word in `Status.reason`. It is the variant's name.
+    #[must_use]
+    pub fn word(self) -> String {
+        format!("{self:?}")
+    }
+
+    /// Whether the same request may succeed later, unchanged.
+    #[must_use]
+    pub fn retryable(self) -> bool {
+        matches!(self, Self::TooManyRequests | Self::ServiceUnavailable | Self::Timeout)
+    }
+}
+
+/// One thing that is wrong with one field.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Cause {
+    /// `FieldValueRequired`, `FieldValueInvalid`, `FieldValueNotSupported`, `FieldValueForbidden`, `FieldValueDuplicate`…
+    pub reason: &'static str,
+    /// The JSON path: `spec.containers[0].image`.
+    pub field: String,
+    /// What is wrong and what would be right.
+    pub message: String,
+}
+
+/// Why a request failed.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{message}")]
+pub struct Error {
+    /// What the caller should do.
+    pub reason: Reason,
+    /// What people read.
+    pub message: String,
+    /// The object, where one is meant. The name may be empty.
+    pub about: Option<Key>,
+    /// The fields that are wrong.
+    pub causes: Vec<Cause>,
+    /// Seconds after which to try again, for [`Reason::retryable`] errors.
+    pub retry_after_s: Option<u32>,
+}
+
+impl Error {
+    /// An error with a message and nothing else.
+    pub fn new(reason: Reason, message: impl fmt::Display) -> Self {
+        let retry_after_s = reason.retryable().then_some(1);
+        Self { reason, message: message.to_string(), about: None, causes: Vec::new(), retry_after_s }
+    }
+
+    /// 400.
+    pub fn bad_request(message: impl fmt::Display) -> Self {
+        Self::new(Reason::BadRequest, message)
+    }
+
+    /// 500.
+    pub fn internal(message: impl fmt::Display) -> Self {
+        Self::new(Reason::InternalError, message)
+    }
+
+    /// 404: `pods "x" not found`.
+    #[must_use]
+    pub fn not_found(key: &Key) -> Self {
+        let message = format!("{} \"{}\" not found", key.kind.resource_name(), key.name);
+        Self::new(Reason::NotFound, message).about(key)
+    }
+
+    /// 409: the name is taken.
+    #[must_use]
+    pub fn already_exists(key: &Key) -> Self {
+        let message = format!("{} \"{}\" already exists", key.kind.resource_name(), key.name);
+        Self::new(Reason::AlreadyExists, message).about(key)
+    }
+
+    /// 409: changed meanwhile. `why` completes the sentence.
+    pub fn conflict(key: &Key, why: impl fmt::Display) -> Self {
+        let resource = key.kind.resource_name();
+        let message = format!("Operation cannot be fulfilled on {resource} \"{}\": {why}", key.name);
+        Self::new(Reason::Conflict, message).about(key)
+    }
+
+    /// 409: the resourceVersion is not the current one.
+    #[must_use]
+    pub fn modified(key: &Key) -> Self {
+        let why = "the object has been modified; please apply your changes to the latest version and try again";
+        Self::conflict(key, why)
+    }
+
+    /// 422: `Deployment.apps "x" is invalid: spec.replicas: …`.
+    #[must_use]
+    pub fn invalid(key: &Key, causes: Vec<Cause>) -> Self {
+        let mut list: Vec<String> = causes.iter().map(|c| format!("{}: {}", c.field, c.message)).collect();
+        let list = if list.len() == 1 { list.remove(0) } else { format!("[{}]", list.join(", ")) };
+        let message = format!("{} \"{}\" is invalid: {list}", key.kind.qualified_name(), key.name);
+        Self { causes, ..Self::new(Reason::Invalid, message).about(key) }
+    }
+
+    /// Says which object is meant.
+    #[must_use]
+    pub fn about(mut self, key: &Key) -> Self {
+        self.about = Some(key.clone());
+        self
+    }
+}
+
+impl From<&Error> for meta_v1::Status {
+    fn from(error: &Error) -> Self {
+        let causes = error.causes.iter().map(|cause| meta_v1::StatusCause {
+            reason: cause.reason.to_owned(),
+            message: cause.message.clone(),
+            field: cause.field.clone(),
+        });
+        let about = error.about.as_ref();
+        let details = meta_v1::StatusDetails {
+            name: about.map(|key| key.name.to_string()).unwrap_or_default(),
+            group: about.map(|key| key.kind.info().group.to_owned()).unwrap_or_default(),
+            kind: about.map(|key| details_kind(error.reason, key.kind)).unwrap_or_default(),
+            causes: causes.collect(),
+            retry_after_seconds: error.retry_after_s.map_or(0, |s| i32::try_from(s).unwrap_or(i32::MAX)),
+            ..Default::default()
+        };
+        Self {
+            metadata: Some(meta_v1::ListMeta::default()),
+            status: "Failure".to_owned(),
+            message: error.message.clone(),
+            reason: error.reason.word(),
+            details: (details != meta_v1::StatusDetails::default()).then_some(details),
+            code: i32::from(error.reason.code()),
+        }
+    }
+}
+
+/// Kubernetes puts the kind into the details of an invalid object and the resource into all others.
+fn details_kind(reason: Reason, kind: Kind) -> String {
+    let info = kind.info();
+    if reason == Reason::Invalid { info.kind } else { info.plural }.to_owned()
+}

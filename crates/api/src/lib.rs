@@ -1,0 +1,30 @@
+//! Every object the cluster can hold.
+//!
+//! The types come from `proto/`; the one table of kinds is in [`kinds`]. Around them stand the rules that need no I/O:
+//! names and keys, times, errors, codecs, defaults, validation, selectors, quantities, patches and table columns.
+//! Nothing here reads a clock, a file or a socket.
+
+pub mod error;
+pub mod key;
+pub mod kinds;
+pub mod time;
+pub mod verbs;
+
+/// The types generated from `proto/`. Their documentation is that of the fields there.
+#[expect(missing_docs, clippy::large_enum_variant, clippy::doc_markdown, reason = "generated")]
+pub mod pb {
+    include!(concat!(env!("OUT_DIR"), "/pb.rs"));
+}
+
+pub use error::{Error, Reason};
+pub use key::{Key, Revision};
+pub use kinds::{Kind, Object};
+pub use pb::kapelle::{
+    api::v1 as api_v1, apps::v1 as apps_v1, autoscaling::v1 as autoscaling_v1, coordination::v1 as coordination_v1,
+    core::v1 as core_v1, discovery::v1 as discovery_v1, meta::v1 as meta_v1,
+};
+pub use time::Timestamp;
+pub use verbs::{Change, ChangeType, DeleteOptions, Propagation, Subresource, Write, WriteOutcome};
+
+/// The compiled `proto/` tree (a `FileDescriptorSet` with comments and field options), for codecs, reflection and `explain`.
+pub const DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/descriptors.bin"));

@@ -1,0 +1,99 @@
+//! What can be asked of the cluster's state, and what it says: the vocabulary that the door, the controllers, the agents
+//! and the command line share.
+
+use std::sync::Arc;
+
+use crate::{Error, Key, Object, Revision};
+
+/// One wish to change the state.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Write {
+    /// Stores a new object; the name must be free.
+    Create(Object),
+    /// Replaces an object, or the part of it that the subresource names. A `metadata.resourceVersion` is a precondition;
+    /// so is a `metadata.uid`.
+    Update(Object, Subresource),
+    /// Deletes an object, gracefully where its kind knows grace.
+    Delete(Key, DeleteOptions),
+}
+
+impl Write {
+    /// The object that is meant.
+    #[must_use]
+    pub fn key(&self) -> Key {
+        match self {
+            Self::Create(object) | Self::Update(object, _) => object.key(),
+            Self::Delete(key, _) => key.clone(),
+        }
+    }
+}
+
+/// Which part of an object a write changes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Subresource {
+    /// Everything but `status`.
+    #[default]
+    None,
+    /// Only `status` (and, for Pods, what the node reports).
+    Status,
+    /// Only `spec.replicas`.
+    Scale,
+    /// Only `spec.nodeName` of a Pod that has none: what the scheduler writes.
+    Binding,
+    /// Only `metadata.finalizers` of a Namespace's `spec`.
+    Finalize,
+}
+
+/// How to delete.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct DeleteOptions {
+    /// Seconds that a Pod may take to stop; `None` is what the Pod says, 0 is at once.
+    pub grace_period_s: Option<i64>,
+    /// What happens to what the object owns.
+    pub propagation: Propagation,
+    /// Only this incarnation of the name.
+    pub uid: Option<String>,
+    /// Only this state of the object.
+    pub resource_version: Option<Revision>,
+    /// Do everything but delete.
+    pub dry_run: bool,
+}
+
+/// What happens to the objects that a deleted object owns.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Propagation {
+    /// They are deleted afterwards.
+    #[default]
+    Background,
+    /// They are deleted first.
+    Foreground,
+    /// They stay, without owner.
+    Orphan,
+}
+
+/// What became of a write: the object as stored (for a deletion: its last state), or why not.
+pub type WriteOutcome = Result<Arc<Object>, Error>;
+
+/// What happened to an object.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum ChangeType {
+    /// It appeared.
+    Added,
+    /// It changed.
+    Modified,
+    /// It is gone.
+    Deleted,
+}
+
+/// One change of the state.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Change {
+    /// What happened.
+    pub change: ChangeType,
+    /// The object after the change; for a deletion its last state. `metadata.resourceVersion` is the change's revision.
+    pub object: Arc<Object>,
+    /// The object before the change, if it existed. Watchers that only forward may not know it.
+    pub before: Option<Arc<Object>>,
+    /// When, in the order of all changes.
+    pub revision: Revision,
+}

@@ -1,0 +1,1 @@
+//! The one door to the cluster's state: gRPC and the Kubernetes REST API.

@@ -1,0 +1,1 @@
+//! Masters agree on one order of commands and never lose one.

@@ -1,0 +1,1 @@
+//! What should happen next: every controller and the scheduler.

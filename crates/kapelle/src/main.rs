@@ -1,0 +1,3 @@
+//! kapelle
+
+fn main() {}

@@ -1,0 +1,1 @@
+//! Moves bytes from a Service's address to a ready Pod.

@@ -1,0 +1,1 @@
+//! How processes talk: services, typed client, identity.

@@ -1,0 +1,1 @@
+//! Runs one WebAssembly workload under limits.

@@ -1,0 +1,1 @@
+//! A simulator that runs the shipped brains under virtual time.
