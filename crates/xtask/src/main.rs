@@ -1,3 +1,35 @@
-//! xtask
+//! Checks that the repository keeps its own rules. `cargo run -p xtask` prints what breaks them; `cargo test` fails on it.
+//!
+//! The rules are those of ARCHITECTURE.md and CONTRIBUTING.md that a compiler does not check: which crate may know which,
+//! where clocks and files may be touched, how long a file or a function may be, and that every file says what it is for.
 
-fn main() {}
+mod plan;
+mod source;
+
+use std::{path::Path, process::ExitCode};
+
+fn main() -> ExitCode {
+    let problems = problems(&root());
+    for problem in &problems {
+        eprintln!("{problem}");
+    }
+    println!("{} problems", problems.len());
+    if problems.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+fn root() -> std::path::PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
+}
+
+/// Everything that breaks a rule, a line each, with the place and the remedy.
+fn problems(root: &Path) -> Vec<String> {
+    let mut problems = plan::problems(root);
+    problems.extend(source::problems(root));
+    problems
+}
+
+#[test]
+fn the_repository_keeps_its_rules() {
+    let problems = problems(&root());
+    assert!(problems.is_empty(), "\n{}\n", problems.join("\n"));
+}
