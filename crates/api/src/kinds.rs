@@ -33,10 +33,12 @@ pub struct KindInfo {
     pub subresources: &'static [&'static str],
     /// The protobuf message.
     pub message: &'static str,
+    /// The number of the kind's case in `kapelle.api.v1.Object`; stands for the kind in the log and in snapshots.
+    pub code: u32,
 }
 
 macro_rules! kinds {
-    ($($variant:ident: $type:ty, $group:literal $version:literal, $plural:literal ($singular:literal) $short:tt,
+    ($($code:literal $variant:ident: $type:ty, $group:literal $version:literal, $plural:literal ($singular:literal) $short:tt,
        $namespaced:literal, in $categories:tt, with $subresources:tt, $message:literal;)*) => {
         /// What an object is. The order is that of lists which mix kinds.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -58,7 +60,7 @@ macro_rules! kinds {
                     $(Self::$variant => const { &KindInfo {
                         kind: stringify!($variant), group: $group, version: $version, plural: $plural,
                         singular: $singular, short_names: &$short, namespaced: $namespaced, categories: &$categories,
-                        subresources: &$subresources, message: $message,
+                        subresources: &$subresources, message: $message, code: $code,
                     } },)*
                 }
             }
@@ -120,27 +122,27 @@ macro_rules! kinds {
 }
 
 kinds! {
-    Namespace: core_v1::Namespace, "" "v1", "namespaces" ("namespace") ["ns"], false,
+    1 Namespace: core_v1::Namespace, "" "v1", "namespaces" ("namespace") ["ns"], false,
         in [], with ["status", "finalize"], "kapelle.core.v1.Namespace";
-    Node: core_v1::Node, "" "v1", "nodes" ("node") ["no"], false,
+    2 Node: core_v1::Node, "" "v1", "nodes" ("node") ["no"], false,
         in [], with ["status"], "kapelle.core.v1.Node";
-    Pod: core_v1::Pod, "" "v1", "pods" ("pod") ["po"], true,
+    3 Pod: core_v1::Pod, "" "v1", "pods" ("pod") ["po"], true,
         in ["all"], with ["status", "log", "binding", "eviction"], "kapelle.core.v1.Pod";
-    Service: core_v1::Service, "" "v1", "services" ("service") ["svc"], true,
+    4 Service: core_v1::Service, "" "v1", "services" ("service") ["svc"], true,
         in ["all"], with ["status"], "kapelle.core.v1.Service";
-    EndpointSlice: discovery_v1::EndpointSlice, "discovery.k8s.io" "v1", "endpointslices" ("endpointslice") [], true,
+    5 EndpointSlice: discovery_v1::EndpointSlice, "discovery.k8s.io" "v1", "endpointslices" ("endpointslice") [], true,
         in [], with [], "kapelle.discovery.v1.EndpointSlice";
-    ConfigMap: core_v1::ConfigMap, "" "v1", "configmaps" ("configmap") ["cm"], true,
+    6 ConfigMap: core_v1::ConfigMap, "" "v1", "configmaps" ("configmap") ["cm"], true,
         in [], with [], "kapelle.core.v1.ConfigMap";
-    Secret: core_v1::Secret, "" "v1", "secrets" ("secret") [], true,
+    7 Secret: core_v1::Secret, "" "v1", "secrets" ("secret") [], true,
         in [], with [], "kapelle.core.v1.Secret";
-    Event: core_v1::Event, "" "v1", "events" ("event") ["ev"], true,
+    8 Event: core_v1::Event, "" "v1", "events" ("event") ["ev"], true,
         in [], with [], "kapelle.core.v1.Event";
-    Lease: coordination_v1::Lease, "coordination.k8s.io" "v1", "leases" ("lease") [], true,
+    9 Lease: coordination_v1::Lease, "coordination.k8s.io" "v1", "leases" ("lease") [], true,
         in [], with [], "kapelle.coordination.v1.Lease";
-    Deployment: apps_v1::Deployment, "apps" "v1", "deployments" ("deployment") ["deploy"], true,
+    10 Deployment: apps_v1::Deployment, "apps" "v1", "deployments" ("deployment") ["deploy"], true,
         in ["all"], with ["status", "scale"], "kapelle.apps.v1.Deployment";
-    ReplicaSet: apps_v1::ReplicaSet, "apps" "v1", "replicasets" ("replicaset") ["rs"], true,
+    11 ReplicaSet: apps_v1::ReplicaSet, "apps" "v1", "replicasets" ("replicaset") ["rs"], true,
         in ["all"], with ["status", "scale"], "kapelle.apps.v1.ReplicaSet";
 }
 
@@ -181,6 +183,12 @@ impl Kind {
     #[must_use]
     pub fn from_name(kind: &str) -> Option<Self> {
         Self::ALL.iter().copied().find(|k| k.info().kind == kind)
+    }
+
+    /// Finds a kind by [`KindInfo::code`].
+    #[must_use]
+    pub fn from_code(code: u32) -> Option<Self> {
+        Self::ALL.iter().copied().find(|k| k.info().code == code)
     }
 
     /// Finds a kind by `apiVersion` and `kind`, as they stand in a manifest.

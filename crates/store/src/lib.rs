@@ -1,1 +1,22 @@
-//! What the cluster knows: objects, revisions, history for watchers.
+//! What the cluster knows: objects, revisions, and enough history for watchers.
+//!
+//! [`State`] is the value that every master computes from the same log: [`State::apply`] is deterministic and knows no
+//! clock, no randomness and no disk. [`Machine`] puts it under `consensus`, and [`Store`] is what readers hold. There is one
+//! copy of the state in a master: a reader takes an O(1) [`View`] of persistent maps and never makes a writer wait.
+//!
+//! The crate knows nothing of what objects mean: defaults, validation and deletion rules are the API server's.
+
+mod machine;
+mod record;
+mod snapshot;
+mod state;
+#[cfg(test)]
+mod tests;
+mod txn;
+mod watch;
+
+pub use machine::{Machine, Store, new};
+pub use record::{Event, Record};
+pub use state::{Applied, Refusal, State, View};
+pub use txn::{BadTxn, Expect, Op, Txn};
+pub use watch::{EVENTS_MAX, Expired, RING_BYTES_MAX, Watch};

@@ -1,0 +1,112 @@
+//! The state under consensus, and the handle that readers hold.
+
+use std::{
+    io::{self, Read, Write},
+    sync::{Arc, Mutex},
+};
+
+use api::{Kind, Revision};
+use arc_swap::ArcSwap;
+use bytes::Bytes;
+
+use crate::{
+    Applied, Expired, Refusal, State, Txn, View, Watch, snapshot,
+    watch::{Lane, lock},
+};
+
+/// The state as `consensus` drives it: applies what was agreed, in order, on one thread.
+#[derive(Debug)]
+pub struct Machine {
+    state: State,
+    shared: Arc<Shared>,
+}
+
+/// What readers hold. Cloning is O(1); nothing here waits for a writer.
+#[derive(Clone, Debug)]
+pub struct Store {
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+pub(crate) struct Shared {
+    view: ArcSwap<View>,
+    /// In the order of [`Kind::ALL`].
+    pub(crate) lanes: Vec<Mutex<Lane>>,
+}
+
+impl Shared {
+    pub(crate) fn view(&self) -> View {
+        View::clone(&self.view.load())
+    }
+}
+
+/// An empty state: the half that is driven and the half that is read.
+#[must_use]
+pub fn new() -> (Machine, Store) {
+    let state = State::default();
+    let lanes = Kind::ALL.iter().map(|_| Mutex::default()).collect();
+    let shared = Arc::new(Shared { view: ArcSwap::from_pointee(state.view()), lanes });
+    (Machine { state, shared: shared.clone() }, Store { shared })
+}
+
+impl Store {
+    /// The state as it is now.
+    #[must_use]
+    pub fn view(&self) -> View {
+        self.shared.view()
+    }
+
+    /// The changes of some kinds after a revision.
+    ///
+    /// # Errors
+    /// [`Expired`] if the history no longer reaches back that far.
+    pub fn watch(&self, kinds: &[Kind], after: Revision) -> Result<Watch, Expired> {
+        Watch::new(self.shared.clone(), kinds, after)
+    }
+}
+
+impl Machine {
+    /// Makes changes visible: first the history, then the state, then the watchers are woken, so that a watcher who sees
+    /// a revision finds every event up to it.
+    fn publish(&self, applied: &Applied) {
+        for event in &applied.events {
+            lock(&self.shared.lanes[event.record.key.kind as usize]).push(event.clone());
+        }
+        self.shared.view.store(Arc::new(self.state.view()));
+        for event in &applied.events {
+            lock(&self.shared.lanes[event.record.key.kind as usize]).wake();
+        }
+    }
+
+    fn install(&mut self, state: State) {
+        let revision: Revision = state.view().revision();
+        self.state = state;
+        for lane in &self.shared.lanes {
+            lock(lane).restart(revision);
+        }
+        self.shared.view.store(Arc::new(self.state.view()));
+    }
+}
+
+impl consensus::Machine for Machine {
+    type Output = Result<Applied, Refusal>;
+
+    /// A command that is not a transaction was agreed on by a majority, so every master meets it: stopping is the only
+    /// answer that cannot make them differ.
+    fn apply(&mut self, index: u64, command: Bytes) -> Self::Output {
+        let txn = Txn::decode(command).unwrap_or_else(|error| panic!("log entry {index}: {error}"));
+        let applied = self.state.apply(&txn)?;
+        self.publish(&applied);
+        Ok(applied)
+    }
+
+    fn snapshot(&self) -> Box<dyn FnOnce(&mut dyn Write) -> io::Result<()> + Send> {
+        let view = self.state.view();
+        Box::new(move |to| snapshot::write(&view, to))
+    }
+
+    fn restore(&mut self, snapshot: &mut dyn Read) -> io::Result<()> {
+        self.install(State::from_root(snapshot::read(snapshot)?));
+        Ok(())
+    }
+}

@@ -1,0 +1,246 @@
+//! The value that every master computes from the log.
+
+use std::{
+    ops::Bound,
+    sync::{Arc, LazyLock},
+};
+
+use api::{ChangeType, Key, Kind, Revision};
+use imbl::OrdMap;
+
+use crate::{Event, Expect, Op, Record, Txn};
+
+/// A name within a kind. Ordered by namespace, then name.
+type Slot = (Arc<str>, Arc<str>);
+
+/// Every object, and who has which claimed name. Cloning is O(kinds) and shares everything.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Root {
+    /// One map a kind, in the order of [`Kind::ALL`].
+    tables: Vec<OrdMap<Slot, Arc<Record>>>,
+    claims: OrdMap<Arc<str>, Key>,
+    revision: Revision,
+    bytes: usize,
+}
+
+/// The state at one revision, as a value: what readers hold. Cloning is O(1).
+#[derive(Clone, Debug)]
+pub struct View(Arc<Root>);
+
+/// The state that the log builds. See [`State::apply`].
+#[derive(Debug)]
+pub struct State {
+    root: Root,
+}
+
+/// What a transaction did.
+#[derive(Clone, Debug)]
+pub struct Applied {
+    /// The revision of the state afterwards.
+    pub revision: Revision,
+    /// For each operation the record that it stored (or, for a deletion, the last state under its new revision).
+    pub records: Vec<Option<Arc<Record>>>,
+    /// The changes, in order.
+    pub events: Vec<Arc<Event>>,
+}
+
+/// Why a transaction did nothing. All of them mean that the state was not what the proposer had looked at.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// It was to be created.
+    #[error("{0} exists")]
+    Exists(Key),
+    /// It was to be changed or deleted.
+    #[error("{0} does not exist")]
+    Missing(Key),
+    /// It is at another revision.
+    #[error("{key} is at revision {current}")]
+    Changed {
+        /// Which.
+        key: Key,
+        /// Where it is.
+        current: Revision,
+    },
+    /// Somebody else has the name.
+    #[error("{name} belongs to {owner}")]
+    Claimed {
+        /// The claimed name.
+        name: String,
+        /// Who has it.
+        owner: Key,
+    },
+}
+
+impl Default for State {
+    fn default() -> Self {
+        Self { root: Root { tables: vec![OrdMap::new(); Kind::ALL.len()], ..Root::default() } }
+    }
+}
+
+impl State {
+    pub(crate) fn from_root(root: Root) -> Self {
+        Self { root }
+    }
+
+    /// The state as it is now.
+    #[must_use]
+    pub fn view(&self) -> View {
+        View(Arc::new(self.root.clone()))
+    }
+
+    /// Carries out all of a transaction, or nothing. The same transactions in the same order give the same state anywhere.
+    ///
+    /// # Errors
+    /// If an expectation does not hold; the state is then as before.
+    pub fn apply(&mut self, txn: &Txn) -> Result<Applied, Refusal> {
+        txn.ops.iter().try_for_each(|op| self.check(op))?;
+        let mut applied = Applied { revision: self.root.revision, records: Vec::new(), events: Vec::new() };
+        for op in &txn.ops {
+            let event = self.perform(op).map(Arc::new);
+            applied.records.push(event.as_ref().map(|event| event.record.clone()));
+            applied.events.extend(event);
+        }
+        applied.revision = self.root.revision;
+        Ok(applied)
+    }
+
+    fn check(&self, op: &Op) -> Result<(), Refusal> {
+        match op {
+            Op::Put { key, expect, .. } => self.expect(key, *expect),
+            Op::Delete { key, expect } => match self.root.get(key) {
+                Some(_) => self.expect(key, *expect),
+                None => Err(Refusal::Missing(key.clone())),
+            },
+            Op::Claim { name, owner } => match self.root.claims.get(name.as_str()) {
+                Some(other) if other != owner => Err(Refusal::Claimed { name: name.clone(), owner: other.clone() }),
+                _ => Ok(()),
+            },
+            Op::Release { .. } => Ok(()),
+        }
+    }
+
+    fn expect(&self, key: &Key, expect: Expect) -> Result<(), Refusal> {
+        match (expect, self.root.get(key)) {
+            (Expect::Any, _) | (Expect::Absent, None) => Ok(()),
+            (Expect::Absent, Some(_)) => Err(Refusal::Exists(key.clone())),
+            (Expect::Revision(wanted), Some(found)) if found.revision == wanted => Ok(()),
+            (Expect::Revision(_), Some(found)) => Err(Refusal::Changed { key: key.clone(), current: found.revision }),
+            (Expect::Revision(_), None) => Err(Refusal::Missing(key.clone())),
+        }
+    }
+
+    fn perform(&mut self, op: &Op) -> Option<Event> {
+        match op {
+            Op::Put { key, bytes, .. } => {
+                let revision = self.advance();
+                let created = self.root.get(key).map_or(revision, |before| before.created);
+                let record = Arc::new(Record::new(key.clone(), bytes.clone(), revision, created));
+                let before = self.root.insert(record.clone());
+                let change = if before.is_some() { ChangeType::Modified } else { ChangeType::Added };
+                Some(Event { change, record, before })
+            }
+            Op::Delete { key, .. } => {
+                let before = self.root.remove(key)?;
+                let revision = self.advance();
+                let last = Record::new(key.clone(), before.bytes.clone(), revision, before.created);
+                Some(Event { change: ChangeType::Deleted, record: Arc::new(last), before: Some(before) })
+            }
+            Op::Claim { name, owner } => {
+                self.root.claims.insert(name.as_str().into(), owner.clone());
+                None
+            }
+            Op::Release { name } => {
+                self.root.claims.remove(name.as_str());
+                None
+            }
+        }
+    }
+
+    fn advance(&mut self) -> Revision {
+        self.root.revision.0 += 1;
+        self.root.revision
+    }
+}
+
+impl Root {
+    pub(crate) fn new(revision: Revision) -> Self {
+        Self { revision, ..State::default().root }
+    }
+
+    fn get(&self, key: &Key) -> Option<&Arc<Record>> {
+        self.tables[key.kind as usize].get(&(key.namespace.clone(), key.name.clone()))
+    }
+
+    pub(crate) fn insert(&mut self, record: Arc<Record>) -> Option<Arc<Record>> {
+        self.bytes += record.size();
+        let Key { kind, namespace, name } = &record.key;
+        let slot = (namespace.clone(), name.clone());
+        let before = self.tables[*kind as usize].insert(slot, record);
+        self.bytes -= before.as_ref().map_or(0, |record| record.size());
+        before
+    }
+
+    fn remove(&mut self, key: &Key) -> Option<Arc<Record>> {
+        let before = self.tables[key.kind as usize].remove(&(key.namespace.clone(), key.name.clone()))?;
+        self.bytes -= before.size();
+        Some(before)
+    }
+
+    pub(crate) fn claim(&mut self, name: Arc<str>, owner: Key) {
+        self.claims.insert(name, owner);
+    }
+}
+
+impl View {
+    /// One object.
+    #[must_use]
+    pub fn get(&self, key: &Key) -> Option<&Arc<Record>> {
+        self.0.get(key)
+    }
+
+    /// The objects of a kind, of one namespace or of all, after a key (exclusive) or from the start, ordered by key.
+    pub fn list<'a>(
+        &'a self,
+        kind: Kind,
+        namespace: Option<&'a str>,
+        after: Option<&Key>,
+    ) -> impl Iterator<Item = &'a Arc<Record>> + use<'a> {
+        static EMPTY: LazyLock<Arc<str>> = LazyLock::new(|| Arc::from(""));
+        let from = match after {
+            Some(key) => Bound::Excluded((key.namespace.clone(), key.name.clone())),
+            None => Bound::Included((namespace.map_or_else(|| EMPTY.clone(), Arc::from), EMPTY.clone())),
+        };
+        let table = &self.0.tables[kind as usize];
+        let within = move |record: &&Arc<Record>| namespace.is_none_or(|wanted| &*record.key.namespace == wanted);
+        table.range((from, Bound::Unbounded)).map(|(_, record)| record).take_while(within)
+    }
+
+    /// How many objects of a kind there are.
+    #[must_use]
+    pub fn count(&self, kind: Kind) -> usize {
+        self.0.tables[kind as usize].len()
+    }
+
+    /// How many changes made this state.
+    #[must_use]
+    pub fn revision(&self) -> Revision {
+        self.0.revision
+    }
+
+    /// Who has a claimed name.
+    #[must_use]
+    pub fn claim(&self, name: &str) -> Option<&Key> {
+        self.0.claims.get(name)
+    }
+
+    /// Every claimed name with its owner, ordered by name.
+    pub fn claims(&self) -> impl Iterator<Item = (&str, &Key)> {
+        self.0.claims.iter().map(|(name, owner)| (&**name, owner))
+    }
+
+    /// What all objects cost in memory, about, in bytes.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        self.0.bytes
+    }
+}

@@ -1,0 +1,197 @@
+//! Stories about the state, its history and its snapshots.
+#![expect(clippy::unwrap_used, reason = "tests")]
+
+use api::{ChangeType, Key, Kind, Object, Revision, core_v1, kinds::Resource as _};
+use consensus::Machine as _;
+use proptest::prelude::*;
+
+use crate::{EVENTS_MAX, Event, Expect, Machine, Op, Refusal, State, Txn, new};
+
+fn key(name: &str) -> Key {
+    Key::namespaced(Kind::ConfigMap, "default", name)
+}
+
+fn put(name: &str, value: &str, expect: Expect) -> Op {
+    let mut map = core_v1::ConfigMap { data: [("v".to_owned(), value.to_owned())].into(), ..Default::default() };
+    map.metadata_mut().name = name.to_owned();
+    map.metadata_mut().namespace = "default".to_owned();
+    Op::Put { key: key(name), bytes: Object::from(map).encode_bytes(), expect }
+}
+
+fn one(op: Op) -> Txn {
+    Txn { ops: vec![op] }
+}
+
+fn feed(machine: &mut Machine, txn: &Txn) {
+    machine.apply(0, txn.encode()).unwrap();
+}
+
+fn told(events: &[std::sync::Arc<Event>]) -> Vec<String> {
+    events.iter().map(|event| format!("{:?} {} @{}", event.change, event.record.key.name, event.revision())).collect()
+}
+
+#[test]
+fn a_transaction_happens_whole_or_not_at_all() {
+    let mut state = State::default();
+    state.apply(&one(put("a", "1", Expect::Absent))).unwrap();
+    let before = state.view();
+
+    let both = Txn { ops: vec![put("b", "1", Expect::Absent), put("a", "2", Expect::Absent)] };
+
+    assert_eq!(state.apply(&both).unwrap_err(), Refusal::Exists(key("a")));
+    assert_eq!(state.view().revision(), before.revision());
+    assert!(state.view().get(&key("b")).is_none());
+}
+
+#[test]
+fn expectations_name_what_they_found() {
+    let mut state = State::default();
+    state.apply(&one(put("a", "1", Expect::Any))).unwrap();
+    state.apply(&one(put("a", "2", Expect::Revision(Revision(1))))).unwrap();
+
+    let changed = Refusal::Changed { key: key("a"), current: Revision(2) };
+    assert_eq!(state.apply(&one(put("a", "3", Expect::Revision(Revision(1))))).unwrap_err(), changed);
+    let missing = Refusal::Missing(key("b"));
+    assert_eq!(state.apply(&one(put("b", "3", Expect::Revision(Revision(1))))).unwrap_err(), missing);
+    assert_eq!(state.apply(&one(Op::Delete { key: key("b"), expect: Expect::Any })).unwrap_err(), missing);
+}
+
+#[test]
+fn a_claimed_name_has_one_owner_until_it_is_released() {
+    let mut state = State::default();
+    let claim = |owner| one(Op::Claim { name: "ip/10.0.0.1".into(), owner: key(owner) });
+    state.apply(&claim("a")).unwrap();
+    state.apply(&claim("a")).unwrap();
+
+    let refusal = Refusal::Claimed { name: "ip/10.0.0.1".into(), owner: key("a") };
+    assert_eq!(state.apply(&claim("b")).unwrap_err(), refusal);
+
+    state.apply(&one(Op::Release { name: "ip/10.0.0.1".into() })).unwrap();
+    state.apply(&claim("b")).unwrap();
+    assert_eq!(state.view().claim("ip/10.0.0.1"), Some(&key("b")));
+}
+
+#[test]
+fn a_record_tells_its_revision_as_resource_version() {
+    let mut state = State::default();
+    state.apply(&one(put("a", "1", Expect::Any))).unwrap();
+    state.apply(&one(put("a", "2", Expect::Any))).unwrap();
+
+    let view = state.view();
+    let record = view.get(&key("a")).unwrap();
+    assert_eq!((record.created, record.revision), (Revision(1), Revision(2)));
+    assert_eq!(record.object().revision(), Some(Revision(2)));
+}
+
+#[test]
+fn lists_are_ordered_and_can_be_resumed_after_any_key() {
+    let mut state = State::default();
+    for name in ["c", "a", "b"] {
+        state.apply(&one(put(name, "1", Expect::Any))).unwrap();
+    }
+    let view = state.view();
+    let names = |namespace, after: Option<&Key>| -> Vec<String> {
+        view.list(Kind::ConfigMap, namespace, after).map(|record| record.key.name.to_string()).collect()
+    };
+    assert_eq!(names(Some("default"), None), ["a", "b", "c"]);
+    assert_eq!(names(None, Some(&key("a"))), ["b", "c"]);
+    assert!(names(Some("other"), None).is_empty());
+    assert!(view.list(Kind::Pod, None, None).next().is_none());
+}
+
+#[tokio::test]
+async fn a_watch_sees_every_change_once_and_in_order() {
+    let (mut machine, store) = new();
+    feed(&mut machine, &one(put("a", "1", Expect::Any)));
+    let mut watch = store.watch(&[Kind::ConfigMap, Kind::Secret], Revision(0)).unwrap();
+    feed(&mut machine, &one(put("a", "2", Expect::Any)));
+    feed(&mut machine, &one(Op::Delete { key: key("a"), expect: Expect::Any }));
+
+    assert_eq!(told(&watch.next().await.unwrap()), ["Added a @1", "Modified a @2", "Deleted a @3"]);
+    assert!(watch.ready().unwrap().is_empty());
+
+    feed(&mut machine, &one(put("a", "3", Expect::Any)));
+    assert_eq!(told(&watch.next().await.unwrap()), ["Added a @4"]);
+}
+
+#[tokio::test]
+async fn a_deletion_carries_the_last_state_under_its_own_revision() {
+    let (mut machine, store) = new();
+    feed(&mut machine, &one(put("a", "last words", Expect::Any)));
+    feed(&mut machine, &one(Op::Delete { key: key("a"), expect: Expect::Any }));
+
+    let events = store.watch(&[Kind::ConfigMap], Revision(1)).unwrap().next().await.unwrap();
+
+    assert_eq!(events[0].change, ChangeType::Deleted);
+    let object = events[0].record.object();
+    assert_eq!(object.revision(), Some(Revision(2)));
+    assert_eq!(object.get::<core_v1::ConfigMap>().unwrap().data["v"], "last words");
+}
+
+#[test]
+fn a_watcher_that_the_ring_has_passed_is_told_to_list_again() {
+    let (mut machine, store) = new();
+    let mut slow = store.watch(&[Kind::ConfigMap], Revision(0)).unwrap();
+    for _ in 0..=EVENTS_MAX {
+        feed(&mut machine, &one(put("a", "1", Expect::Any)));
+    }
+    assert_eq!(slow.ready().unwrap_err().floor, Revision(1));
+    assert!(store.watch(&[Kind::ConfigMap], Revision(0)).is_err());
+    assert!(store.watch(&[Kind::ConfigMap], Revision(1)).is_ok());
+}
+
+#[test]
+fn a_watcher_far_behind_two_kinds_catches_up_in_batches_without_gaps() {
+    let (mut machine, store) = new();
+    let mut watch = store.watch(&[Kind::ConfigMap, Kind::Secret], Revision(0)).unwrap();
+    let secret = Key::namespaced(Kind::Secret, "default", "s");
+    for n in 0..5000 {
+        let bytes = Object::empty(Kind::Secret).encode_bytes();
+        let rare = Op::Put { key: secret.clone(), bytes, expect: Expect::Any };
+        feed(&mut machine, &one(if n % 7 == 0 { rare } else { put("a", "1", Expect::Any) }));
+    }
+    let mut seen = Vec::new();
+    while let Some(batch) = Some(watch.ready().unwrap()).filter(|batch| !batch.is_empty()) {
+        seen.extend(batch.iter().map(|event| event.revision().0));
+    }
+    assert_eq!(seen, (1..=5000).collect::<Vec<_>>());
+}
+
+#[test]
+fn a_snapshot_gives_the_same_state_and_ends_older_watches() {
+    let (mut machine, store) = new();
+    feed(&mut machine, &Txn { ops: vec![put("a", "1", Expect::Any), put("b", "2", Expect::Any)] });
+    feed(&mut machine, &one(Op::Claim { name: "ip/10.0.0.1".into(), owner: key("a") }));
+    let mut bytes = Vec::new();
+    machine.snapshot()(&mut bytes).unwrap();
+
+    let (mut other, copy) = new();
+    other.restore(&mut bytes.as_slice()).unwrap();
+
+    assert_eq!(copy.view().revision(), store.view().revision());
+    assert_eq!(copy.view().bytes(), store.view().bytes());
+    assert_eq!(copy.view().claim("ip/10.0.0.1"), Some(&key("a")));
+    assert_eq!(copy.view().get(&key("b")).unwrap().bytes, store.view().get(&key("b")).unwrap().bytes);
+    assert!(copy.watch(&[Kind::ConfigMap], Revision(1)).is_err());
+    assert!(copy.watch(&[Kind::ConfigMap], Revision(2)).is_ok());
+}
+
+proptest! {
+    #[test]
+    fn a_transaction_survives_the_log(names in proptest::collection::vec("[a-z]{1,8}", 0..8), revision in any::<u64>()) {
+        let ops = names.iter().enumerate().map(|(n, name)| match n % 4 {
+            0 => put(name, "x", Expect::Revision(Revision(revision))),
+            1 => Op::Delete { key: key(name), expect: Expect::Any },
+            2 => Op::Claim { name: name.clone(), owner: key(name) },
+            _ => Op::Release { name: name.clone() },
+        });
+        let txn = Txn { ops: ops.collect() };
+        prop_assert_eq!(Txn::decode(txn.encode()).unwrap(), txn);
+    }
+
+    #[test]
+    fn garbage_is_refused_without_a_panic(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
+        let _ = Txn::decode(bytes.clone().into());
+        let _ = new().0.restore(&mut bytes.as_slice());
+    }
+}

@@ -1,0 +1,175 @@
+//! What the log carries: groups of operations that happen together or not at all.
+
+use api::{Key, Kind, Revision};
+use bytes::Bytes;
+use prost::Message as _;
+
+/// Operations that happen together or not at all. Preconditions are checked against the state before the first of them.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Txn {
+    /// The operations, in order. Each that changes an object takes one revision.
+    pub ops: Vec<Op>,
+}
+
+/// One operation.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Op {
+    /// Stores an object.
+    Put {
+        /// Its name.
+        key: Key,
+        /// Its protobuf bytes.
+        bytes: Bytes,
+        /// What must be true before.
+        expect: Expect,
+    },
+    /// Removes an object.
+    Delete {
+        /// Its name.
+        key: Key,
+        /// What must be true before. [`Expect::Absent`] never is.
+        expect: Expect,
+    },
+    /// Takes a name that only one object may have, such as a Service's address; refused if another object has it.
+    Claim {
+        /// The name.
+        name: String,
+        /// Who takes it.
+        owner: Key,
+    },
+    /// Gives a claimed name back; nothing happens if nobody has it.
+    Release {
+        /// The name.
+        name: String,
+    },
+}
+
+/// What must be true of an object for an operation to happen.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Expect {
+    /// Anything.
+    #[default]
+    Any,
+    /// It does not exist.
+    Absent,
+    /// It exists at exactly this revision.
+    Revision(Revision),
+}
+
+/// Bytes that are not a transaction.
+#[derive(Debug, thiserror::Error)]
+pub enum BadTxn {
+    /// Not such a message at all.
+    #[error("not a transaction")]
+    Encoding(#[from] prost::DecodeError),
+    /// From a later version: a kind or operation that this one does not know.
+    #[error("unknown {what} {code}; was this log written by a newer version?")]
+    Unknown {
+        /// What is unknown.
+        what: &'static str,
+        /// Its number.
+        code: u32,
+    },
+}
+
+impl Txn {
+    /// The bytes for the log.
+    #[must_use]
+    pub fn encode(&self) -> Bytes {
+        wire::Txn { ops: self.ops.iter().map(wire::Op::from).collect() }.encode_to_vec().into()
+    }
+
+    /// Reads what [`Txn::encode`] wrote. Object bytes are shared with the input, not copied.
+    ///
+    /// # Errors
+    /// If the bytes are not a transaction, or from a version that knows more.
+    pub fn decode(bytes: Bytes) -> Result<Self, BadTxn> {
+        let txn = wire::Txn::decode(bytes)?;
+        Ok(Self { ops: txn.ops.into_iter().map(Op::try_from).collect::<Result<_, _>>()? })
+    }
+}
+
+/// The layout in the log. Numbers are never reused.
+mod wire {
+    use bytes::Bytes;
+
+    #[derive(Clone, PartialEq, prost::Message)]
+    pub(super) struct Txn {
+        #[prost(message, repeated, tag = "1")]
+        pub(super) ops: Vec<Op>,
+    }
+
+    #[derive(Clone, PartialEq, prost::Message)]
+    pub(super) struct Op {
+        /// 1 put, 2 delete, 3 claim, 4 release.
+        #[prost(uint32, tag = "1")]
+        pub(super) action: u32,
+        #[prost(uint32, tag = "2")]
+        pub(super) kind: u32,
+        #[prost(string, tag = "3")]
+        pub(super) namespace: String,
+        #[prost(string, tag = "4")]
+        pub(super) name: String,
+        #[prost(bytes = "bytes", tag = "5")]
+        pub(super) bytes: Bytes,
+        #[prost(bool, tag = "6")]
+        pub(super) absent: bool,
+        #[prost(uint64, optional, tag = "7")]
+        pub(super) revision: Option<u64>,
+        #[prost(string, tag = "8")]
+        pub(super) claim: String,
+    }
+}
+
+const PUT: u32 = 1;
+const DELETE: u32 = 2;
+const CLAIM: u32 = 3;
+const RELEASE: u32 = 4;
+
+impl From<&Op> for wire::Op {
+    fn from(op: &Op) -> Self {
+        match op {
+            Op::Put { key, bytes, expect } => Self { bytes: bytes.clone(), ..about(PUT, key, *expect) },
+            Op::Delete { key, expect } => about(DELETE, key, *expect),
+            Op::Claim { name, owner } => Self { claim: name.clone(), ..about(CLAIM, owner, Expect::Any) },
+            Op::Release { name } => Self { action: RELEASE, claim: name.clone(), ..Self::default() },
+        }
+    }
+}
+
+fn about(action: u32, key: &Key, expect: Expect) -> wire::Op {
+    wire::Op {
+        action,
+        kind: key.kind.info().code,
+        namespace: key.namespace.to_string(),
+        name: key.name.to_string(),
+        absent: expect == Expect::Absent,
+        revision: if let Expect::Revision(revision) = expect { Some(revision.0) } else { None },
+        ..wire::Op::default()
+    }
+}
+
+impl TryFrom<wire::Op> for Op {
+    type Error = BadTxn;
+
+    fn try_from(op: wire::Op) -> Result<Self, BadTxn> {
+        let expect = match (op.absent, op.revision) {
+            (true, _) => Expect::Absent,
+            (false, Some(revision)) => Expect::Revision(Revision(revision)),
+            (false, None) => Expect::Any,
+        };
+        let key = || key(op.kind, &op.namespace, &op.name);
+        Ok(match op.action {
+            PUT => Self::Put { key: key()?, bytes: op.bytes, expect },
+            DELETE => Self::Delete { key: key()?, expect },
+            CLAIM => Self::Claim { name: op.claim, owner: key()? },
+            RELEASE => Self::Release { name: op.claim },
+            code => return Err(BadTxn::Unknown { what: "operation", code }),
+        })
+    }
+}
+
+pub(crate) fn key(kind: u32, namespace: &str, name: &str) -> Result<Key, BadTxn> {
+    let kind = Kind::from_code(kind).ok_or(BadTxn::Unknown { what: "kind", code: kind })?;
+    Ok(Key::namespaced(kind, namespace, name))
+}
