@@ -4,11 +4,21 @@
 //! names and keys, times, errors, codecs, defaults, validation, selectors, quantities, patches and table columns.
 //! Nothing here reads a clock, a file or a socket.
 
+pub mod conditions;
+pub mod defaults;
 pub mod error;
+pub mod event;
+pub mod int_or_string;
 pub mod key;
 pub mod kinds;
+pub mod pod;
+pub mod quantity;
+pub mod selector;
+pub mod table;
 pub mod time;
+pub mod validate;
 pub mod verbs;
+pub mod warnings;
 
 /// The types generated from `proto/`. Their documentation is that of the fields there.
 #[expect(missing_docs, clippy::large_enum_variant, clippy::doc_markdown, reason = "generated")]

@@ -1,0 +1,1 @@
+//! Pods in every state, and what the questions answer.
