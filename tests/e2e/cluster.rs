@@ -1,0 +1,245 @@
+//! A `kapelle dev` process under test, and the ways to talk to it.
+
+use std::{
+    fs,
+    io::{BufRead as _, BufReader, Read as _, Write as _},
+    net::{TcpListener, TcpStream},
+    path::{Path, PathBuf},
+    process::{Child, Command, Output, Stdio},
+    sync::{
+        atomic::{AtomicU8, Ordering},
+        mpsc,
+    },
+    thread,
+    time::{Duration, Instant},
+};
+
+/// The binary under test.
+pub(crate) const KAPELLE: &str = env!("CARGO_BIN_EXE_kapelle");
+
+/// How long anything may take before a test gives up. Generous: CI machines are slow and shared.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+/// How often a condition is looked at.
+const LOOK_EVERY: Duration = Duration::from_millis(50);
+
+/// A running cluster with a directory of its own. Dropping it kills the process and removes the directory.
+pub(crate) struct Cluster {
+    process: Option<Child>,
+    dir: tempfile::TempDir,
+    port: u16,
+    network: u8,
+    /// Lines of standard output since `ready`.
+    pub(crate) said: mpsc::Receiver<String>,
+}
+
+impl Cluster {
+    /// Starts a cluster and waits until it says `ready`.
+    pub(crate) fn start() -> Self {
+        Self::start_with(&[])
+    }
+
+    /// Starts a cluster with more arguments.
+    pub(crate) fn start_with(arguments: &[&str]) -> Self {
+        /// Each cluster of this test process gets a /16 of its own for Pods and one for Services.
+        static NETWORKS: AtomicU8 = AtomicU8::new(1);
+        let dir = tempfile::tempdir().unwrap();
+        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let network = NETWORKS.fetch_add(1, Ordering::Relaxed);
+        let mut cluster = Self { process: None, dir, port, network, said: mpsc::channel().1 };
+        cluster.start_again(arguments);
+        cluster
+    }
+
+    /// Starts the process (again) on the same directory and waits until it says `ready`.
+    pub(crate) fn start_again(&mut self, arguments: &[&str]) {
+        let mut child = Command::new(KAPELLE)
+            .args(["dev", "--listen", &format!("127.0.0.1:{}", self.port)])
+            .args(["--pod-cidr", &format!("127.{}.0.0/16", 64 + self.network)])
+            .args(["--service-cidr", &format!("127.{}.0.0/16", 128 + self.network)])
+            .arg("--data-dir")
+            .arg(self.dir.path())
+            .args(arguments)
+            .env_remove("KUBECONFIG")
+            .env_remove("RUST_BACKTRACE")
+            .stdout(Stdio::piped())
+            .stderr(fs::File::create(self.dir.path().join("stderr.txt")).unwrap())
+            .spawn()
+            .unwrap();
+        let (tell, said) = mpsc::channel();
+        let stdout = BufReader::new(child.stdout.take().unwrap());
+        thread::spawn(move || stdout.lines().map_while(Result::ok).all(|line| tell.send(line).is_ok()));
+        self.process = Some(child);
+        self.said = said;
+        self.wait_for_line("ready");
+    }
+
+    /// Waits for a line of standard output that begins with `start`.
+    pub(crate) fn wait_for_line(&mut self, start: &str) -> String {
+        let until = Instant::now() + PATIENCE;
+        while let Ok(line) = self.said.recv_timeout(until.saturating_duration_since(Instant::now())) {
+            if line.starts_with(start) {
+                return line;
+            }
+        }
+        panic!("no line {start:?}; standard error was:\n{}", self.stderr());
+    }
+
+    /// What the process complained about.
+    pub(crate) fn stderr(&self) -> String {
+        fs::read_to_string(self.dir.path().join("stderr.txt")).unwrap_or_default()
+    }
+
+    /// `kill -9`.
+    pub(crate) fn kill(&mut self) {
+        let mut child = self.process.take().unwrap();
+        child.kill().unwrap();
+        child.wait().unwrap();
+    }
+
+    /// SIGTERM; answers how long the process took to end and whether it ended well.
+    pub(crate) fn terminate(&mut self) -> (Duration, bool) {
+        let mut child = self.process.take().unwrap();
+        let start = Instant::now();
+        assert!(Command::new("kill").arg(child.id().to_string()).status().unwrap().success());
+        let status = child.wait().unwrap();
+        (start.elapsed(), status.success())
+    }
+
+    pub(crate) fn dir(&self) -> &Path {
+        self.dir.path()
+    }
+
+    pub(crate) fn kubeconfig(&self) -> PathBuf {
+        self.dir.path().join("kubeconfig")
+    }
+
+    /// Runs `kapelle` against the cluster.
+    pub(crate) fn kapelle(&self, arguments: &str) -> Answer {
+        let mut command = Command::new(KAPELLE);
+        command.args(arguments.split_whitespace()).arg("--kubeconfig").arg(self.kubeconfig());
+        Answer::of(&mut command, "")
+    }
+
+    /// Runs `kapelle` with a manifest on standard input.
+    pub(crate) fn apply(&self, manifest: &str) -> Answer {
+        let mut command = Command::new(KAPELLE);
+        command.args(["apply", "-f", "-", "--kubeconfig"]).arg(self.kubeconfig());
+        Answer::of(&mut command, manifest)
+    }
+
+    /// Pushes a prebuilt sample under `name:v1`.
+    pub(crate) fn push(&self, sample: &str) {
+        let file = format!("{}/../../wasm-samples/prebuilt/{sample}.wasm", env!("CARGO_MANIFEST_DIR"));
+        self.kapelle(&format!("push {file} {sample}:v1")).ok();
+    }
+
+    /// One field of one object by `kapelle get -o json` and a JSON pointer; empty if absent.
+    pub(crate) fn field(&self, object: &str, pointer: &str) -> String {
+        let answer = self.kapelle(&format!("get {object} -o json"));
+        let value: serde_json::Value = serde_json::from_str(&answer.stdout).unwrap_or_default();
+        match value.pointer(pointer) {
+            Some(serde_json::Value::String(text)) => text.clone(),
+            Some(other) => other.to_string(),
+            None => String::new(),
+        }
+    }
+
+    /// Waits until a field has a value.
+    pub(crate) fn wait_for_field(&self, object: &str, pointer: &str, wanted: &str) {
+        wait_until(&format!("{object} {pointer} = {wanted}"), || {
+            let found = self.field(object, pointer);
+            if found == wanted { Ok(()) } else { Err(found) }
+        });
+    }
+
+    /// `http://address:port` of a Service's first port.
+    pub(crate) fn service_url(&self, name: &str) -> String {
+        let address = self.field(&format!("service/{name}"), "/spec/clusterIP");
+        format!("http://{address}:{}", self.field(&format!("service/{name}"), "/spec/ports/0/port"))
+    }
+}
+
+impl Drop for Cluster {
+    fn drop(&mut self) {
+        if let Some(child) = &mut self.process {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+}
+
+/// What a command said.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
+    pub(crate) code: Option<i32>,
+    line: String,
+}
+
+impl Answer {
+    pub(crate) fn of(command: &mut Command, input: &str) -> Self {
+        let line = format!("{command:?}");
+        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        child.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
+        let Output { status, stdout, stderr } = child.wait_with_output().unwrap();
+        let text = |bytes| String::from_utf8_lossy(bytes).into_owned();
+        Self { stdout: text(&stdout), stderr: text(&stderr), code: status.code(), line }
+    }
+
+    /// The command must have succeeded; answers its standard output.
+    #[track_caller]
+    pub(crate) fn ok(self) -> String {
+        assert_eq!(self.code, Some(0), "{}\n{}{}", self.line, self.stdout, self.stderr);
+        self.stdout
+    }
+
+    /// The command must have failed; answers its standard error.
+    #[track_caller]
+    pub(crate) fn err(self) -> String {
+        assert_ne!(self.code, Some(0), "{} should fail\n{}{}", self.line, self.stdout, self.stderr);
+        self.stderr
+    }
+}
+
+/// Looks at a condition until it holds. What it said last is part of the complaint.
+#[track_caller]
+pub(crate) fn wait_until<T>(what: &str, mut look: impl FnMut() -> Result<T, String>) -> T {
+    let until = Instant::now() + PATIENCE;
+    loop {
+        match look() {
+            Ok(value) => return value,
+            Err(last) if Instant::now() > until => panic!("waited in vain for {what}; last seen: {last}"),
+            Err(_) => thread::park_timeout(LOOK_EVERY),
+        }
+    }
+}
+
+/// GET over a connection of its own, as `curl` does it. Answers status and body.
+pub(crate) fn http_get(url: &str) -> Result<(u16, String), String> {
+    let rest = url.strip_prefix("http://").unwrap();
+    let (host, path) = rest.split_once('/').unwrap_or((rest, ""));
+    let fail = |error: std::io::Error| format!("{url}: {error}");
+    let mut stream = TcpStream::connect(host).map_err(fail)?;
+    stream.set_read_timeout(Some(PATIENCE)).map_err(fail)?;
+    write!(stream, "GET /{path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n").map_err(fail)?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).map_err(fail)?;
+    let (head, body) = answer.split_once("\r\n\r\n").ok_or_else(|| format!("{url}: not HTTP: {answer:?}"))?;
+    let status = head.split(' ').nth(1).and_then(|code| code.parse().ok()).ok_or_else(|| format!("{url}: {head}"))?;
+    Ok((status, if head.to_ascii_lowercase().contains("transfer-encoding: chunked") { unchunk(body) } else { body.to_owned() }))
+}
+
+fn unchunk(mut body: &str) -> String {
+    let mut whole = String::new();
+    while let Some((length, rest)) = body.split_once("\r\n") {
+        let length = usize::from_str_radix(length.trim(), 16).unwrap_or(0);
+        if length == 0 || rest.len() < length {
+            break;
+        }
+        whole.push_str(&rest[..length]);
+        body = rest[length..].trim_start_matches("\r\n");
+    }
+    whole
+}

@@ -1,0 +1,41 @@
+//! What a newcomer sees first.
+
+use std::{collections::BTreeSet, time::Duration};
+
+use crate::cluster::{Cluster, http_get, wait_until};
+
+#[test]
+fn the_demo_answers_from_every_pod_through_the_services_address() {
+    let mut cluster = Cluster::start_with(&["--demo"]);
+    let line = cluster.wait_for_line("  url");
+    let url = line.split_whitespace().last().unwrap().to_owned();
+
+    let answers: BTreeSet<String> = (0..30)
+        .map(|_| {
+            let (status, body) = http_get(&url).unwrap();
+            assert_eq!(status, 200, "{body}");
+            body.split_whitespace().find(|word| word.starts_with("hello-")).unwrap_or_default().to_owned()
+        })
+        .collect();
+
+    assert_eq!(answers.len(), 3, "three Pods in turn: {answers:?}");
+    assert!(cluster.kubeconfig().exists());
+}
+
+#[test]
+fn a_signal_stops_it_within_five_seconds_and_everything_is_there_again() {
+    let mut cluster = Cluster::start_with(&["--demo"]);
+    cluster.wait_for_line("  url");
+    let uid = cluster.field("deployment/hello", "/metadata/uid");
+
+    let (took, well) = cluster.terminate();
+    assert!(well && took < Duration::from_secs(5), "took {took:?}; {}", cluster.stderr());
+    cluster.start_again(&[]);
+
+    assert_eq!(cluster.field("deployment/hello", "/metadata/uid"), uid);
+    let url = cluster.service_url("hello");
+    wait_until("an answer after the restart", || match http_get(&url)? {
+        (200, _) => Ok(()),
+        (status, body) => Err(format!("{status} {body}")),
+    });
+}

@@ -1,0 +1,13 @@
+//! The whole road with real processes: `kapelle dev` as users start it, driven by `kubectl`, by `kapelle` and over HTTP.
+//!
+//! Every test has a cluster of its own, with addresses of its own in 127.0.0.0/8. Nothing here sleeps: everything waits for
+//! something that can be seen, and gives up with what it saw last.
+#![expect(clippy::unwrap_used, reason = "tests")]
+
+mod bad_guests;
+mod bad_input;
+mod cli;
+mod cluster;
+mod crash;
+mod demo;
+mod kubectl;
