@@ -1,0 +1,183 @@
+//! What form of an answer a client asks for. Answers are JSON always; the question is which JSON.
+
+use api::{Error, Reason};
+use http::{HeaderMap, header::ACCEPT};
+
+/// The form of an answer that holds objects.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Format {
+    /// The objects.
+    Object,
+    /// Columns and rows, as `kubectl get` prints them.
+    Table(MetaVersion),
+    /// The objects without anything but their metadata.
+    Partial(MetaVersion),
+}
+
+/// The version of `meta.k8s.io` that the client knows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum MetaVersion {
+    /// `v1`.
+    V1,
+    /// `v1beta1`; the same content.
+    V1Beta1,
+}
+
+impl MetaVersion {
+    /// As it stands in `apiVersion`.
+    pub(crate) fn api_version(self) -> &'static str {
+        match self {
+            Self::V1 => "meta.k8s.io/v1",
+            Self::V1Beta1 => "meta.k8s.io/v1beta1",
+        }
+    }
+}
+
+/// The form of a discovery document.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Discovery {
+    /// Groups here, resources in a document a group and version.
+    Legacy,
+    /// Everything in one document.
+    Aggregated(DiscoveryVersion),
+}
+
+/// The version of `apidiscovery.k8s.io`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum DiscoveryVersion {
+    /// `v2`.
+    V2,
+    /// `v2beta1`; the same content.
+    V2Beta1,
+}
+
+impl DiscoveryVersion {
+    /// The version's word.
+    pub(crate) fn word(self) -> &'static str {
+        match self {
+            Self::V2 => "v2",
+            Self::V2Beta1 => "v2beta1",
+        }
+    }
+
+    /// The type that the answer must carry: as plain JSON it would be read as the legacy form.
+    pub(crate) fn content_type(self) -> &'static str {
+        match self {
+            Self::V2 => "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList",
+            Self::V2Beta1 => "application/json;g=apidiscovery.k8s.io;v=v2beta1;as=APIGroupDiscoveryList",
+        }
+    }
+}
+
+/// One of the media types in an `Accept` header.
+struct Range<'a> {
+    media: &'a str,
+    parameters: Vec<(&'a str, &'a str)>,
+}
+
+impl<'a> Range<'a> {
+    fn parse(text: &'a str) -> Self {
+        let mut parts = text.split(';').map(str::trim);
+        let media = parts.next().unwrap_or_default();
+        Self { media, parameters: parts.filter_map(|part| part.split_once('=')).collect() }
+    }
+
+    fn get(&self, name: &str) -> &'a str {
+        self.parameters.iter().find(|(key, _)| *key == name).map_or("", |(_, value)| value)
+    }
+
+    fn is_json(&self) -> bool {
+        matches!(self.media, "application/json" | "application/*" | "*/*")
+    }
+
+    fn refused(&self) -> bool {
+        self.get("q").parse::<f32>().is_ok_and(|weight| weight == 0.0)
+    }
+}
+
+/// The first form among those accepted that this server knows. Clients list the form they like best first, and none of
+/// the known ones uses weights for more than "if need be", so the order stands for them.
+pub(crate) fn format(headers: &HeaderMap) -> Result<Format, Error> {
+    choose(headers, "application/json", |range| match (range.get("as"), range.get("g"), range.get("v")) {
+        ("", _, _) => Some(Format::Object),
+        ("Table", "meta.k8s.io", version) => Some(Format::Table(meta_version(version)?)),
+        ("PartialObjectMetadata" | "PartialObjectMetadataList", "meta.k8s.io", version) => {
+            Some(Format::Partial(meta_version(version)?))
+        }
+        _ => None,
+    })
+}
+
+/// As [`format`], for `/api` and `/apis`.
+pub(crate) fn discovery(headers: &HeaderMap) -> Result<Discovery, Error> {
+    choose(headers, "application/json", |range| match (range.get("as"), range.get("g"), range.get("v")) {
+        ("", _, _) => Some(Discovery::Legacy),
+        ("APIGroupDiscoveryList", "apidiscovery.k8s.io", "v2") => Some(Discovery::Aggregated(DiscoveryVersion::V2)),
+        ("APIGroupDiscoveryList", "apidiscovery.k8s.io", "v2beta1") => {
+            Some(Discovery::Aggregated(DiscoveryVersion::V2Beta1))
+        }
+        _ => None,
+    })
+}
+
+fn meta_version(version: &str) -> Option<MetaVersion> {
+    match version {
+        "v1" => Some(MetaVersion::V1),
+        "v1beta1" => Some(MetaVersion::V1Beta1),
+        _ => None,
+    }
+}
+
+/// Media types that are no JSON are passed over: protobuf and the like come with JSON as a second choice.
+fn choose<T>(headers: &HeaderMap, served: &str, known: impl Fn(&Range<'_>) -> Option<T>) -> Result<T, Error> {
+    let header: Vec<&str> = headers.get_all(ACCEPT).iter().filter_map(|value| value.to_str().ok()).collect();
+    let header = header.join(",");
+    let header = if header.trim().is_empty() { "*/*" } else { &header };
+    let mut ranges = header.split(',').map(str::trim).map(Range::parse).filter(|range| !range.refused());
+    ranges.find_map(|range| if range.is_json() { known(&range) } else { None }).ok_or_else(|| {
+        Error::new(Reason::NotAcceptable, format!("nothing of \"{header}\" can be answered; accept {served}"))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn headers(accept: &str) -> HeaderMap {
+        HeaderMap::from_iter([(ACCEPT, accept.parse().expect("a header value"))])
+    }
+
+    #[test]
+    fn the_first_known_form_wins() {
+        let table = "application/json;as=Table;v=v1;g=meta.k8s.io,application/json;as=Table;v=v1beta1;g=meta.k8s.io,\
+                     application/json";
+        let cases = [
+            ("", Ok(Format::Object)),
+            ("*/*", Ok(Format::Object)),
+            ("text/html, */*;q=0.8", Ok(Format::Object)),
+            ("application/vnd.kubernetes.protobuf, application/json", Ok(Format::Object)),
+            (table, Ok(Format::Table(MetaVersion::V1))),
+            ("application/json;as=Table;g=meta.k8s.io;v=v1beta1", Ok(Format::Table(MetaVersion::V1Beta1))),
+            ("application/json;as=Table;g=meta.k8s.io;v=v7, application/json", Ok(Format::Object)),
+            ("application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1", Ok(Format::Partial(MetaVersion::V1))),
+            ("application/vnd.kubernetes.protobuf", Err(Reason::NotAcceptable)),
+            ("application/json;q=0", Err(Reason::NotAcceptable)),
+        ];
+        for (accept, expected) in cases {
+            assert_eq!(format(&headers(accept)).map_err(|error| error.reason), expected, "{accept}");
+        }
+    }
+
+    #[test]
+    fn old_and_new_clients_find_their_discovery() {
+        let old = "application/json;g=apidiscovery.k8s.io;v=v2beta1;as=APIGroupDiscoveryList,application/json";
+        let cases = [
+            ("application/json", Discovery::Legacy),
+            ("application/json, */*", Discovery::Legacy),
+            (old, Discovery::Aggregated(DiscoveryVersion::V2Beta1)),
+        ];
+        for (accept, expected) in cases {
+            assert_eq!(discovery(&headers(accept)), Ok(expected), "{accept}");
+        }
+    }
+}

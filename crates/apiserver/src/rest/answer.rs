@@ -1,0 +1,134 @@
+//! HTTP answers: JSON with a status code, warnings in headers, and errors as `metav1.Status`.
+
+use api::{Error, Key, meta_v1};
+use axum::body::Body;
+use bytes::Bytes;
+use http::{HeaderValue, Response, StatusCode, header};
+use prost::Message as _;
+use serde_json::{Value, json};
+use sha2::{Digest as _, Sha256};
+
+/// The most bytes of warnings in one answer; clients refuse headers that are longer than some KiB.
+const WARNING_BYTES_MAX: usize = 4096;
+
+/// An answer in JSON.
+pub(crate) fn json(code: StatusCode, value: &Value) -> Response<Body> {
+    bytes(code, "application/json", value.to_string())
+}
+
+/// An answer of any type.
+pub(crate) fn bytes(code: StatusCode, content_type: &'static str, body: impl Into<Bytes>) -> Response<Body> {
+    stream(code, content_type, Body::from(body.into()))
+}
+
+/// An answer whose body comes bit by bit.
+pub(crate) fn stream(code: StatusCode, content_type: &'static str, body: Body) -> Response<Body> {
+    let mut response = Response::new(body);
+    *response.status_mut() = code;
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
+    response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache, private"));
+    response
+}
+
+/// A document that seldom changes: with an entity tag, and without the body if the client has it already.
+pub(crate) fn document(
+    content_type: &'static str,
+    body: impl Into<Bytes>,
+    known: Option<&HeaderValue>,
+) -> Response<Body> {
+    let body = body.into();
+    let tag = format!("\"{}\"", hash(&body));
+    let same = known.is_some_and(|known| known.as_bytes() == tag.as_bytes());
+    let mut response = if same {
+        bytes(StatusCode::NOT_MODIFIED, content_type, Bytes::new())
+    } else {
+        bytes(StatusCode::OK, content_type, body)
+    };
+    if let Ok(tag) = HeaderValue::from_str(&tag) {
+        response.headers_mut().insert(header::ETAG, tag);
+    }
+    response.headers_mut().insert(header::VARY, HeaderValue::from_static("Accept"));
+    response
+}
+
+/// A digest of a document, for entity tags and URLs that change with the content.
+pub(crate) fn hash(content: &[u8]) -> String {
+    Sha256::digest(content).iter().map(|byte| format!("{byte:02X}")).collect()
+}
+
+/// The error as Kubernetes' clients read it.
+pub(crate) fn error(error: &Error) -> Response<Body> {
+    let code = StatusCode::from_u16(error.reason.code()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    let mut response = json(code, &status(error));
+    if let Some(seconds) = error.retry_after_s {
+        response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+    }
+    response
+}
+
+/// The error as a `Status` object.
+pub(crate) fn status(error: &Error) -> Value {
+    status_object(&meta_v1::Status::from(error))
+}
+
+fn status_object(status: &meta_v1::Status) -> Value {
+    let mut value = api::json::encode_message("kapelle.meta.v1.Status", &status.encode_to_vec());
+    value["kind"] = "Status".into();
+    value["apiVersion"] = "v1".into();
+    value
+}
+
+/// The answer to a deletion after which the object is gone.
+pub(crate) fn deleted(key: &Key, uid: &str) -> Value {
+    let info = key.kind.info();
+    let details = json!({ "name": &*key.name, "group": info.group, "kind": info.plural, "uid": uid });
+    json!({ "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "details": details })
+}
+
+/// The answer to a write that leaves nothing to show, such as a binding.
+pub(crate) fn success(code: StatusCode) -> Response<Body> {
+    let value = json!({
+        "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "code": code.as_u16(),
+    });
+    json(code, &value)
+}
+
+/// Adds what the user should know, a header each.
+pub(crate) fn warn(response: &mut Response<Body>, warnings: &[String]) {
+    let mut left = WARNING_BYTES_MAX;
+    for warning in warnings {
+        let text = format!("299 - \"{}\"", quoted(warning));
+        let Some(rest) = left.checked_sub(text.len()) else { break };
+        left = rest;
+        if let Ok(value) = HeaderValue::from_str(&text) {
+            response.headers_mut().append(header::WARNING, value);
+        }
+    }
+}
+
+/// What may stand between the quotes of a header: no line ends, and quotes and backslashes escaped.
+fn quoted(text: &str) -> String {
+    let mut quoted = String::with_capacity(text.len());
+    for letter in text.chars() {
+        match letter {
+            '"' | '\\' => quoted.extend(['\\', letter]),
+            ' '..='~' => quoted.push(letter),
+            _ if letter.is_control() => quoted.push(' '),
+            _ => quoted.push('?'),
+        }
+    }
+    quoted
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn warnings_fit_into_headers() {
+        let mut response = json(StatusCode::OK, &Value::Null);
+        warn(&mut response, &["unknown field \"spec.x\"\n".to_owned(), "ä".repeat(WARNING_BYTES_MAX)]);
+        let sent: Vec<_> = response.headers().get_all(header::WARNING).iter().collect();
+        assert_eq!(sent, ["299 - \"unknown field \\\"spec.x\\\" \""]);
+    }
+}

@@ -1,0 +1,193 @@
+//! Bodies of requests: JSON, YAML or Kubernetes' protobuf envelope, up to a limit.
+
+use api::{
+    Error, Kind, Object, Reason, envelope,
+    json::{self, Strictness},
+    meta_v1,
+};
+use axum::body::Body;
+use bytes::Bytes;
+use http::{HeaderMap, header};
+use http_body_util::{BodyExt as _, LengthLimitError, Limited};
+use serde_json::Value;
+
+use super::path::Target;
+
+/// The largest body, in bytes. Kubernetes' own limit; an object has to fit into one entry of the log.
+pub(crate) const BODY_BYTES_MAX: usize = 3 << 20;
+
+/// The type of a body.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Media {
+    /// JSON, and what does not say what it is.
+    Json,
+    /// YAML, one document.
+    Yaml,
+    /// Kubernetes' protobuf envelope.
+    Protobuf,
+    /// RFC 6902.
+    JsonPatch,
+    /// RFC 7386.
+    MergePatch,
+    /// Kubernetes' strategic merge patch.
+    StrategicPatch,
+    /// Server-side apply.
+    ApplyPatch,
+}
+
+/// A body and its type.
+pub(crate) struct Content {
+    /// The type.
+    pub(crate) media: Media,
+    /// The bytes.
+    pub(crate) bytes: Bytes,
+}
+
+/// An object as a request carries it, and what the user should know about it.
+pub(crate) struct Sent {
+    /// The object, with the namespace of the URL.
+    pub(crate) object: Object,
+    /// About fields that nobody knows.
+    pub(crate) warnings: Vec<String>,
+}
+
+/// Reads a body to its end.
+pub(crate) async fn read(headers: &HeaderMap, body: Body) -> Result<Content, Error> {
+    let media = media(headers)?;
+    let read = Limited::new(body, BODY_BYTES_MAX).collect().await.map_err(|error| {
+        if error.is::<LengthLimitError>() {
+            let message = format!("the body is larger than the limit of {BODY_BYTES_MAX} bytes");
+            Error::new(Reason::RequestEntityTooLarge, message)
+        } else {
+            Error::bad_request(format!("the body ended early: {error}"))
+        }
+    });
+    Ok(Content { media, bytes: read?.to_bytes() })
+}
+
+fn media(headers: &HeaderMap) -> Result<Media, Error> {
+    let Some(value) = headers.get(header::CONTENT_TYPE) else { return Ok(Media::Json) };
+    let text = value.to_str().unwrap_or("?");
+    Ok(match text.split(';').next().unwrap_or_default().trim() {
+        "" | "application/json" | "*/*" => Media::Json,
+        "application/yaml" | "application/x-yaml" | "text/yaml" => Media::Yaml,
+        "application/vnd.kubernetes.protobuf" => Media::Protobuf,
+        "application/json-patch+json" => Media::JsonPatch,
+        "application/merge-patch+json" => Media::MergePatch,
+        "application/strategic-merge-patch+json" => Media::StrategicPatch,
+        "application/apply-patch+yaml" => Media::ApplyPatch,
+        other => {
+            let message = format!(
+                "the body of the request was in an unknown format: \"{other}\"; \
+                 send application/json, application/yaml or application/vnd.kubernetes.protobuf"
+            );
+            return Err(Error::new(Reason::UnsupportedMediaType, message));
+        }
+    })
+}
+
+impl Content {
+    /// The body as a JSON value, whether it came as JSON or YAML.
+    pub(crate) fn value(&self) -> Result<Value, Error> {
+        match self.media {
+            Media::Yaml | Media::ApplyPatch => self.yaml(),
+            Media::Json | Media::JsonPatch | Media::MergePatch | Media::StrategicPatch => {
+                serde_json::from_slice(&self.bytes)
+                    .map_err(|error| Error::bad_request(format!("the body is not JSON: {error}")))
+            }
+            Media::Protobuf => {
+                Err(Error::new(Reason::UnsupportedMediaType, "protobuf is not read here; send application/json"))
+            }
+        }
+    }
+
+    fn yaml(&self) -> Result<Value, Error> {
+        let text = str::from_utf8(&self.bytes).map_err(|_| Error::bad_request("the body is not UTF-8"))?;
+        let mut documents = api::yaml::documents(text)?;
+        match (documents.pop(), documents.is_empty()) {
+            (Some(document), true) => Ok(document),
+            _ => Err(Error::bad_request("the body must hold one YAML document; send each in a request of its own")),
+        }
+    }
+
+    /// The body as an object of the kind and place that the URL names.
+    pub(crate) fn object(&self, target: &Target, strictness: Strictness) -> Result<Sent, Error> {
+        let (mut object, unknown) = match self.media {
+            Media::Protobuf => (self.protobuf_object(target.kind)?, Vec::new()),
+            _ => self.json_object(target.kind, strictness)?,
+        };
+        place(&mut object, target)?;
+        Ok(Sent { object, warnings: unknown })
+    }
+
+    fn json_object(&self, kind: Kind, strictness: Strictness) -> Result<(Object, Vec<String>), Error> {
+        let value = self.value()?;
+        same_type(kind, text(&value, "apiVersion"), text(&value, "kind"))?;
+        let decoded = json::decode(kind, &value, strictness)?;
+        Ok((decoded.object, decoded.unknown))
+    }
+
+    fn protobuf_object(&self, kind: Kind) -> Result<Object, Error> {
+        let envelope = envelope::decode(&self.bytes)?;
+        same_type(kind, &envelope.api_version, &envelope.kind)?;
+        Object::decode_bytes(kind, envelope.raw)
+            .map_err(|error| Error::bad_request(format!("the body is not a {kind}: {error}")))
+    }
+
+    /// The body as a message that is no object of ours, by its full name in `proto/`.
+    pub(crate) fn message<M: prost::Message + Default>(&self, name: &str) -> Result<M, Error> {
+        if self.media == Media::Protobuf {
+            return self.protobuf();
+        }
+        let (bytes, _) = json::decode_message(name, &self.value()?, Strictness::Ignore)?;
+        M::decode(bytes).map_err(unreadable)
+    }
+
+    /// What the protobuf envelope holds.
+    pub(crate) fn protobuf<M: prost::Message + Default>(&self) -> Result<M, Error> {
+        M::decode(envelope::decode(&self.bytes)?.raw).map_err(unreadable)
+    }
+
+    /// The body of a deletion, which may be empty.
+    pub(crate) fn delete_options(&self) -> Result<meta_v1::DeleteOptions, Error> {
+        if self.bytes.is_empty() { Ok(Default::default()) } else { self.message("kapelle.meta.v1.DeleteOptions") }
+    }
+}
+
+fn unreadable(error: prost::DecodeError) -> Error {
+    Error::bad_request(format!("the body cannot be read: {error}"))
+}
+
+/// A string of a JSON object; empty if it has none of that name.
+pub(crate) fn text<'a>(value: &'a Value, name: &str) -> &'a str {
+    value.get(name).and_then(Value::as_str).unwrap_or_default()
+}
+
+/// A body may leave out what the URL says, but not contradict it.
+fn same_type(kind: Kind, api_version: &str, name: &str) -> Result<(), Error> {
+    let right_version = api_version.is_empty() || api_version == kind.api_version();
+    if right_version && (name.is_empty() || name == kind.info().kind) {
+        return Ok(());
+    }
+    let expected = kind.api_version();
+    Err(Error::bad_request(format!(
+        "the object in the request is a {api_version} {name}, but the URL is that of {expected} {kind}"
+    )))
+}
+
+fn place(object: &mut Object, target: &Target) -> Result<(), Error> {
+    let metadata = object.metadata_mut();
+    for (what, sent, url) in
+        [("name", &mut metadata.name, &target.name), ("namespace", &mut metadata.namespace, &target.namespace)]
+    {
+        if sent.is_empty() {
+            sent.clone_from(url);
+        }
+        let free = what == "name" && url.is_empty();
+        if !free && sent != url {
+            let message = format!("the {what} of the object ({sent}) does not match the {what} on the URL ({url})");
+            return Err(Error::bad_request(message));
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,213 @@
+//! What this server offers, read off the table of kinds: discovery in its legacy and its aggregated form.
+
+use api::{Kind, kinds::KindInfo};
+use serde_json::{Value, json};
+
+use super::{accept::DiscoveryVersion, path::Part};
+
+/// The type of every object of discovery in its legacy form.
+const LEGACY_VERSION: &str = "v1";
+
+const VERBS: &[&str] = &["create", "delete", "deletecollection", "get", "list", "patch", "update", "watch"];
+const PART_VERBS: &[&str] = &["get", "patch", "update"];
+
+/// A group, version and kind.
+struct TypeName {
+    group: &'static str,
+    version: &'static str,
+    kind: &'static str,
+}
+
+/// What one part of a kind answers, and to which verbs.
+struct PartInfo {
+    name: &'static str,
+    answers: TypeName,
+    verbs: &'static [&'static str],
+}
+
+/// Every group once, the core group (with the empty name) first; then in the order of the table.
+pub(crate) fn groups() -> Vec<&'static str> {
+    let mut groups: Vec<&str> = vec![""];
+    for kind in Kind::ALL {
+        if !groups.contains(&kind.info().group) {
+            groups.push(kind.info().group);
+        }
+    }
+    groups
+}
+
+/// The versions of a group, in the order of preference.
+pub(crate) fn versions(group: &str) -> Vec<&'static str> {
+    let mut versions = Vec::new();
+    for info in Kind::ALL.iter().map(|kind| kind.info()).filter(|info| info.group == group) {
+        if !versions.contains(&info.version) {
+            versions.push(info.version);
+        }
+    }
+    versions
+}
+
+/// `apps/v1`, or `v1`.
+pub(crate) fn group_version(group: &str, version: &str) -> String {
+    if group.is_empty() { version.to_owned() } else { format!("{group}/{version}") }
+}
+
+/// `apis/apps/v1`, or `api/v1`.
+pub(crate) fn api_path(group: &str, version: &str) -> String {
+    if group.is_empty() { format!("api/{version}") } else { format!("apis/{group}/{version}") }
+}
+
+fn kinds<'a>(group: &'a str, version: &'a str) -> impl Iterator<Item = &'static KindInfo> + use<'a> {
+    Kind::ALL.iter().map(|kind| kind.info()).filter(move |info| info.group == group && info.version == version)
+}
+
+/// `/api`: the versions of the core group. `host` is where the client reached us.
+pub(crate) fn core_group(host: &str) -> Value {
+    let address = json!({ "clientCIDR": "0.0.0.0/0", "serverAddress": host });
+    json!({ "kind": "APIVersions", "versions": versions(""), "serverAddressByClientCIDRs": [address] })
+}
+
+/// `/apis`: every group but the core one.
+pub(crate) fn group_list() -> Value {
+    let groups: Vec<Value> = groups().into_iter().filter(|group| !group.is_empty()).map(group_entry).collect();
+    json!({ "kind": "APIGroupList", "apiVersion": LEGACY_VERSION, "groups": groups })
+}
+
+/// `/apis/GROUP`.
+pub(crate) fn group(name: &str) -> Value {
+    let mut entry = group_entry(name);
+    entry["kind"] = "APIGroup".into();
+    entry["apiVersion"] = LEGACY_VERSION.into();
+    entry
+}
+
+fn group_entry(name: &str) -> Value {
+    let version = |version| json!({ "groupVersion": group_version(name, version), "version": version });
+    let versions: Vec<Value> = versions(name).into_iter().map(version).collect();
+    json!({ "name": name, "preferredVersion": versions.first(), "versions": versions })
+}
+
+/// `/api/v1`, `/apis/GROUP/VERSION`: the resources of one version.
+pub(crate) fn resource_list(group: &str, version: &str) -> Value {
+    let resources: Vec<Value> = kinds(group, version).flat_map(resources).collect();
+    json!({
+        "kind": "APIResourceList",
+        "apiVersion": LEGACY_VERSION,
+        "groupVersion": group_version(group, version),
+        "resources": resources,
+    })
+}
+
+fn resources(info: &'static KindInfo) -> Vec<Value> {
+    let mut whole = json!({
+        "name": info.plural,
+        "singularName": info.singular,
+        "namespaced": info.namespaced,
+        "kind": info.kind,
+        "verbs": verbs(info),
+    });
+    if !info.short_names.is_empty() {
+        whole["shortNames"] = json!(info.short_names);
+    }
+    if !info.categories.is_empty() {
+        whole["categories"] = json!(info.categories);
+    }
+    let part = |part: PartInfo| {
+        json!({
+            "name": format!("{}/{}", info.plural, part.name),
+            "singularName": "",
+            "namespaced": info.namespaced,
+            "group": part.answers.group,
+            "version": part.answers.version,
+            "kind": part.answers.kind,
+            "verbs": part.verbs,
+        })
+    };
+    std::iter::once(whole).chain(parts(info).map(part)).collect()
+}
+
+/// Deleting all Namespaces in one request is nobody's wish.
+fn verbs(info: &KindInfo) -> Vec<&'static str> {
+    let refused = |verb: &str| verb == "deletecollection" && info.kind == Kind::Namespace.info().kind;
+    VERBS.iter().copied().filter(|verb| !refused(verb)).collect()
+}
+
+fn parts(info: &'static KindInfo) -> impl Iterator<Item = PartInfo> {
+    info.subresources.iter().filter_map(|name| {
+        let own = TypeName { group: info.group, version: info.version, kind: info.kind };
+        let core = |kind| TypeName { group: "", version: "v1", kind };
+        let (answers, verbs): (TypeName, &[&str]) = match Part::from_name(name)? {
+            Part::Whole | Part::Status => (own, PART_VERBS),
+            Part::Scale => (TypeName { group: "autoscaling", version: "v1", kind: "Scale" }, PART_VERBS),
+            Part::Log => (own, &["get"]),
+            Part::Binding => (core("Binding"), &["create"]),
+            Part::Eviction => (TypeName { group: "policy", version: "v1", kind: "Eviction" }, &["create"]),
+            Part::Finalize => (own, &["update"]),
+        };
+        Some(PartInfo { name, answers, verbs })
+    })
+}
+
+/// `/api` and `/apis` in one document each: the groups with everything in them.
+pub(crate) fn aggregated(groups: &[&str], version: DiscoveryVersion) -> Value {
+    let items: Vec<Value> = groups.iter().map(|group| aggregated_group(group)).collect();
+    json!({
+        "kind": "APIGroupDiscoveryList",
+        "apiVersion": format!("apidiscovery.k8s.io/{}", version.word()),
+        "metadata": {},
+        "items": items,
+    })
+}
+
+fn aggregated_group(group: &str) -> Value {
+    let version = |version| {
+        let resources: Vec<Value> = kinds(group, version).map(aggregated_resource).collect();
+        json!({ "version": version, "freshness": "Current", "resources": resources })
+    };
+    let versions: Vec<Value> = versions(group).into_iter().map(version).collect();
+    json!({ "metadata": { "name": group, "creationTimestamp": null }, "versions": versions })
+}
+
+fn aggregated_resource(info: &'static KindInfo) -> Value {
+    let type_name = |of: &TypeName| json!({ "group": of.group, "version": of.version, "kind": of.kind });
+    let part = |part: PartInfo| json!({ "subresource": part.name, "responseKind": type_name(&part.answers), "verbs": part.verbs });
+    let own = TypeName { group: info.group, version: info.version, kind: info.kind };
+    let mut resource = json!({
+        "resource": info.plural,
+        "responseKind": type_name(&own),
+        "scope": if info.namespaced { "Namespaced" } else { "Cluster" },
+        "singularResource": info.singular,
+        "verbs": verbs(info),
+    });
+    for (field, words) in [("shortNames", info.short_names), ("categories", info.categories)] {
+        if !words.is_empty() {
+            resource[field] = json!(words);
+        }
+    }
+    if !info.subresources.is_empty() {
+        resource["subresources"] = parts(info).map(part).collect();
+    }
+    resource
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn both_forms_name_every_kind() {
+        let all = aggregated(&groups(), DiscoveryVersion::V2).to_string();
+        for info in Kind::ALL.iter().map(|kind| kind.info()) {
+            assert!(all.contains(&format!("\"resource\":\"{}\"", info.plural)), "{}", info.kind);
+            let legacy = resource_list(info.group, info.version).to_string();
+            assert!(legacy.contains(&format!("\"name\":\"{}\"", info.plural)), "{}", info.kind);
+        }
+    }
+
+    #[test]
+    fn drain_finds_eviction_where_it_looks() {
+        let list = resource_list("", "v1");
+        let found = list["resources"].as_array().and_then(|all| all.iter().find(|r| r["name"] == "pods/eviction"));
+        assert_eq!(found.map(|r| (&r["group"], &r["kind"])), Some((&json!("policy"), &json!("Eviction"))));
+    }
+}

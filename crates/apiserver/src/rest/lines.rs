@@ -1,0 +1,110 @@
+//! Lines of watch streams. Ten thousand watchers of one change share one encoding of it.
+
+use std::{
+    collections::{HashMap, VecDeque},
+    sync::{Mutex, PoisonError},
+};
+
+use api::{ChangeType, Error, Key, Object, Revision};
+use bytes::Bytes;
+use serde_json::{Value, json};
+
+use super::{
+    accept::Format,
+    answer,
+    render::{self, Header, View},
+};
+
+/// The most encoded lines that are kept: the bursts of a busy cluster, not its history.
+const LINES_MAX: usize = 4096;
+
+/// The most memory for kept lines, in bytes.
+const LINES_BYTES_MAX: usize = 16 << 20;
+
+/// What a line says; equal identities are equal lines.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+struct Identity {
+    key: Key,
+    revision: Revision,
+    change: ChangeType,
+    format: Format,
+}
+
+/// The lines that were encoded lately.
+#[derive(Debug, Default)]
+pub(crate) struct Lines(Mutex<Kept>);
+
+#[derive(Debug, Default)]
+struct Kept {
+    lines: HashMap<Identity, Bytes>,
+    order: VecDeque<Identity>,
+    bytes: usize,
+}
+
+impl Lines {
+    /// The line for a change. Tables are not shared: they hold ages, and the first of a stream its columns.
+    pub(crate) fn change(&self, change: ChangeType, object: &Object, view: View, header: Header) -> Bytes {
+        if let Format::Table(_) = view.format {
+            return line(word(change), &render::one_row(object, view, header));
+        }
+        let Some(revision) = object.revision() else { return line(word(change), &render::object(object, view)) };
+        let identity = Identity { key: object.key(), revision, change, format: view.format };
+        if let Some(kept) = self.get(&identity) {
+            return kept;
+        }
+        let encoded = line(word(change), &render::object(object, view));
+        self.keep(identity, encoded.clone());
+        encoded
+    }
+
+    fn get(&self, identity: &Identity) -> Option<Bytes> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).lines.get(identity).cloned()
+    }
+
+    fn keep(&self, identity: Identity, line: Bytes) {
+        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        kept.bytes += line.len();
+        if let Some(same) = kept.lines.insert(identity.clone(), line) {
+            kept.bytes -= same.len();
+            return;
+        }
+        kept.order.push_back(identity);
+        while kept.order.len() > LINES_MAX || kept.bytes > LINES_BYTES_MAX {
+            let Some(oldest) = kept.order.pop_front() else { break };
+            kept.bytes -= kept.lines.remove(&oldest).map_or(0, |line| line.len());
+        }
+    }
+}
+
+fn word(change: ChangeType) -> &'static str {
+    match change {
+        ChangeType::Added => "ADDED",
+        ChangeType::Modified => "MODIFIED",
+        ChangeType::Deleted => "DELETED",
+    }
+}
+
+fn line(word: &str, object: &Value) -> Bytes {
+    format!("{{\"type\":\"{word}\",\"object\":{object}}}\n").into()
+}
+
+/// The line that says: everything up to a revision was sent.
+pub(crate) fn bookmark(kind: api::Kind, revision: Revision, initial_end: bool, view: View, header: Header) -> Bytes {
+    let mut metadata = json!({ "resourceVersion": revision.to_string(), "creationTimestamp": null });
+    if initial_end {
+        metadata["annotations"] = json!({ "k8s.io/initial-events-end": "true" });
+    }
+    let object = match view.format {
+        Format::Object => json!({ "kind": kind.info().kind, "apiVersion": kind.api_version(), "metadata": metadata }),
+        Format::Partial(version) => {
+            json!({ "kind": "PartialObjectMetadata", "apiVersion": version.api_version(), "metadata": metadata })
+        }
+        Format::Table(_) => render::bookmark_row(kind, metadata, view, header),
+    };
+    line("BOOKMARK", &object)
+}
+
+/// The line that ends a stream which cannot go on.
+pub(crate) fn error(error: &Error) -> Bytes {
+    line("ERROR", &answer::status(error))
+}

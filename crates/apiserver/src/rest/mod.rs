@@ -1,0 +1,111 @@
+//! The Kubernetes REST API, in front of the [`Registry`]: what `kubectl`, Helm and the client libraries speak.
+//!
+//! A request goes through four steps, a module each: [`path`] and [`query`] read what is asked for, [`body`] what comes
+//! with it, [`objects`] and its neighbours ask the Registry, and [`render`] gives the answer the form that the client
+//! accepts. Deciding what a write does is the Registry's.
+
+mod accept;
+mod answer;
+mod body;
+mod discovery;
+mod documents;
+mod lines;
+mod objects;
+mod parts;
+mod path;
+mod query;
+mod render;
+mod review;
+#[cfg(test)]
+mod tests;
+mod text;
+mod watch;
+
+use std::sync::Arc;
+
+use api::{Error, Key, Kind, Reason};
+use axum::{body::Body, extract::State};
+use http::{HeaderMap, Method, Request, Response, StatusCode};
+
+use crate::registry::{ReadAt, Registry};
+use lines::Lines;
+use path::Place;
+use query::Query;
+
+/// The REST API of a Registry. It answers every path; unknown ones with 404 and a `Status`.
+pub fn router(registry: Registry) -> axum::Router {
+    let rest = Rest { registry, lines: Arc::default() };
+    axum::Router::new().fallback(serve).with_state(rest)
+}
+
+/// What all requests share.
+#[derive(Clone)]
+struct Rest {
+    registry: Registry,
+    lines: Arc<Lines>,
+}
+
+/// A request without its path and body.
+struct Asked {
+    method: Method,
+    query: Query,
+    headers: HeaderMap,
+}
+
+async fn serve(State(rest): State<Rest>, request: Request<Body>) -> Response<Body> {
+    match rest.answer(request).await {
+        Ok(response) => response,
+        Err(error) => answer::error(&error),
+    }
+}
+
+impl Rest {
+    async fn answer(&self, request: Request<Body>) -> Result<Response<Body>, Error> {
+        let (head, body) = request.into_parts();
+        let place = path::parse(head.uri.path()).ok_or_else(nothing_here)?;
+        let query = Query::parse(head.uri.query())?;
+        let asked = Asked { method: head.method, query, headers: head.headers };
+        match place {
+            Place::Objects(target) => self.objects(target, &asked, body).await,
+            Place::Review(review) => {
+                only(&asked.method, &Method::POST)?;
+                let sent = body::read(&asked.headers, body).await?.value().unwrap_or_default();
+                let spec = sent.get("spec").cloned().unwrap_or_else(|| serde_json::json!({}));
+                Ok(answer::json(StatusCode::CREATED, &review::answer(review, spec)))
+            }
+            Place::Alive => Ok(healthy()),
+            Place::Ready => self.ready().await,
+            document => {
+                only(&asked.method, &Method::GET)?;
+                documents::answer(&document, &asked.headers).unwrap_or_else(|| Err(nothing_here()))
+            }
+        }
+    }
+
+    /// Ready is who can find out what the masters agree on.
+    async fn ready(&self) -> Result<Response<Body>, Error> {
+        let namespaces = Key::cluster(Kind::Namespace, "default");
+        match self.registry.get(&namespaces, ReadAt::Latest).await {
+            Err(error) if error.reason != Reason::NotFound => Err(error),
+            _ => Ok(healthy()),
+        }
+    }
+}
+
+fn healthy() -> Response<Body> {
+    answer::bytes(StatusCode::OK, "text/plain; charset=utf-8", "ok")
+}
+
+fn nothing_here() -> Error {
+    Error::new(Reason::NotFound, "the server could not find the requested resource")
+}
+
+fn not_allowed() -> Error {
+    Error::new(Reason::MethodNotAllowed, "the server does not allow this method on the requested resource")
+}
+
+/// HEAD is GET without the body, which the HTTP server leaves out.
+fn only(method: &Method, allowed: &Method) -> Result<(), Error> {
+    let method = if *method == Method::HEAD { &Method::GET } else { method };
+    if method == allowed { Ok(()) } else { Err(not_allowed()) }
+}

@@ -1,0 +1,273 @@
+//! Objects themselves: get, list, create, update, patch, delete. Their other parts are in [`super::parts`], watches in
+//! [`super::watch`].
+
+use api::{
+    Error, Key, Reason, Subresource, Write, meta_v1,
+    selector::{Fields, Labels},
+};
+use axum::body::Body;
+use http::{Method, Response, StatusCode};
+
+use super::{
+    Asked, Rest, accept, answer,
+    body::{self, Content, Media},
+    not_allowed,
+    path::{Part, Target},
+    query::{State, WriteParams},
+    render::{self, ListMeta, View},
+};
+use crate::registry::{ListPage, ListQuery, PatchKind, ReadAt, WriteOptions, Written};
+
+/// What is to be done with objects.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Verb {
+    Get,
+    List,
+    Watch,
+    Create,
+    Update,
+    Patch,
+    Delete,
+    DeleteCollection,
+}
+
+fn verb(target: &Target, asked: &Asked) -> Result<Verb, Error> {
+    let one = !target.name.is_empty();
+    Ok(match asked.method {
+        Method::GET | Method::HEAD if target.part == Part::Whole && asked.query.is_watch()? => Verb::Watch,
+        Method::GET | Method::HEAD if one => Verb::Get,
+        Method::GET | Method::HEAD => Verb::List,
+        Method::POST if !one || target.part != Part::Whole => Verb::Create,
+        Method::PUT if one => Verb::Update,
+        Method::PATCH if one => Verb::Patch,
+        Method::DELETE if one => Verb::Delete,
+        Method::DELETE => Verb::DeleteCollection,
+        _ => return Err(not_allowed()),
+    })
+}
+
+impl Target {
+    /// The object that is meant.
+    pub(super) fn key(&self) -> Key {
+        Key::namespaced(self.kind, self.namespace.as_str(), self.name.as_str())
+    }
+
+    /// The namespace to look into; `None` for all of them.
+    pub(super) fn within(&self) -> Option<String> {
+        (!self.namespace.is_empty()).then(|| self.namespace.clone())
+    }
+}
+
+impl Rest {
+    /// Answers a request for objects of a kind.
+    pub(super) async fn objects(&self, target: Target, asked: &Asked, body: Body) -> Result<Response<Body>, Error> {
+        let verb = verb(&target, asked)?;
+        match (target.part, verb) {
+            (Part::Whole | Part::Status, Verb::Get) => self.get(&target, asked).await,
+            (Part::Whole, Verb::List) => self.list(&target, asked).await,
+            (Part::Whole, Verb::Watch) => self.watch(&target, asked).await,
+            (Part::Whole, Verb::Create) => self.create(&target, asked, body).await,
+            (Part::Whole, Verb::Delete) => self.delete(&target, asked, body).await,
+            (Part::Whole, Verb::DeleteCollection) => self.delete_collection(&target, asked, body).await,
+            (Part::Whole, Verb::Update) => self.update(&target, asked, body, Subresource::None).await,
+            (Part::Status, Verb::Update) => self.update(&target, asked, body, Subresource::Status).await,
+            (Part::Finalize, Verb::Update) => self.update(&target, asked, body, Subresource::Finalize).await,
+            (Part::Whole, Verb::Patch) => self.patch(&target, asked, body, Subresource::None).await,
+            (Part::Status, Verb::Patch) => self.patch(&target, asked, body, Subresource::Status).await,
+            (Part::Scale, Verb::Get) => self.get_scale(&target, asked).await,
+            (Part::Scale, Verb::Update) => self.update_scale(&target, asked, body).await,
+            (Part::Scale, Verb::Patch) => self.patch_scale(&target, asked, body).await,
+            (Part::Log, Verb::Get) => self.log(&target, asked).await,
+            (Part::Binding, Verb::Create) => self.bind(&target, asked, body).await,
+            (Part::Eviction, Verb::Create) => self.evict(&target, asked, body).await,
+            _ => Err(not_allowed()),
+        }
+    }
+
+    /// The form in which the client wants objects.
+    pub(super) fn view(&self, asked: &Asked) -> Result<View, Error> {
+        let (format, include) = (accept::format(&asked.headers)?, asked.query.include()?);
+        Ok(View { format, include, now: self.registry.now() })
+    }
+
+    async fn get(&self, target: &Target, asked: &Asked) -> Result<Response<Body>, Error> {
+        let view = self.view(asked)?;
+        let at = read_at(asked.query.state()?);
+        let object = self.registry.get(&target.key(), at).await?;
+        Ok(answer::json(StatusCode::OK, &render::object(&object, view)))
+    }
+
+    async fn list(&self, target: &Target, asked: &Asked) -> Result<Response<Body>, Error> {
+        let view = self.view(asked)?;
+        let state = asked.query.state()?;
+        let page = self.registry.list(list_query(target, asked, state)?).await?;
+        if let State::Exactly(revision) = state
+            && page.revision != revision
+        {
+            let message = format!("only the present state, revision {}, can be listed exactly", page.revision);
+            return Err(Error::new(Reason::Expired, message));
+        }
+        let objects = page.items.iter().map(|object| &**object);
+        Ok(answer::json(StatusCode::OK, &render::list(target.kind, objects, &list_meta(&page), view)))
+    }
+
+    async fn create(&self, target: &Target, asked: &Asked, body: Body) -> Result<Response<Body>, Error> {
+        if target.kind.info().namespaced && target.namespace.is_empty() {
+            return Err(not_allowed());
+        }
+        let (params, view) = (asked.query.write()?, self.view(asked)?);
+        let sent = body::read(&asked.headers, body).await?.object(target, params.strictness)?;
+        let written = self.registry.submit(Write::Create(sent.object), options(&params)).await?;
+        Ok(written_answer(&written, &sent.warnings, view))
+    }
+
+    async fn update(
+        &self,
+        target: &Target,
+        asked: &Asked,
+        body: Body,
+        part: Subresource,
+    ) -> Result<Response<Body>, Error> {
+        let (params, view) = (asked.query.write()?, self.view(asked)?);
+        let sent = body::read(&asked.headers, body).await?.object(target, params.strictness)?;
+        let written = self.registry.submit(Write::Update(sent.object, part), options(&params)).await?;
+        Ok(written_answer(&written, &sent.warnings, view))
+    }
+
+    async fn patch(
+        &self,
+        target: &Target,
+        asked: &Asked,
+        body: Body,
+        part: Subresource,
+    ) -> Result<Response<Body>, Error> {
+        let (params, view) = (asked.query.write()?, self.view(asked)?);
+        let content = body::read(&asked.headers, body).await?;
+        let (kind, patch) = (patch_kind(&content)?, content.value()?);
+        let written = self.registry.patch(&target.key(), kind, patch, part, options(&params)).await?;
+        Ok(written_answer(&written, &[], view))
+    }
+
+    async fn delete(&self, target: &Target, asked: &Asked, body: Body) -> Result<Response<Body>, Error> {
+        let view = self.view(asked)?;
+        let sent = body::read(&asked.headers, body).await?.delete_options()?;
+        self.remove(&target.key(), asked, &sent, view).await
+    }
+
+    /// Deletes one object and says what is left of it.
+    pub(super) async fn remove(
+        &self,
+        key: &Key,
+        asked: &Asked,
+        sent: &meta_v1::DeleteOptions,
+        view: View,
+    ) -> Result<Response<Body>, Error> {
+        let options = asked.query.delete(sent)?;
+        let write_options = WriteOptions { dry_run: options.dry_run, ..WriteOptions::default() };
+        let written = self.registry.submit(Write::Delete(key.clone(), options), write_options).await?;
+        if !written.gone {
+            return Ok(answer::json(StatusCode::OK, &render::object(&written.object, view)));
+        }
+        let uid = written.object.metadata().map_or("", |meta| &meta.uid);
+        Ok(answer::json(StatusCode::OK, &answer::deleted(key, uid)))
+    }
+
+    async fn delete_collection(&self, target: &Target, asked: &Asked, body: Body) -> Result<Response<Body>, Error> {
+        if target.kind == api::Kind::Namespace || (target.kind.info().namespaced && target.namespace.is_empty()) {
+            return Err(not_allowed());
+        }
+        let view = self.view(asked)?;
+        let sent = body::read(&asked.headers, body).await?.delete_options()?;
+        let options = asked.query.delete(&sent)?;
+        let page = self.registry.list(list_query(target, asked, State::Latest)?).await?;
+        let write_options = WriteOptions { dry_run: options.dry_run, ..WriteOptions::default() };
+        for object in &page.items {
+            let write = Write::Delete(object.key(), options.clone());
+            match self.registry.submit(write, write_options.clone()).await {
+                Err(error) if error.reason != Reason::NotFound => return Err(error),
+                _ => {}
+            }
+        }
+        let objects = page.items.iter().map(|object| &**object);
+        Ok(answer::json(StatusCode::OK, &render::list(target.kind, objects, &list_meta(&page), view)))
+    }
+}
+
+/// How the Registry calls the state that a reader wants. An exact state is looked for among those not older.
+pub(super) fn read_at(state: State) -> ReadAt {
+    match state {
+        State::Latest => ReadAt::Latest,
+        State::Any => ReadAt::Any,
+        State::NotOlderThan(revision) | State::Exactly(revision) => ReadAt::NotOlderThan(revision),
+    }
+}
+
+/// The selectors of a request. A name in the path selects that object alone.
+pub(super) fn selectors(target: &Target, asked: &Asked) -> Result<(Labels, Fields), Error> {
+    let mut fields = asked.query.text("fieldSelector").to_owned();
+    if !target.name.is_empty() {
+        let separator = if fields.is_empty() { "" } else { "," };
+        fields = format!("metadata.name={}{separator}{fields}", target.name);
+    }
+    let labels = Labels::parse(asked.query.text("labelSelector"))?;
+    Ok((labels, Fields::parse(target.kind, &fields)?))
+}
+
+fn list_query(target: &Target, asked: &Asked, state: State) -> Result<ListQuery, Error> {
+    let (labels, fields) = selectors(target, asked)?;
+    let limit = asked.query.count("limit")?.filter(|limit| *limit > 0);
+    let continue_ = Some(asked.query.text("continue").to_owned()).filter(|token| !token.is_empty());
+    Ok(ListQuery {
+        kind: target.kind,
+        namespace: target.within(),
+        labels,
+        fields,
+        limit: limit.map(|limit| usize::try_from(limit).unwrap_or(usize::MAX)),
+        continue_,
+        at: read_at(state),
+    })
+}
+
+fn list_meta(page: &ListPage) -> ListMeta {
+    ListMeta {
+        revision: page.revision.to_string(),
+        continue_: page.continue_.clone().unwrap_or_default(),
+        remaining: page.remaining,
+    }
+}
+
+/// The Registry's form of the parameters of a write.
+pub(super) fn options(params: &WriteParams) -> WriteOptions {
+    WriteOptions {
+        dry_run: params.dry_run,
+        field_manager: params.field_manager.clone(),
+        field_validation: params.strictness,
+    }
+}
+
+/// The patch that a body's type announces.
+pub(super) fn patch_kind(content: &Content) -> Result<PatchKind, Error> {
+    match content.media {
+        Media::JsonPatch => Ok(PatchKind::Json),
+        Media::MergePatch => Ok(PatchKind::Merge),
+        Media::StrategicPatch => Ok(PatchKind::Strategic),
+        Media::ApplyPatch => {
+            let message =
+                "server-side apply is not supported yet; apply on the client's side (kubectl: --server-side=false)";
+            Err(Error::new(Reason::UnsupportedMediaType, message))
+        }
+        Media::Json | Media::Yaml | Media::Protobuf => Err(Error::new(
+            Reason::UnsupportedMediaType,
+            "a patch is sent as application/json-patch+json, application/merge-patch+json or \
+             application/strategic-merge-patch+json",
+        )),
+    }
+}
+
+fn written_answer(written: &Written, warnings: &[String], view: View) -> Response<Body> {
+    let code = if written.created { StatusCode::CREATED } else { StatusCode::OK };
+    let mut response = answer::json(code, &render::object(&written.object, view));
+    answer::warn(&mut response, warnings);
+    answer::warn(&mut response, &written.warnings);
+    response
+}

@@ -1,0 +1,259 @@
+//! Parts of objects whose type is another than the object's: `scale`, `log`, `binding`, `eviction`.
+
+use api::{
+    Error, Kind, Object, Reason, Subresource, Timestamp, Write, autoscaling_v1, core_v1, json, kinds::Resource as _,
+    meta_v1, patch, selector,
+};
+use axum::body::Body;
+use futures::StreamExt as _;
+use http::{Response, StatusCode};
+use prost::Message as _;
+use rpc::services::LogRequest;
+use serde_json::Value;
+
+use super::{
+    Asked, Rest, answer,
+    body::{self, Content, Media},
+    objects::{options, patch_kind, read_at},
+    path::Target,
+    query::WriteParams,
+};
+use crate::registry::{PatchKind, ReadAt, WriteOptions};
+
+const SCALE: &str = "kapelle.autoscaling.v1.Scale";
+
+/// How often a patch of `scale` without a resourceVersion is computed anew when another writer was faster.
+const SCALE_ATTEMPTS_MAX: usize = 8;
+
+/// `policy/v1` Eviction, which no kind of ours stands for.
+#[derive(Clone, PartialEq, prost::Message)]
+struct Eviction {
+    #[prost(message, optional, tag = "1")]
+    metadata: Option<meta_v1::ObjectMeta>,
+    #[prost(message, optional, tag = "2")]
+    delete_options: Option<meta_v1::DeleteOptions>,
+}
+
+/// `v1` Binding.
+#[derive(Clone, PartialEq, prost::Message)]
+struct Binding {
+    #[prost(message, optional, tag = "1")]
+    metadata: Option<meta_v1::ObjectMeta>,
+    #[prost(message, optional, tag = "2")]
+    target: Option<core_v1::ObjectReference>,
+}
+
+impl Rest {
+    pub(super) async fn get_scale(&self, target: &Target, asked: &Asked) -> Result<Response<Body>, Error> {
+        let object = self.registry.get(&target.key(), read_at(asked.query.state()?)).await?;
+        Ok(answer::json(StatusCode::OK, &scale_value(&scale(&object)?)))
+    }
+
+    pub(super) async fn update_scale(
+        &self,
+        target: &Target,
+        asked: &Asked,
+        body: Body,
+    ) -> Result<Response<Body>, Error> {
+        let params = asked.query.write()?;
+        let wanted: autoscaling_v1::Scale = body::read(&asked.headers, body).await?.message(SCALE)?;
+        let current = self.registry.get(&target.key(), ReadAt::Latest).await?;
+        self.rescale(&current, wanted, &params).await
+    }
+
+    /// A patch without a resourceVersion is about `replicas` alone, so another writer in between is no conflict.
+    pub(super) async fn patch_scale(
+        &self,
+        target: &Target,
+        asked: &Asked,
+        body: Body,
+    ) -> Result<Response<Body>, Error> {
+        let params = asked.query.write()?;
+        let content = body::read(&asked.headers, body).await?;
+        let (kind, patch) = (patch_kind(&content)?, content.value()?);
+        let mut attempt = 1;
+        loop {
+            let current = self.registry.get(&target.key(), ReadAt::Latest).await?;
+            let wanted = patched_scale(&current, kind, &patch)?;
+            let locked = locks(kind, &patch);
+            match self.rescale(&current, wanted, &params).await {
+                Err(error) if error.reason == Reason::Conflict && !locked && attempt < SCALE_ATTEMPTS_MAX => {
+                    attempt += 1
+                }
+                outcome => return outcome,
+            }
+        }
+    }
+
+    async fn rescale(
+        &self,
+        current: &Object,
+        wanted: autoscaling_v1::Scale,
+        params: &WriteParams,
+    ) -> Result<Response<Body>, Error> {
+        let mut object = current.clone();
+        let metadata = wanted.metadata.unwrap_or_default();
+        object.metadata_mut().resource_version = metadata.resource_version;
+        set_replicas(&mut object, wanted.spec.unwrap_or_default().replicas)?;
+        let write = Write::Update(object, Subresource::Scale);
+        let written = self.registry.submit(write, options(params)).await?;
+        Ok(answer::json(StatusCode::OK, &scale_value(&scale(&written.object)?)))
+    }
+
+    pub(super) async fn log(&self, target: &Target, asked: &Asked) -> Result<Response<Body>, Error> {
+        let chunks = self.registry.log(log_request(target, asked)?).await?;
+        let bytes = chunks.map(|chunk| chunk.map(|chunk| chunk.data));
+        Ok(answer::stream(StatusCode::OK, "text/plain", Body::from_stream(bytes)))
+    }
+
+    pub(super) async fn bind(&self, target: &Target, asked: &Asked, body: Body) -> Result<Response<Body>, Error> {
+        let params = asked.query.write()?;
+        let content = body::read(&asked.headers, body).await?;
+        let binding = binding(&content)?;
+        let node = binding.target.map(|target| target.name).filter(|name| !name.is_empty());
+        let node = node.ok_or_else(|| Error::bad_request("target.name: name the node to bind the Pod to"))?;
+        let metadata = binding.metadata.unwrap_or_default();
+        let mut pod = core_v1::Pod::default();
+        let meta = pod.metadata_mut();
+        (meta.name, meta.namespace, meta.uid) = (target.name.clone(), target.namespace.clone(), metadata.uid);
+        meta.resource_version = metadata.resource_version;
+        pod.spec.get_or_insert_default().node_name = node;
+        self.registry.submit(Write::Update(pod.into(), Subresource::Binding), options(&params)).await?;
+        Ok(answer::success(StatusCode::CREATED))
+    }
+
+    /// Without disruption budgets, evicting a Pod is deleting it.
+    pub(super) async fn evict(&self, target: &Target, asked: &Asked, body: Body) -> Result<Response<Body>, Error> {
+        let content = body::read(&asked.headers, body).await?;
+        let sent = eviction(&content)?;
+        let options = asked.query.delete(&sent)?;
+        let write_options = WriteOptions { dry_run: options.dry_run, ..WriteOptions::default() };
+        self.registry.submit(Write::Delete(target.key(), options), write_options).await?;
+        Ok(answer::success(StatusCode::CREATED))
+    }
+}
+
+/// The scale of an object, as clients of `autoscaling/v1` read it.
+fn scale(object: &Object) -> Result<autoscaling_v1::Scale, Error> {
+    let (wanted, running, selector) = match object {
+        Object::Deployment(deployment) => {
+            let spec = deployment.spec.clone().unwrap_or_default();
+            (spec.replicas, deployment.status.as_ref().map_or(0, |status| status.replicas), spec.selector)
+        }
+        Object::ReplicaSet(set) => {
+            let spec = set.spec.clone().unwrap_or_default();
+            (spec.replicas, set.status.as_ref().map_or(0, |status| status.replicas), spec.selector)
+        }
+        other => return Err(no_scale(other.kind())),
+    };
+    let full = object.metadata().cloned().unwrap_or_default();
+    let metadata = meta_v1::ObjectMeta {
+        name: full.name,
+        namespace: full.namespace,
+        uid: full.uid,
+        resource_version: full.resource_version,
+        creation_timestamp: full.creation_timestamp,
+        ..Default::default()
+    };
+    let selector = selector.map(|selector| selector::print(Some(&selector))).unwrap_or_default();
+    Ok(autoscaling_v1::Scale {
+        metadata: Some(metadata),
+        spec: Some(autoscaling_v1::ScaleSpec { replicas: wanted.unwrap_or(1) }),
+        status: Some(autoscaling_v1::ScaleStatus { replicas: running, selector }),
+    })
+}
+
+fn set_replicas(object: &mut Object, replicas: i32) -> Result<(), Error> {
+    match object {
+        Object::Deployment(deployment) => deployment.spec.get_or_insert_default().replicas = Some(replicas),
+        Object::ReplicaSet(set) => set.spec.get_or_insert_default().replicas = Some(replicas),
+        other => return Err(no_scale(other.kind())),
+    }
+    Ok(())
+}
+
+fn no_scale(kind: Kind) -> Error {
+    Error::bad_request(format!("a {kind} has no scale"))
+}
+
+fn scale_value(scale: &autoscaling_v1::Scale) -> Value {
+    let mut value = json::encode_message(SCALE, &scale.encode_to_vec());
+    value["kind"] = "Scale".into();
+    value["apiVersion"] = "autoscaling/v1".into();
+    value
+}
+
+fn patched_scale(current: &Object, kind: PatchKind, patch: &Value) -> Result<autoscaling_v1::Scale, Error> {
+    let mut value = scale_value(&scale(current)?);
+    match kind {
+        PatchKind::Json => patch::json(&mut value, patch)?,
+        PatchKind::Merge => patch::merge(&mut value, patch),
+        PatchKind::Strategic => patch::strategic(SCALE, &mut value, patch)?,
+    }
+    let (bytes, _) = json::decode_message(SCALE, &value, json::Strictness::Ignore)?;
+    autoscaling_v1::Scale::decode(bytes).map_err(Error::internal)
+}
+
+/// Whether a patch says which state of the object it is meant for.
+fn locks(kind: PatchKind, patch: &Value) -> bool {
+    match kind {
+        PatchKind::Json => patch.to_string().contains("/metadata/resourceVersion"),
+        PatchKind::Merge | PatchKind::Strategic => patch["metadata"]["resourceVersion"].is_string(),
+    }
+}
+
+fn log_request(target: &Target, asked: &Asked) -> Result<LogRequest, Error> {
+    let query = &asked.query;
+    let count = |name| Ok::<_, Error>(query.count(name)?.map(|count| i64::try_from(count).unwrap_or(i64::MAX)));
+    let since_time = match query.text("sinceTime") {
+        "" => None,
+        text => Some(text.parse::<Timestamp>().map_err(|error| Error::bad_request(format!("sinceTime: {error}")))?),
+    };
+    Ok(LogRequest {
+        namespace: target.namespace.clone(),
+        pod: target.name.clone(),
+        container: query.text("container").to_owned(),
+        follow: query.flag("follow")?,
+        previous: query.flag("previous")?,
+        tail_lines: count("tailLines")?,
+        since_seconds: count("sinceSeconds")?,
+        since_time: since_time.map(meta_v1::Time::from),
+        timestamps: query.flag("timestamps")?,
+        limit_bytes: count("limitBytes")?,
+    })
+}
+
+fn delete_options(value: &Value) -> Result<meta_v1::DeleteOptions, Error> {
+    let (bytes, _) = json::decode_message("kapelle.meta.v1.DeleteOptions", value, json::Strictness::Ignore)?;
+    meta_v1::DeleteOptions::decode(bytes).map_err(Error::internal)
+}
+
+fn binding(content: &Content) -> Result<Binding, Error> {
+    if content.media == Media::Protobuf {
+        return content.protobuf();
+    }
+    let value = content.value()?;
+    let target = core_v1::ObjectReference {
+        name: value["target"]["name"].as_str().unwrap_or_default().to_owned(),
+        ..Default::default()
+    };
+    Ok(Binding { metadata: Some(preconditions(&value["metadata"])), target: Some(target) })
+}
+
+/// Of the metadata of a binding only what restricts it matters.
+fn preconditions(metadata: &Value) -> meta_v1::ObjectMeta {
+    meta_v1::ObjectMeta {
+        uid: body::text(metadata, "uid").to_owned(),
+        resource_version: body::text(metadata, "resourceVersion").to_owned(),
+        ..Default::default()
+    }
+}
+
+fn eviction(content: &Content) -> Result<meta_v1::DeleteOptions, Error> {
+    let options = if content.media == Media::Protobuf {
+        content.protobuf::<Eviction>()?.delete_options
+    } else {
+        content.value()?.get("deleteOptions").filter(|options| !options.is_null()).map(delete_options).transpose()?
+    };
+    Ok(options.unwrap_or_default())
+}

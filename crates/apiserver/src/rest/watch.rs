@@ -1,0 +1,99 @@
+//! Watches: changes as lines of JSON, for as long as the client wants to listen.
+
+use std::{convert::Infallible, sync::Arc, time::Duration};
+
+use api::{Error, Kind};
+use axum::body::Body;
+use bytes::{Bytes, BytesMut};
+use futures::{Stream, StreamExt as _};
+use http::{Response, StatusCode};
+
+use super::{
+    Asked, Rest, answer,
+    lines::{self, Lines},
+    objects::{read_at, selectors},
+    path::Target,
+    query::WatchStart,
+    render::{Header, View},
+};
+use crate::registry::{Item, WatchFrom, WatchQuery};
+
+/// How long a watch lasts if the client does not say: half an hour, and up to as much again, so that the watches which a
+/// restart brought all at once do not end all at once.
+const TIMEOUT_MIN: Duration = Duration::from_secs(30 * 60);
+
+impl Rest {
+    /// Opens a watch. What makes it impossible is an HTTP error; what ends it later is a line.
+    pub(super) async fn watch(&self, target: &Target, asked: &Asked) -> Result<Response<Body>, Error> {
+        let view = self.view(asked)?;
+        let timeout = match asked.query.watch_timeout()? {
+            Some(timeout) => timeout,
+            None => default_timeout(),
+        };
+        let items = self.registry.watch(watch_query(target, asked)?).await?;
+        let writer = Writer { kind: target.kind, view, header: Header::Shown, lines: self.lines.clone() };
+        Ok(answer::stream(StatusCode::OK, "application/json", Body::from_stream(lines(items, writer, timeout))))
+    }
+}
+
+/// A failing source of randomness costs only the spread.
+fn default_timeout() -> Duration {
+    let share = getrandom::u32().unwrap_or_default();
+    TIMEOUT_MIN + TIMEOUT_MIN.mul_f64(f64::from(share) / f64::from(u32::MAX))
+}
+
+fn watch_query(target: &Target, asked: &Asked) -> Result<WatchQuery, Error> {
+    let (labels, fields) = selectors(target, asked)?;
+    let start = asked.query.watch_start()?;
+    Ok(WatchQuery {
+        kind: target.kind,
+        namespace: target.within(),
+        labels,
+        fields,
+        from: match start {
+            WatchStart::Existing(state) | WatchStart::ExistingMarked(state) => WatchFrom::Existing(read_at(state)),
+            WatchStart::Now => WatchFrom::Now,
+            WatchStart::After(revision) => WatchFrom::After(revision),
+        },
+        bookmarks: asked.query.flag("allowWatchBookmarks")?,
+        send_initial_events: matches!(start, WatchStart::ExistingMarked(_)),
+    })
+}
+
+/// One chunk a batch: each is flushed as it comes, and a burst costs one write.
+fn lines(
+    items: impl Stream<Item = Vec<Item>> + Send + 'static,
+    mut writer: Writer,
+    timeout: Duration,
+) -> impl Stream<Item = Result<Bytes, Infallible>> + Send + 'static {
+    items.map(move |batch| Ok(writer.batch(&batch))).take_until(tokio::time::sleep(timeout))
+}
+
+/// Turns items into lines of one form.
+struct Writer {
+    kind: Kind,
+    view: View,
+    header: Header,
+    lines: Arc<Lines>,
+}
+
+impl Writer {
+    fn batch(&mut self, items: &[Item]) -> Bytes {
+        let mut bytes = BytesMut::new();
+        for item in items {
+            bytes.extend_from_slice(&self.item(item));
+        }
+        bytes.freeze()
+    }
+
+    fn item(&mut self, item: &Item) -> Bytes {
+        let header = std::mem::replace(&mut self.header, Header::Omitted);
+        match item {
+            Item::Change(change) => self.lines.change(change.change, &change.object, self.view, header),
+            Item::Bookmark { revision, initial_end } => {
+                lines::bookmark(self.kind, *revision, *initial_end, self.view, header)
+            }
+            Item::Error(error) => lines::error(error),
+        }
+    }
+}
