@@ -34,7 +34,9 @@ pub use pb::kapelle::{
     core::v1 as core_v1, discovery::v1 as discovery_v1, meta::v1 as meta_v1,
 };
 pub use time::Timestamp;
-pub use verbs::{Change, ChangeType, DeleteOptions, Propagation, Subresource, Write, WriteOutcome};
+pub use verbs::{
+    ApplyOutcome, Change, ChangeType, DeleteOptions, PatchKind, Propagation, ReadAt, Subresource, Write, WriteOutcome,
+};
 
 /// The compiled `proto/` tree (a `FileDescriptorSet` with comments and field options), for codecs, reflection and `explain`.
 pub const DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/descriptors.bin"));

@@ -1,9 +1,255 @@
 //! What is accepted and kept although it means nothing to a Wasm Pod: said aloud, never silently.
+//!
+//! Only what changes nothing for the worse by being ignored stands here. What would is refused, see [`crate::validate`].
 
-use crate::Object;
+use std::fmt;
+
+use crate::{
+    Object,
+    core_v1::{Affinity, Container, PodSecurityContext, PodSpec, SecurityContext, Service, VolumeMount},
+};
+
+const NO_USERS: &str = "a sandbox has no users and groups";
+const NO_KERNEL: &str = "a sandbox sees nothing of the node's kernel, so there is nothing to confine";
+const NO_PROCESSES: &str = "a sandbox has no processes";
+const NO_TERMINAL: &str = "a sandbox reads no input and has no terminal";
+const NO_SCHEDULING: &str = "the scheduler does not consider it yet";
+const NO_PRIORITIES: &str = "all Pods are equal to the scheduler";
+const NO_DNS: &str = "names are resolved by the sandbox itself: Services by name, all others as the node does";
+const NO_ACCOUNTS: &str = "Pods have no identity towards the API";
+const NO_HOST_NAMES: &str = "a sandbox has no host name";
+const NO_HOST_PORTS: &str = "no port of the node is opened; reach the Pod through a Service";
+const NO_NODE_PORTS: &str = "no port of the nodes is opened; use the Service's address";
+const NO_HOOKS: &str = "life-cycle hooks are not run; handle start and stop in the program";
 
 /// One sentence for each field of the object that will have no effect: `spec.hostAliases: ignored: …`.
 #[must_use]
-pub fn of(_object: &Object) -> Vec<String> {
-    Vec::new()
+pub fn of(object: &Object) -> Vec<String> {
+    let mut found = Warnings::default();
+    match object {
+        Object::Pod(pod) => pod.spec.iter().for_each(|spec| found.pod_spec(spec, "spec")),
+        Object::Deployment(deployment) => {
+            let template = deployment.spec.as_ref().and_then(|spec| spec.template.as_ref());
+            template.and_then(|template| template.spec.as_ref()).into_iter().for_each(|spec| found.template(spec));
+        }
+        Object::ReplicaSet(set) => {
+            let template = set.spec.as_ref().and_then(|spec| spec.template.as_ref());
+            template.and_then(|template| template.spec.as_ref()).into_iter().for_each(|spec| found.template(spec));
+        }
+        Object::Service(service) => found.service(service),
+        Object::Namespace(_)
+        | Object::Node(_)
+        | Object::EndpointSlice(_)
+        | Object::ConfigMap(_)
+        | Object::Secret(_)
+        | Object::Event(_)
+        | Object::Lease(_) => {}
+    }
+    found.0
 }
+
+/// The sentences so far.
+#[derive(Default)]
+struct Warnings(Vec<String>);
+
+impl Warnings {
+    /// One line a field: its name, whether it is set to something that would matter elsewhere, why it does not here.
+    fn ignored<const N: usize>(&mut self, at: impl fmt::Display, fields: [(&str, bool, &str); N]) {
+        let set = fields.into_iter().filter(|(_, set, _)| *set);
+        self.0.extend(set.map(|(field, _, why)| format!("{at}.{field}: ignored: {why}")));
+    }
+
+    fn template(&mut self, spec: &PodSpec) {
+        self.pod_spec(spec, "spec.template.spec");
+    }
+
+    fn pod_spec(&mut self, spec: &PodSpec, at: &str) {
+        self.identity(spec, at);
+        self.scheduling(spec, at);
+        if let Some(context) = &spec.security_context {
+            self.pod_security(context, at);
+        }
+        for (field, containers) in [("initContainers", &spec.init_containers), ("containers", &spec.containers)] {
+            for (index, container) in containers.iter().enumerate() {
+                self.container(container, &format!("{at}.{field}[{index}]"));
+            }
+        }
+    }
+
+    fn identity(&mut self, spec: &PodSpec, at: &str) {
+        let account = !matches!(spec.service_account_name.as_str(), "" | "default");
+        let dns_policy = !matches!(spec.dns_policy.as_str(), "" | "ClusterFirst");
+        self.ignored(
+            at,
+            [
+                ("dnsPolicy", dns_policy, NO_DNS),
+                ("dnsConfig", spec.dns_config.is_some(), NO_DNS),
+                ("hostAliases", !spec.host_aliases.is_empty(), NO_DNS),
+                ("hostname", !spec.hostname.is_empty(), NO_HOST_NAMES),
+                ("subdomain", !spec.subdomain.is_empty(), NO_HOST_NAMES),
+                ("setHostnameAsFQDN", spec.set_hostname_as_fqdn == Some(true), NO_HOST_NAMES),
+                ("hostnameOverride", spec.hostname_override.is_some(), NO_HOST_NAMES),
+                ("serviceAccountName", account, NO_ACCOUNTS),
+                ("automountServiceAccountToken", spec.automount_service_account_token == Some(true), NO_ACCOUNTS),
+                ("shareProcessNamespace", spec.share_process_namespace == Some(true), NO_PROCESSES),
+                ("hostUsers", spec.host_users == Some(true), NO_USERS),
+                ("runtimeClassName", spec.runtime_class_name.is_some(), "there is one runtime, the Wasm sandbox"),
+                ("os", spec.os.is_some(), "a Wasm module runs on any operating system"),
+            ],
+        );
+    }
+
+    fn scheduling(&mut self, spec: &PodSpec, at: &str) {
+        let scheduler = !matches!(spec.scheduler_name.as_str(), "" | "default-scheduler");
+        let readiness = "readiness is what the containers' probes say";
+        let pod_resources = "amounts of the whole Pod are not considered; set them on the containers";
+        self.ignored(
+            at,
+            [
+                ("schedulerName", scheduler, "there is one scheduler, which takes every Pod"),
+                ("priorityClassName", !spec.priority_class_name.is_empty(), NO_PRIORITIES),
+                ("priority", spec.priority.is_some_and(|priority| priority != 0), NO_PRIORITIES),
+                ("preemptionPolicy", spec.preemption_policy.is_some(), NO_PRIORITIES),
+                ("topologySpreadConstraints", !spec.topology_spread_constraints.is_empty(), NO_SCHEDULING),
+                ("schedulingGroup", spec.scheduling_group.is_some(), NO_SCHEDULING),
+                ("readinessGates", !spec.readiness_gates.is_empty(), readiness),
+                ("evictionResponders", !spec.eviction_responders.is_empty(), "evictions ask nobody"),
+                ("resources", spec.resources.is_some(), pod_resources),
+            ],
+        );
+        let none = Affinity::default();
+        let affinity = spec.affinity.as_ref().unwrap_or(&none);
+        self.ignored(
+            format_args!("{at}.affinity"),
+            [
+                (
+                    "nodeAffinity",
+                    affinity.node_affinity.is_some(),
+                    "the scheduler does not consider it yet; use nodeSelector",
+                ),
+                ("podAffinity", affinity.pod_affinity.is_some(), NO_SCHEDULING),
+                ("podAntiAffinity", affinity.pod_anti_affinity.is_some(), NO_SCHEDULING),
+            ],
+        );
+    }
+
+    fn pod_security(&mut self, context: &PodSecurityContext, at: &str) {
+        self.ignored(
+            format_args!("{at}.securityContext"),
+            [
+                ("runAsUser", context.run_as_user.is_some(), NO_USERS),
+                ("runAsGroup", context.run_as_group.is_some(), NO_USERS),
+                ("runAsNonRoot", context.run_as_non_root.is_some(), NO_USERS),
+                ("fsGroup", context.fs_group.is_some(), NO_USERS),
+                ("fsGroupChangePolicy", context.fs_group_change_policy.is_some(), NO_USERS),
+                ("supplementalGroups", !context.supplemental_groups.is_empty(), NO_USERS),
+                ("supplementalGroupsPolicy", context.supplemental_groups_policy.is_some(), NO_USERS),
+                ("sysctls", !context.sysctls.is_empty(), NO_KERNEL),
+                ("seLinuxOptions", context.se_linux_options.is_some(), NO_KERNEL),
+                ("seLinuxChangePolicy", context.se_linux_change_policy.is_some(), NO_KERNEL),
+                ("seccompProfile", context.seccomp_profile.is_some(), NO_KERNEL),
+                ("appArmorProfile", context.app_armor_profile.is_some(), NO_KERNEL),
+                ("windowsOptions", context.windows_options.is_some(), NO_KERNEL),
+            ],
+        );
+    }
+
+    fn container(&mut self, container: &Container, at: &str) {
+        self.ignored(
+            at,
+            [
+                ("stdin", container.stdin, NO_TERMINAL),
+                ("stdinOnce", container.stdin_once, NO_TERMINAL),
+                ("tty", container.tty, NO_TERMINAL),
+                ("resizePolicy", !container.resize_policy.is_empty(), "amounts are fixed while a container runs"),
+            ],
+        );
+        for (index, port) in container.ports.iter().enumerate() {
+            let host_ip = !port.host_ip.is_empty();
+            let fields = [("hostPort", port.host_port != 0, NO_HOST_PORTS), ("hostIP", host_ip, NO_HOST_PORTS)];
+            self.ignored(format_args!("{at}.ports[{index}]"), fields);
+        }
+        if let Some(hooks) = &container.lifecycle {
+            let fields = [
+                ("postStart", hooks.post_start.is_some(), NO_HOOKS),
+                ("preStop", hooks.pre_stop.is_some(), NO_HOOKS),
+                ("stopSignal", hooks.stop_signal.is_some(), "a sandbox knows no signals"),
+            ];
+            self.ignored(format_args!("{at}.lifecycle"), fields);
+        }
+        for (index, mount) in container.volume_mounts.iter().enumerate() {
+            self.mount(mount, &format!("{at}.volumeMounts[{index}]"));
+        }
+        if let Some(context) = &container.security_context {
+            self.security(context, at);
+        }
+    }
+
+    fn mount(&mut self, mount: &VolumeMount, at: &str) {
+        let propagation = mount.mount_propagation.as_deref().is_some_and(|propagation| propagation != "None");
+        let no_mounts = "nothing is mounted below a volume";
+        self.ignored(
+            at,
+            [
+                ("mountPropagation", propagation, no_mounts),
+                ("recursiveReadOnly", mount.recursive_read_only.is_some(), no_mounts),
+                ("bindMountOptions", !mount.bind_mount_options.is_empty(), no_mounts),
+            ],
+        );
+    }
+
+    fn security(&mut self, context: &SecurityContext, at: &str) {
+        // Dropped capabilities, forbidden escalation and a read-only root are what a sandbox has anyway: nothing to say.
+        let escalation = context.allow_privilege_escalation == Some(true);
+        let writable = context.read_only_root_filesystem == Some(false);
+        self.ignored(
+            format_args!("{at}.securityContext"),
+            [
+                ("runAsUser", context.run_as_user.is_some(), NO_USERS),
+                ("runAsGroup", context.run_as_group.is_some(), NO_USERS),
+                ("runAsNonRoot", context.run_as_non_root.is_some(), NO_USERS),
+                ("allowPrivilegeEscalation", escalation, "a sandbox has no privileges to gain"),
+                ("readOnlyRootFilesystem", writable, "a sandbox has no root file system; mount an emptyDir to write"),
+                ("procMount", context.proc_mount.is_some(), "a sandbox has no /proc"),
+                ("seLinuxOptions", context.se_linux_options.is_some(), NO_KERNEL),
+                ("seccompProfile", context.seccomp_profile.is_some(), NO_KERNEL),
+                ("appArmorProfile", context.app_armor_profile.is_some(), NO_KERNEL),
+                ("windowsOptions", context.windows_options.is_some(), NO_KERNEL),
+            ],
+        );
+    }
+
+    fn service(&mut self, service: &Service) {
+        let Some(spec) = &service.spec else { return };
+        let pinned = !spec.load_balancer_ip.is_empty();
+        self.ignored(
+            "spec",
+            [
+                (
+                    "externalIPs",
+                    !spec.external_ips.is_empty(),
+                    "no outside addresses are taken over; use the Service's address",
+                ),
+                ("loadBalancerIP", pinned, "no load balancer is set up; use the Service's address"),
+                (
+                    "loadBalancerSourceRanges",
+                    !spec.load_balancer_source_ranges.is_empty(),
+                    "no load balancer is set up",
+                ),
+                ("loadBalancerClass", spec.load_balancer_class.is_some(), "no load balancer is set up"),
+                ("healthCheckNodePort", spec.health_check_node_port != 0, NO_NODE_PORTS),
+                ("trafficDistribution", spec.traffic_distribution.is_some(), "traffic goes to all ready Pods alike"),
+            ],
+        );
+        match spec.r#type.as_str() {
+            "NodePort" => self.0.push(format!("spec.type: NodePort works as ClusterIP: {NO_NODE_PORTS}")),
+            "LoadBalancer" => {
+                self.0.push("spec.type: LoadBalancer works as ClusterIP: no load balancer is set up yet".to_owned());
+            }
+            _ => {}
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,1 @@
+//! What is filled in, and that it stays.

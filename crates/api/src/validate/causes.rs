@@ -1,0 +1,143 @@
+//! Where in an object something is, and what is wrong there: Kubernetes' words, so that tools and people know them.
+
+use std::fmt;
+
+use crate::error::Cause;
+
+/// A place in an object, written out only if something is wrong there.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Path<'a> {
+    /// The object itself.
+    Root,
+    /// A field of the place before.
+    Field(&'a Path<'a>, &'static str),
+    /// An element of the list before.
+    Index(&'a Path<'a>, usize),
+    /// An entry of the map before.
+    Key(&'a Path<'a>, &'a str),
+}
+
+impl<'a> Path<'a> {
+    pub(crate) fn field(&'a self, name: &'static str) -> Self {
+        Path::Field(self, name)
+    }
+
+    pub(crate) fn index(&'a self, index: usize) -> Self {
+        Path::Index(self, index)
+    }
+
+    pub(crate) fn key(&'a self, key: &'a str) -> Self {
+        Path::Key(self, key)
+    }
+}
+
+impl fmt::Display for Path<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Root => Ok(()),
+            Self::Field(Path::Root, name) => f.write_str(name),
+            Self::Field(before, name) => write!(f, "{before}.{name}"),
+            Self::Index(before, index) => write!(f, "{before}[{index}]"),
+            Self::Key(before, key) => write!(f, "{before}[{key}]"),
+        }
+    }
+}
+
+/// What was found wrong so far.
+#[derive(Debug, Default)]
+pub(crate) struct Causes(pub(crate) Vec<Cause>);
+
+impl Causes {
+    fn push(&mut self, reason: &'static str, at: &Path<'_>, message: String) {
+        self.0.push(Cause { reason, field: at.to_string(), message });
+    }
+
+    /// Something must be there. `why` may be empty.
+    pub(crate) fn required(&mut self, at: &Path<'_>, why: &str) {
+        let colon = if why.is_empty() { "" } else { ": " };
+        self.push("FieldValueRequired", at, format!("Required value{colon}{why}"));
+    }
+
+    /// The value is of the right kind but wrong.
+    pub(crate) fn invalid(&mut self, at: &Path<'_>, value: impl fmt::Debug, why: impl fmt::Display) {
+        self.push("FieldValueInvalid", at, format!("Invalid value: {value:?}: {why}"));
+    }
+
+    /// The value is none of those that exist.
+    pub(crate) fn unsupported(&mut self, at: &Path<'_>, value: &str, supported: &[&str]) {
+        let supported: Vec<String> = supported.iter().map(|value| format!("{value:?}")).collect();
+        let message = format!("Unsupported value: {value:?}: supported values: {}", supported.join(", "));
+        self.push("FieldValueNotSupported", at, message);
+    }
+
+    /// This may not be set here, or not changed now.
+    pub(crate) fn forbidden(&mut self, at: &Path<'_>, why: impl fmt::Display) {
+        self.push("FieldValueForbidden", at, format!("Forbidden: {why}"));
+    }
+
+    /// Another element has this value already.
+    pub(crate) fn duplicate(&mut self, at: &Path<'_>, value: &str) {
+        self.push("FieldValueDuplicate", at, format!("Duplicate value: {value:?}"));
+    }
+
+    /// The value refers to something that is not there.
+    pub(crate) fn not_found(&mut self, at: &Path<'_>, value: &str) {
+        self.push("FieldValueNotFound", at, format!("Not found: {value:?}"));
+    }
+
+    /// More bytes than the limit.
+    pub(crate) fn too_long(&mut self, at: &Path<'_>, bytes_max: usize) {
+        self.push("FieldValueTooLong", at, format!("Too long: may not be more than {bytes_max} bytes"));
+    }
+
+    /// More elements than the limit.
+    pub(crate) fn too_many(&mut self, at: &Path<'_>, count: usize, count_max: usize) {
+        self.push("FieldValueTooMany", at, format!("Too many: {count}: must have at most {count_max} items"));
+    }
+
+    /// Runs one of the checks of [`super::names`] over a text.
+    pub(crate) fn syntax(&mut self, at: &Path<'_>, value: &str, check: fn(&str) -> Vec<String>) {
+        for why in check(value) {
+            self.invalid(at, value, why);
+        }
+    }
+
+    /// As [`Causes::syntax`], for a text that must be there.
+    pub(crate) fn required_syntax(&mut self, at: &Path<'_>, value: &str, check: fn(&str) -> Vec<String>) {
+        if value.is_empty() {
+            self.required(at, "");
+        } else {
+            self.syntax(at, value, check);
+        }
+    }
+
+    /// The value must be one of those that exist.
+    pub(crate) fn one_of(&mut self, at: &Path<'_>, value: &str, supported: &[&str]) {
+        if !supported.contains(&value) {
+            self.unsupported(at, value, supported);
+        }
+    }
+
+    /// As [`Causes::one_of`], for a text that must be there.
+    pub(crate) fn required_one_of(&mut self, at: &Path<'_>, value: &str, supported: &[&str]) {
+        if value.is_empty() {
+            self.required(at, &format!("one of {}", supported.join(", ")));
+        } else {
+            self.one_of(at, value, supported);
+        }
+    }
+
+    /// The number must not be less than nothing.
+    pub(crate) fn not_negative(&mut self, at: &Path<'_>, value: i64) {
+        if value < 0 {
+            self.invalid(at, value, "must be greater than or equal to 0");
+        }
+    }
+
+    /// The number must be that of a port.
+    pub(crate) fn port(&mut self, at: &Path<'_>, value: i32) {
+        if !(1..=65_535).contains(&value) {
+            self.invalid(at, value, "must be between 1 and 65535, inclusive");
+        }
+    }
+}

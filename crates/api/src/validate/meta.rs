@@ -1,0 +1,167 @@
+//! What holds for the metadata of every kind, and for labels and selectors wherever they stand.
+
+use std::collections::BTreeMap;
+
+use super::{
+    causes::{Causes, Path},
+    names,
+};
+use crate::{
+    Kind,
+    meta_v1::{LabelSelector, ObjectMeta, OwnerReference},
+};
+
+/// All keys and values of an object's annotations together, in bytes: Kubernetes' limit.
+pub const ANNOTATIONS_BYTES_MAX: usize = 256 << 10;
+/// Finalizers that need no domain before their name.
+const STANDARD_FINALIZERS: [&str; 2] = ["orphan", "foregroundDeletion"];
+
+pub(super) fn object(causes: &mut Causes, kind: Kind, meta: Option<&ObjectMeta>) {
+    let at = Path::Root.field("metadata");
+    let Some(meta) = meta else { return causes.required(&at, "name the object in metadata.name") };
+    name(causes, kind, meta, &at);
+    namespace(causes, kind, meta, &at);
+    labels(causes, &meta.labels, &at.field("labels"));
+    annotations(causes, &meta.annotations, &at.field("annotations"));
+    owners(causes, &meta.owner_references, &at.field("ownerReferences"));
+    for (index, name) in meta.finalizers.iter().enumerate() {
+        finalizer(causes, name, &at.field("finalizers").index(index));
+    }
+}
+
+/// The syntax of the names of a kind.
+fn name_syntax(kind: Kind) -> fn(&str) -> Vec<String> {
+    match kind {
+        Kind::Namespace => names::dns_label,
+        Kind::Service => names::dns_1035_label,
+        Kind::Node
+        | Kind::Pod
+        | Kind::EndpointSlice
+        | Kind::ConfigMap
+        | Kind::Secret
+        | Kind::Event
+        | Kind::Lease
+        | Kind::Deployment
+        | Kind::ReplicaSet => names::dns_subdomain,
+    }
+}
+
+fn name(causes: &mut Causes, kind: Kind, meta: &ObjectMeta, at: &Path<'_>) {
+    let check = name_syntax(kind);
+    if !meta.generate_name.is_empty() {
+        // What follows the prefix is letters and digits, so one of them stands for all.
+        for why in check(&format!("{}x", meta.generate_name)) {
+            causes.invalid(&at.field("generateName"), &meta.generate_name, why);
+        }
+    }
+    if !meta.name.is_empty() {
+        causes.syntax(&at.field("name"), &meta.name, check);
+    } else if meta.generate_name.is_empty() {
+        causes.required(&at.field("name"), "name or generateName is required");
+    }
+}
+
+fn namespace(causes: &mut Causes, kind: Kind, meta: &ObjectMeta, at: &Path<'_>) {
+    let at = at.field("namespace");
+    match (kind.info().namespaced, meta.namespace.is_empty()) {
+        (true, true) => causes.required(&at, ""),
+        (true, false) => causes.syntax(&at, &meta.namespace, names::dns_label),
+        (false, false) => causes.forbidden(&at, format_args!("objects of kind {kind} have no namespace; leave it out")),
+        (false, true) => {}
+    }
+}
+
+pub(super) fn labels(causes: &mut Causes, labels: &BTreeMap<String, String>, at: &Path<'_>) {
+    for (key, value) in labels {
+        causes.syntax(at, key, names::qualified);
+        causes.syntax(&at.key(key), value, names::label_value);
+    }
+}
+
+pub(super) fn annotations(causes: &mut Causes, annotations: &BTreeMap<String, String>, at: &Path<'_>) {
+    for key in annotations.keys() {
+        // Capital letters are allowed even in the domain.
+        for why in names::qualified(&key.to_ascii_lowercase()) {
+            causes.invalid(at, key, why);
+        }
+    }
+    let bytes: usize = annotations.iter().map(|(key, value)| key.len() + value.len()).sum();
+    if bytes > ANNOTATIONS_BYTES_MAX {
+        causes.too_long(at, ANNOTATIONS_BYTES_MAX);
+    }
+}
+
+pub(super) fn finalizer(causes: &mut Causes, name: &str, at: &Path<'_>) {
+    causes.syntax(at, name, names::qualified);
+    if !name.contains('/') && !STANDARD_FINALIZERS.contains(&name) {
+        causes.invalid(at, name, "name is neither a standard finalizer name nor is it fully qualified");
+    }
+}
+
+fn owners(causes: &mut Causes, owners: &[OwnerReference], at: &Path<'_>) {
+    for (index, owner) in owners.iter().enumerate() {
+        let at = at.index(index);
+        for (field, value) in
+            [("apiVersion", &owner.api_version), ("kind", &owner.kind), ("name", &owner.name), ("uid", &owner.uid)]
+        {
+            if value.is_empty() {
+                causes.required(&at.field(field), "must not be empty");
+            }
+        }
+        if owner.kind == Kind::Event.info().kind && owner.api_version == Kind::Event.api_version() {
+            causes.invalid(&at, &owner.kind, "is disallowed from being an owner");
+        }
+    }
+    let mut controllers = owners.iter().filter(|owner| owner.controller == Some(true));
+    if let (Some(first), Some(second)) = (controllers.next(), controllers.next()) {
+        let names = [&first.name, &second.name];
+        causes.invalid(at, names, "only one reference can have controller set to true");
+    }
+}
+
+/// A selector over labels. `None` is for the caller to judge.
+pub(super) fn selector(causes: &mut Causes, selector: &LabelSelector, at: &Path<'_>) {
+    labels(causes, &selector.match_labels, &at.field("matchLabels"));
+    let at = at.field("matchExpressions");
+    for (index, expression) in selector.match_expressions.iter().enumerate() {
+        let at = at.index(index);
+        causes.required_syntax(&at.field("key"), &expression.key, names::qualified);
+        let values = at.field("values");
+        match expression.operator.as_str() {
+            "In" | "NotIn" if expression.values.is_empty() => {
+                causes.required(&values, "must be specified when `operator` is 'In' or 'NotIn'");
+            }
+            "Exists" | "DoesNotExist" if !expression.values.is_empty() => {
+                causes.forbidden(&values, "may not be specified when `operator` is 'Exists' or 'DoesNotExist'");
+            }
+            "In" | "NotIn" | "Exists" | "DoesNotExist" => {}
+            other => causes.unsupported(&at.field("operator"), other, &["In", "NotIn", "Exists", "DoesNotExist"]),
+        }
+        for (index, value) in expression.values.iter().enumerate() {
+            causes.syntax(&values.index(index), value, names::label_value);
+        }
+    }
+}
+
+/// What may not change in the metadata of an existing object. What the new one leaves out is not a change.
+pub(super) fn update(causes: &mut Causes, old: Option<&ObjectMeta>, new: Option<&ObjectMeta>) {
+    let (Some(old), Some(new)) = (old, new) else { return };
+    let at = Path::Root.field("metadata");
+    for (field, old, new) in
+        [("name", &old.name, &new.name), ("namespace", &old.namespace, &new.namespace), ("uid", &old.uid, &new.uid)]
+    {
+        if !new.is_empty() && !old.is_empty() && old != new {
+            causes.invalid(&at.field(field), new, "field is immutable");
+        }
+    }
+    if new.creation_timestamp.is_some() && old.creation_timestamp.is_some_and(|old| new.creation_timestamp != Some(old))
+    {
+        let time = new.creation_timestamp.as_ref().map(|time| crate::Timestamp::from(time).to_string());
+        causes.invalid(&at.field("creationTimestamp"), time.unwrap_or_default(), "field is immutable");
+    }
+    let added = new.finalizers.iter().find(|name| !old.finalizers.contains(name));
+    if let (Some(_), Some(added)) = (old.deletion_timestamp, added) {
+        let why = format!("no new finalizers can be added if the object is being deleted, found {added:?}");
+        causes.forbidden(&at.field("finalizers"), why);
+    }
+}

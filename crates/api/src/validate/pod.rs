@@ -1,0 +1,255 @@
+//! Pods, alone or in a template.
+
+use std::collections::BTreeSet;
+
+use super::{
+    causes::{Causes, Path},
+    container, meta, names, resources,
+    small::TAINT_EFFECTS,
+    volume,
+};
+use crate::{
+    Object,
+    core_v1::{Container, Pod, PodSpec, Toleration, TopologySpreadConstraint},
+    pod::Phase,
+};
+
+/// A check of [`names`].
+type Syntax = fn(&str) -> Vec<String>;
+
+const RESTART_POLICIES: [&str; 3] = ["Always", "OnFailure", "Never"];
+const DNS_POLICIES: [&str; 4] = ["ClusterFirstWithHostNet", "ClusterFirst", "Default", "None"];
+const PHASES: [Phase; 5] = [Phase::Pending, Phase::Running, Phase::Succeeded, Phase::Failed, Phase::Unknown];
+
+pub(super) fn pod(causes: &mut Causes, pod: &Pod) {
+    let at = Path::Root.field("spec");
+    match &pod.spec {
+        Some(found) => spec(causes, found, &at),
+        None => causes.required(&at, ""),
+    }
+}
+
+pub(super) fn spec(causes: &mut Causes, spec: &PodSpec, at: &Path<'_>) {
+    refused(causes, spec, at);
+    let volumes = volume::volumes(causes, &spec.volumes, &at.field("volumes"));
+    containers(causes, spec, &volumes, at);
+    causes.required_one_of(&at.field("restartPolicy"), &spec.restart_policy, &RESTART_POLICIES);
+    causes.required_one_of(&at.field("dnsPolicy"), &spec.dns_policy, &DNS_POLICIES);
+    if let Some(seconds) = spec.termination_grace_period_seconds {
+        causes.not_negative(&at.field("terminationGracePeriodSeconds"), seconds);
+    }
+    if let Some(seconds) = spec.active_deadline_seconds
+        && !(1..=i64::from(i32::MAX)).contains(&seconds)
+    {
+        causes.invalid(&at.field("activeDeadlineSeconds"), seconds, "must be between 1 and 2147483647, inclusive");
+    }
+    optional_names(causes, spec, at);
+    meta::labels(causes, &spec.node_selector, &at.field("nodeSelector"));
+    tolerations(causes, &spec.tolerations, &at.field("tolerations"));
+    spreading(causes, &spec.topology_spread_constraints, &at.field("topologySpreadConstraints"));
+    resources::list(causes, &spec.overhead, &at.field("overhead"));
+    if let Some(found) = &spec.resources {
+        resources::requirements(causes, found, &at.field("resources"));
+    }
+}
+
+/// What Kubernetes would give and a sandbox cannot, where going on without it would break what was asked.
+fn refused(causes: &mut Causes, spec: &PodSpec, at: &Path<'_>) {
+    let network = "a sandbox has no access to its node's network; remove it and reach the Pod through a Service";
+    let processes = "a sandbox has no access to its node's processes; remove the field";
+    let gates = "the scheduler does not wait for gates; create the Pod when it may start";
+    let context = spec.security_context.as_ref().and_then(|context| context.windows_options.as_ref());
+    let host_process = context.is_some_and(|options| options.host_process == Some(true));
+    for (field, set, why) in [
+        ("hostNetwork", spec.host_network, network),
+        ("hostPID", spec.host_pid, processes),
+        ("hostIPC", spec.host_ipc, processes),
+        ("securityContext.windowsOptions.hostProcess", host_process, processes),
+        ("schedulingGates", !spec.scheduling_gates.is_empty(), gates),
+        ("resourceClaims", !spec.resource_claims.is_empty(), "nodes have no devices to claim; remove the claims"),
+        ("ephemeralContainers", !spec.ephemeral_containers.is_empty(), "a sandbox cannot be entered; read its logs"),
+    ] {
+        if set {
+            causes.forbidden(&at.field(field), why);
+        }
+    }
+}
+
+fn containers(causes: &mut Causes, spec: &PodSpec, volumes: &BTreeSet<&str>, at: &Path<'_>) {
+    if spec.containers.is_empty() {
+        causes.required(&at.field("containers"), "");
+    }
+    let mut known = BTreeSet::new();
+    for (field, list) in [("initContainers", &spec.init_containers), ("containers", &spec.containers)] {
+        for (index, found) in list.iter().enumerate() {
+            let at = at.field(field);
+            let at = at.index(index);
+            container::container(causes, found, volumes, &at);
+            if !known.insert(found.name.as_str()) {
+                causes.duplicate(&at.field("name"), &found.name);
+            }
+            own_restart_policy(causes, found, field == "initContainers", &at);
+        }
+    }
+}
+
+fn own_restart_policy(causes: &mut Causes, container: &Container, initial: bool, at: &Path<'_>) {
+    let policy = at.field("restartPolicy");
+    match (&container.restart_policy, initial) {
+        (None, _) => {}
+        (Some(_), false) => causes.forbidden(&policy, "may not be set for non-init containers"),
+        (Some(own), true) => causes.one_of(&policy, own, &["Always"]),
+    }
+    if initial && container.restart_policy.is_none() {
+        for (field, probe) in [
+            ("livenessProbe", &container.liveness_probe),
+            ("readinessProbe", &container.readiness_probe),
+            ("startupProbe", &container.startup_probe),
+        ] {
+            if probe.is_some() {
+                causes.forbidden(&at.field(field), "may not be set for init containers without restartPolicy=Always");
+            }
+        }
+    }
+}
+
+fn optional_names(causes: &mut Causes, spec: &PodSpec, at: &Path<'_>) {
+    let checks: [(&str, &str, Syntax); 7] = [
+        ("nodeName", &spec.node_name, names::dns_subdomain),
+        ("hostname", &spec.hostname, names::dns_label),
+        ("subdomain", &spec.subdomain, names::dns_label),
+        ("schedulerName", &spec.scheduler_name, names::dns_subdomain),
+        ("serviceAccountName", &spec.service_account_name, names::dns_subdomain),
+        ("priorityClassName", &spec.priority_class_name, names::dns_subdomain),
+        ("runtimeClassName", spec.runtime_class_name.as_deref().unwrap_or(""), names::dns_subdomain),
+    ];
+    for (field, value, check) in checks {
+        if !value.is_empty() {
+            causes.syntax(&at.field(field), value, check);
+        }
+    }
+}
+
+fn tolerations(causes: &mut Causes, tolerations: &[Toleration], at: &Path<'_>) {
+    for (index, toleration) in tolerations.iter().enumerate() {
+        let at = at.index(index);
+        let operator = at.field("operator");
+        if !toleration.key.is_empty() {
+            causes.syntax(&at.field("key"), &toleration.key, names::qualified);
+        } else if toleration.operator != "Exists" {
+            let why = "must be Exists when `key` is empty, which means \"match all values and all keys\"";
+            causes.invalid(&operator, &toleration.operator, why);
+        }
+        match toleration.operator.as_str() {
+            "" | "Equal" => causes.syntax(&at.field("value"), &toleration.value, names::label_value),
+            "Exists" if !toleration.value.is_empty() => {
+                causes.invalid(&at.field("value"), &toleration.value, "must be empty when `operator` is 'Exists'");
+            }
+            "Exists" => {}
+            other => causes.unsupported(&operator, other, &["Equal", "Exists"]),
+        }
+        if !toleration.effect.is_empty() {
+            causes.one_of(&at.field("effect"), &toleration.effect, &TAINT_EFFECTS);
+        }
+        if toleration.toleration_seconds.is_some() && toleration.effect != "NoExecute" {
+            let why = "must be 'NoExecute' when `tolerationSeconds` is set";
+            causes.invalid(&at.field("effect"), &toleration.effect, why);
+        }
+    }
+}
+
+fn spreading(causes: &mut Causes, constraints: &[TopologySpreadConstraint], at: &Path<'_>) {
+    for (index, constraint) in constraints.iter().enumerate() {
+        let at = at.index(index);
+        if constraint.max_skew <= 0 {
+            causes.invalid(&at.field("maxSkew"), constraint.max_skew, "must be greater than zero");
+        }
+        causes.required_syntax(&at.field("topologyKey"), &constraint.topology_key, names::qualified);
+        let supported = ["DoNotSchedule", "ScheduleAnyway"];
+        causes.required_one_of(&at.field("whenUnsatisfiable"), &constraint.when_unsatisfiable, &supported);
+        if let Some(selector) = &constraint.label_selector {
+            meta::selector(causes, selector, &at.field("labelSelector"));
+        }
+    }
+}
+
+/// A Pod's spec is what its node acts on, so it stays but for the fields that Kubernetes lets change.
+pub(super) fn update(causes: &mut Causes, old: &Pod, new: &Pod) {
+    let (Some(old), Some(new)) = (&old.spec, &new.spec) else { return };
+    let at = Path::Root.field("spec");
+    for (field, count, before) in [
+        ("containers", new.containers.len(), old.containers.len()),
+        ("initContainers", new.init_containers.len(), old.init_containers.len()),
+    ] {
+        if count != before {
+            return causes.forbidden(&at.field(field), "pod updates may not add or remove containers");
+        }
+    }
+    let deadline = at.field("activeDeadlineSeconds");
+    match (old.active_deadline_seconds, new.active_deadline_seconds) {
+        (Some(before), Some(now)) if now > before => {
+            causes.invalid(&deadline, now, format_args!("must be less than or equal to previous value {before}"));
+        }
+        (Some(_), None) => causes.invalid(&deadline, "", "must not update from a positive integer to nil value"),
+        _ => {}
+    }
+    let same =
+        |a: &Toleration, b: &Toleration| *a == Toleration { toleration_seconds: a.toleration_seconds, ..b.clone() };
+    if !old.tolerations.iter().all(|before| new.tolerations.iter().any(|now| same(before, now))) {
+        causes.forbidden(
+            &at.field("tolerations"),
+            "existing toleration can not be modified except its tolerationSeconds",
+        );
+    }
+    if masked(old, new) != *new {
+        let why = "pod updates may not change fields other than `spec.containers[*].image`, \
+                   `spec.initContainers[*].image`, `spec.activeDeadlineSeconds`, `spec.tolerations` (only additions) and \
+                   `spec.terminationGracePeriodSeconds` (only to 1 if it was negative)";
+        causes.forbidden(&at, why);
+    }
+}
+
+/// The old spec with what may change taken from the new one.
+fn masked(old: &PodSpec, new: &PodSpec) -> PodSpec {
+    let mut expected = old.clone();
+    expected.active_deadline_seconds = new.active_deadline_seconds;
+    expected.tolerations.clone_from(&new.tolerations);
+    if old.termination_grace_period_seconds.is_some_and(|seconds| seconds < 0)
+        && new.termination_grace_period_seconds == Some(1)
+    {
+        expected.termination_grace_period_seconds = Some(1);
+    }
+    let both = [(&mut expected.containers, &new.containers), (&mut expected.init_containers, &new.init_containers)];
+    for (old, new) in both {
+        for (old, new) in old.iter_mut().zip(new) {
+            old.image.clone_from(&new.image);
+        }
+    }
+    expected
+}
+
+/// The scheduler names a node, once.
+pub(super) fn binding(causes: &mut Causes, old: &Object, new: &Object) {
+    let at = Path::Root.field("spec");
+    let at = at.field("nodeName");
+    let (Some(old), Some(new)) = (old.get::<Pod>(), new.get::<Pod>()) else {
+        return causes.forbidden(&at, "only Pods are bound to nodes");
+    };
+    let Some(node) = crate::pod::node_name(new) else { return causes.required(&at, "") };
+    causes.syntax(&at, node, names::dns_subdomain);
+    if let Some(before) = crate::pod::node_name(old).filter(|before| *before != node) {
+        causes.invalid(&at, node, format_args!("the Pod is already bound to node {before:?}"));
+    }
+}
+
+/// What a node may report.
+pub(super) fn status(causes: &mut Causes, pod: &Pod) {
+    let Some(status) = &pod.status else { return };
+    let at = Path::Root.field("status");
+    causes.required_one_of(&at.field("phase"), &status.phase, &PHASES.map(Phase::word));
+    for (index, container) in status.container_statuses.iter().enumerate() {
+        let at = at.field("containerStatuses");
+        let at = at.index(index);
+        causes.not_negative(&at.field("restartCount"), container.restart_count.into());
+    }
+}

@@ -1,0 +1,215 @@
+//! Volumes.
+
+use std::collections::BTreeSet;
+
+use super::{
+    causes::{Causes, Path},
+    env, names, resources,
+};
+use crate::core_v1::{DownwardApiVolumeFile, KeyToPath, ProjectedVolumeSource, Volume, VolumeProjection, VolumeSource};
+
+/// The volume types that there are.
+const SUPPORTED: [&str; 5] = ["configMap", "downwardAPI", "emptyDir", "projected", "secret"];
+/// The largest file mode: 0777.
+const FILE_MODE_MAX: i32 = 0o777;
+
+/// Checks the volumes and returns their names.
+pub(super) fn volumes<'a>(causes: &mut Causes, volumes: &'a [Volume], at: &Path<'_>) -> BTreeSet<&'a str> {
+    let mut known = BTreeSet::new();
+    for (index, volume) in volumes.iter().enumerate() {
+        let at = at.index(index);
+        causes.required_syntax(&at.field("name"), &volume.name, names::dns_label);
+        if !known.insert(volume.name.as_str()) {
+            causes.duplicate(&at.field("name"), &volume.name);
+        }
+        let none = VolumeSource::default();
+        source(causes, volume.volume_source.as_ref().unwrap_or(&none), &at);
+    }
+    known
+}
+
+/// The names of the types that a source has, in the order of the declaration.
+fn types(source: &VolumeSource) -> Vec<&'static str> {
+    let table = [
+        ("hostPath", source.host_path.is_some()),
+        ("emptyDir", source.empty_dir.is_some()),
+        ("gcePersistentDisk", source.gce_persistent_disk.is_some()),
+        ("awsElasticBlockStore", source.aws_elastic_block_store.is_some()),
+        ("gitRepo", source.git_repo.is_some()),
+        ("secret", source.secret.is_some()),
+        ("nfs", source.nfs.is_some()),
+        ("iscsi", source.iscsi.is_some()),
+        ("glusterfs", source.glusterfs.is_some()),
+        ("persistentVolumeClaim", source.persistent_volume_claim.is_some()),
+        ("rbd", source.rbd.is_some()),
+        ("flexVolume", source.flex_volume.is_some()),
+        ("cinder", source.cinder.is_some()),
+        ("cephfs", source.cephfs.is_some()),
+        ("flocker", source.flocker.is_some()),
+        ("downwardAPI", source.downward_api.is_some()),
+        ("fc", source.fc.is_some()),
+        ("azureFile", source.azure_file.is_some()),
+        ("configMap", source.config_map.is_some()),
+        ("vsphereVolume", source.vsphere_volume.is_some()),
+        ("quobyte", source.quobyte.is_some()),
+        ("azureDisk", source.azure_disk.is_some()),
+        ("photonPersistentDisk", source.photon_persistent_disk.is_some()),
+        ("portworxVolume", source.portworx_volume.is_some()),
+        ("scaleIO", source.scale_io.is_some()),
+        ("projected", source.projected.is_some()),
+        ("storageos", source.storageos.is_some()),
+        ("csi", source.csi.is_some()),
+        ("ephemeral", source.ephemeral.is_some()),
+        ("image", source.image.is_some()),
+    ];
+    table.into_iter().filter(|(_, given)| *given).map(|(name, _)| name).collect()
+}
+
+fn source(causes: &mut Causes, source: &VolumeSource, at: &Path<'_>) {
+    let types = types(source);
+    if types.is_empty() {
+        causes.required(at, "must specify a volume type");
+    } else if types.len() > 1 {
+        causes.forbidden(at, format_args!("may not specify more than 1 volume type, but has {}", types.join(", ")));
+    }
+    for name in types {
+        if name == "hostPath" {
+            let why = "files of the node are out of reach for a sandbox; use emptyDir to share files within the Pod, \
+                       or configMap or secret to bring them along";
+            causes.forbidden(&at.field(name), why);
+        } else if !SUPPORTED.contains(&name) {
+            let supported = SUPPORTED.join(", ");
+            causes.forbidden(
+                &at.field(name),
+                format_args!("volumes of this type are not supported; supported types: {supported}"),
+            );
+        }
+    }
+    supported(causes, source, at);
+}
+
+fn supported(causes: &mut Causes, source: &VolumeSource, at: &Path<'_>) {
+    if let Some(dir) = &source.empty_dir {
+        let at = at.field("emptyDir");
+        causes.one_of(&at.field("medium"), &dir.medium, &["", "Memory"]);
+        if let Some(limit) = &dir.size_limit {
+            resources::quantity(causes, limit, &at.field("sizeLimit"));
+        }
+    }
+    if let Some(map) = &source.config_map {
+        let at = at.field("configMap");
+        let name = map.local_object_reference.as_ref().map_or("", |reference| &reference.name);
+        causes.required_syntax(&at.field("name"), name, names::dns_subdomain);
+        mode(causes, map.default_mode, &at.field("defaultMode"));
+        items(causes, &map.items, &at.field("items"));
+    }
+    if let Some(secret) = &source.secret {
+        let at = at.field("secret");
+        causes.required_syntax(&at.field("secretName"), &secret.secret_name, names::dns_subdomain);
+        mode(causes, secret.default_mode, &at.field("defaultMode"));
+        items(causes, &secret.items, &at.field("items"));
+    }
+    if let Some(downward) = &source.downward_api {
+        let at = at.field("downwardAPI");
+        mode(causes, downward.default_mode, &at.field("defaultMode"));
+        files(causes, &downward.items, &at.field("items"));
+    }
+    if let Some(found) = &source.projected {
+        projected(causes, found, &at.field("projected"));
+    }
+}
+
+fn projected(causes: &mut Causes, volume: &ProjectedVolumeSource, at: &Path<'_>) {
+    mode(causes, volume.default_mode, &at.field("defaultMode"));
+    for (index, source) in volume.sources.iter().enumerate() {
+        projection(causes, source, &at.field("sources").index(index));
+    }
+}
+
+fn projection(causes: &mut Causes, source: &VolumeProjection, at: &Path<'_>) {
+    let types = [
+        ("secret", source.secret.is_some()),
+        ("downwardAPI", source.downward_api.is_some()),
+        ("configMap", source.config_map.is_some()),
+        ("serviceAccountToken", source.service_account_token.is_some()),
+        ("clusterTrustBundle", source.cluster_trust_bundle.is_some()),
+        ("podCertificate", source.pod_certificate.is_some()),
+    ];
+    let given: Vec<&str> = types.iter().filter(|(_, given)| *given).map(|(name, _)| *name).collect();
+    match given.as_slice() {
+        [] => causes.required(at, "must specify a source: configMap, downwardAPI or secret"),
+        [_] => {}
+        several => {
+            causes.forbidden(at, format_args!("may not specify more than 1 source, but has {}", several.join(", ")))
+        }
+    }
+    for (name, given) in &types[3..] {
+        if *given {
+            let why =
+                "there are no credentials to project into a Pod; supported sources: configMap, downwardAPI, secret";
+            causes.forbidden(&at.field(name), why);
+        }
+    }
+    if let Some(secret) = &source.secret {
+        let at = at.field("secret");
+        let name = secret.local_object_reference.as_ref().map_or("", |reference| &reference.name);
+        causes.required_syntax(&at.field("name"), name, names::dns_subdomain);
+        items(causes, &secret.items, &at.field("items"));
+    }
+    if let Some(map) = &source.config_map {
+        let at = at.field("configMap");
+        let name = map.local_object_reference.as_ref().map_or("", |reference| &reference.name);
+        causes.required_syntax(&at.field("name"), name, names::dns_subdomain);
+        items(causes, &map.items, &at.field("items"));
+    }
+    if let Some(downward) = &source.downward_api {
+        files(causes, &downward.items, &at.field("downwardAPI").field("items"));
+    }
+}
+
+fn items(causes: &mut Causes, items: &[KeyToPath], at: &Path<'_>) {
+    for (index, item) in items.iter().enumerate() {
+        let at = at.index(index);
+        causes.required_syntax(&at.field("key"), &item.key, names::config_key);
+        local_path(causes, &item.path, &at.field("path"));
+        mode(causes, item.mode, &at.field("mode"));
+    }
+}
+
+fn files(causes: &mut Causes, files: &[DownwardApiVolumeFile], at: &Path<'_>) {
+    for (index, file) in files.iter().enumerate() {
+        let at = at.index(index);
+        local_path(causes, &file.path, &at.field("path"));
+        mode(causes, file.mode, &at.field("mode"));
+        match (&file.field_ref, &file.resource_field_ref) {
+            (None, None) => causes.required(&at, "one of fieldRef and resourceFieldRef is required"),
+            (Some(_), Some(_)) => {
+                causes.forbidden(&at, "fieldRef and resourceFieldRef can not be specified simultaneously")
+            }
+            (Some(field), None) => env::field_ref(causes, field, &env::FILE_FIELDS, &at.field("fieldRef")),
+            (None, Some(field)) => {
+                if field.container_name.is_empty() {
+                    causes.required(&at.field("resourceFieldRef").field("containerName"), "");
+                }
+                env::resource_field_ref(causes, field, &at.field("resourceFieldRef"));
+            }
+        }
+    }
+}
+
+fn mode(causes: &mut Causes, mode: Option<i32>, at: &Path<'_>) {
+    if let Some(mode) = mode.filter(|mode| !(0..=FILE_MODE_MAX).contains(mode)) {
+        causes.invalid(at, mode, "must be a number between 0 and 0777 (octal), both inclusive");
+    }
+}
+
+/// A path that must stay inside its volume.
+pub(super) fn local_path(causes: &mut Causes, path: &str, at: &Path<'_>) {
+    if path.is_empty() {
+        causes.required(at, "");
+    } else if path.starts_with('/') {
+        causes.invalid(at, path, "must be a relative path");
+    } else if path.split('/').any(|part| part == "..") {
+        causes.invalid(at, path, "must not contain '..'");
+    }
+}

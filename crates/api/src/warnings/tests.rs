@@ -1,0 +1,1 @@
+//! What is said about fields without effect.
