@@ -44,6 +44,63 @@ pub enum Subresource {
     Finalize,
 }
 
+impl Subresource {
+    /// Every one.
+    pub const ALL: [Self; 5] = [Self::None, Self::Status, Self::Scale, Self::Binding, Self::Finalize];
+
+    /// The word in URLs and requests; empty for the object itself.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::None => "",
+            Self::Status => "status",
+            Self::Scale => "scale",
+            Self::Binding => "binding",
+            Self::Finalize => "finalize",
+        }
+    }
+
+    /// Finds one by its word.
+    #[must_use]
+    pub fn from_word(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|part| part.word() == word)
+    }
+}
+
+/// Which state a reader wants.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum ReadAt {
+    /// The latest that the masters agreed on: as new as every write that was acknowledged before the request.
+    #[default]
+    Latest,
+    /// Whatever the asked master knows.
+    Any,
+    /// Not older than this.
+    NotOlderThan(Revision),
+}
+
+/// How to read a patch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum PatchKind {
+    /// A list of operations, RFC 6902.
+    Json,
+    /// A document in which `null` deletes, RFC 7386.
+    Merge,
+    /// As merge, but lists with keys are merged too: Kubernetes' strategic merge patch.
+    Strategic,
+}
+
+/// What applying a manifest did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum ApplyOutcome {
+    /// The object did not exist.
+    Created,
+    /// It was changed.
+    Configured,
+    /// It already was as the manifest says.
+    Unchanged,
+}
+
 /// How to delete.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct DeleteOptions {

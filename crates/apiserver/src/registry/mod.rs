@@ -1,0 +1,209 @@
+//! The one door: every read and every write of the cluster's state, whichever language it was asked in.
+//!
+//! A write is decided by [`crate::door`], a pure function of the present state, and then proposed to the log, which carries
+//! it out only if that state has not changed; if it has, the write is decided again. A read takes a view of the state that
+//! Raft applied in this process. Nothing else proposes to the log.
+
+mod bootstrap;
+mod feed;
+mod heartbeats;
+mod logs;
+mod modify;
+mod pages;
+mod read;
+mod watch;
+mod write;
+
+use std::sync::Arc;
+
+use api::{
+    Change, Error, Kind, Object, Reason, Revision, Timestamp,
+    json::Strictness,
+    selector::{Fields, Labels},
+};
+use consensus::{Consensus, ProposeError};
+use store::{Applied, Refusal, Store};
+use tokio_util::sync::CancellationToken;
+
+pub use api::{ApplyOutcome, PatchKind, ReadAt};
+pub use heartbeats::Heartbeat;
+pub use rpc::services::{LogChunk, LogRequest};
+
+use crate::door::{Cidr, Rules};
+use heartbeats::Heartbeats;
+use pages::Pins;
+
+/// The one door to the cluster's state. Cloning is cheap and shares everything.
+#[derive(Clone)]
+pub struct Registry {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    store: Store,
+    consensus: Consensus<Result<Applied, Refusal>>,
+    options: Options,
+    rules: Rules,
+    pins: Pins,
+    heartbeats: Heartbeats,
+    /// Cancelled when the process stops: open watches say where they are and end.
+    closing: CancellationToken,
+}
+
+/// What a Registry is told about its cluster.
+#[derive(Clone, Copy, Debug)]
+pub struct Options {
+    /// The range from which Services get their addresses.
+    pub service_cidr: Cidr,
+    /// The wall clock.
+    pub now: fn() -> Timestamp,
+}
+
+/// Which objects to list.
+#[derive(Clone, Debug)]
+pub struct ListQuery {
+    /// The kind.
+    pub kind: Kind,
+    /// The namespace; `None` for all.
+    pub namespace: Option<String>,
+    /// Conditions on labels.
+    pub labels: Labels,
+    /// Conditions on fields.
+    pub fields: Fields,
+    /// The most objects to answer; `None` for all.
+    pub limit: Option<usize>,
+    /// The token of the previous page; `None` for the first.
+    pub continue_: Option<String>,
+    /// Which state; of no effect on pages after the first, which show the state of the first.
+    pub at: ReadAt,
+}
+
+/// Some objects of one state, ordered by namespace and name.
+#[derive(Clone, Debug)]
+pub struct ListPage {
+    /// The objects.
+    pub items: Vec<Arc<Object>>,
+    /// The state that was read; start a watch here.
+    pub revision: Revision,
+    /// Ask again with this token for the rest; `None` at the end.
+    pub continue_: Option<String>,
+    /// How many objects are left behind this page, if nothing was selected by labels or fields.
+    pub remaining: Option<u64>,
+}
+
+/// Which changes to watch.
+#[derive(Clone, Debug)]
+pub struct WatchQuery {
+    /// The kind.
+    pub kind: Kind,
+    /// The namespace; `None` for all.
+    pub namespace: Option<String>,
+    /// Conditions on labels.
+    pub labels: Labels,
+    /// Conditions on fields.
+    pub fields: Fields,
+    /// Where to begin.
+    pub from: WatchFrom,
+    /// Whether to send bookmarks now and then.
+    pub bookmarks: bool,
+    /// Whether to send a bookmark with `initial_end` once everything that existed was sent.
+    pub send_initial_events: bool,
+}
+
+/// Where a watch begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WatchFrom {
+    /// With everything that exists, as additions.
+    Existing(ReadAt),
+    /// With what changes from now on.
+    Now,
+    /// With what changed after a revision.
+    After(Revision),
+}
+
+/// What a watch says.
+#[derive(Clone, Debug)]
+pub enum Item {
+    /// Something changed. An object that begins to match is reported as added, one that ceases to as deleted.
+    Change(Change),
+    /// Everything up to `revision` was sent.
+    Bookmark {
+        /// Where the watch is.
+        revision: Revision,
+        /// Everything that existed at the start was sent, and this was not said before.
+        initial_end: bool,
+    },
+    /// Why the watch ends. Nothing follows.
+    Error(Error),
+}
+
+/// How to write.
+#[derive(Clone, Debug)]
+pub struct WriteOptions {
+    /// Do everything but store the result.
+    pub dry_run: bool,
+    /// Who writes.
+    pub field_manager: String,
+    /// What to do with fields that nobody knows.
+    pub field_validation: Strictness,
+}
+
+impl Default for WriteOptions {
+    fn default() -> Self {
+        Self { dry_run: false, field_manager: String::new(), field_validation: Strictness::Warn }
+    }
+}
+
+/// What a write did.
+#[derive(Clone, Debug)]
+pub struct Written {
+    /// The object as stored; for a deletion that left nothing, its last state.
+    pub object: Arc<Object>,
+    /// It did not exist before.
+    pub created: bool,
+    /// It does not exist any more.
+    pub gone: bool,
+    /// It was as wanted already; nothing was stored.
+    pub unchanged: bool,
+    /// What the writer should know, such as fields that mean nothing to a Wasm Pod.
+    pub warnings: Vec<String>,
+}
+
+impl Registry {
+    /// A Registry over a state and the log that drives it.
+    #[must_use]
+    pub fn new(store: Store, consensus: Consensus<Result<Applied, Refusal>>, options: Options) -> Self {
+        let inner = Inner {
+            store,
+            consensus,
+            options,
+            rules: Rules { service_cidr: options.service_cidr },
+            pins: Pins::default(),
+            heartbeats: Heartbeats::default(),
+            closing: CancellationToken::new(),
+        };
+        Self { inner: Arc::new(inner) }
+    }
+
+    /// The time, by the Registry's clock.
+    #[must_use]
+    pub fn now(&self) -> Timestamp {
+        (self.inner.options.now)()
+    }
+
+    /// Ends all open watches, cleanly: each says where it is, so that its reader can go on elsewhere.
+    pub fn close_watches(&self) {
+        self.inner.closing.cancel();
+    }
+}
+
+/// What a reader or writer does about a refusal of the log.
+fn refused(error: &ProposeError) -> Error {
+    let reason = match error {
+        ProposeError::NoLeader { .. } | ProposeError::Stopped => Reason::ServiceUnavailable,
+        ProposeError::Overloaded => Reason::TooManyRequests,
+        ProposeError::TooLarge => Reason::RequestEntityTooLarge,
+        ProposeError::Unknown => Reason::Timeout,
+    };
+    Error::new(reason, error)
+}

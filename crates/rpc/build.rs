@@ -1,0 +1,35 @@
+//! Compiles the services of `proto/`. The objects in them are `api`'s types; only requests and answers are made here.
+
+use std::path::Path;
+
+use prost::Message as _;
+
+/// What `api` has already: everything but the messages that only the services speak.
+const EXTERN: [(&str, &str); 8] = [
+    (".kapelle.options.v1", "::api::pb::kapelle::options::v1"),
+    (".kapelle.meta.v1", "::api::meta_v1"),
+    (".kapelle.core.v1", "::api::core_v1"),
+    (".kapelle.apps.v1", "::api::apps_v1"),
+    (".kapelle.discovery.v1", "::api::discovery_v1"),
+    (".kapelle.coordination.v1", "::api::coordination_v1"),
+    (".kapelle.autoscaling.v1", "::api::autoscaling_v1"),
+    (".kapelle.api.v1.Object", "::api::api_v1::Object"),
+];
+
+fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let root = Path::new("../../proto");
+    println!("cargo::rerun-if-changed={}", root.display());
+    let mut compiler = protox::Compiler::new([root])?;
+    compiler.include_imports(true).include_source_info(true).open_file("kapelle/api/v1/services.proto")?;
+    let out = std::env::var("OUT_DIR")?;
+    // Reflection answers from this; the options of fields are extensions, which only the compiler's own encoding keeps.
+    std::fs::write(Path::new(&out).join("services.bin"), compiler.encode_file_descriptor_set())?;
+    // Encoded and decoded once, into the version of the descriptor types that the code generator links.
+    let descriptors = prost::Message::decode(compiler.file_descriptor_set().encode_to_vec().as_slice())?;
+    let mut builder = tonic_prost_build::configure().bytes(".").btree_map(".");
+    for (package, path) in EXTERN {
+        builder = builder.extern_path(package, path);
+    }
+    builder.compile_fds(descriptors)?;
+    Ok(())
+}
