@@ -21,7 +21,7 @@ pub mod verbs;
 pub mod warnings;
 
 /// The types generated from `proto/`. Their documentation is that of the fields there.
-#[expect(missing_docs, clippy::large_enum_variant, clippy::doc_markdown, reason = "generated")]
+#[expect(missing_docs, clippy::doc_markdown, reason = "generated")]
 pub mod pb {
     include!(concat!(env!("OUT_DIR"), "/pb.rs"));
 }
