@@ -133,3 +133,6 @@ impl std::hash::Hasher for Fnv1a {
         self.0
     }
 }
+
+#[cfg(test)]
+mod tests;

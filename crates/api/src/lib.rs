@@ -20,6 +20,9 @@ pub mod validate;
 pub mod verbs;
 pub mod warnings;
 
+#[cfg(test)]
+mod fixtures;
+
 /// The types generated from `proto/`. Their documentation is that of the fields there.
 #[expect(missing_docs, clippy::doc_markdown, reason = "generated")]
 pub mod pb {

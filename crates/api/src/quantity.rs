@@ -32,10 +32,21 @@ pub struct Quantity {
 
 /// Why a text is no quantity.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{text:?} is no quantity: {why}; write a number and an optional suffix, such as 100m, 2, 1.5, 64Mi or 1e3")]
+#[error("{text:?} {}", self.why())]
 pub struct InvalidQuantity {
     text: String,
     why: &'static str,
+}
+
+impl InvalidQuantity {
+    /// What is wrong with the text and what would be right, without the text.
+    #[must_use]
+    pub fn why(&self) -> String {
+        format!(
+            "is no quantity: {}; write a number and an optional suffix, such as 100m, 2, 1.5, 64Mi or 1e3",
+            self.why
+        )
+    }
 }
 
 /// Parts of one: the smallest amount is a billionth.

@@ -6,3 +6,6 @@ mod labels;
 
 pub use fields::{Fields, fields_of};
 pub use labels::{Labels, Operator, Requirement, print};
+
+#[cfg(test)]
+mod tests;

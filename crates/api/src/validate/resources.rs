@@ -19,7 +19,7 @@ pub(super) fn quantity(causes: &mut Causes, text: &meta_v1::Quantity, at: &Path<
         }
         Ok(quantity) => Some(quantity),
         Err(error) => {
-            causes.invalid(at, &text.string, error);
+            causes.invalid(at, &text.string, error.why());
             None
         }
     }

@@ -1,0 +1,102 @@
+//! Manifests for the tests of the rules.
+#![expect(clippy::unwrap_used, reason = "tests")]
+
+use std::sync::LazyLock;
+
+use prost::Message as _;
+use prost_reflect::{
+    DescriptorPool, DynamicMessage, FieldDescriptor, Kind as Type, MapKey, MessageDescriptor, ReflectMessage as _,
+    Value,
+};
+use serde_json::Value as Json;
+
+use crate::{Kind, Object};
+
+static POOL: LazyLock<DescriptorPool> = LazyLock::new(|| DescriptorPool::decode(crate::DESCRIPTORS).unwrap());
+
+pub(crate) fn object(yaml: &str) -> Object {
+    let json: Json = serde_yaml::from_str(yaml).unwrap();
+    let kind = Kind::from_name(json["kind"].as_str().unwrap()).unwrap();
+    let mut message = DynamicMessage::new(POOL.get_message_by_name(kind.info().message).unwrap());
+    let mut fields = json.as_object().unwrap().clone();
+    fields.retain(|key, _| key != "kind" && key != "apiVersion");
+    fill(&mut message, &Json::Object(fields));
+    Object::decode_bytes(kind, message.encode_to_vec().into()).unwrap()
+}
+
+fn message(descriptor: MessageDescriptor, json: &Json) -> Value {
+    let mut message = DynamicMessage::new(descriptor);
+    match (message.descriptor().name().to_owned().as_str(), json) {
+        ("Quantity", Json::String(text)) => message.set_field_by_name("string", Value::String(text.clone())),
+        ("Quantity", number) => message.set_field_by_name("string", Value::String(number.to_string())),
+        ("IntOrString", Json::String(text)) => {
+            message.set_field_by_name("type", Value::I64(1));
+            message.set_field_by_name("str_val", Value::String(text.clone()));
+        }
+        ("IntOrString", number) => {
+            message.set_field_by_name("int_val", Value::I32(number.as_i64().unwrap().try_into().unwrap()));
+        }
+        ("Time" | "MicroTime", Json::String(text)) => {
+            let time: crate::Timestamp = text.parse().unwrap();
+            message.set_field_by_name("seconds", Value::I64(time.0 / 1000));
+        }
+        _ => fill(&mut message, json),
+    }
+    Value::Message(message)
+}
+
+fn fill(to: &mut DynamicMessage, json: &Json) {
+    for (key, json) in json.as_object().unwrap() {
+        let descriptor = to.descriptor();
+        if let Some(field) = descriptor.get_field_by_json_name(key) {
+            let read = value(&field, json);
+            to.set_field(&field, read);
+            continue;
+        }
+        // Some messages are written into the one around them.
+        let holds = |field: &FieldDescriptor| {
+            let Type::Message(inner) = field.kind() else { return false };
+            !field.is_list() && !field.is_map() && inner.get_field_by_json_name(key).is_some()
+        };
+        let inlined = ["volumeSource", "handler", "localObjectReference"];
+        let known = |field: &FieldDescriptor| inlined.contains(&field.json_name()) && holds(field);
+        let field = descriptor.fields().find(known).unwrap_or_else(|| panic!("no field {key}"));
+        let Value::Message(inner) = to.get_field_mut(&field) else { panic!("no message") };
+        fill(inner, &serde_json::json!({ key: json }));
+    }
+}
+
+fn value(field: &FieldDescriptor, json: &Json) -> Value {
+    if field.is_list() {
+        return Value::List(json.as_array().unwrap().iter().map(|json| scalar(&field.kind(), json)).collect());
+    }
+    if field.is_map() {
+        let Type::Message(entry) = field.kind() else { panic!("no map") };
+        let of = entry.map_entry_value_field().kind();
+        let pairs = json.as_object().unwrap().iter();
+        return Value::Map(pairs.map(|(key, json)| (MapKey::String(key.clone()), scalar(&of, json))).collect());
+    }
+    scalar(&field.kind(), json)
+}
+
+fn scalar(kind: &Type, json: &Json) -> Value {
+    match kind {
+        Type::Message(descriptor) => message(descriptor.clone(), json),
+        Type::String => Value::String(json.as_str().unwrap().to_owned()),
+        Type::Bytes => Value::Bytes(json.as_str().unwrap().to_owned().into()),
+        Type::Bool => Value::Bool(json.as_bool().unwrap()),
+        Type::Int32 => Value::I32(json.as_i64().unwrap().try_into().unwrap()),
+        Type::Int64 => Value::I64(json.as_i64().unwrap()),
+        other => panic!("no {other:?}"),
+    }
+}
+
+/// Every document of every file in `deploy/examples`.
+pub(crate) fn examples() -> Vec<String> {
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../deploy/examples");
+    let files = std::fs::read_dir(folder).unwrap().map(|file| file.unwrap().path());
+    let texts = files.filter(|path| path.extension().is_some_and(|end| end == "yaml"));
+    let texts = texts.map(|path| std::fs::read_to_string(path).unwrap());
+    let documents = |text: String| text.split("\n---\n").map(str::to_owned).collect::<Vec<_>>();
+    texts.flat_map(documents).collect()
+}
