@@ -1,1 +1,23 @@
 //! Masters agree on one order of commands and never lose one.
+//!
+//! A [`Machine`] is what the commands drive; [`open`] gives a [`Consensus`] handle that proposes commands and answers when
+//! they are durable, agreed and applied. What a command means is nobody's business here: commands are bytes.
+//!
+//! The log on disk follows; until then commands are kept in memory only.
+
+mod config;
+mod driver;
+mod error;
+mod machine;
+mod status;
+mod types;
+
+pub use config::{
+    COMMAND_BYTES_MAX, Config, ELECTION_TICKS_MAX, ELECTION_TICKS_MIN, HEARTBEAT_TICKS, InvalidConfig, OnFailure,
+    TICK_MS,
+};
+pub use driver::{Consensus, open};
+pub use error::{OpenError, ProposeError};
+pub use machine::{Machine, SnapshotWriter};
+pub use status::{Role, Status};
+pub use types::{ClusterId, Entry, EntryKind, HardState, Mark, MemberId, Members};

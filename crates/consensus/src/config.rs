@@ -1,0 +1,113 @@
+//! What can be chosen when a member is opened, and the limits that cannot.
+
+use std::path::PathBuf;
+
+/// The longest command, in bytes. An object is at most 1.5 MiB (Kubernetes' limit for requests to etcd); the rest is room
+/// for what a transaction adds to it.
+pub const COMMAND_BYTES_MAX: usize = 2 << 20;
+
+/// The length of a tick, in milliseconds: the unit of Raft's timers. Twenty wake-ups a second cost nothing and make an
+/// election finish well below a second.
+pub const TICK_MS: u64 = 50;
+
+/// A leader shows itself every so many ticks.
+pub const HEARTBEAT_TICKS: usize = 2;
+
+/// A follower waits at least so many ticks for its leader: ten missed heartbeats, so that a busy disk elects nobody.
+pub const ELECTION_TICKS_MIN: usize = 20;
+
+/// And less than so many; the spread keeps candidates from meeting.
+pub const ELECTION_TICKS_MAX: usize = 40;
+
+/// The smallest segment of the log, in bytes: one frame with the longest command must fit beside the header.
+pub(crate) const SEGMENT_BYTES_MIN: u64 = 4 << 20;
+
+/// The largest segment of the log, in bytes, so that offsets stay small and recycling stays cheap.
+pub(crate) const SEGMENT_BYTES_LIMIT: u64 = 1 << 30;
+
+/// What to do when the disk fails or an invariant breaks. There is no third way: after a failed fsync nobody knows what the
+/// disk holds, so nothing may be retried.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum OnFailure {
+    /// Print one last line and abort the process; a restart recovers from what is durable.
+    #[default]
+    Abort,
+    /// Stop this member, fail its callers and tell the reason in [`Status::failure`](crate::Status::failure). For tests and
+    /// for programs that end themselves in another way; the directory stays locked until the handle is dropped.
+    Stop,
+}
+
+/// How a member is opened.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// The directory that holds everything durable. Created if it is missing; an empty one founds a new group of one.
+    pub dir: PathBuf,
+    /// The first segment of a new log, in bytes (at least 4 MiB, a multiple of 4 KiB). Segments double from here up to
+    /// `segment_bytes_max`, so that a small group starts at once and a busy one rarely changes segments.
+    pub segment_bytes_first: u64,
+    /// The largest segment, in bytes.
+    pub segment_bytes_max: u64,
+    /// A snapshot is taken when so many bytes of commands were applied since the last one, or half the size of that
+    /// snapshot if it is more: so at most a third of what is written is written by snapshots.
+    pub snapshot_after_bytes: u64,
+    /// So many bytes of commands stay in memory after a snapshot, for followers that are a little behind.
+    pub log_tail_bytes: u64,
+    /// What to do when the disk fails.
+    pub on_failure: OnFailure,
+}
+
+impl Config {
+    /// The usual configuration for a directory.
+    #[must_use]
+    pub fn new(dir: impl Into<PathBuf>) -> Self {
+        Self {
+            dir: dir.into(),
+            segment_bytes_first: SEGMENT_BYTES_MIN,
+            segment_bytes_max: 64 << 20,
+            snapshot_after_bytes: 64 << 20,
+            log_tail_bytes: 16 << 20,
+            on_failure: OnFailure::Abort,
+        }
+    }
+
+    /// Checks what the types cannot.
+    pub(crate) fn check(&self) -> Result<(), InvalidConfig> {
+        let aligned = |bytes: u64| bytes.is_multiple_of(4096);
+        if self.segment_bytes_first < SEGMENT_BYTES_MIN || !aligned(self.segment_bytes_first) {
+            return Err(InvalidConfig::SegmentFirst { bytes: self.segment_bytes_first });
+        }
+        if self.segment_bytes_max < self.segment_bytes_first
+            || self.segment_bytes_max > SEGMENT_BYTES_LIMIT
+            || !aligned(self.segment_bytes_max)
+        {
+            return Err(InvalidConfig::SegmentMax { bytes: self.segment_bytes_max });
+        }
+        if self.snapshot_after_bytes == 0 {
+            return Err(InvalidConfig::SnapshotAfter);
+        }
+        Ok(())
+    }
+}
+
+/// A configuration that contradicts itself; names the field.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidConfig {
+    /// `segment_bytes_first` is too small or not aligned.
+    #[error("segment_bytes_first is {bytes}; it must be a multiple of 4096 and at least {SEGMENT_BYTES_MIN}")]
+    SegmentFirst {
+        /// What was given.
+        bytes: u64,
+    },
+    /// `segment_bytes_max` is below the first, too large or not aligned.
+    #[error(
+        "segment_bytes_max is {bytes}; it must be a multiple of 4096, at least segment_bytes_first and at most \
+         {SEGMENT_BYTES_LIMIT}"
+    )]
+    SegmentMax {
+        /// What was given.
+        bytes: u64,
+    },
+    /// `snapshot_after_bytes` is zero, so that a snapshot would follow every command.
+    #[error("snapshot_after_bytes is 0; give at least 1")]
+    SnapshotAfter,
+}
