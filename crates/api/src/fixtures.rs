@@ -91,12 +91,15 @@ fn scalar(kind: &Type, json: &Json) -> Value {
     }
 }
 
-/// Every document of every file in `deploy/examples`.
-pub(crate) fn examples() -> Vec<String> {
-    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../deploy/examples");
-    let files = std::fs::read_dir(folder).unwrap().map(|file| file.unwrap().path());
-    let texts = files.filter(|path| path.extension().is_some_and(|end| end == "yaml"));
-    let texts = texts.map(|path| std::fs::read_to_string(path).unwrap());
-    let documents = |text: String| text.split("\n---\n").map(str::to_owned).collect::<Vec<_>>();
-    texts.flat_map(documents).collect()
+/// Manifests that the README and the tests of the whole use.
+const EXAMPLES: [&str; 4] = [
+    include_str!("../../../deploy/examples/batch.yaml"),
+    include_str!("../../../deploy/examples/hello.yaml"),
+    include_str!("../../../deploy/examples/shop.yaml"),
+    include_str!("../../../deploy/examples/sidecar.yaml"),
+];
+
+/// Every document of every example.
+pub(crate) fn examples() -> impl Iterator<Item = &'static str> {
+    EXAMPLES.into_iter().flat_map(|text| text.split("\n---\n"))
 }

@@ -187,6 +187,6 @@ fn nothing_and_the_examples_come_to_rest() {
         assert_eq!(once, twice, "{kind}");
     }
     for example in crate::fixtures::examples() {
-        defaulted(&example);
+        defaulted(example);
     }
 }

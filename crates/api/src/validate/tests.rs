@@ -35,7 +35,7 @@ fn valid(yaml: &str) {
 #[test]
 fn the_examples_may_be_stored() {
     for example in fixtures::examples() {
-        let mut object = object(&example);
+        let mut object = object(example);
         if object.kind().info().namespaced && object.key().namespace.is_empty() {
             "default".clone_into(&mut object.metadata_mut().namespace);
         }

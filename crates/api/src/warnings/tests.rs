@@ -14,7 +14,7 @@ fn check(yaml: &str, expected: &Expect) {
 #[test]
 fn nothing_is_said_about_the_examples() {
     for example in fixtures::examples() {
-        check(&example, &expect![[r#""#]]);
+        check(example, &expect![[r#""#]]);
     }
 }
 
