@@ -2,8 +2,28 @@
 //!
 //! This is the only crate with generated service code. It decides nothing: what a request means is the API server's.
 
+pub mod client;
+pub mod convert;
+pub mod node;
+pub mod status;
+#[cfg(test)]
+mod tests;
+mod watch;
+
 /// The services and their messages, generated from `proto/`. Their documentation is that of the fields there.
 #[expect(missing_docs, reason = "generated")]
 pub mod services {
     tonic::include_proto!("kapelle.api.v1");
 }
+
+pub use client::{Applied, Client, Deleted, List, Query};
+pub use watch::Update;
+
+/// The services with all they refer to (a `FileDescriptorSet`), for reflection.
+pub const DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/services.bin"));
+
+/// The largest message that either side reads or sends, in bytes: some of the largest objects, or a page of usual ones.
+pub const MESSAGE_BYTES_MAX: usize = 16 << 20;
+
+/// The response header (ASCII, one a warning) that carries what a writer should know, as REST's `Warning` does.
+pub const WARNING_KEY: &str = "kapelle-warning-bin";

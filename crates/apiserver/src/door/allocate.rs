@@ -1,0 +1,189 @@
+//! Addresses and node ports of Services: chosen by the user or given here, and owned by one Service at a time.
+//!
+//! Who has what is kept as claims in the state, so that two Services which are created at the same moment on the same
+//! address meet in the log: the second is refused there and decided again.
+
+use std::{collections::BTreeSet, net::Ipv4Addr};
+
+use api::{
+    Error, Key, Object,
+    core_v1::{Service, ServiceSpec},
+    error::Cause,
+};
+use store::Op;
+
+use super::{Door, valid};
+
+/// The first addresses of the range are left for what a cluster gives fixed addresses, such as its DNS.
+const RESERVED_ADDRESSES: u64 = 10;
+
+/// The ports of nodes at which Services of type `NodePort` can be reached: Kubernetes' range.
+const NODE_PORTS: std::ops::RangeInclusive<i32> = 30_000..=32_767;
+
+/// The address of a Service that has none.
+const HEADLESS: &str = "None";
+
+impl Door<'_> {
+    /// Gives a Service what it needs, and says what is to be claimed and released with it.
+    pub(super) fn allocate(&self, key: &Key, old: Option<&Object>, new: &mut Object) -> Result<Vec<Op>, Error> {
+        let Object::Service(service) = new else { return Ok(Vec::new()) };
+        let held = old.map(claims).unwrap_or_default();
+        let spec = service.spec.get_or_insert_default();
+        let mut causes = Vec::new();
+        causes.extend(self.address(key, spec));
+        causes.extend(self.node_ports(key, spec));
+        valid(key, causes)?;
+        let wanted = claims(new);
+        let claimed = wanted.difference(&held).map(|name| Op::Claim { name: name.clone(), owner: key.clone() });
+        let released = held.difference(&wanted).map(|name| Op::Release { name: name.clone() });
+        Ok(claimed.chain(released).collect())
+    }
+
+    fn address(&self, key: &Key, spec: &mut ServiceSpec) -> Option<Cause> {
+        if spec.r#type == "ExternalName" || spec.cluster_ip == HEADLESS {
+            return None;
+        }
+        if !spec.cluster_ip.is_empty() {
+            return self.chosen_address(key, &spec.cluster_ip);
+        }
+        let Some(address) = self.free_address() else {
+            let range = self.rules.service_cidr;
+            let message = format!("Internal error: all addresses of {range} are taken; delete Services or use a larger range");
+            return Some(Cause { reason: "InternalError", field: "spec.clusterIPs".to_owned(), message });
+        };
+        spec.cluster_ip = address.to_string();
+        spec.cluster_ips = vec![address.to_string()];
+        None
+    }
+
+    fn chosen_address(&self, key: &Key, chosen: &str) -> Option<Cause> {
+        let range = self.rules.service_cidr;
+        if self.view.claim(&address_claim(chosen)) == Some(key) {
+            return None;
+        }
+        let why = match chosen.parse::<Ipv4Addr>() {
+            Err(_) => "must be an IPv4 address, \"None\" or empty".to_owned(),
+            Ok(address) if !range.contains(address) => {
+                format!("failed to allocate IP {address}: the provided IP is not in the valid range {range}")
+            }
+            Ok(address) if self.taken(key, &address_claim(chosen)) => {
+                format!("failed to allocate IP {address}: provided IP is already allocated")
+            }
+            Ok(_) => return None,
+        };
+        let message = format!("Invalid value: {chosen:?}: {why}");
+        Some(Cause { reason: "FieldValueInvalid", field: "spec.clusterIPs".to_owned(), message })
+    }
+
+    /// Addresses are given in order as long as nobody else wants one at the same moment; then by chance.
+    fn free_address(&self) -> Option<Ipv4Addr> {
+        let range = self.rules.service_cidr;
+        let usable = range.size().saturating_sub(RESERVED_ADDRESSES + 1);
+        let in_order = self.view.count(api::Kind::Service) as u64;
+        let start = if self.stamp.attempt == 0 { in_order } else { self.stamp.random };
+        let address = |step: u64| range.address(RESERVED_ADDRESSES + start.wrapping_add(step) % usable);
+        let free = |address: &Ipv4Addr| self.view.claim(&address_claim(&address.to_string())).is_none();
+        (0..usable).map(address).find(free)
+    }
+
+    fn node_ports(&self, key: &Key, spec: &mut ServiceSpec) -> Vec<Cause> {
+        let outside = match spec.r#type.as_str() {
+            "NodePort" => true,
+            "LoadBalancer" => spec.allocate_load_balancer_node_ports.unwrap_or(true),
+            _ => false,
+        };
+        let mut causes = Vec::new();
+        let mut given = BTreeSet::new();
+        for (index, port) in spec.ports.iter_mut().enumerate() {
+            if outside && port.node_port == 0 {
+                let taken = |number: i32| {
+                    let claim = port_claim(&port.protocol, number);
+                    given.contains(&claim) || self.taken(key, &claim)
+                };
+                port.node_port = self.free_port(taken).unwrap_or_default();
+            }
+            let problem = self.node_port_problem(key, &port.protocol, port.node_port, outside);
+            causes.extend(problem.map(|message| Cause {
+                reason: "FieldValueInvalid",
+                field: format!("spec.ports[{index}].nodePort"),
+                message,
+            }));
+            given.insert(port_claim(&port.protocol, port.node_port));
+        }
+        causes
+    }
+
+    fn node_port_problem(&self, key: &Key, protocol: &str, port: i32, needed: bool) -> Option<String> {
+        let (first, last) = (NODE_PORTS.start(), NODE_PORTS.end());
+        if port == 0 {
+            return needed.then(|| format!("Internal error: all node ports of {first}-{last} are taken"));
+        }
+        if self.view.claim(&port_claim(protocol, port)) == Some(key) {
+            return None;
+        }
+        if !NODE_PORTS.contains(&port) {
+            return Some(format!("Invalid value: {port}: provided port is not in the valid range, {first}-{last}"));
+        }
+        let taken = self.taken(key, &port_claim(protocol, port));
+        taken.then(|| format!("Invalid value: {port}: provided port is already allocated"))
+    }
+
+    fn free_port(&self, taken: impl Fn(i32) -> bool) -> Option<i32> {
+        let count = i32::try_from(NODE_PORTS.count()).unwrap_or(i32::MAX);
+        let start = i32::try_from(self.stamp.random % u64::from(count.unsigned_abs())).unwrap_or_default();
+        (0..count).map(|step| NODE_PORTS.start() + (start + step) % count).find(|port| !taken(*port))
+    }
+
+    fn taken(&self, key: &Key, claim: &str) -> bool {
+        self.view.claim(claim).is_some_and(|owner| owner != key)
+    }
+}
+
+/// What an object has that no other may have.
+pub(super) fn claims(object: &Object) -> BTreeSet<String> {
+    let Object::Service(Service { spec: Some(spec), .. }) = object else { return BTreeSet::new() };
+    let addressed = spec.r#type != "ExternalName" && !matches!(spec.cluster_ip.as_str(), "" | HEADLESS);
+    let address = addressed.then(|| address_claim(&spec.cluster_ip));
+    let ports = spec.ports.iter().filter(|port| port.node_port != 0);
+    address.into_iter().chain(ports.map(|port| port_claim(&port.protocol, port.node_port))).collect()
+}
+
+fn address_claim(address: &str) -> String {
+    format!("service-address/{address}")
+}
+
+fn port_claim(protocol: &str, port: i32) -> String {
+    format!("node-port/{protocol}/{port}")
+}
+
+/// A manifest that says nothing of what was given keeps it; a change of type gives back what the new one has no use for.
+pub(super) fn carry_over(old: &Service, new: &mut Service) {
+    let (Some(old), Some(new)) = (&old.spec, &mut new.spec) else { return };
+    let type_of = |spec: &ServiceSpec| if spec.r#type.is_empty() { "ClusterIP".to_owned() } else { spec.r#type.clone() };
+    let (before, after) = (type_of(old), type_of(new));
+    if after == "ExternalName" {
+        if before != after && new.cluster_ip == old.cluster_ip {
+            new.cluster_ip.clear();
+            new.cluster_ips.clear();
+        }
+    } else if before != "ExternalName" && new.cluster_ip.is_empty() && new.cluster_ips.is_empty() {
+        new.cluster_ip.clone_from(&old.cluster_ip);
+        new.cluster_ips.clone_from(&old.cluster_ips);
+    }
+    carry_ports(old, new, matches!(after.as_str(), "NodePort" | "LoadBalancer"), before == after);
+}
+
+fn carry_ports(old: &ServiceSpec, new: &mut ServiceSpec, outside: bool, same_type: bool) {
+    let protocol = |text: &str| if text.is_empty() { "TCP".to_owned() } else { text.to_owned() };
+    for port in &mut new.ports {
+        let is = |other: &&api::core_v1::ServicePort| {
+            other.port == port.port && protocol(&other.protocol) == protocol(&port.protocol)
+        };
+        let before = old.ports.iter().find(is).map_or(0, |port| port.node_port);
+        if outside && port.node_port == 0 {
+            port.node_port = before;
+        } else if !outside && !same_type && port.node_port == before {
+            port.node_port = 0;
+        }
+    }
+}

@@ -1,0 +1,140 @@
+//! New objects.
+
+use std::sync::Arc;
+
+use api::{Error, Key, Kind, Object, Reason, core_v1, defaults, error::Cause, meta_v1, validate, warnings};
+use store::{Expect, Txn};
+
+use super::{Decision, Door, Fate, forbidden, put, valid};
+
+/// Characters of a generated name's ending. No vowels, so that no words arise; none that are mistaken for another.
+const ALPHABET: &[u8; 27] = b"bcdfghjklmnpqrstvwxz2456789";
+
+/// How many characters are generated, as in Kubernetes.
+const SUFFIX_LENGTH: usize = 5;
+
+/// How much of `generateName` is kept, in bytes: with the suffix the name still is a DNS label.
+const STEM_BYTES_MAX: usize = 63 - SUFFIX_LENGTH;
+
+impl Door<'_> {
+    pub(super) fn create(&self, sent: &Object) -> Result<Decision, Error> {
+        let mut object = sent.clone();
+        placed(&object)?;
+        self.name(object.metadata_mut());
+        let key = object.key();
+        self.namespace_takes(&key)?;
+        self.fresh_metadata(&mut object);
+        fresh_status(&mut object);
+        defaults::apply(&mut object);
+        valid(&key, validate::create(&object))?;
+        let claims = self.allocate(&key, None, &mut object)?;
+        if self.view.get(&key).is_some() {
+            return Err(Error::already_exists(&key));
+        }
+        let mut ops = vec![put(&key, &object, Expect::Absent)?];
+        ops.extend(claims);
+        let warnings = warnings::of(&object);
+        Ok(Decision { txn: Txn { ops }, object: Arc::new(object), fate: Fate::Created, warnings })
+    }
+
+    fn name(&self, metadata: &mut meta_v1::ObjectMeta) {
+        if metadata.name.is_empty() && !metadata.generate_name.is_empty() {
+            let stem = &metadata.generate_name;
+            let stem = &stem[..stem.floor_char_boundary(STEM_BYTES_MAX)];
+            metadata.name = format!("{stem}{}", suffix(self.stamp.random));
+        }
+    }
+
+    /// New objects need a namespace that is there to stay.
+    fn namespace_takes(&self, key: &Key) -> Result<(), Error> {
+        if !key.kind.info().namespaced {
+            return Ok(());
+        }
+        let namespace = Key::cluster(Kind::Namespace, key.namespace.clone());
+        let record = self.existing(&namespace)?;
+        let ending = record.object().metadata().is_some_and(|meta| meta.deletion_timestamp.is_some());
+        if !ending {
+            return Ok(());
+        }
+        let name = &key.namespace;
+        let why = format!("unable to create new content in namespace {name} because it is being terminated");
+        let message = format!("namespace {name} is being terminated");
+        let cause = Cause { reason: "NamespaceTerminating", field: "metadata.namespace".to_owned(), message };
+        Err(Error { causes: vec![cause], ..forbidden(key, why) })
+    }
+
+    /// What only the door may say of an object.
+    fn fresh_metadata(&self, object: &mut Object) {
+        let generation = i64::from(has_generation(object.kind()));
+        let metadata = object.metadata_mut();
+        metadata.uid.clone_from(&self.stamp.uid);
+        metadata.creation_timestamp = Some(self.stamp.now.into());
+        metadata.generation = generation;
+        metadata.deletion_timestamp = None;
+        metadata.deletion_grace_period_seconds = None;
+        metadata.self_link.clear();
+        metadata.resource_version.clear();
+        metadata.managed_fields.clear();
+    }
+}
+
+/// Whether `metadata.generation` counts the changes of a kind's spec: where somebody reports `observedGeneration`.
+pub(super) fn has_generation(kind: Kind) -> bool {
+    match kind {
+        Kind::Pod | Kind::Deployment | Kind::ReplicaSet => true,
+        Kind::Namespace
+        | Kind::Node
+        | Kind::Service
+        | Kind::EndpointSlice
+        | Kind::ConfigMap
+        | Kind::Secret
+        | Kind::Event
+        | Kind::Lease => false,
+    }
+}
+
+/// A namespace where the kind lives in one, none where it does not, and no revision: that is given here.
+fn placed(object: &Object) -> Result<(), Error> {
+    let key = object.key();
+    let metadata = object.metadata();
+    if key.kind.info().namespaced && key.namespace.is_empty() {
+        return Err(Error::bad_request(format!("metadata.namespace: a {} lives in a namespace; name it", key.kind)));
+    }
+    if !key.kind.info().namespaced && !key.namespace.is_empty() {
+        let message = format!("metadata.namespace: a {} lives in no namespace; remove the field", key.kind);
+        return Err(Error::bad_request(message));
+    }
+    if metadata.is_some_and(|meta| !matches!(meta.resource_version.as_str(), "" | "0")) {
+        let message = "resourceVersion should not be set on objects to be created; remove metadata.resourceVersion";
+        return Err(Error::new(Reason::BadRequest, message).about(&key));
+    }
+    Ok(())
+}
+
+/// What was observed of something that did not exist yet is nothing. Nodes report themselves and come with a status.
+fn fresh_status(object: &mut Object) {
+    match object {
+        Object::Namespace(namespace) => namespace.status = None,
+        Object::Pod(pod) => pod.status = None,
+        Object::Service(service) => service.status = None,
+        Object::Deployment(deployment) => deployment.status = Some(Default::default()),
+        Object::ReplicaSet(set) => set.status = Some(Default::default()),
+        Object::Node(core_v1::Node { .. })
+        | Object::EndpointSlice(_)
+        | Object::ConfigMap(_)
+        | Object::Secret(_)
+        | Object::Event(_)
+        | Object::Lease(_) => {}
+    }
+}
+
+/// The ending of a generated name.
+fn suffix(mut random: u64) -> String {
+    let base = ALPHABET.len() as u64;
+    let mut next = || {
+        let digit = random % base;
+        random /= base;
+        ALPHABET.get(usize::try_from(digit).unwrap_or_default()).map_or('x', |byte| char::from(*byte))
+    };
+    (0..SUFFIX_LENGTH).map(|_| next()).collect()
+}

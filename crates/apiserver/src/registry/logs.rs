@@ -1,0 +1,74 @@
+//! Logs of containers: found by the Pod, read from the node that runs it.
+
+use std::net::IpAddr;
+
+use api::{
+    Error, Key, Kind, Object, Reason, ReadAt,
+    core_v1::{Container, Node, Pod},
+    pod,
+};
+use futures::Stream;
+
+use super::{LogChunk, LogRequest, Registry};
+
+/// Names the container that is meant where nobody says.
+const DEFAULT_CONTAINER: &str = "kubectl.kubernetes.io/default-container";
+
+impl Registry {
+    /// Reads a container's log, and with `follow` goes on reading.
+    ///
+    /// # Errors
+    /// If there is no such Pod or container, if the container must be named, if the Pod has no node yet, or if the node
+    /// does not answer.
+    pub async fn log(
+        &self,
+        request: LogRequest,
+    ) -> Result<impl Stream<Item = Result<LogChunk, Error>> + Send + 'static + use<>, Error> {
+        let key = Key::namespaced(Kind::Pod, request.namespace.as_str(), request.pod.as_str());
+        let object = self.get(&key, ReadAt::Latest).await?;
+        let pod: &Pod = object.get().ok_or_else(|| Error::not_found(&key))?;
+        let container = container(pod, &request.container).map_err(|why| Error::bad_request(why).about(&key))?;
+        let no_node = || Error::bad_request(format!("pod {} does not have a host assigned", key.name)).about(&key);
+        let node = Key::cluster(Kind::Node, pod::node_name(pod).ok_or_else(no_node)?);
+        let agent = endpoint(&*self.get(&node, ReadAt::Latest).await?)?;
+        rpc::node::read_log(&agent, LogRequest { container, ..request }).await
+    }
+}
+
+/// The container that is meant.
+fn container(pod: &Pod, wanted: &str) -> Result<String, String> {
+    let metadata = pod.metadata.clone().unwrap_or_default();
+    let spec = pod.spec.clone().unwrap_or_default();
+    let name = |container: &Container| container.name.clone();
+    let main: Vec<String> = spec.containers.iter().map(name).collect();
+    let initial: Vec<String> = spec.init_containers.iter().map(name).collect();
+    let default = metadata.annotations.get(DEFAULT_CONTAINER).map_or("", String::as_str);
+    match if wanted.is_empty() { default } else { wanted } {
+        "" => match main.as_slice() {
+            [only] => Ok(only.clone()),
+            several => {
+                let list = [several, &initial].concat().join(" ");
+                Err(format!("a container name must be specified for pod {}, choose one of: [{list}]", metadata.name))
+            }
+        },
+        wanted if main.iter().chain(&initial).any(|name| name == wanted) => Ok(wanted.to_owned()),
+        wanted => Err(format!("container {wanted} is not valid for pod {}", metadata.name)),
+    }
+}
+
+/// Where the agent of a node answers.
+fn endpoint(node: &Object) -> Result<String, Error> {
+    let key = node.key();
+    let silent = || {
+        let message = format!("node {} does not say where its agent answers; is `kapelle worker` running there?", key.name);
+        Error::new(Reason::ServiceUnavailable, message).about(&key)
+    };
+    let status = node.get::<Node>().and_then(|node| node.status.as_ref()).ok_or_else(silent)?;
+    let address = status.addresses.iter().find(|address| address.r#type == "InternalIP").ok_or_else(silent)?;
+    let kubelet = status.daemon_endpoints.as_ref().and_then(|endpoints| endpoints.kubelet_endpoint.as_ref());
+    let port = kubelet.map(|endpoint| endpoint.port).filter(|port| *port != 0).ok_or_else(silent)?;
+    match address.address.parse() {
+        Ok(IpAddr::V6(address)) => Ok(format!("http://[{address}]:{port}")),
+        Ok(IpAddr::V4(_)) | Err(_) => Ok(format!("http://{}:{port}", address.address)),
+    }
+}

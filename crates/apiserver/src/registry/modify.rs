@@ -1,0 +1,157 @@
+//! Patches and manifests: writes that are made from the present state of the object.
+
+use std::borrow::Cow;
+
+use api::{
+    Error, Key, Kind, Object, Reason, Subresource, Write,
+    json::{self, Strictness},
+    patch,
+};
+use serde_json::Value;
+use store::{Record, View};
+
+use super::{ApplyOutcome, PatchKind, Registry, WriteOptions, Written};
+
+/// Where the last manifest is kept that was applied, so that what the next one lacks can be removed. The annotation is
+/// Kubernetes', so that both tools can be used on one object.
+const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
+
+/// The annotation within the JSON of an object.
+const LAST_APPLIED_POINTER: &str = "/metadata/annotations/kubectl.kubernetes.io~1last-applied-configuration";
+
+impl Registry {
+    /// Changes parts of an object. A `metadata.resourceVersion` in the patch is a precondition.
+    ///
+    /// # Errors
+    /// If the object does not exist, the patch does not fit it, or as [`Registry::submit`].
+    pub async fn patch(
+        &self,
+        key: &Key,
+        kind: PatchKind,
+        patch: Value,
+        part: Subresource,
+        options: WriteOptions,
+    ) -> Result<Written, Error> {
+        let mut unknown = Vec::new();
+        let make = |view: &View| {
+            let record = view.get(key).ok_or_else(|| Error::not_found(key))?;
+            let value = patched(record, kind, &patch)?;
+            let object = decoded(key, &value, options.field_validation, &mut unknown)?;
+            Ok(Cow::Owned(Write::Update(object, part)))
+        };
+        let written = self.settle(key, options.dry_run, make).await?;
+        Ok(with_unknown(written, &unknown))
+    }
+
+    /// Makes an object as a manifest says: creates it, or changes what the manifest says and removes what the manifest
+    /// applied before said and this one does not.
+    ///
+    /// # Errors
+    /// If the manifest is of no known kind or has no name, if a field is unknown and `options` are strict, or as
+    /// [`Registry::submit`].
+    pub async fn apply(
+        &self,
+        manifest: Value,
+        default_namespace: &str,
+        options: WriteOptions,
+    ) -> Result<(Written, ApplyOutcome), Error> {
+        let (key, manifest) = prepared(manifest, default_namespace)?;
+        let mut unknown = Vec::new();
+        let make = |view: &View| {
+            let write = match view.get(&key) {
+                None => Write::Create(decoded(&key, &manifest, options.field_validation, &mut unknown)?),
+                Some(record) => {
+                    // A misspelt field would be lost in the patch; reading the manifest as a whole finds it.
+                    decoded(&key, &manifest, options.field_validation, &mut unknown)?;
+                    let value = merged(record, &manifest)?;
+                    Write::Update(decoded(&key, &value, Strictness::Ignore, &mut Vec::new())?, Subresource::None)
+                }
+            };
+            Ok(Cow::Owned(write))
+        };
+        let written = with_unknown(self.settle(&key, options.dry_run, make).await?, &unknown);
+        let outcome = match (written.created, written.unchanged) {
+            (true, _) => ApplyOutcome::Created,
+            (false, true) => ApplyOutcome::Unchanged,
+            (false, false) => ApplyOutcome::Configured,
+        };
+        Ok((written, outcome))
+    }
+}
+
+fn patched(record: &Record, kind: PatchKind, patch: &Value) -> Result<Value, Error> {
+    let mut value = json::encode(record.object());
+    match kind {
+        PatchKind::Json => patch::json(&mut value, patch)?,
+        PatchKind::Merge => patch::merge(&mut value, patch),
+        PatchKind::Strategic => patch::strategic(record.key.kind.info().message, &mut value, patch)?,
+    }
+    Ok(value)
+}
+
+fn decoded(key: &Key, value: &Value, strictness: Strictness, unknown: &mut Vec<String>) -> Result<Object, Error> {
+    let decoded = json::decode(key.kind, value, strictness)?;
+    *unknown = decoded.unknown;
+    if decoded.object.key() != *key {
+        let message = format!("metadata: name and namespace of {key} cannot be changed; create another object");
+        return Err(Error::bad_request(message).about(key));
+    }
+    Ok(decoded.object)
+}
+
+fn with_unknown(mut written: Written, unknown: &[String]) -> Written {
+    let warnings = unknown.iter().map(|field| format!("unknown field \"{field}\""));
+    written.warnings.splice(0..0, warnings);
+    written
+}
+
+/// The object that a manifest means, and the manifest with its namespace and a copy of itself in it.
+fn prepared(mut manifest: Value, default_namespace: &str) -> Result<(Key, Value), Error> {
+    let kind = kind_of(&manifest)?;
+    let text = |value: &Value, field: &str| value["metadata"][field].as_str().unwrap_or_default().to_owned();
+    let name = text(&manifest, "name");
+    if name.is_empty() {
+        return Err(Error::bad_request("metadata.name: name the object; what is applied cannot have a generated name"));
+    }
+    let mut namespace = text(&manifest, "namespace");
+    if kind.info().namespaced && namespace.is_empty() {
+        default_namespace.clone_into(&mut namespace);
+        manifest["metadata"]["namespace"] = namespace.clone().into();
+    }
+    remember(&mut manifest);
+    Ok((Key::namespaced(kind, namespace, name), manifest))
+}
+
+fn kind_of(manifest: &Value) -> Result<Kind, Error> {
+    let text = |field: &str| manifest.get(field).and_then(Value::as_str).unwrap_or_default();
+    let (api_version, kind) = (text("apiVersion"), text("kind"));
+    if let Some(kind) = Kind::from_api_version(api_version, kind) {
+        return Ok(kind);
+    }
+    let known = Kind::from_name(kind).map(|kind| format!("; {kind} is in apiVersion {}", kind.api_version()));
+    let message = format!("no matches for kind \"{kind}\" in version \"{api_version}\"{}", known.unwrap_or_default());
+    Err(Error::new(Reason::NotFound, message))
+}
+
+/// Puts a copy of the manifest, without such a copy, into its annotations. Ends with a line feed, as `kubectl` writes it.
+fn remember(manifest: &mut Value) {
+    if let Some(annotations) = manifest.pointer_mut("/metadata/annotations").and_then(Value::as_object_mut) {
+        annotations.remove(LAST_APPLIED);
+    }
+    let copy = format!("{manifest}\n");
+    let annotations = &mut manifest["metadata"]["annotations"];
+    if !annotations.is_object() {
+        *annotations = Value::Object(serde_json::Map::new());
+    }
+    annotations[LAST_APPLIED] = copy.into();
+}
+
+fn merged(record: &Record, manifest: &Value) -> Result<Value, Error> {
+    let message = record.key.kind.info().message;
+    let mut value = json::encode(record.object());
+    let last = value.pointer(LAST_APPLIED_POINTER).and_then(Value::as_str);
+    let last: Option<Value> = last.and_then(|text| serde_json::from_str(text).ok());
+    let patch = patch::three_way(message, last.as_ref(), &value, manifest);
+    patch::strategic(message, &mut value, &patch)?;
+    Ok(value)
+}

@@ -1,0 +1,105 @@
+//! Reads: one object, or a page of objects of one state.
+
+use std::sync::Arc;
+
+use api::{Error, Key, Kind, Object, Reason, Revision, error::Cause};
+use store::View;
+
+use super::{ListPage, ListQuery, ReadAt, Registry, pages::Token, refused};
+
+impl Registry {
+    /// Reads one object.
+    ///
+    /// # Errors
+    /// If it does not exist, or if no state can be had that is new enough.
+    pub async fn get(&self, key: &Key, at: ReadAt) -> Result<Arc<Object>, Error> {
+        let view = self.view(at).await?;
+        let found = view.get(key).map(|record| record.object().clone());
+        let found = if key.kind == Kind::Lease { self.inner.heartbeats.lease(&view, key, found) } else { found };
+        found.ok_or_else(|| Error::not_found(key))
+    }
+
+    /// Reads the objects of a kind, or a page of them.
+    ///
+    /// # Errors
+    /// If no state can be had that is new enough, or if the token of a page is not one of ours (400) or too old (410).
+    pub async fn list(&self, query: ListQuery) -> Result<ListPage, Error> {
+        let token = query.continue_.as_deref().map(Token::parse).transpose()?;
+        let view = match &token {
+            Some(token) => {
+                token.check(&query)?;
+                self.inner.pins.get(token.revision(), self.now())?
+            }
+            None => self.view(query.at).await?,
+        };
+        let page = page(&view, &query, token.as_ref());
+        if page.continue_.is_some() {
+            self.inner.pins.keep(view.clone(), self.now());
+        }
+        if query.kind == Kind::Lease {
+            return Ok(ListPage { items: self.inner.heartbeats.leases(&view, &query, page.items), ..page });
+        }
+        Ok(page)
+    }
+
+    /// The state that a reader wants.
+    pub(super) async fn view(&self, at: ReadAt) -> Result<View, Error> {
+        let view = self.inner.store.view();
+        match at {
+            ReadAt::Any => return Ok(view),
+            ReadAt::NotOlderThan(revision) if view.revision() >= revision => return Ok(view),
+            ReadAt::NotOlderThan(_) | ReadAt::Latest => {}
+        }
+        self.inner.consensus.read_barrier().await.map_err(|error| refused(&error))?;
+        let view = self.inner.store.view();
+        match at {
+            ReadAt::NotOlderThan(revision) if view.revision() < revision => Err(too_new(revision, view.revision())),
+            ReadAt::NotOlderThan(_) | ReadAt::Latest | ReadAt::Any => Ok(view),
+        }
+    }
+}
+
+/// Kubernetes' words; client libraries look for the cause.
+fn too_new(asked: Revision, current: Revision) -> Error {
+    let message = format!("Too large resource version: {asked}, current: {current}");
+    let cause = Cause { reason: "ResourceVersionTooLarge", field: String::new(), message: "Too large resource version".into() };
+    Error { causes: vec![cause], ..Error::new(Reason::Timeout, message) }
+}
+
+fn page(view: &View, query: &ListQuery, token: Option<&Token>) -> ListPage {
+    let after = token.map(|token| token.after(query.kind));
+    let mut records = view.list(query.kind, query.namespace.as_deref(), after.as_ref());
+    let everything = query.labels.is_everything() && query.fields.is_everything();
+    let limit = query.limit.unwrap_or(usize::MAX);
+    let mut items: Vec<Arc<Object>> = Vec::new();
+    while items.len() < limit {
+        let Some(record) = records.next() else { break };
+        let object = record.object();
+        if everything || selected(query, object) {
+            items.push(object.clone());
+        }
+    }
+    let full = query.limit.is_some() && items.len() == limit;
+    let more = full && records.next().is_some();
+    let last = items.last().map(|object| object.key()).filter(|_| more);
+    let remaining = (more && everything).then(|| remaining(view, query, token, items.len()));
+    let continue_ = last.map(|last| Token::new(query, view.revision(), &last, remaining).to_string());
+    ListPage { items, revision: view.revision(), continue_, remaining }
+}
+
+pub(super) fn selected(query: &ListQuery, object: &Object) -> bool {
+    static NONE: std::collections::BTreeMap<String, String> = std::collections::BTreeMap::new();
+    query.labels.matches(object.metadata().map_or(&NONE, |meta| &meta.labels)) && query.fields.matches(object)
+}
+
+/// Counted at the first page; the token carries it on to the next ones.
+fn remaining(view: &View, query: &ListQuery, token: Option<&Token>, here: usize) -> u64 {
+    let before = token.and_then(Token::remaining).unwrap_or_else(|| {
+        let count = match query.namespace.as_deref() {
+            None => view.count(query.kind),
+            Some(namespace) => view.list(query.kind, Some(namespace), None).count(),
+        };
+        count as u64
+    });
+    before.saturating_sub(here as u64)
+}

@@ -1,0 +1,173 @@
+//! Watches: what matches a query, as it changes, in order and without gaps.
+
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+use api::{Change, ChangeType, Error, Key, Object, ReadAt, Reason, Revision};
+use futures::{Stream, stream};
+use store::{Event, Expired, View, Watch};
+use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at};
+use tokio_util::sync::CancellationToken;
+
+use super::{Item, Registry, WatchFrom, WatchQuery};
+
+/// How often a watch that asked for bookmarks says where it is. Kubernetes' minute.
+const BOOKMARK_INTERVAL: Duration = Duration::from_secs(60);
+
+/// The most objects of the initial state in one batch, so that a large one is not held in memory twice.
+const INITIAL_BATCH_MAX: usize = 512;
+
+impl Registry {
+    /// Watches what matches a query. The stream ends after an [`Item::Error`], and when the process stops.
+    ///
+    /// # Errors
+    /// 410 if history does not reach back to where the watch should begin; otherwise as [`Registry::list`].
+    pub async fn watch(
+        &self,
+        query: WatchQuery,
+    ) -> Result<impl Stream<Item = Vec<Item>> + Send + 'static + use<>, Error> {
+        let at = match query.from {
+            WatchFrom::Existing(at) => at,
+            WatchFrom::Now => ReadAt::Latest,
+            WatchFrom::After(revision) => ReadAt::NotOlderThan(revision),
+        };
+        let view = self.view(at).await?;
+        let (after, existing) = match query.from {
+            WatchFrom::Existing(_) => (view.revision(), true),
+            WatchFrom::Now => (view.revision(), false),
+            WatchFrom::After(revision) => (revision, false),
+        };
+        let watch = self.inner.store.watch(&[query.kind], after).map_err(expired)?;
+        let mut bookmarks = interval_at(Instant::now() + BOOKMARK_INTERVAL, BOOKMARK_INTERVAL);
+        bookmarks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let initial = existing.then_some(Initial { view, after: None });
+        let watcher = Watcher { watch, query, initial, bookmarks, closing: self.inner.closing.clone(), ended: false };
+        Ok(stream::unfold(watcher, |mut watcher| async move { Some((watcher.next().await?, watcher)) }))
+    }
+}
+
+/// Old enough to be forgotten.
+fn expired(expired: Expired) -> Error {
+    Error::new(Reason::Expired, format!("too old resource version: {} ({})", expired.asked, expired.floor))
+}
+
+/// One open watch.
+struct Watcher {
+    watch: Watch,
+    query: WatchQuery,
+    initial: Option<Initial>,
+    bookmarks: Interval,
+    closing: CancellationToken,
+    ended: bool,
+}
+
+/// What existed at the start and was not sent yet.
+struct Initial {
+    view: View,
+    after: Option<Key>,
+}
+
+impl Watcher {
+    async fn next(&mut self) -> Option<Vec<Item>> {
+        if let Some(items) = self.existing() {
+            return Some(items);
+        }
+        while !self.ended {
+            let items = tokio::select! {
+                // Changes first: what happened before the end is said before it.
+                biased;
+                events = self.watch.next() => self.report(events),
+                () = self.closing.cancelled() => self.end(),
+                _ = self.bookmarks.tick() => self.bookmark(),
+            };
+            if !items.is_empty() {
+                return Some(items);
+            }
+        }
+        None
+    }
+
+    /// The next objects of the initial state; `None` when there are no more.
+    fn existing(&mut self) -> Option<Vec<Item>> {
+        let Initial { view, after } = self.initial.take()?;
+        let mut items = Vec::new();
+        let mut last = None;
+        for record in view.list(self.query.kind, self.query.namespace.as_deref(), after.as_ref()) {
+            if items.len() == INITIAL_BATCH_MAX {
+                break;
+            }
+            last = Some(record.key.clone());
+            if selects(&self.query, record.object()) {
+                let object = record.object().clone();
+                items.push(Item::Change(Change { change: ChangeType::Added, object, before: None, revision: record.revision }));
+            }
+        }
+        if items.len() == INITIAL_BATCH_MAX {
+            self.initial = Some(Initial { view, after: last });
+        } else if self.query.send_initial_events {
+            items.push(Item::Bookmark { revision: view.revision(), initial_end: true });
+        }
+        Some(items).filter(|items| !items.is_empty())
+    }
+
+    fn report(&mut self, events: Result<Vec<Arc<Event>>, Expired>) -> Vec<Item> {
+        match events {
+            Ok(events) => events.iter().filter_map(|event| seen(&self.query, event)).map(Item::Change).collect(),
+            Err(error) => {
+                self.ended = true;
+                vec![Item::Error(expired(error))]
+            }
+        }
+    }
+
+    fn bookmark(&mut self) -> Vec<Item> {
+        if !self.query.bookmarks {
+            return Vec::new();
+        }
+        // Moves the cursor to the present also where the kind's own changes are rare.
+        let events = self.watch.ready();
+        let mut items = self.report(events);
+        if !self.ended {
+            items.push(Item::Bookmark { revision: self.watch.cursor(), initial_end: false });
+        }
+        items
+    }
+
+    fn end(&mut self) -> Vec<Item> {
+        let items = self.bookmark();
+        self.ended = true;
+        items
+    }
+}
+
+fn selects(query: &WatchQuery, object: &Object) -> bool {
+    static NONE: BTreeMap<String, String> = BTreeMap::new();
+    query.labels.matches(object.metadata().map_or(&NONE, |meta| &meta.labels)) && query.fields.matches(object)
+}
+
+/// What a change looks like to somebody who sees only what the query selects.
+fn seen(query: &WatchQuery, event: &Event) -> Option<Change> {
+    if query.namespace.as_deref().is_some_and(|namespace| namespace != &*event.record.key.namespace) {
+        return None;
+    }
+    let object = event.record.object();
+    let revision = event.revision();
+    if query.labels.is_everything() && query.fields.is_everything() {
+        return Some(Change { change: event.change, object: object.clone(), before: None, revision });
+    }
+    let before = event.before.as_ref().map(|record| record.object()).filter(|before| selects(query, before));
+    let now = event.change != ChangeType::Deleted && selects(query, object);
+    let (change, object) = match (before, now) {
+        (None, false) => return None,
+        (None, true) => (ChangeType::Added, object.clone()),
+        (Some(_), true) => (ChangeType::Modified, object.clone()),
+        (Some(before), false) => (ChangeType::Deleted, last_seen(before, revision)),
+    };
+    Some(Change { change, object, before: None, revision })
+}
+
+/// The state that the watcher knew, under the revision at which it went out of sight.
+fn last_seen(before: &Object, revision: Revision) -> Arc<Object> {
+    let mut last = before.clone();
+    last.metadata_mut().resource_version = revision.to_string();
+    Arc::new(last)
+}

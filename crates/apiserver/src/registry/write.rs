@@ -1,0 +1,99 @@
+//! Writes: decide, propose, and decide again if the state has changed in between.
+
+use std::{borrow::Cow, sync::Arc, time::Duration};
+
+use api::{Error, Key, Object, Reason, Write, WriteOutcome};
+use bytes::Bytes;
+use futures::future::join_all;
+use store::{Applied, Refusal, View};
+use tracing::debug;
+
+use super::{Registry, WriteOptions, Written, refused};
+use crate::door::{self, Decision, Fate, Stamp};
+
+/// How often a write is decided anew because others were faster, before its sender is told to try again.
+const ATTEMPTS_MAX: u32 = 16;
+
+/// How long a write may take to be agreed on. Longer means that the masters cannot reach each other; the outcome is then
+/// unknown.
+const AGREEMENT_TIMEOUT: Duration = Duration::from_secs(10);
+
+impl Registry {
+    /// Carries out one write.
+    ///
+    /// # Errors
+    /// If it may not be done, if its preconditions do not hold, or if the masters cannot agree at the moment.
+    pub async fn submit(&self, write: Write, options: WriteOptions) -> Result<Written, Error> {
+        let dry_run = options.dry_run || matches!(&write, Write::Delete(_, options) if options.dry_run);
+        self.settle(&write.key(), dry_run, |_| Ok(Cow::Borrowed(&write))).await
+    }
+
+    /// Carries out many independent writes at once; they share the log's group commit. The answers are in their order.
+    pub async fn submit_all(&self, writes: Vec<Write>) -> Vec<WriteOutcome> {
+        let submit = |write| async move { self.submit(write, WriteOptions::default()).await.map(|written| written.object) };
+        join_all(writes.into_iter().map(submit)).await
+    }
+
+    /// Makes a write from the present state, decides and proposes it; starts over as long as the state changes meanwhile.
+    ///
+    /// A precondition that no longer holds ends this: deciding again on the newer state says so.
+    pub(super) async fn settle<'a>(
+        &self,
+        key: &Key,
+        dry_run: bool,
+        mut make: impl FnMut(&View) -> Result<Cow<'a, Write>, Error>,
+    ) -> Result<Written, Error> {
+        for attempt in 0..ATTEMPTS_MAX {
+            let decision = {
+                let view = self.inner.store.view();
+                let write = make(&view)?;
+                match door::decide(&view, &write, &self.stamp(attempt)?, &self.inner.rules) {
+                    Err(error) if error.reason == Reason::AlreadyExists && generated(&write) => continue,
+                    decision => decision?,
+                }
+            };
+            if dry_run || decision.txn.ops.is_empty() {
+                return Ok(planned(decision));
+            }
+            match self.propose(decision.txn.encode()).await? {
+                Ok(applied) => return Ok(written(decision, &applied)),
+                Err(refusal) => debug!(%key, attempt, %refusal, "decided on a state that has changed"),
+            }
+        }
+        Err(Error::conflict(key, "too many others write at the same moment; please try again"))
+    }
+
+    async fn propose(&self, command: Bytes) -> Result<Result<Applied, Refusal>, Error> {
+        let proposed = tokio::time::timeout(AGREEMENT_TIMEOUT, self.inner.consensus.propose(command)).await;
+        let late = |_| Error::new(Reason::Timeout, "the masters did not agree in time; the write may or may not happen");
+        proposed.map_err(late)?.map_err(|error| refused(&error))
+    }
+
+    fn stamp(&self, attempt: u32) -> Result<Stamp, Error> {
+        let random = getrandom::u64().map_err(|error| Error::internal(format!("no randomness: {error}")))?;
+        Ok(Stamp { now: self.now(), uid: uuid::Uuid::new_v4().to_string(), random, attempt })
+    }
+}
+
+/// Whether another name would do as well.
+fn generated(write: &Write) -> bool {
+    let Write::Create(object) = write else { return false };
+    object.metadata().is_some_and(|meta| meta.name.is_empty() && !meta.generate_name.is_empty())
+}
+
+fn planned(decision: Decision) -> Written {
+    Written {
+        object: decision.object,
+        created: decision.fate == Fate::Created,
+        gone: decision.fate == Fate::Gone,
+        unchanged: decision.fate == Fate::Unchanged,
+        warnings: decision.warnings,
+    }
+}
+
+/// As decided, with the object as the state has it: under its revision, and shared with all watchers.
+fn written(decision: Decision, applied: &Applied) -> Written {
+    let stored: Option<Arc<Object>> = applied.records.iter().flatten().next().map(|record| record.object().clone());
+    let planned = planned(decision);
+    Written { object: stored.unwrap_or(planned.object), ..planned }
+}

@@ -1,0 +1,469 @@
+//! The client: typed requests to whichever master answers.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use api::{
+    ApplyOutcome, DeleteOptions, Error, Key, Kind, Object, PatchKind, ReadAt, Reason, Revision, Subresource, Write,
+    WriteOutcome,
+};
+use bytes::Bytes;
+use futures::{Stream, StreamExt as _};
+use tonic::{
+    Response, Status,
+    transport::{Channel, Endpoint},
+};
+
+use crate::{
+    MESSAGE_BYTES_MAX, convert,
+    services::{self, logs_client::LogsClient, nodes_client::NodesClient, objects_client::ObjectsClient},
+    status, watch,
+};
+
+/// How long a connection may take to be made before another master is tried.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// How often a quiet connection is tried, and how long an answer may take: a dead master is noticed in half a minute.
+const KEEP_ALIVE: (Duration, Duration) = (Duration::from_secs(20), Duration::from_secs(10));
+
+/// How many objects are asked for at once; lists are read in pages of this size.
+const PAGE_SIZE: i64 = 500;
+
+/// A connection to the masters. Cloning is cheap and shares it.
+#[derive(Clone, Debug)]
+pub struct Client {
+    masters: Arc<Masters>,
+    options: services::WriteOptions,
+}
+
+#[derive(Debug)]
+struct Masters {
+    channels: Vec<Channel>,
+    /// The master that answered last.
+    current: AtomicUsize,
+}
+
+/// Which objects.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Query {
+    /// The kind.
+    pub kind: Kind,
+    /// The namespace; empty for all.
+    pub namespace: String,
+    /// Conditions on labels, as `kubectl get -l` takes them; empty for none.
+    pub labels: String,
+    /// Conditions on fields, as `kubectl get --field-selector` takes them; empty for none.
+    pub fields: String,
+}
+
+impl Query {
+    /// Every object of a kind.
+    #[must_use]
+    pub fn all(kind: Kind) -> Self {
+        Self { kind, namespace: String::new(), labels: String::new(), fields: String::new() }
+    }
+}
+
+/// Objects of one state.
+#[derive(Clone, Debug, PartialEq)]
+pub struct List {
+    /// The objects, ordered by namespace and name.
+    pub items: Vec<Object>,
+    /// The state; a watch after it misses nothing.
+    pub revision: Revision,
+}
+
+/// What became of a manifest.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Applied {
+    /// The object as stored.
+    pub object: Object,
+    /// What was done to it.
+    pub outcome: ApplyOutcome,
+    /// What the user should know.
+    pub warnings: Vec<String>,
+}
+
+/// What became of a deletion.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Deleted {
+    /// The object while it still exists, because of its grace period or finalizers.
+    pub object: Option<Object>,
+    /// The uid of the object.
+    pub uid: String,
+}
+
+/// Whether a request may be sent again without knowing what became of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Repeat {
+    /// It changes nothing, or nothing more the second time.
+    Always,
+    /// Only if it reached nobody, or was refused before anything happened.
+    IfNotDone,
+}
+
+/// How to reach one process.
+pub(crate) fn endpoint(url: &str) -> Result<Endpoint, Error> {
+    let wrong = |why: &dyn std::fmt::Display| Error::bad_request(format!("\"{url}\" is not http://HOST:PORT: {why}"));
+    let endpoint = Endpoint::from_shared(url.to_owned()).map_err(|error| wrong(&error))?;
+    if endpoint.uri().scheme_str() != Some("http") {
+        return Err(wrong(&"only http is spoken so far"));
+    }
+    let (interval, timeout) = KEEP_ALIVE;
+    Ok(endpoint
+        .connect_timeout(CONNECT_TIMEOUT)
+        .tcp_nodelay(true)
+        .http2_keep_alive_interval(interval)
+        .keep_alive_timeout(timeout)
+        .keep_alive_while_idle(true)
+        .http2_adaptive_window(true))
+}
+
+impl Client {
+    /// A client of the masters at some URLs, `http://host:port`. Connections are made when they are needed; call this
+    /// within a Tokio runtime.
+    ///
+    /// # Errors
+    /// If there is no URL, or one is not understood.
+    pub fn connect(urls: &[String]) -> Result<Self, Error> {
+        let connect = |url: &String| endpoint(url).map(|endpoint| endpoint.connect_lazy());
+        let channels: Vec<Channel> = urls.iter().map(connect).collect::<Result<_, _>>()?;
+        if channels.is_empty() {
+            return Err(Error::bad_request("no master is named; give at least one http://HOST:PORT"));
+        }
+        let masters = Masters { channels, current: AtomicUsize::new(0) };
+        Ok(Self { masters: Arc::new(masters), options: services::WriteOptions::default() })
+    }
+
+    /// The same connection for writes under a name, as `metadata.managedFields` shows it.
+    #[must_use]
+    pub fn with_field_manager(mut self, name: &str) -> Self {
+        name.clone_into(&mut self.options.field_manager);
+        self
+    }
+
+    /// The same connection for writes that do everything but store the result.
+    #[must_use]
+    pub fn with_dry_run(mut self) -> Self {
+        self.options.dry_run = true;
+        self
+    }
+
+    /// Reads one object in its latest state.
+    ///
+    /// # Errors
+    /// If it does not exist or no master answers.
+    pub async fn get(&self, key: &Key) -> Result<Object, Error> {
+        self.get_at(key, ReadAt::Latest).await
+    }
+
+    /// Reads one object.
+    ///
+    /// # Errors
+    /// As [`Client::get`].
+    pub async fn get_at(&self, key: &Key, at: ReadAt) -> Result<Object, Error> {
+        let request = services::GetRequest {
+            key: Some(convert::key_to_wire(key)),
+            resource_version: convert::read_at_to_wire(at),
+        };
+        let ask = |mut client: Objects| {
+            let request = request.clone();
+            async move { client.get(request).await }
+        };
+        convert::object_from_wire(Some(self.objects(Repeat::Always, ask).await?))
+    }
+
+    /// Reads all objects that a query selects, page by page, in one state.
+    ///
+    /// # Errors
+    /// If the query is not understood or no master answers.
+    pub async fn list(&self, query: &Query) -> Result<List, Error> {
+        let mut items = Vec::new();
+        let mut token = String::new();
+        loop {
+            let page = self.page(query, PAGE_SIZE, token).await?;
+            for object in page.items {
+                items.push(convert::object_from_wire(Some(object))?);
+            }
+            token = page.r#continue;
+            if token.is_empty() {
+                let revision = convert::revision_from_wire(&page.resource_version)?.unwrap_or_default();
+                return Ok(List { items, revision });
+            }
+        }
+    }
+
+    /// Reads one page of objects. `token` is that of the page before, or empty.
+    ///
+    /// # Errors
+    /// As [`Client::list`]; [`Reason::Expired`] if the token is too old.
+    pub async fn page(&self, query: &Query, limit: i64, token: String) -> Result<services::ListResponse, Error> {
+        let request = services::ListRequest {
+            kind: query.kind.to_string(),
+            namespace: query.namespace.clone(),
+            label_selector: query.labels.clone(),
+            field_selector: query.fields.clone(),
+            limit,
+            r#continue: token,
+            resource_version: String::new(),
+        };
+        let ask = |mut client: Objects| {
+            let request = request.clone();
+            async move { client.list(request).await }
+        };
+        self.objects(Repeat::Always, ask).await
+    }
+
+    /// Watches what a query selects: from the beginning, or after a revision. See [`watch::Update`].
+    ///
+    /// The stream never ends by itself; it connects again as often as needed. It yields an error, and then ends, only if
+    /// the query itself is refused.
+    pub fn watch(
+        &self,
+        query: Query,
+        after: Option<Revision>,
+    ) -> impl Stream<Item = Result<watch::Update, Error>> + Send + 'static + use<> {
+        watch::stream(self.clone(), query, after)
+    }
+
+    pub(crate) async fn open_watch(
+        &self,
+        query: &Query,
+        after: Option<Revision>,
+    ) -> Result<tonic::Streaming<services::WatchResponse>, Error> {
+        let request = services::WatchRequest {
+            kind: query.kind.to_string(),
+            namespace: query.namespace.clone(),
+            label_selector: query.labels.clone(),
+            field_selector: query.fields.clone(),
+            resource_version: after.map(|revision| revision.to_string()).unwrap_or_default(),
+            allow_bookmarks: true,
+        };
+        let ask = |mut client: Objects| {
+            let request = request.clone();
+            async move { client.watch(request).await }
+        };
+        self.objects(Repeat::Always, ask).await
+    }
+
+    /// Stores a new object. Answers it as stored.
+    ///
+    /// # Errors
+    /// If it is invalid or its name is taken, or no master answers.
+    pub async fn create(&self, object: Object) -> Result<Object, Error> {
+        let request = services::CreateRequest { object: Some(object.into()), options: Some(self.options.clone()) };
+        let ask = |mut client: Objects| {
+            let request = request.clone();
+            async move { client.create(request).await }
+        };
+        convert::object_from_wire(Some(self.objects(Repeat::IfNotDone, ask).await?))
+    }
+
+    /// Replaces an object, or the part that `part` names. A `metadata.resourceVersion` is a precondition.
+    ///
+    /// # Errors
+    /// If it is invalid, does not exist or has changed, or no master answers.
+    pub async fn update(&self, object: Object, part: Subresource) -> Result<Object, Error> {
+        let request = services::UpdateRequest {
+            object: Some(object.into()),
+            subresource: part.word().to_owned(),
+            options: Some(self.options.clone()),
+        };
+        let ask = |mut client: Objects| {
+            let request = request.clone();
+            async move { client.update(request).await }
+        };
+        convert::object_from_wire(Some(self.objects(Repeat::IfNotDone, ask).await?))
+    }
+
+    /// Changes parts of an object. `patch` is JSON text.
+    ///
+    /// # Errors
+    /// If the object does not exist, the patch does not fit it, or no master answers.
+    pub async fn patch(
+        &self,
+        key: &Key,
+        kind: PatchKind,
+        patch: impl Into<Bytes>,
+        part: Subresource,
+    ) -> Result<Object, Error> {
+        let request = services::PatchRequest {
+            key: Some(convert::key_to_wire(key)),
+            r#type: convert::patch_kind_to_wire(kind).into(),
+            patch: patch.into(),
+            subresource: part.word().to_owned(),
+            options: Some(self.options.clone()),
+        };
+        let ask = |mut client: Objects| {
+            let request = request.clone();
+            async move { client.patch(request).await }
+        };
+        convert::object_from_wire(Some(self.objects(Repeat::IfNotDone, ask).await?))
+    }
+
+    /// Makes an object as a manifest (JSON text with apiVersion and kind) says. `namespace` is for one that names none.
+    ///
+    /// # Errors
+    /// If the manifest is not understood or invalid, or no master answers.
+    pub async fn apply(&self, manifest: impl Into<Bytes>, namespace: &str) -> Result<Applied, Error> {
+        let request = services::ApplyRequest {
+            manifest: manifest.into(),
+            namespace: namespace.to_owned(),
+            options: Some(self.options.clone()),
+        };
+        let ask = |mut client: Objects| {
+            let request = request.clone();
+            async move { client.apply(request).await }
+        };
+        let answer = self.objects(Repeat::Always, ask).await?;
+        let outcome = match answer.outcome() {
+            services::apply_response::Outcome::Created => ApplyOutcome::Created,
+            services::apply_response::Outcome::Configured => ApplyOutcome::Configured,
+            services::apply_response::Outcome::Unchanged => ApplyOutcome::Unchanged,
+            services::apply_response::Outcome::Unspecified => return Err(Error::internal("the master did not say what it did")),
+        };
+        Ok(Applied { object: convert::object_from_wire(answer.object)?, outcome, warnings: answer.warnings })
+    }
+
+    /// Deletes an object, at once or gracefully.
+    ///
+    /// # Errors
+    /// If it does not exist or is not as the options demand, or no master answers.
+    pub async fn delete(&self, key: &Key, options: &DeleteOptions) -> Result<Deleted, Error> {
+        let dry_run = options.dry_run || self.options.dry_run;
+        let request = services::DeleteRequest {
+            key: Some(convert::key_to_wire(key)),
+            options: Some(convert::delete_to_wire(&DeleteOptions { dry_run, ..options.clone() })),
+        };
+        let ask = |mut client: Objects| {
+            let request = request.clone();
+            async move { client.delete(request).await }
+        };
+        let answer = self.objects(Repeat::IfNotDone, ask).await?;
+        Ok(Deleted { object: answer.object.and_then(|object| object.object), uid: answer.uid })
+    }
+
+    /// Carries out many independent writes. Of an object that a deletion left nothing of, the outcome has only kind,
+    /// name and uid.
+    ///
+    /// # Errors
+    /// If no master answers; what became of each write is in its outcome.
+    pub async fn batch(&self, writes: Vec<Write>) -> Result<Vec<WriteOutcome>, Error> {
+        let keys: Vec<Key> = writes.iter().map(Write::key).collect();
+        let writes = writes.into_iter().map(|write| convert::write_to_wire(write, &self.options)).collect();
+        let request = services::BatchRequest { writes };
+        let ask = |mut client: Objects| {
+            let request = request.clone();
+            async move { client.batch(request).await }
+        };
+        let answer = self.objects(Repeat::IfNotDone, ask).await?;
+        if answer.results.len() != keys.len() {
+            return Err(Error::internal("the master answered another number of writes"));
+        }
+        Ok(keys.iter().zip(answer.results).map(|(key, result)| outcome(key, result)).collect())
+    }
+
+    /// Reads a container's log, and with `follow` goes on reading.
+    ///
+    /// # Errors
+    /// If there is no such log or no master answers.
+    pub async fn logs(
+        &self,
+        request: services::LogRequest,
+    ) -> Result<impl Stream<Item = Result<Bytes, Error>> + Send + 'static + use<>, Error> {
+        let ask = |channel: Channel| {
+            let request = request.clone();
+            async move { LogsClient::new(channel).max_decoding_message_size(MESSAGE_BYTES_MAX).read(request).await }
+        };
+        let stream = self.call(Repeat::Always, ask).await?;
+        Ok(stream.map(|chunk| chunk.map(|chunk| chunk.data).map_err(|error| status::from_tonic(&error))))
+    }
+
+    /// Says that a node is alive.
+    ///
+    /// # Errors
+    /// [`Reason::NotFound`] if the node is not registered; otherwise if no master answers.
+    pub async fn heartbeat(&self, node: &str) -> Result<(), Error> {
+        let request = services::HeartbeatRequest { node: node.to_owned() };
+        let ask = |channel: Channel| {
+            let request = request.clone();
+            async move { NodesClient::new(channel).heartbeat(request).await }
+        };
+        self.call(Repeat::Always, ask).await.map(drop)
+    }
+
+    async fn objects<T, F>(&self, repeat: Repeat, mut ask: impl FnMut(Objects) -> F) -> Result<T, Error>
+    where
+        F: Future<Output = Result<Response<T>, Status>>,
+    {
+        let limited = |channel| {
+            let client = ObjectsClient::new(channel);
+            client.max_decoding_message_size(MESSAGE_BYTES_MAX).max_encoding_message_size(MESSAGE_BYTES_MAX)
+        };
+        self.call(repeat, |channel| ask(limited(channel))).await
+    }
+
+    /// Asks the master that answered last, then each of the others once, as far as asking again does no harm.
+    async fn call<T, F>(&self, repeat: Repeat, mut ask: impl FnMut(Channel) -> F) -> Result<T, Error>
+    where
+        F: Future<Output = Result<Response<T>, Status>>,
+    {
+        let Masters { channels, current } = &*self.masters;
+        let first = current.load(Ordering::Relaxed);
+        let mut last = Error::internal("no master is known");
+        for step in 0..channels.len() {
+            let index = (first + step) % channels.len();
+            match ask(channels[index].clone()).await {
+                Ok(response) => {
+                    current.store(index, Ordering::Relaxed);
+                    return Ok(response.into_inner());
+                }
+                Err(refused) if elsewhere(&refused, repeat) => last = status::from_tonic(&refused),
+                Err(refused) => return Err(status::from_tonic(&refused)),
+            }
+        }
+        Err(last)
+    }
+}
+
+type Objects = ObjectsClient<Channel>;
+
+/// Whether another master may be asked the same.
+fn elsewhere(refused: &Status, repeat: Repeat) -> bool {
+    if status::never_sent(refused) {
+        return true;
+    }
+    let error = status::from_tonic(refused);
+    let said = refused.metadata().get_bin(status::STATUS_KEY).is_some();
+    match repeat {
+        Repeat::Always => error.reason == Reason::ServiceUnavailable,
+        // Said by a master: it has no leader and did nothing. Said by the connection: nobody knows.
+        Repeat::IfNotDone => error.reason == Reason::ServiceUnavailable && said,
+    }
+}
+
+fn outcome(key: &Key, result: services::WriteResult) -> WriteOutcome {
+    let incomplete = || Error::internal("the master did not say what became of a write");
+    match result.result.ok_or_else(incomplete)? {
+        services::write_result::Result::Object(object) => Ok(Arc::new(convert::object_from_wire(Some(object))?)),
+        services::write_result::Result::Deleted(deleted) => match deleted.object.and_then(|object| object.object) {
+            Some(object) => Ok(Arc::new(object)),
+            None => Ok(Arc::new(name_only(key, deleted.uid))),
+        },
+        services::write_result::Result::Error(error) => Err(status::from_status(&error)),
+    }
+}
+
+fn name_only(key: &Key, uid: String) -> Object {
+    let mut object = Object::empty(key.kind);
+    let metadata = object.metadata_mut();
+    metadata.name = key.name.to_string();
+    metadata.namespace = key.namespace.to_string();
+    metadata.uid = uid;
+    object
+}

@@ -1,0 +1,184 @@
+//! Errors on the wire: a gRPC status whose binary metadata carries Kubernetes' `Status`, the same that REST answers.
+
+use std::error::Error as _;
+
+use api::{Error, Key, Kind, Reason, error::Cause, meta_v1};
+use prost::Message as _;
+use tonic::{Code, Status, metadata::MetadataValue};
+
+/// Where the `Status` travels.
+pub const STATUS_KEY: &str = "kapelle-status-bin";
+
+/// The largest `Status` that is sent, in bytes. HTTP/2 peers limit headers to 16 KiB, and base64 adds a third.
+const STATUS_BYTES_MAX: usize = 6 << 10;
+
+/// The longest message that is sent, in bytes, for the same reason: percent escapes may triple it.
+const MESSAGE_BYTES_MAX: usize = 1 << 10;
+
+/// The error as a gRPC server answers it. Causes that do not fit into a header are left out, the last first.
+#[must_use]
+pub fn to_tonic(error: &Error) -> Status {
+    let message = &error.message[..error.message.floor_char_boundary(MESSAGE_BYTES_MAX)];
+    let mut full = meta_v1::Status::from(error);
+    full.message = message.to_owned();
+    while full.encoded_len() > STATUS_BYTES_MAX {
+        if full.details.as_mut().and_then(|details| details.causes.pop()).is_none() {
+            break;
+        }
+    }
+    let mut status = Status::new(code(error.reason), message);
+    status.metadata_mut().insert_bin(STATUS_KEY, MetadataValue::from_bytes(&full.encode_to_vec()));
+    status
+}
+
+/// The error that a gRPC client was answered, or what kept the answer from coming.
+#[must_use]
+pub fn from_tonic(status: &Status) -> Error {
+    let bytes = status.metadata().get_bin(STATUS_KEY).and_then(|value| value.to_bytes().ok());
+    if let Some(full) = bytes.and_then(|bytes| meta_v1::Status::decode(bytes).ok()) {
+        return from_status(&full);
+    }
+    if never_sent(status) {
+        return Error::new(Reason::ServiceUnavailable, format!("cannot reach the cluster: {}", causes(status)));
+    }
+    Error::new(reason(status.code()), format!("{}{}", status.message(), sourced(status)))
+}
+
+/// The error that a `Status` tells of. Its object has no namespace there, nor here.
+#[must_use]
+pub fn from_status(status: &meta_v1::Status) -> Error {
+    let details = status.details.clone().unwrap_or_default();
+    let causes = details.causes.iter().map(|cause| Cause {
+        reason: cause_reason(&cause.reason),
+        field: cause.field.clone(),
+        message: cause.message.clone(),
+    });
+    let reason = reason_of(&status.reason).unwrap_or_else(|| reason_of_code(status.code));
+    Error {
+        reason,
+        message: status.message.clone(),
+        about: kind_of(&details).map(|kind| Key::cluster(kind, details.name.as_str())),
+        causes: causes.collect(),
+        retry_after_s: u32::try_from(details.retry_after_seconds).ok().filter(|seconds| *seconds > 0),
+    }
+}
+
+/// Whether the request certainly did not reach anybody, so that it can be sent again whatever it asks.
+#[must_use]
+pub fn never_sent(status: &Status) -> bool {
+    let mut source = status.source();
+    while let Some(error) = source {
+        if error.is::<tonic::ConnectError>() {
+            return true;
+        }
+        source = error.source();
+    }
+    false
+}
+
+fn sourced(status: &Status) -> String {
+    if status.source().is_some() { format!(": {}", causes(status)) } else { String::new() }
+}
+
+/// The innermost reason, which is the one that people understand.
+fn causes(status: &Status) -> String {
+    let mut innermost = status.source();
+    while let Some(next) = innermost.and_then(|error| error.source()) {
+        innermost = Some(next);
+    }
+    innermost.map_or_else(|| status.message().to_owned(), ToString::to_string)
+}
+
+fn code(reason: Reason) -> Code {
+    match reason {
+        Reason::BadRequest | Reason::Invalid | Reason::NotAcceptable | Reason::UnsupportedMediaType => Code::InvalidArgument,
+        Reason::Unauthorized => Code::Unauthenticated,
+        Reason::Forbidden => Code::PermissionDenied,
+        Reason::NotFound => Code::NotFound,
+        Reason::MethodNotAllowed => Code::Unimplemented,
+        Reason::AlreadyExists => Code::AlreadyExists,
+        Reason::Conflict => Code::Aborted,
+        Reason::Expired => Code::OutOfRange,
+        Reason::RequestEntityTooLarge | Reason::TooManyRequests => Code::ResourceExhausted,
+        Reason::InternalError => Code::Internal,
+        Reason::ServiceUnavailable => Code::Unavailable,
+        Reason::Timeout => Code::DeadlineExceeded,
+    }
+}
+
+/// For answers without a `Status`: from something between the processes, or from tonic itself.
+fn reason(code: Code) -> Reason {
+    match code {
+        Code::InvalidArgument | Code::FailedPrecondition => Reason::BadRequest,
+        Code::Unauthenticated => Reason::Unauthorized,
+        Code::PermissionDenied => Reason::Forbidden,
+        Code::NotFound => Reason::NotFound,
+        Code::Unimplemented => Reason::MethodNotAllowed,
+        Code::AlreadyExists => Reason::AlreadyExists,
+        Code::Aborted => Reason::Conflict,
+        Code::OutOfRange => Reason::RequestEntityTooLarge,
+        Code::ResourceExhausted => Reason::TooManyRequests,
+        Code::Unavailable => Reason::ServiceUnavailable,
+        Code::DeadlineExceeded | Code::Cancelled => Reason::Timeout,
+        Code::Ok | Code::Unknown | Code::Internal | Code::DataLoss => Reason::InternalError,
+    }
+}
+
+/// Every reason; the words are the variants' names.
+const REASONS: [Reason; 16] = [
+    Reason::BadRequest,
+    Reason::Unauthorized,
+    Reason::Forbidden,
+    Reason::NotFound,
+    Reason::MethodNotAllowed,
+    Reason::NotAcceptable,
+    Reason::AlreadyExists,
+    Reason::Conflict,
+    Reason::Expired,
+    Reason::RequestEntityTooLarge,
+    Reason::UnsupportedMediaType,
+    Reason::Invalid,
+    Reason::TooManyRequests,
+    Reason::InternalError,
+    Reason::ServiceUnavailable,
+    Reason::Timeout,
+];
+
+fn reason_of(word: &str) -> Option<Reason> {
+    REASONS.into_iter().find(|reason| reason.word() == word)
+}
+
+fn reason_of_code(code: i32) -> Reason {
+    REASONS.into_iter().find(|reason| i32::from(reason.code()) == code).unwrap_or(Reason::InternalError)
+}
+
+/// The words that causes use. Anything else is of a later version.
+const CAUSE_REASONS: [&str; 14] = [
+    "FieldManagerConflict",
+    "FieldValueDuplicate",
+    "FieldValueForbidden",
+    "FieldValueInvalid",
+    "FieldValueNotFound",
+    "FieldValueNotSupported",
+    "FieldValueRequired",
+    "FieldValueTooLong",
+    "FieldValueTooMany",
+    "FieldValueTypeInvalid",
+    "InternalError",
+    "NamespaceTerminating",
+    "ResourceVersionTooLarge",
+    "UnexpectedServerResponse",
+];
+
+fn cause_reason(word: &str) -> &'static str {
+    CAUSE_REASONS.into_iter().find(|known| *known == word).unwrap_or("FieldValueInvalid")
+}
+
+/// Details name the kind of an invalid object and the resource of all others.
+fn kind_of(details: &meta_v1::StatusDetails) -> Option<Kind> {
+    let is = |kind: &&Kind| {
+        let info = kind.info();
+        info.group == details.group && (info.kind == details.kind || info.plural == details.kind)
+    };
+    Kind::ALL.iter().find(is).copied()
+}
