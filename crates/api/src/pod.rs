@@ -123,6 +123,28 @@ pub fn phase(pod: &Pod) -> Phase {
     }
 }
 
+/// Whether a container that ended starts again.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum RestartPolicy {
+    /// Yes, however it ended.
+    #[default]
+    Always,
+    /// Only if it ended badly.
+    OnFailure,
+    /// No.
+    Never,
+}
+
+/// Whether the Pod's containers start again when they end.
+#[must_use]
+pub fn restart_policy(spec: &PodSpec) -> RestartPolicy {
+    match spec.restart_policy.as_str() {
+        "OnFailure" => RestartPolicy::OnFailure,
+        "Never" => RestartPolicy::Never,
+        _ => RestartPolicy::Always,
+    }
+}
+
 /// Whether no container will ever run again.
 #[must_use]
 pub fn is_terminal(pod: &Pod) -> bool {

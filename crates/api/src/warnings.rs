@@ -89,6 +89,7 @@ impl Warnings {
                 ("subdomain", !spec.subdomain.is_empty(), NO_HOST_NAMES),
                 ("setHostnameAsFQDN", spec.set_hostname_as_fqdn == Some(true), NO_HOST_NAMES),
                 ("hostnameOverride", spec.hostname_override.is_some(), NO_HOST_NAMES),
+                ("imagePullSecrets", !spec.image_pull_secrets.is_empty(), "images are pulled without credentials"),
                 ("serviceAccountName", account, NO_ACCOUNTS),
                 ("automountServiceAccountToken", spec.automount_service_account_token == Some(true), NO_ACCOUNTS),
                 ("shareProcessNamespace", spec.share_process_namespace == Some(true), NO_PROCESSES),
@@ -241,6 +242,11 @@ impl Warnings {
                 ("trafficDistribution", spec.traffic_distribution.is_some(), "traffic goes to all ready Pods alike"),
             ],
         );
+        for (index, port) in spec.ports.iter().enumerate() {
+            if !matches!(port.protocol.as_str(), "" | "TCP") {
+                self.0.push(format!("spec.ports[{index}]: ignored: only TCP is forwarded, not {}", port.protocol));
+            }
+        }
         match spec.r#type.as_str() {
             "NodePort" => self.0.push(format!("spec.type: NodePort works as ClusterIP: {NO_NODE_PORTS}")),
             "LoadBalancer" => {

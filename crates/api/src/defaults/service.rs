@@ -1,4 +1,7 @@
 //! Defaults of Services.
+//!
+//! A change of type takes back what the old type had by default, or else a manifest that changes nothing but the type would
+//! be refused for fields that nobody wrote.
 
 use super::text;
 use crate::{
@@ -7,6 +10,8 @@ use crate::{
     meta_v1::IntOrString,
 };
 
+/// Where traffic goes, if nobody says: to all Pods, on whichever node.
+const POLICY: &str = "Cluster";
 /// Seconds for which a client keeps its Pod with `sessionAffinity: ClientIP`: three hours.
 const AFFINITY_TIMEOUT_SECONDS: i32 = 10_800;
 
@@ -17,7 +22,10 @@ pub(super) fn defaults(service: &mut Service) {
     spec.ports.iter_mut().for_each(port);
     affinity(spec);
     policies(spec);
-    if spec.r#type != "ExternalName" {
+    if spec.r#type == "ExternalName" {
+        spec.ip_families.clear();
+        spec.ip_family_policy = None;
+    } else {
         addresses(spec);
     }
     service.status.get_or_insert_default().load_balancer.get_or_insert_default();
@@ -43,14 +51,21 @@ fn affinity(spec: &mut ServiceSpec) {
 
 fn policies(spec: &mut ServiceSpec) {
     let outside = matches!(spec.r#type.as_str(), "NodePort" | "LoadBalancer");
+    let inside = outside || spec.r#type == "ClusterIP";
     if outside {
-        text(&mut spec.external_traffic_policy, "Cluster");
+        text(&mut spec.external_traffic_policy, POLICY);
+    } else if spec.external_traffic_policy == POLICY && spec.external_ips.is_empty() {
+        spec.external_traffic_policy.clear();
     }
-    if outside || spec.r#type == "ClusterIP" {
-        spec.internal_traffic_policy.get_or_insert_with(|| "Cluster".to_owned());
+    if inside {
+        spec.internal_traffic_policy.get_or_insert_with(|| POLICY.to_owned());
+    } else if spec.internal_traffic_policy.as_deref() == Some(POLICY) {
+        spec.internal_traffic_policy = None;
     }
     if spec.r#type == "LoadBalancer" {
         spec.allocate_load_balancer_node_ports.get_or_insert(true);
+    } else if spec.allocate_load_balancer_node_ports == Some(true) {
+        spec.allocate_load_balancer_node_ports = None;
     }
 }
 

@@ -1,8 +1,12 @@
 //! What is filled in, and that it stays.
 #![expect(clippy::unwrap_used, reason = "tests")]
 
+use proptest::{collection::vec, prelude::*, sample::Index};
+
 use super::apply;
-use crate::{Kind, Object, apps_v1, core_v1, fixtures::object, meta_v1::IntOrString};
+use crate::{
+    Kind, Object, Timestamp, apps_v1, core_v1, fixtures::object, meta_v1::IntOrString, table, validate, warnings,
+};
 
 /// Applies the defaults, sees that a second time changes nothing, and returns the object.
 fn defaulted(yaml: &str) -> Object {
@@ -155,6 +159,22 @@ fn a_service_gets_a_type_and_targets() {
 }
 
 #[test]
+fn a_service_that_changes_its_type_loses_the_defaults_of_the_old_one() {
+    let fresh = |kind: &str| {
+        let mut service = defaulted("{kind: Service, spec: {type: LoadBalancer, ports: [{port: 80}]}}");
+        if let Object::Service(service) = &mut service {
+            service.spec.as_mut().unwrap().r#type = kind.to_owned();
+        }
+        apply(&mut service);
+        service
+    };
+    for kind in ["ClusterIP", "NodePort", "LoadBalancer", "ExternalName"] {
+        let new = defaulted(&format!("{{kind: Service, spec: {{type: {kind}, ports: [{{port: 80}}]}}}}"));
+        assert_eq!(fresh(kind), new, "{kind}");
+    }
+}
+
+#[test]
 fn the_other_kinds_get_their_few() {
     let secret = defaulted("{kind: Secret, data: {a: old, b: kept}, stringData: {a: new}}");
     let secret = secret.get::<core_v1::Secret>().unwrap();
@@ -175,6 +195,30 @@ fn the_other_kinds_get_their_few() {
     let node = node.get::<core_v1::Node>().unwrap();
     assert_eq!(node.spec.as_ref().unwrap().pod_cidrs, ["127.64.0.0/18"]);
     assert_eq!(node.status.as_ref().unwrap().allocatable["cpu"].string, "2");
+}
+
+proptest! {
+    /// Whatever bytes arrive: if they are an object at all, every rule has an answer, and the defaults come to rest.
+    #[test]
+    fn any_object_is_answered(index in 0..Kind::ALL.len(), flips in vec((any::<Index>(), any::<u8>()), 0..8)) {
+        let kind = Kind::ALL[index];
+        let whole = if kind == Kind::Pod { object(POD) } else { defaulted(&format!("{{kind: {kind}}}")) };
+        let mut bytes = whole.encode_bytes().to_vec();
+        for (index, byte) in flips {
+            if !bytes.is_empty() {
+                let index = index.index(bytes.len());
+                bytes[index] = byte;
+            }
+        }
+        if let Ok(mut object) = Object::decode_bytes(kind, bytes.into()) {
+            let _ = (validate::create(&object), table::row(&object, Timestamp(0)));
+            apply(&mut object);
+            let once = object.clone();
+            apply(&mut object);
+            prop_assert_eq!(&once, &object);
+            let _ = (validate::update(&whole, &object), warnings::of(&object), table::row(&object, Timestamp(0)));
+        }
+    }
 }
 
 #[test]

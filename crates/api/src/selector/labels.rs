@@ -66,7 +66,8 @@ impl Labels {
         parser.selector().map_err(|why| Error::bad_request(parser.complain(&why)))
     }
 
-    /// The labels that all have the given values: a Service's `selector`, a `matchLabels`.
+    /// All labels with the given values: a `matchLabels`, a `nodeSelector`. Empty selects everything; for a Service, whose
+    /// empty selector selects nothing, that is for the caller to see.
     #[must_use]
     pub fn from_map(labels: &BTreeMap<String, String>) -> Self {
         Self { requirements: labels.iter().map(|(key, value)| equals(key, value)).collect(), nothing: false }

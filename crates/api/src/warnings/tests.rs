@@ -21,7 +21,7 @@ fn nothing_is_said_about_the_examples() {
 #[test]
 fn every_field_without_effect_is_named() {
     check(
-        "{kind: Pod, spec: {dnsPolicy: Default, hostAliases: [{ip: 127.0.0.1}], hostname: x, serviceAccountName: robot,
+        "{kind: Pod, spec: {dnsPolicy: Default, hostAliases: [{ip: 127.0.0.1}], hostname: x, serviceAccountName: robot, imagePullSecrets: [{name: hub}],
           shareProcessNamespace: true, runtimeClassName: gvisor, schedulerName: mine, priorityClassName: high,
           topologySpreadConstraints: [{maxSkew: 1}], readinessGates: [{conditionType: x}],
           affinity: {nodeAffinity: {}, podAntiAffinity: {}}, securityContext: {runAsUser: 1, fsGroup: 2, sysctls: [{name: a}]},
@@ -33,6 +33,7 @@ fn every_field_without_effect_is_named() {
             spec.dnsPolicy: ignored: names are resolved by the sandbox itself: Services by name, all others as the node does
             spec.hostAliases: ignored: names are resolved by the sandbox itself: Services by name, all others as the node does
             spec.hostname: ignored: a sandbox has no host name
+            spec.imagePullSecrets: ignored: images are pulled without credentials
             spec.serviceAccountName: ignored: Pods have no identity towards the API
             spec.shareProcessNamespace: ignored: a sandbox has no processes
             spec.runtimeClassName: ignored: there is one runtime, the Wasm sandbox
@@ -83,9 +84,10 @@ fn templates_and_services_are_looked_over_too() {
         "#]],
     );
     check(
-        "{kind: Service, spec: {type: NodePort, ports: [{port: 1, nodePort: 30000}]}}",
+        "{kind: Service, spec: {type: NodePort, ports: [{port: 1, nodePort: 30000}, {name: dns, port: 53, protocol: UDP}]}}",
         &expect![[r#"
-        spec.type: NodePort works as ClusterIP: no port of the nodes is opened; use the Service's address
-    "#]],
+            spec.ports[1]: ignored: only TCP is forwarded, not UDP
+            spec.type: NodePort works as ClusterIP: no port of the nodes is opened; use the Service's address
+        "#]],
     );
 }
