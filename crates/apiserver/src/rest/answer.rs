@@ -4,9 +4,10 @@ use api::{Error, Key, meta_v1};
 use axum::body::Body;
 use bytes::Bytes;
 use http::{HeaderValue, Response, StatusCode, header};
-use prost::Message as _;
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
+
+use super::render;
 
 /// The most bytes of warnings in one answer; clients refuse headers that are longer than some KiB.
 const WARNING_BYTES_MAX: usize = 4096;
@@ -72,7 +73,7 @@ pub(crate) fn status(error: &Error) -> Value {
 }
 
 fn status_object(status: &meta_v1::Status) -> Value {
-    let mut value = api::json::encode_message("kapelle.meta.v1.Status", &status.encode_to_vec());
+    let mut value = render::message("kapelle.meta.v1.Status", status);
     value["kind"] = "Status".into();
     value["apiVersion"] = "v1".into();
     value

@@ -6,15 +6,18 @@ use api::{
     meta_v1,
 };
 use axum::body::Body;
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, header};
-use http_body_util::{BodyExt as _, LengthLimitError, Limited};
+use http_body_util::BodyExt as _;
 use serde_json::Value;
 
 use super::path::Target;
 
 /// The largest body, in bytes. Kubernetes' own limit; an object has to fit into one entry of the log.
 pub(crate) const BODY_BYTES_MAX: usize = 3 << 20;
+
+/// How much of a body that is too large is read and thrown away before the connection is cut, in bytes.
+const DISCARDED_BYTES_MAX: usize = 32 << 20;
 
 /// The type of a body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,18 +54,26 @@ pub(crate) struct Sent {
     pub(crate) warnings: Vec<String>,
 }
 
-/// Reads a body to its end.
-pub(crate) async fn read(headers: &HeaderMap, body: Body) -> Result<Content, Error> {
+/// Reads a body to its end. One that is too large is read on for a while: a client that is still sending sees the answer
+/// only if the connection stays open.
+pub(crate) async fn read(headers: &HeaderMap, mut body: Body) -> Result<Content, Error> {
     let media = media(headers)?;
-    let read = Limited::new(body, BODY_BYTES_MAX).collect().await.map_err(|error| {
-        if error.is::<LengthLimitError>() {
-            let message = format!("the body is larger than the limit of {BODY_BYTES_MAX} bytes");
-            Error::new(Reason::RequestEntityTooLarge, message)
-        } else {
-            Error::bad_request(format!("the body ended early: {error}"))
+    let (mut bytes, mut length) = (BytesMut::new(), 0);
+    while let Some(frame) = body.frame().await {
+        let frame = frame.map_err(|error| Error::bad_request(format!("the body ended early: {error}")))?;
+        let data = frame.into_data().unwrap_or_default();
+        length += data.len();
+        if length <= BODY_BYTES_MAX {
+            bytes.extend_from_slice(&data);
+        } else if length > DISCARDED_BYTES_MAX {
+            break;
         }
-    });
-    Ok(Content { media, bytes: read?.to_bytes() })
+    }
+    if length > BODY_BYTES_MAX {
+        let message = format!("the body is larger than the limit of {BODY_BYTES_MAX} bytes");
+        return Err(Error::new(Reason::RequestEntityTooLarge, message));
+    }
+    Ok(Content { media, bytes: bytes.freeze() })
 }
 
 fn media(headers: &HeaderMap) -> Result<Media, Error> {

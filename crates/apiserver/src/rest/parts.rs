@@ -8,7 +8,6 @@ use axum::body::Body;
 use futures::StreamExt as _;
 use http::{Response, StatusCode};
 use prost::Message as _;
-use rpc::services::LogRequest;
 use serde_json::Value;
 
 use super::{
@@ -17,8 +16,9 @@ use super::{
     objects::{options, patch_kind, read_at},
     path::Target,
     query::WriteParams,
+    render,
 };
-use crate::registry::{PatchKind, ReadAt, WriteOptions};
+use crate::registry::{LogRequest, PatchKind, ReadAt, WriteOptions};
 
 const SCALE: &str = "kapelle.autoscaling.v1.Scale";
 
@@ -177,7 +177,7 @@ fn no_scale(kind: Kind) -> Error {
 }
 
 fn scale_value(scale: &autoscaling_v1::Scale) -> Value {
-    let mut value = json::encode_message(SCALE, &scale.encode_to_vec());
+    let mut value = render::message(SCALE, scale);
     value["kind"] = "Scale".into();
     value["apiVersion"] = "autoscaling/v1".into();
     value

@@ -1,7 +1,6 @@
 //! Objects in the form that the client asked for: as they are, as tables, or as metadata alone.
 
 use api::{Kind, Object, Timestamp, json, table};
-use prost::Message as _;
 use serde_json::{Value, json};
 
 use super::{
@@ -53,6 +52,11 @@ pub(crate) enum Header {
     Omitted,
 }
 
+/// A message that is no object of its own; `name` is its full name in `proto/`.
+pub(crate) fn message(name: &str, message: &impl prost::Message) -> Value {
+    json::encode_message(name, &message.encode_to_vec()).expect("a message is what its own type encodes")
+}
+
 /// One object.
 pub(crate) fn object(object: &Object, view: View) -> Value {
     match view.format {
@@ -89,11 +93,11 @@ pub(crate) fn list<'a>(kind: Kind, objects: impl Iterator<Item = &'a Object>, me
 }
 
 fn partial(object: &Object, version: MetaVersion) -> Value {
-    let metadata = object.metadata().cloned().unwrap_or_default().encode_to_vec();
+    let metadata = object.metadata().cloned().unwrap_or_default();
     json!({
         "kind": "PartialObjectMetadata",
         "apiVersion": version.api_version(),
-        "metadata": json::encode_message("kapelle.meta.v1.ObjectMeta", &metadata),
+        "metadata": message("kapelle.meta.v1.ObjectMeta", &metadata),
     })
 }
 

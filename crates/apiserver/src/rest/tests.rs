@@ -2,8 +2,9 @@
 
 #![expect(clippy::unwrap_used, reason = "tests")]
 
-use std::time::Duration;
+use std::{net::Ipv4Addr, time::Duration};
 
+use api::Timestamp;
 use axum::body::Body;
 use bytes::Bytes;
 use http::{HeaderMap, Request, header};
@@ -13,6 +14,16 @@ use hyper_util::{
     rt::TokioExecutor,
 };
 use serde_json::{Value, json};
+use tempfile::TempDir;
+use tokio::net::TcpListener;
+
+use crate::{
+    door::Cidr,
+    registry::{Options, Registry},
+};
+
+/// The time, as far as these tests go.
+const NOW: Timestamp = Timestamp(1_795_000_000_000);
 
 /// How long a test waits for what must come.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -24,7 +35,22 @@ const DEPLOYMENTS: &str = "/apis/apps/v1/namespaces/default/deployments";
 struct Server {
     origin: String,
     client: Client<HttpConnector, Body>,
-    _running: Running,
+    /// Where the log is; gone with the server.
+    _dir: TempDir,
+}
+
+/// A cluster of one with the namespace `default`, and its REST API on a free port.
+async fn start() -> Server {
+    let dir = TempDir::new().unwrap();
+    let (machine, store) = store::new();
+    let consensus = consensus::open(consensus::Config::new(dir.path()), machine).unwrap();
+    let service_cidr = Cidr::new(Ipv4Addr::new(127, 128, 0, 0), 12).unwrap();
+    let registry = Registry::new(store, consensus, Options { service_cidr, now: || NOW });
+    registry.bootstrap().await.unwrap();
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let origin = format!("http://{}", listener.local_addr().unwrap());
+    tokio::spawn(async move { axum::serve(listener, super::router(registry)).await });
+    Server { origin, client: Client::builder(TokioExecutor::new()).build_http(), _dir: dir }
 }
 
 struct Answer {

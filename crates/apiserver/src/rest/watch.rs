@@ -1,6 +1,6 @@
 //! Watches: changes as lines of JSON, for as long as the client wants to listen.
 
-use std::{convert::Infallible, sync::Arc, time::Duration};
+use std::{convert::Infallible, time::Duration};
 
 use api::{Error, Kind};
 use axum::body::Body;
@@ -9,8 +9,7 @@ use futures::{Stream, StreamExt as _};
 use http::{Response, StatusCode};
 
 use super::{
-    Asked, Rest, answer,
-    lines::{self, Lines},
+    Asked, Rest, answer, lines,
     objects::{read_at, selectors},
     path::Target,
     query::WatchStart,
@@ -31,7 +30,7 @@ impl Rest {
             None => default_timeout(),
         };
         let items = self.registry.watch(watch_query(target, asked)?).await?;
-        let writer = Writer { kind: target.kind, view, header: Header::Shown, lines: self.lines.clone() };
+        let writer = Writer { kind: target.kind, view, header: Header::Shown, rest: self.clone() };
         Ok(answer::stream(StatusCode::OK, "application/json", Body::from_stream(lines(items, writer, timeout))))
     }
 }
@@ -74,12 +73,13 @@ struct Writer {
     kind: Kind,
     view: View,
     header: Header,
-    lines: Arc<Lines>,
+    rest: Rest,
 }
 
 impl Writer {
     fn batch(&mut self, items: &[Item]) -> Bytes {
         let mut bytes = BytesMut::new();
+        self.view.now = self.rest.registry.now();
         for item in items {
             bytes.extend_from_slice(&self.item(item));
         }
@@ -89,7 +89,7 @@ impl Writer {
     fn item(&mut self, item: &Item) -> Bytes {
         let header = std::mem::replace(&mut self.header, Header::Omitted);
         match item {
-            Item::Change(change) => self.lines.change(change.change, &change.object, self.view, header),
+            Item::Change(change) => self.rest.lines.change(change.change, &change.object, self.view, header),
             Item::Bookmark { revision, initial_end } => {
                 lines::bookmark(self.kind, *revision, *initial_end, self.view, header)
             }
