@@ -6,19 +6,25 @@
 
 pub mod conditions;
 pub mod defaults;
+pub mod envelope;
 pub mod error;
 pub mod event;
 pub mod int_or_string;
+pub mod json;
 pub mod key;
 pub mod kinds;
+pub mod openapi;
+pub mod patch;
 pub mod pod;
 pub mod quantity;
+pub mod schema;
 pub mod selector;
 pub mod table;
 pub mod time;
 pub mod validate;
 pub mod verbs;
 pub mod warnings;
+pub mod yaml;
 
 #[cfg(test)]
 mod fixtures;

@@ -1,0 +1,155 @@
+//! Protobuf bytes to JSON.
+
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+use serde_json::{Map, Value};
+
+use super::wire::{Payload, Reader};
+use crate::schema::{Field, Form, Message, Scalar, Schema, Shape};
+
+/// What JSON says of the bytes of a message; `Null` for what is absent (a zero time).
+/// Bytes that are not such a message give what could be read of them.
+pub(super) fn message(message: &Message, bytes: &[u8]) -> Value {
+    match message.form {
+        Form::Object => {
+            let mut object = Map::new();
+            fields(message, bytes, &mut object);
+            Value::Object(object)
+        }
+        form => special(form, bytes),
+    }
+}
+
+fn fields(message: &Message, bytes: &[u8], into: &mut Map<String, Value>) {
+    for (number, payload) in Reader::new(bytes) {
+        if let Some(field) = message.by_number(number) {
+            put(field, payload, into);
+        }
+    }
+    for field in message.fields.iter().filter(|field| field.always || field.inline) {
+        if field.inline {
+            // An inline message that is absent may still have fields that are always written: none of ours has.
+            continue;
+        }
+        into.entry(field.json.clone()).or_insert_with(|| zero(field));
+    }
+}
+
+fn zero(field: &Field) -> Value {
+    match (field.shape, field.scalar) {
+        (Shape::List, _) => Value::Array(Vec::new()),
+        (Shape::Map, _) => Value::Object(Map::new()),
+        (Shape::One, scalar) => zero_of(scalar),
+    }
+}
+
+fn zero_of(scalar: Scalar) -> Value {
+    match scalar {
+        Scalar::Message(_) => Value::Object(Map::new()),
+        Scalar::Bool => Value::Bool(false),
+        Scalar::Int32 | Scalar::Int64 => Value::from(0),
+        Scalar::String | Scalar::Bytes => Value::from(""),
+    }
+}
+
+fn put(field: &Field, payload: Payload<'_>, into: &mut Map<String, Value>) {
+    match (field.shape, field.scalar) {
+        (Shape::One, Scalar::Message(index)) if field.inline => fields(Schema::get().at(index), payload.bytes(), into),
+        (Shape::One, _) => match value(field, payload) {
+            Value::Null => {}
+            value => merge(into, &field.json, value),
+        },
+        (Shape::List, _) => {
+            let list = into.entry(field.json.clone()).or_insert_with(|| Value::Array(Vec::new()));
+            if let Value::Array(items) = list {
+                push(field, payload, items);
+            }
+        }
+        (Shape::Map, _) => {
+            let map = into.entry(field.json.clone()).or_insert_with(|| Value::Object(Map::new()));
+            if let Value::Object(map) = map {
+                let (key, value) = entry(field, payload.bytes());
+                map.insert(key, value);
+            }
+        }
+    }
+}
+
+/// A message field that comes twice is merged, as protobuf demands.
+fn merge(into: &mut Map<String, Value>, name: &str, value: Value) {
+    match (into.get_mut(name), value) {
+        (Some(Value::Object(old)), Value::Object(new)) => {
+            new.into_iter().for_each(|(key, value)| merge(old, &key, value))
+        }
+        (_, value) => {
+            into.insert(name.to_owned(), value);
+        }
+    }
+}
+
+/// One element, or several packed numbers.
+fn push(field: &Field, payload: Payload<'_>, items: &mut Vec<Value>) {
+    match (field.scalar, payload) {
+        (Scalar::Bool | Scalar::Int32 | Scalar::Int64, Payload::Bytes(packed)) => {
+            items.extend(Reader::varints(packed).map(|number| value(field, Payload::Varint(number))));
+        }
+        (_, payload) => items.push(value(field, payload)),
+    }
+}
+
+fn entry(field: &Field, bytes: &[u8]) -> (String, Value) {
+    let (mut key, mut found) = (String::new(), None);
+    for (number, payload) in Reader::new(bytes) {
+        match number {
+            1 => key = text(payload.bytes()),
+            2 => found = Some(value(field, payload)),
+            _ => {}
+        }
+    }
+    (key, found.unwrap_or_else(|| zero_of(field.scalar)))
+}
+
+fn value(field: &Field, payload: Payload<'_>) -> Value {
+    match field.scalar {
+        Scalar::Bool => Value::Bool(payload.varint() != 0),
+        Scalar::Int32 => Value::from(payload.varint() as i32),
+        Scalar::Int64 => Value::from(payload.varint() as i64),
+        Scalar::String => Value::String(text(payload.bytes())),
+        Scalar::Bytes => Value::String(STANDARD.encode(payload.bytes())),
+        Scalar::Message(index) => message(Schema::get().at(index), payload.bytes()),
+    }
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+fn special(form: Form, bytes: &[u8]) -> Value {
+    let (mut numbers, mut data) = ([0_i64; 4], [&[][..]; 4]);
+    for (number, payload) in Reader::new(bytes) {
+        let index = (number as usize).min(3);
+        match payload {
+            Payload::Varint(value) => numbers[index] = value as i64,
+            Payload::Bytes(value) => data[index] = value,
+            Payload::Fixed => {}
+        }
+    }
+    match form {
+        Form::Time => time(numbers[1], 0, 0),
+        Form::MicroTime => time(numbers[1], numbers[2], 6),
+        Form::Quantity => Value::String(text(data[1])),
+        Form::IntOrString if numbers[1] == 0 => Value::from(numbers[2] as i32),
+        Form::IntOrString => Value::String(text(data[3])),
+        Form::Raw => serde_json::from_slice(data[1]).unwrap_or(Value::Null),
+        Form::Object => Value::Null,
+    }
+}
+
+fn time(seconds: i64, nanos: i64, decimals: u8) -> Value {
+    if seconds == 0 && nanos == 0 {
+        return Value::Null;
+    }
+    let nanos = i32::try_from(nanos).unwrap_or(0);
+    let time = jiff::Timestamp::new(seconds, nanos).unwrap_or_default();
+    let printer = jiff::fmt::temporal::DateTimePrinter::new().precision(Some(decimals));
+    Value::String(printer.timestamp_to_string(&time))
+}

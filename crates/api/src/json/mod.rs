@@ -1,0 +1,111 @@
+//! Kubernetes' JSON, both ways: what manifests and REST bodies look like.
+//!
+//! It is not proto3's canonical JSON: numbers are numbers, times and quantities are texts, some messages stand in their
+//! parents, and some zeros are written. What a field needs is in its options in `proto/`; see [`crate::schema`].
+
+mod decode;
+mod encode;
+#[cfg(test)]
+mod tests;
+pub(crate) mod wire;
+
+use bytes::Bytes;
+use serde_json::{Map, Value};
+
+use crate::{Error, Kind, Object, schema::Schema};
+
+/// What becomes of fields that a message does not have.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Strictness {
+    /// They are an error.
+    #[default]
+    Strict,
+    /// They are told and dropped.
+    Warn,
+    /// They are dropped.
+    Ignore,
+}
+
+/// An object that was read, and the fields that were dropped.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Decoded {
+    /// The object.
+    pub object: Object,
+    /// `unknown field "spec.replicsa"`; empty unless asked to warn.
+    pub unknown: Vec<String>,
+}
+
+/// An object as JSON, with `apiVersion` and `kind`.
+#[must_use]
+pub fn encode(object: &Object) -> Value {
+    let kind = object.kind();
+    let mut value = encode_item(object);
+    if let Value::Object(fields) = &mut value {
+        fields.insert("apiVersion".to_owned(), Value::from(kind.api_version()));
+        fields.insert("kind".to_owned(), Value::from(kind.info().kind));
+    }
+    value
+}
+
+/// An object as JSON without `apiVersion` and `kind`, as it stands in lists.
+#[must_use]
+pub fn encode_item(object: &Object) -> Value {
+    encode_message(object.kind().info().message, &object.encode_bytes()).unwrap_or_default()
+}
+
+/// The bytes of any message of `proto/` as JSON.
+///
+/// # Errors
+/// If there is no such message.
+pub fn encode_message(message: &str, bytes: &[u8]) -> Result<Value, Error> {
+    Ok(encode::message(find(message)?, bytes))
+}
+
+/// Reads an object of a kind. `apiVersion` and `kind` may be absent, but must not be others.
+///
+/// # Errors
+/// [`Reason::BadRequest`](crate::Reason::BadRequest) naming the field that has the wrong type, or, if strict, that does not exist.
+pub fn decode(kind: Kind, value: &Value, strictness: Strictness) -> Result<Decoded, Error> {
+    let Value::Object(fields) = value else {
+        return Err(Error::bad_request(format!("a {kind} must be a JSON object")));
+    };
+    check(fields, "kind", kind.info().kind)?;
+    check(fields, "apiVersion", &kind.api_version())?;
+    let body: Map<String, Value> = fields
+        .iter()
+        .filter(|(name, _)| !matches!(name.as_str(), "kind" | "apiVersion"))
+        .map(|(name, value)| (name.clone(), value.clone()))
+        .collect();
+    let (bytes, unknown) = decode_message(kind.info().message, &Value::Object(body), strictness)?;
+    let object = Object::decode_bytes(kind, bytes).map_err(|error| Error::internal(format!("{kind}: {error}")))?;
+    Ok(Decoded { object, unknown })
+}
+
+/// Reads any message of `proto/`; answers its bytes and the fields that were dropped.
+///
+/// # Errors
+/// As [`decode`], or if there is no such message.
+pub fn decode_message(message: &str, value: &Value, strictness: Strictness) -> Result<(Bytes, Vec<String>), Error> {
+    let mut decoder = decode::Decoder::default();
+    let bytes = decoder.message(find(message)?, value)?;
+    let unknown = decoder.unknown;
+    match strictness {
+        Strictness::Strict if !unknown.is_empty() => {
+            Err(Error::bad_request(format!("strict decoding error: {}", unknown.join(", "))))
+        }
+        Strictness::Strict | Strictness::Warn => Ok((bytes.into(), unknown)),
+        Strictness::Ignore => Ok((bytes.into(), Vec::new())),
+    }
+}
+
+fn find(message: &str) -> Result<&'static crate::schema::Message, Error> {
+    Schema::get().message(message).ok_or_else(|| Error::internal(format!("proto/ has no message {message}")))
+}
+
+fn check(fields: &Map<String, Value>, name: &str, wanted: &str) -> Result<(), Error> {
+    match fields.get(name) {
+        None | Some(Value::Null) => Ok(()),
+        Some(Value::String(found)) if found == wanted || found.is_empty() => Ok(()),
+        Some(found) => Err(Error::bad_request(format!("{name} is {found}, but {wanted:?} is expected here"))),
+    }
+}

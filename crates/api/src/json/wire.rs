@@ -1,0 +1,95 @@
+//! The few bytes of protobuf's wire format that the transcoder needs.
+
+/// One value on the wire.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Payload<'a> {
+    Varint(u64),
+    Bytes(&'a [u8]),
+    /// A fixed-width number; no field of ours is one.
+    Fixed,
+}
+
+impl<'a> Payload<'a> {
+    pub(crate) fn varint(self) -> u64 {
+        if let Self::Varint(value) = self { value } else { 0 }
+    }
+
+    pub(crate) fn bytes(self) -> &'a [u8] {
+        if let Self::Bytes(bytes) = self { bytes } else { &[] }
+    }
+}
+
+/// The fields of a message, in the order in which they come. Ends at the first byte that makes no sense.
+pub(crate) struct Reader<'a>(&'a [u8]);
+
+impl<'a> Reader<'a> {
+    pub(crate) fn new(bytes: &'a [u8]) -> Self {
+        Self(bytes)
+    }
+
+    /// Packed numbers.
+    pub(crate) fn varints(bytes: &'a [u8]) -> impl Iterator<Item = u64> {
+        let mut reader = Self(bytes);
+        std::iter::from_fn(move || reader.varint())
+    }
+
+    fn varint(&mut self) -> Option<u64> {
+        let mut value = 0_u64;
+        for shift in (0..70).step_by(7) {
+            let (byte, rest) = self.0.split_first()?;
+            self.0 = rest;
+            value |= u64::from(byte & 0x7f).checked_shl(shift).unwrap_or(0);
+            if byte & 0x80 == 0 {
+                return Some(value);
+            }
+        }
+        None
+    }
+
+    fn take(&mut self, length: usize) -> Option<&'a [u8]> {
+        let (taken, rest) = self.0.split_at_checked(length)?;
+        self.0 = rest;
+        Some(taken)
+    }
+}
+
+impl<'a> Iterator for Reader<'a> {
+    type Item = (u32, Payload<'a>);
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let tag = self.varint()?;
+        let payload = match tag & 7 {
+            0 => Payload::Varint(self.varint()?),
+            1 => self.take(8).map(|_| Payload::Fixed)?,
+            2 => {
+                let length = usize::try_from(self.varint()?).ok()?;
+                Payload::Bytes(self.take(length)?)
+            }
+            5 => self.take(4).map(|_| Payload::Fixed)?,
+            _ => return None,
+        };
+        Some((u32::try_from(tag >> 3).ok()?, payload))
+    }
+}
+
+/// Writes a varint.
+pub(crate) fn put_varint(mut value: u64, into: &mut Vec<u8>) {
+    while value >= 0x80 {
+        into.push(value as u8 | 0x80);
+        value >>= 7;
+    }
+    into.push(value as u8);
+}
+
+/// Writes a number field.
+pub(crate) fn put_number(field: u32, value: u64, into: &mut Vec<u8>) {
+    put_varint(u64::from(field) << 3, into);
+    put_varint(value, into);
+}
+
+/// Writes a field of bytes.
+pub(crate) fn put_bytes(field: u32, bytes: &[u8], into: &mut Vec<u8>) {
+    put_varint(u64::from(field) << 3 | 2, into);
+    put_varint(bytes.len() as u64, into);
+    into.extend_from_slice(bytes);
+}

@@ -1,0 +1,171 @@
+//! OpenAPI v3 documents, one a group and version: what `kubectl apply` asks for before it sends and `kubectl explain` shows.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Map, Value, json};
+
+use crate::{
+    Kind,
+    kinds::KindInfo,
+    schema::{Field, Form, Message, Scalar, Schema, Shape},
+};
+
+/// The document of one group and version: the paths of its kinds and the schemas of everything that they are made of.
+#[must_use]
+pub fn document(group: &str, version: &str) -> Value {
+    let kinds =
+        || Kind::ALL.iter().copied().filter(move |kind| kind.info().group == group && kind.info().version == version);
+    let mut schemas = BTreeMap::new();
+    for kind in kinds() {
+        if let Some(message) = Schema::get().message(kind.info().message) {
+            collect(message, &mut schemas);
+        }
+        if let Some(Value::Object(schema)) = schemas.get_mut(kind.info().message) {
+            identify(kind, schema);
+        }
+    }
+    json!({
+        "openapi": "3.0.0",
+        "info": {"title": "Kapelle", "version": env!("CARGO_PKG_VERSION")},
+        "paths": kinds().map(path).collect::<Map<_, _>>(),
+        "components": {"schemas": schemas},
+    })
+}
+
+/// The path of one object of a kind. Clients look for the patch operation and its `fieldValidation` parameter there.
+fn path(kind: Kind) -> (String, Value) {
+    let KindInfo { group, version, plural, namespaced, message, .. } = kind.info();
+    let root = if group.is_empty() { format!("/api/{version}") } else { format!("/apis/{group}/{version}") };
+    let place = if *namespaced { "/namespaces/{namespace}" } else { "" };
+    let identity = identity(kind);
+    let answer = json!({"200": {"description": "OK", "content": {"application/json": {"schema": reference(message)}}}});
+    let validation = json!([{"name": "fieldValidation", "in": "query", "schema": {"type": "string"}}]);
+    let operations = json!({
+        "get": {"x-kubernetes-action": "get", "x-kubernetes-group-version-kind": identity, "responses": answer},
+        "patch": {
+            "x-kubernetes-action": "patch", "x-kubernetes-group-version-kind": identity,
+            "parameters": validation, "responses": answer,
+        },
+    });
+    (format!("{root}{place}/{plural}/{{name}}"), operations)
+}
+
+fn identity(kind: Kind) -> Value {
+    let KindInfo { group, version, kind, .. } = kind.info();
+    json!({"group": group, "version": version, "kind": kind})
+}
+
+fn identify(kind: Kind, schema: &mut Map<String, Value>) {
+    schema.insert("x-kubernetes-group-version-kind".to_owned(), json!([identity(kind)]));
+    if let Some(Value::Object(properties)) = schema.get_mut("properties") {
+        let text = |what: &str| json!({"type": "string", "description": what});
+        properties.insert("apiVersion".to_owned(), text("Group and version, such as `apps/v1`."));
+        properties.insert("kind".to_owned(), text("What it is, such as `Deployment`."));
+    }
+}
+
+fn reference(message: &str) -> Value {
+    json!({"$ref": format!("#/components/schemas/{message}")})
+}
+
+/// The schema of a message and of everything that it is made of.
+fn collect(message: &Message, schemas: &mut BTreeMap<String, Value>) {
+    if schemas.contains_key(&message.name) {
+        return;
+    }
+    schemas.insert(message.name.clone(), Value::Null);
+    let schema = schema(message);
+    schemas.insert(message.name.clone(), schema);
+    for field in &message.fields {
+        if let Scalar::Message(index) = field.scalar {
+            collect(Schema::get().at(index), schemas);
+        }
+    }
+}
+
+fn schema(message: &Message) -> Value {
+    let mut schema = match message.form {
+        Form::Object => json!({"type": "object", "properties": properties(message)}),
+        Form::Time | Form::MicroTime => json!({"type": "string", "format": "date-time"}),
+        Form::Quantity => json!({"oneOf": [{"type": "string"}, {"type": "number"}]}),
+        Form::IntOrString => json!({"format": "int-or-string", "oneOf": [{"type": "integer"}, {"type": "string"}]}),
+        Form::Raw => json!({"type": "object"}),
+    };
+    schema["description"] = Value::from(message.doc.as_str());
+    schema
+}
+
+fn properties(message: &Message) -> Map<String, Value> {
+    let mut properties = Map::new();
+    for field in &message.fields {
+        match field.scalar {
+            Scalar::Message(index) if field.inline => properties.extend(self::properties(Schema::get().at(index))),
+            _ => {
+                properties.insert(field.json.clone(), property(field));
+            }
+        }
+    }
+    properties
+}
+
+fn property(field: &Field) -> Value {
+    let one = match field.scalar {
+        Scalar::Bool => json!({"type": "boolean"}),
+        Scalar::Int32 => json!({"type": "integer", "format": "int32"}),
+        Scalar::Int64 => json!({"type": "integer", "format": "int64"}),
+        Scalar::String => json!({"type": "string"}),
+        Scalar::Bytes => json!({"type": "string", "format": "byte"}),
+        // A reference may have no neighbours, so it stands in a list of one.
+        Scalar::Message(index) => json!({"allOf": [reference(&Schema::get().at(index).name)]}),
+    };
+    let mut property = match field.shape {
+        Shape::One => one,
+        Shape::List => json!({"type": "array", "items": one}),
+        Shape::Map => json!({"type": "object", "additionalProperties": one}),
+    };
+    property["description"] = Value::from(field.doc.as_str());
+    if field.merge {
+        property["x-kubernetes-patch-strategy"] =
+            Value::from(if field.retain_keys { "merge,retainKeys" } else { "merge" });
+    } else if field.retain_keys {
+        property["x-kubernetes-patch-strategy"] = Value::from("retainKeys");
+    }
+    if !field.merge_key.is_empty() {
+        property["x-kubernetes-patch-merge-key"] = Value::from(field.merge_key.as_str());
+    }
+    property
+}
+
+#[cfg(test)]
+mod tests {
+    use super::document;
+
+    #[test]
+    fn a_document_describes_its_kinds_and_what_they_are_made_of() {
+        let apps = document("apps", "v1");
+        assert!(apps["paths"]["/apis/apps/v1/namespaces/{namespace}/deployments/{name}"]["patch"].is_object());
+        let schemas = &apps["components"]["schemas"];
+        assert_eq!(schemas["kapelle.apps.v1.Deployment"]["x-kubernetes-group-version-kind"][0]["kind"], "Deployment");
+        assert_eq!(
+            schemas["kapelle.apps.v1.DeploymentSpec"]["properties"]["replicas"]["description"],
+            "How many Pods."
+        );
+        let containers = &schemas["kapelle.core.v1.PodSpec"]["properties"]["containers"];
+        assert_eq!(containers["x-kubernetes-patch-merge-key"], "name");
+        let volume = &schemas["kapelle.core.v1.Volume"]["properties"];
+        assert!(volume.get("emptyDir").is_some() && volume.get("volumeSource").is_none());
+        assert!(schemas.get("kapelle.core.v1.Node").is_none());
+    }
+
+    #[test]
+    fn every_field_is_described() {
+        for message in
+            crate::schema::Schema::get().messages().filter(|message| !message.name.starts_with("kapelle.api."))
+        {
+            assert!(!message.doc.is_empty(), "{}", message.name);
+            for field in &message.fields {
+                assert!(!field.doc.is_empty(), "{}.{}", message.name, field.json);
+            }
+        }
+    }
+}

@@ -1,0 +1,44 @@
+//! The three ways to change an object in part, and what `apply` makes of three states of it.
+
+mod strategic;
+#[cfg(test)]
+mod tests;
+
+use serde_json::{Map, Value};
+
+use crate::{Error, Reason};
+
+pub use strategic::{strategic, three_way};
+
+/// RFC 6902: a list of operations, all or none.
+///
+/// # Errors
+/// [`Reason::BadRequest`] if the patch is not one; [`Reason::Invalid`] if an operation does not fit the object.
+pub fn json(target: &mut Value, patch: &Value) -> Result<(), Error> {
+    let patch: json_patch::Patch = serde_json::from_value(patch.clone())
+        .map_err(|error| Error::bad_request(format!("not a JSON patch: {error}")))?;
+    let mut patched = target.clone();
+    json_patch::patch(&mut patched, &patch)
+        .map_err(|error| Error::new(Reason::Invalid, format!("the JSON patch does not fit the object: {error}")))?;
+    *target = patched;
+    Ok(())
+}
+
+/// RFC 7386: what is there replaces, `null` removes.
+pub fn merge(target: &mut Value, patch: &Value) {
+    let Value::Object(patch) = patch else {
+        *target = patch.clone();
+        return;
+    };
+    if !target.is_object() {
+        *target = Value::Object(Map::new());
+    }
+    let Value::Object(fields) = target else { return };
+    for (name, value) in patch {
+        if value.is_null() {
+            fields.remove(name);
+        } else {
+            merge(fields.entry(name.clone()).or_insert(Value::Null), value);
+        }
+    }
+}

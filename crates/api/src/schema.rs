@@ -1,0 +1,253 @@
+//! What `proto/` says of every message, as a table: fields by number and by JSON name, options and comments.
+//!
+//! Built once from the compiled descriptors. The codecs, the patches, OpenAPI and `explain` read off it.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::LazyLock,
+};
+
+use prost_reflect::{DescriptorPool, DynamicMessage, FieldDescriptor, Kind as ProtoKind, MessageDescriptor, Value};
+
+/// Every message, by its full name.
+pub struct Schema {
+    messages: Vec<Message>,
+    by_name: HashMap<String, usize>,
+}
+
+/// One message.
+#[derive(Debug)]
+pub struct Message {
+    /// The full name: `kapelle.core.v1.Pod`.
+    pub name: String,
+    /// What it is for.
+    pub doc: String,
+    /// How JSON writes it.
+    pub form: Form,
+    /// Its fields, by number.
+    pub fields: Vec<Field>,
+    by_json: HashMap<String, usize>,
+    by_number: HashMap<u32, usize>,
+}
+
+/// How JSON writes a message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Form {
+    /// As an object with the fields' JSON names.
+    Object,
+    /// RFC 3339 to the second.
+    Time,
+    /// RFC 3339 with six decimals.
+    MicroTime,
+    /// A text such as `100m`; a number is accepted.
+    Quantity,
+    /// A number or a text.
+    IntOrString,
+    /// Whatever JSON stands in its bytes.
+    Raw,
+}
+
+/// One field.
+#[derive(Debug)]
+pub struct Field {
+    /// The number on the wire.
+    pub number: u32,
+    /// The name in JSON.
+    pub json: String,
+    /// What it is for.
+    pub doc: String,
+    /// What it holds.
+    pub shape: Shape,
+    /// What one value is.
+    pub scalar: Scalar,
+    /// Whether absence differs from zero.
+    pub presence: bool,
+    /// The message's fields stand in the parent's JSON object.
+    pub inline: bool,
+    /// Written to JSON even when zero or empty.
+    pub always: bool,
+    /// A strategic merge patch merges the list.
+    pub merge: bool,
+    /// By this field of the elements.
+    pub merge_key: String,
+    /// `$retainKeys` is understood.
+    pub retain_keys: bool,
+    /// A strategic merge patch replaces the message whole.
+    pub replace: bool,
+}
+
+/// How many values a field holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Shape {
+    /// At most one.
+    One,
+    /// A list.
+    List,
+    /// Values by text.
+    Map,
+}
+
+/// What one value is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scalar {
+    /// `true` or `false`.
+    Bool,
+    /// A 32-bit integer.
+    Int32,
+    /// A 64-bit integer.
+    Int64,
+    /// A text.
+    String,
+    /// Bytes; base64 in JSON.
+    Bytes,
+    /// A message; its index in the table.
+    Message(usize),
+}
+
+static SCHEMA: LazyLock<Schema> = LazyLock::new(Schema::build);
+
+impl Schema {
+    /// The table.
+    #[must_use]
+    pub fn get() -> &'static Self {
+        &SCHEMA
+    }
+
+    /// A message by its full name.
+    #[must_use]
+    pub fn message(&self, name: &str) -> Option<&Message> {
+        self.by_name.get(name).map(|index| &self.messages[*index])
+    }
+
+    /// A message by its place in the table, as [`Scalar::Message`] has it.
+    #[must_use]
+    pub fn at(&self, index: usize) -> &Message {
+        &self.messages[index]
+    }
+
+    /// Every message, ordered by name.
+    pub fn messages(&self) -> impl Iterator<Item = &Message> {
+        self.messages.iter()
+    }
+
+    fn build() -> Self {
+        let pool = DescriptorPool::decode(crate::DESCRIPTORS).expect("the build wrote the descriptors");
+        let described: BTreeMap<String, MessageDescriptor> = pool
+            .all_messages()
+            .filter(|message| !message.is_map_entry() && message.full_name().starts_with("kapelle."))
+            .map(|message| (message.full_name().to_owned(), message))
+            .collect();
+        let by_name: HashMap<String, usize> = described.keys().cloned().zip(0..).collect();
+        let messages = described.values().map(|message| Message::build(message, &by_name)).collect();
+        Self { messages, by_name }
+    }
+}
+
+impl Message {
+    /// A field by its JSON name, not looking into inline messages.
+    #[must_use]
+    pub fn by_json(&self, name: &str) -> Option<&Field> {
+        self.by_json.get(name).map(|index| &self.fields[*index])
+    }
+
+    /// A field by its number.
+    #[must_use]
+    pub fn by_number(&self, number: u32) -> Option<&Field> {
+        self.by_number.get(&number).map(|index| &self.fields[*index])
+    }
+
+    fn build(message: &MessageDescriptor, by_name: &HashMap<String, usize>) -> Self {
+        let fields: Vec<Field> = message.fields().map(|field| Field::build(&field, by_name)).collect();
+        let by_json = fields.iter().map(|field| field.json.clone()).zip(0..).collect();
+        let by_number = fields.iter().map(|field| field.number).zip(0..).collect();
+        let name = message.full_name().to_owned();
+        let doc = doc(message.parent_file_descriptor_proto(), message.path());
+        Self { form: Form::of(&name), name, doc, fields, by_json, by_number }
+    }
+}
+
+impl Form {
+    fn of(name: &str) -> Self {
+        match name {
+            "kapelle.meta.v1.Time" => Self::Time,
+            "kapelle.meta.v1.MicroTime" => Self::MicroTime,
+            "kapelle.meta.v1.Quantity" => Self::Quantity,
+            "kapelle.meta.v1.IntOrString" => Self::IntOrString,
+            "kapelle.meta.v1.FieldsV1" | "kapelle.meta.v1.RawExtension" => Self::Raw,
+            _ => Self::Object,
+        }
+    }
+}
+
+impl Field {
+    fn build(field: &FieldDescriptor, by_name: &HashMap<String, usize>) -> Self {
+        let (shape, kind) = match field.kind() {
+            ProtoKind::Message(entry) if field.is_map() => (Shape::Map, entry.map_entry_value_field().kind()),
+            kind if field.is_list() => (Shape::List, kind),
+            kind => (Shape::One, kind),
+        };
+        let options = Options::of(field);
+        Self {
+            number: field.number(),
+            json: field.json_name().to_owned(),
+            doc: doc(field.parent_message().parent_file_descriptor_proto(), field.path()),
+            shape,
+            scalar: Scalar::of(&kind, by_name),
+            presence: field.supports_presence(),
+            inline: options.flag("inline"),
+            always: options.flag("always"),
+            merge: options.flag("merge"),
+            merge_key: options.text("merge_key"),
+            retain_keys: options.flag("retain_keys"),
+            replace: options.flag("replace"),
+        }
+    }
+}
+
+impl Scalar {
+    fn of(kind: &ProtoKind, by_name: &HashMap<String, usize>) -> Self {
+        match kind {
+            ProtoKind::Bool => Self::Bool,
+            ProtoKind::Int32 => Self::Int32,
+            ProtoKind::Int64 => Self::Int64,
+            ProtoKind::String => Self::String,
+            ProtoKind::Bytes => Self::Bytes,
+            ProtoKind::Message(message) => Self::Message(by_name[message.full_name()]),
+            other => unreachable!("proto/ uses no {other:?}; teach the codecs before it does"),
+        }
+    }
+}
+
+/// The value of `(kapelle.options.v1.field)`, if the field has one.
+struct Options(Option<DynamicMessage>);
+
+impl Options {
+    fn of(field: &FieldDescriptor) -> Self {
+        let options = field.options();
+        let extension = field.parent_pool().get_extension_by_name("kapelle.options.v1.field");
+        let value = extension
+            .filter(|extension| options.has_extension(extension))
+            .map(|extension| options.get_extension(&extension).into_owned());
+        Self(value.and_then(|value| value.as_message().cloned()))
+    }
+
+    fn value(&self, name: &str) -> Option<Value> {
+        self.0.as_ref()?.get_field_by_name(name).map(std::borrow::Cow::into_owned)
+    }
+
+    fn flag(&self, name: &str) -> bool {
+        self.value(name).and_then(|value| value.as_bool()).unwrap_or_default()
+    }
+
+    fn text(&self, name: &str) -> String {
+        self.value(name).and_then(|value| value.as_str().map(str::to_owned)).unwrap_or_default()
+    }
+}
+
+/// The comment that stands before a declaration.
+fn doc(file: &prost_reflect::prost_types::FileDescriptorProto, path: &[i32]) -> String {
+    let locations = file.source_code_info.iter().flat_map(|info| &info.location);
+    let comment =
+        locations.filter(|location| location.path == path).find_map(|location| location.leading_comments.clone());
+    comment.unwrap_or_default().trim().replace('\n', " ")
+}
