@@ -1,0 +1,281 @@
+//! The loop of all controllers, as a value: what happened goes in, what to write comes out.
+
+use std::{
+    collections::{BTreeSet, HashMap},
+    time::Duration,
+};
+
+use api::{Change, Key, Kind, Reason, Timestamp, Write, WriteOutcome};
+
+use crate::{
+    config::Config,
+    controller::Controller,
+    event_log, node,
+    plan::{Note, Plan, Step},
+    queue::{Queue, Task},
+    trigger,
+    world::{Shift, World},
+};
+
+/// What happened.
+#[derive(Clone, Debug)]
+pub enum Event {
+    /// Objects changed. At the beginning all that exist arrive as added.
+    Observed(Vec<Change>),
+    /// All that existed at the beginning has been observed. Nothing is decided before, for what is missing might only be late.
+    Synced,
+    /// A write has happened or was refused.
+    Settled {
+        /// Which.
+        ticket: Ticket,
+        /// What became of it.
+        outcome: WriteOutcome,
+    },
+    /// A node gave a sign of life.
+    Heartbeat {
+        /// Its name.
+        node: String,
+        /// When.
+        at: Timestamp,
+    },
+    /// The time of an [`Effect::WakeAt`] has come.
+    Woken,
+}
+
+/// What to do.
+#[derive(Clone, Debug, PartialEq)]
+#[expect(clippy::large_enum_variant, reason = "nearly every effect is a write")]
+pub enum Effect {
+    /// Write this, and say with [`Event::Settled`] what became of it. Writes may happen in any order.
+    Write {
+        /// Names the write.
+        ticket: Ticket,
+        /// The wish.
+        write: Write,
+    },
+    /// Send [`Event::Woken`] at this time. Replaces the time asked for before.
+    WakeAt(Timestamp),
+}
+
+/// Names one write. Never used twice by one brain.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Ticket(pub u64);
+
+/// After a conflict the newer object is usually observed at once and the task looked at because of that. This long after
+/// the conflict it is looked at in any case.
+const CONFLICT_RETRY: Duration = Duration::from_millis(100);
+
+/// Every controller and the scheduler.
+#[derive(Debug)]
+pub struct Brain {
+    world: World,
+    queue: Queue,
+    flights: HashMap<Ticket, Flight>,
+    /// The write under way for each object: there is never a second.
+    airborne: HashMap<Key, Ticket>,
+    next_ticket: u64,
+    synced: bool,
+    wake_at: Option<Timestamp>,
+}
+
+/// A write under way.
+#[derive(Debug)]
+struct Flight {
+    task: Task,
+    key: Key,
+    done: Option<Note>,
+    refused: Option<Note>,
+    /// Whether it only tells how things are.
+    report: bool,
+    /// Who else wants to write the same object and has to look again afterwards.
+    waiting: BTreeSet<Task>,
+}
+
+impl Brain {
+    /// A brain that has seen nothing yet.
+    #[must_use]
+    pub fn new(config: Config) -> Self {
+        Self {
+            world: World::new(config),
+            queue: Queue::default(),
+            flights: HashMap::new(),
+            airborne: HashMap::new(),
+            next_ticket: 1,
+            synced: false,
+            wake_at: None,
+        }
+    }
+
+    /// Takes in what happened and decides what to do.
+    pub fn handle(&mut self, event: Event, now: Timestamp) -> Vec<Effect> {
+        self.handle_all([event], now)
+    }
+
+    /// As [`Brain::handle`], for what happened together: every task that it concerns is looked at once.
+    pub fn handle_all(&mut self, events: impl IntoIterator<Item = Event>, now: Timestamp) -> Vec<Effect> {
+        let mut effects = Vec::new();
+        for event in events {
+            self.take_in(event, now, &mut effects);
+        }
+        if self.synced {
+            self.decide(now, &mut effects);
+            self.ask_to_be_woken(&mut effects);
+        }
+        effects
+    }
+
+    fn take_in(&mut self, event: Event, now: Timestamp, effects: &mut Vec<Effect>) {
+        match event {
+            Event::Observed(changes) => {
+                for change in &changes {
+                    let shift = self.world.observe(change);
+                    self.concern(&shift, now);
+                }
+            }
+            Event::Synced => {
+                self.synced = true;
+                self.world.begin(now);
+            }
+            Event::Settled { ticket, outcome } => self.settle(ticket, outcome, now, effects),
+            Event::Heartbeat { node, at } => {
+                let key = Key::cluster(Kind::Node, node.as_str());
+                self.world.hear(&node, at);
+                // A healthy node's task looks at the time by itself; only one that was given up has to know at once.
+                if node::is_silent(&self.world, &key) {
+                    self.queue.push(Task { controller: Controller::Node, key }, now);
+                }
+            }
+            Event::Woken => self.wake_at = None,
+        }
+    }
+
+    fn concern(&mut self, shift: &Shift, now: Timestamp) {
+        trigger::concerned(&self.world, shift, &mut |task| self.queue.push(task, now));
+    }
+
+    fn decide(&mut self, now: Timestamp, effects: &mut Vec<Effect>) {
+        while let Some(task) = self.queue.pop(now) {
+            let plan = task.controller.reconcile(&self.world, &task.key, now);
+            self.carry_out(&task, plan, now, effects);
+        }
+    }
+
+    fn carry_out(&mut self, task: &Task, plan: Plan, now: Timestamp, effects: &mut Vec<Effect>) {
+        if plan.steps.is_empty() {
+            self.queue.succeed(task);
+        }
+        // Somebody who was refused tries one step before the rest: if the reason persists, only one more write is wasted.
+        let (reports, deeds): (Vec<Step>, Vec<Step>) = plan.steps.into_iter().partition(Step::is_report);
+        let tries = if self.queue.has_failed(task) { 1 } else { deeds.len() };
+        for step in deeds.into_iter().take(tries).chain(reports) {
+            self.write(task, step, now, effects);
+        }
+        for note in plan.notes {
+            self.say(task, &note, now, effects);
+        }
+        if let Some(at) = plan.again {
+            self.queue.push_at(task.clone(), at);
+        }
+    }
+
+    fn write(&mut self, task: &Task, step: Step, now: Timestamp, effects: &mut Vec<Effect>) {
+        let key = step.write.key();
+        let flight = self.airborne.get(&key).and_then(|ticket| self.flights.get_mut(ticket));
+        if let Some(flight) = flight {
+            flight.waiting.insert(task.clone());
+            return;
+        }
+        let ticket = Ticket(self.next_ticket);
+        self.next_ticket += 1;
+        self.world.assume(&step.write, now);
+        self.airborne.insert(key.clone(), ticket);
+        let report = step.is_report();
+        let Step { write, done, refused } = step;
+        let flight = Flight { task: task.clone(), key, done, refused, report, waiting: BTreeSet::new() };
+        self.flights.insert(ticket, flight);
+        effects.push(Effect::Write { ticket, write });
+    }
+
+    /// Turns a note into an Event object. Events are for people: one that cannot be written is dropped, not retried.
+    fn say(&mut self, task: &Task, note: &Note, now: Timestamp, effects: &mut Vec<Effect>) {
+        let write = event_log::record(&self.world, note, task.controller.component(), now);
+        if self.airborne.contains_key(&write.key()) || self.world.is_closing(&write.key().namespace) {
+            return;
+        }
+        let teller = Task { controller: Controller::EventLog, key: write.key() };
+        self.write(&teller, Step { write, done: None, refused: None }, now, effects);
+    }
+
+    fn settle(&mut self, ticket: Ticket, outcome: WriteOutcome, now: Timestamp, effects: &mut Vec<Effect>) {
+        let Some(flight) = self.flights.remove(&ticket) else { return };
+        self.airborne.remove(&flight.key);
+        let shift = match &outcome {
+            Ok(stored) => self.world.confirm(&flight.key, stored),
+            Err(_) => self.world.retract(&flight.key),
+        };
+        self.concern(&shift, now);
+        match outcome {
+            Ok(_) => self.accepted(&flight, now, effects),
+            Err(error) => self.refused(&flight, &error, now, effects),
+        }
+        for task in flight.waiting {
+            self.queue.push(task, now);
+        }
+    }
+
+    fn accepted(&mut self, flight: &Flight, now: Timestamp, effects: &mut Vec<Effect>) {
+        // That a report went through says nothing about the writes that were refused.
+        if !flight.report {
+            self.queue.succeed(&flight.task);
+            self.world.set_trouble(&flight.task.key, None);
+        }
+        self.queue.push(flight.task.clone(), now);
+        if let Some(note) = &flight.done {
+            self.say(&flight.task, note, now, effects);
+        }
+    }
+
+    fn refused(&mut self, flight: &Flight, error: &api::Error, now: Timestamp, effects: &mut Vec<Effect>) {
+        if flight.task.controller == Controller::EventLog {
+            return;
+        }
+        match error.reason {
+            // What was decided has happened by other means, or was decided about a state that has passed.
+            Reason::NotFound | Reason::AlreadyExists | Reason::Conflict => {
+                self.queue.push_at(flight.task.clone(), now.after(CONFLICT_RETRY));
+            }
+            Reason::BadRequest
+            | Reason::Unauthorized
+            | Reason::Forbidden
+            | Reason::MethodNotAllowed
+            | Reason::NotAcceptable
+            | Reason::Expired
+            | Reason::RequestEntityTooLarge
+            | Reason::UnsupportedMediaType
+            | Reason::Invalid
+            | Reason::TooManyRequests
+            | Reason::InternalError
+            | Reason::ServiceUnavailable
+            | Reason::Timeout => {
+                tracing::debug!(key = %flight.key, controller = flight.task.controller.component(), %error, "refused");
+                self.queue.fail(&flight.task, now);
+                self.world.set_trouble(&flight.task.key, Some(error.message.clone()));
+                if let Some(note) = &flight.refused {
+                    let message = format!("{}: {error}", note.message);
+                    self.say(&flight.task, &Note { message, ..note.clone() }, now, effects);
+                }
+            }
+        }
+    }
+
+    fn ask_to_be_woken(&mut self, effects: &mut Vec<Effect>) {
+        let due = self.queue.next_due();
+        if let Some(at) = due.filter(|_| due != self.wake_at) {
+            effects.push(Effect::WakeAt(at));
+        }
+        self.wake_at = due;
+    }
+}
+
+#[cfg(test)]
+mod tests;

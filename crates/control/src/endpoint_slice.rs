@@ -1,0 +1,194 @@
+//! EndpointSlices: the Pods behind a Service, as proxies read them.
+//!
+//! A Pod is listed from the moment it has an address until it is gone, with conditions that say whether to send it anything.
+//! Pods that resolve a named port differently stand in different slices.
+
+use std::collections::BTreeMap;
+
+use api::{
+    Key, Kind, Propagation, Timestamp,
+    core_v1::{Node, ObjectReference, Pod, Service, ServicePort, ServiceSpec},
+    discovery_v1::{Endpoint, EndpointConditions, EndpointPort, EndpointSlice},
+    int_or_string::Value,
+    kinds::Resource,
+    meta_v1::ObjectMeta,
+    pod,
+};
+
+use crate::{names, node, plan::Plan, replica_set::controller_reference, world::World};
+
+/// Names the Service whose Pods a slice lists.
+pub(crate) const SERVICE_LABEL: &str = "kubernetes.io/service-name";
+
+/// Says who keeps a slice; slices that others keep are left alone.
+const MANAGER_LABEL: &str = "endpointslice.kubernetes.io/managed-by";
+const MANAGER: &str = "endpointslice-controller.k8s.io";
+
+/// Marks the slices of a Service without address.
+const HEADLESS_LABEL: &str = "service.kubernetes.io/headless";
+
+/// The most endpoints in one slice: the limit of Kubernetes' API, so that one Pod's change is not a huge write.
+const ENDPOINTS_MAX: usize = 1000;
+
+/// The `clusterIP` of a Service without address.
+const HEADLESS: &str = "None";
+
+pub(crate) fn reconcile(world: &World, key: &Key, _now: Timestamp) -> Plan {
+    let mut plan = Plan::default();
+    let Some(service) = world.get::<Service>(key) else { return plan };
+    let (Some(meta), Some(spec)) = (&service.metadata, &service.spec) else { return plan };
+    // Without a selector the user keeps the slices; a Service that goes takes its slices along as its dependents.
+    if spec.selector.is_empty() || meta.deletion_timestamp.is_some() || meta.uid.is_empty() {
+        return plan;
+    }
+    let wanted = if spec.r#type == "ExternalName" { BTreeMap::new() } else { wanted(world, meta, spec) };
+    for slice in ours(world, meta).filter(|slice| !wanted.contains_key(slice.name())) {
+        plan.delete_object(&slice.clone().into(), Propagation::Background);
+    }
+    if world.is_closing(&meta.namespace) {
+        return plan;
+    }
+    for (name, slice) in wanted {
+        match world.named::<EndpointSlice>(&meta.namespace, &name) {
+            None => _ = plan.create(slice),
+            Some(present) => update(present, slice, &mut plan),
+        }
+    }
+    plan
+}
+
+fn update(present: &EndpointSlice, wanted: EndpointSlice, plan: &mut Plan) {
+    let labels = |slice: &EndpointSlice| slice.metadata.as_ref().map(|meta| meta.labels.clone());
+    let same = present.endpoints == wanted.endpoints && present.ports == wanted.ports;
+    let leaving = present.metadata.as_ref().is_some_and(|meta| meta.deletion_timestamp.is_some());
+    if leaving || same && labels(present) == labels(&wanted) {
+        return;
+    }
+    let mut slice = present.clone();
+    slice.metadata_mut().labels = labels(&wanted).unwrap_or_default();
+    plan.update(EndpointSlice { endpoints: wanted.endpoints, ports: wanted.ports, ..slice });
+}
+
+/// The slices that this controller keeps for a Service and that are not being deleted.
+fn ours<'a>(world: &'a World, service: &'a ObjectMeta) -> impl Iterator<Item = &'a EndpointSlice> {
+    let kept = |slice: &&EndpointSlice| {
+        let meta = slice.metadata.as_ref();
+        let kept = meta.is_some_and(|meta| meta.labels.get(MANAGER_LABEL).is_some_and(|manager| manager == MANAGER));
+        kept && meta.is_some_and(|meta| meta.deletion_timestamp.is_none())
+    };
+    world.controlled::<EndpointSlice>(&service.uid).filter(kept)
+}
+
+/// The slices that there should be, by name.
+fn wanted(world: &World, meta: &ObjectMeta, spec: &ServiceSpec) -> BTreeMap<String, EndpointSlice> {
+    let mut groups: BTreeMap<Vec<PortNumber>, Vec<Endpoint>> = BTreeMap::new();
+    for pod in world.pods_labelled(&meta.namespace, &spec.selector) {
+        if let Some(endpoint) = endpoint(world, meta, spec, pod) {
+            groups.entry(port_numbers(spec, pod)).or_default().push(endpoint);
+        }
+    }
+    // A Service without Pods has one empty slice, which says that nothing is there rather than that nothing is known.
+    if groups.is_empty() {
+        groups.insert(Vec::new(), Vec::new());
+    }
+    let mut slices = BTreeMap::new();
+    for (numbers, endpoints) in &groups {
+        let ports = ports(spec, numbers);
+        let chunks = endpoints.chunks(ENDPOINTS_MAX);
+        let empty = endpoints.is_empty().then_some(&[][..]);
+        for endpoints in chunks.chain(empty) {
+            let name = names::child(&meta.name, &meta.uid, slices.len() as u64);
+            slices.insert(name.clone(), slice(meta, spec, name, ports.clone(), endpoints.to_vec()));
+        }
+    }
+    slices
+}
+
+fn slice(
+    service: &ObjectMeta,
+    spec: &ServiceSpec,
+    name: String,
+    ports: Vec<EndpointPort>,
+    endpoints: Vec<Endpoint>,
+) -> EndpointSlice {
+    let mut labels = service.labels.clone();
+    labels.insert(SERVICE_LABEL.to_owned(), service.name.clone());
+    labels.insert(MANAGER_LABEL.to_owned(), MANAGER.to_owned());
+    if spec.cluster_ip == HEADLESS {
+        labels.insert(HEADLESS_LABEL.to_owned(), String::new());
+    }
+    let metadata = ObjectMeta {
+        generate_name: format!("{}-", service.name),
+        name,
+        namespace: service.namespace.clone(),
+        labels,
+        owner_references: vec![controller_reference(Kind::Service, service)],
+        ..ObjectMeta::default()
+    };
+    EndpointSlice { metadata: Some(metadata), endpoints, ports, address_type: "IPv4".to_owned() }
+}
+
+/// The port on which a Pod answers, for each port of the Service; none if the Pod does not have a port of that name.
+type PortNumber = Option<i32>;
+
+fn port_numbers(spec: &ServiceSpec, pod: &Pod) -> Vec<PortNumber> {
+    spec.ports.iter().map(|port| port_number(port, pod)).collect()
+}
+
+fn port_number(port: &ServicePort, pod: &Pod) -> PortNumber {
+    match port.target_port.as_ref().map(|target| target.value()) {
+        None | Some(Value::Int(0)) => Some(port.port),
+        Some(Value::Int(number)) => Some(number),
+        Some(Value::Text(name)) => pod::port_by_name(pod.spec.as_ref()?, name),
+    }
+}
+
+fn ports(spec: &ServiceSpec, numbers: &[PortNumber]) -> Vec<EndpointPort> {
+    let resolved = spec.ports.iter().zip(numbers).filter_map(|(port, number)| Some((port, (*number)?)));
+    resolved
+        .map(|(port, number)| EndpointPort {
+            name: Some(port.name.clone()),
+            protocol: Some(if port.protocol.is_empty() { "TCP".to_owned() } else { port.protocol.clone() }),
+            port: Some(number),
+            app_protocol: port.app_protocol.clone(),
+        })
+        .collect()
+}
+
+/// A Pod as an endpoint, if it has an address and has not ended.
+fn endpoint(world: &World, service: &ObjectMeta, spec: &ServiceSpec, pod: &Pod) -> Option<Endpoint> {
+    let address = pod.status.as_ref().map(|status| status.pod_ip.clone()).filter(|ip| !ip.is_empty())?;
+    if pod::is_terminal(pod) {
+        return None;
+    }
+    let node = pod::node_name(pod);
+    let serving = pod::is_ready(pod) && node.is_some_and(|node| answers(world, node));
+    let terminating = pod::is_terminating(pod);
+    let hostname = pod.spec.as_ref().filter(|pod| pod.subdomain == service.name).map(|pod| pod.hostname.clone());
+    Some(Endpoint {
+        addresses: vec![address],
+        conditions: Some(EndpointConditions {
+            ready: Some(spec.publish_not_ready_addresses || serving && !terminating),
+            serving: Some(serving),
+            terminating: Some(terminating),
+        }),
+        hostname: hostname.filter(|hostname| !hostname.is_empty()),
+        target_ref: Some(ObjectReference {
+            kind: Kind::Pod.to_string(),
+            namespace: pod.namespace().to_owned(),
+            name: pod.name().to_owned(),
+            uid: pod.uid().to_owned(),
+            ..ObjectReference::default()
+        }),
+        node_name: node.map(ToOwned::to_owned),
+        ..Endpoint::default()
+    })
+}
+
+/// Whether a Pod's node is there and not known to be lost. What Pods reported from a lost node is worth nothing.
+fn answers(world: &World, node: &str) -> bool {
+    world.named::<Node>("", node).is_some_and(node::answers)
+}
+
+#[cfg(test)]
+mod tests;

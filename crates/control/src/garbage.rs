@@ -1,0 +1,111 @@
+//! Garbage collection: what its owners left behind is deleted.
+//!
+//! An object whose owners are all gone is deleted after them. An owner that is being deleted in the foreground waits, by a
+//! finalizer, until the dependents that block it are gone; one that is to leave orphans waits until they have forgotten it.
+
+use std::sync::Arc;
+
+use api::{
+    Key, Kind, Object, Propagation, Timestamp,
+    meta_v1::{ObjectMeta, OwnerReference},
+};
+
+use crate::{plan::Plan, world::World};
+
+/// The finalizer of an owner that waits for its dependents.
+const FOREGROUND: &str = "foregroundDeletion";
+
+/// The finalizer of an owner that leaves its dependents alone.
+const ORPHAN: &str = "orphan";
+
+pub(crate) fn reconcile(world: &World, key: &Key, _now: Timestamp) -> Plan {
+    let mut plan = Plan::default();
+    let Some(object) = world.object(key) else { return plan };
+    let Some(meta) = object.metadata().filter(|meta| !meta.uid.is_empty()) else { return plan };
+    if has(meta, ORPHAN) {
+        set_free(world, object, meta, &mut plan);
+    } else if has(meta, FOREGROUND) {
+        delete_dependents(world, object, meta, &mut plan);
+    } else if meta.deletion_timestamp.is_none() {
+        follow_owners(world, object, meta, &mut plan);
+    }
+    plan
+}
+
+/// Whether an object is being deleted and its dependents have to be dealt with first.
+pub(crate) fn is_waiting(meta: &ObjectMeta) -> bool {
+    has(meta, ORPHAN) || has(meta, FOREGROUND)
+}
+
+fn has(meta: &ObjectMeta, finalizer: &str) -> bool {
+    meta.deletion_timestamp.is_some() && meta.finalizers.iter().any(|own| own == finalizer)
+}
+
+fn set_free(world: &World, object: &Arc<Object>, meta: &ObjectMeta, plan: &mut Plan) {
+    let mut bound = world.dependents(&meta.uid).peekable();
+    if bound.peek().is_none() {
+        return finish(object, ORPHAN, plan);
+    }
+    for dependent in bound {
+        plan.update(without_owners(dependent, |owner| owner.uid == meta.uid));
+    }
+}
+
+fn delete_dependents(world: &World, object: &Arc<Object>, meta: &ObjectMeta, plan: &mut Plan) {
+    let blocks = |dependent: &Arc<Object>| {
+        let owners = dependent.metadata().into_iter().flat_map(|meta| &meta.owner_references);
+        owners.filter(|owner| owner.uid == meta.uid).any(|owner| owner.block_owner_deletion == Some(true))
+    };
+    if !world.dependents(&meta.uid).any(blocks) {
+        return finish(object, FOREGROUND, plan);
+    }
+    for dependent in world.dependents(&meta.uid) {
+        if let Some(own) = dependent.metadata().filter(|own| own.deletion_timestamp.is_none()) {
+            follow_owners(world, dependent, own, plan);
+        }
+    }
+}
+
+/// Deletes an object whose owners are gone or going, and forgets those owners if others stay.
+fn follow_owners(world: &World, object: &Arc<Object>, meta: &ObjectMeta, plan: &mut Plan) {
+    let owners = &meta.owner_references;
+    let leaving = |owner: &OwnerReference| is_gone(world, owner) || is_going(world, owner);
+    if !owners.iter().any(leaving) {
+        return;
+    }
+    if !owners.iter().all(leaving) {
+        plan.update(without_owners(object, leaving));
+        return;
+    }
+    // What has dependents of its own goes the way its owner goes; with a living owner waiting, in the foreground.
+    let has_dependents = world.dependents(&meta.uid).next().is_some();
+    let awaited = owners.iter().any(|owner| is_going(world, owner));
+    let propagation = if awaited && has_dependents { Propagation::Foreground } else { Propagation::Background };
+    plan.delete_object(object, propagation);
+}
+
+/// Whether an owner does not exist. An owner of a kind that is not kept here is never known to be gone.
+fn is_gone(world: &World, owner: &OwnerReference) -> bool {
+    Kind::from_api_version(&owner.api_version, &owner.kind).is_some() && world.by_uid(&owner.uid).is_none()
+}
+
+/// Whether an owner waits for its dependents to be deleted.
+fn is_going(world: &World, owner: &OwnerReference) -> bool {
+    let owner = world.by_uid(&owner.uid).and_then(|key| world.object(key));
+    owner.and_then(|owner| owner.metadata()).is_some_and(|meta| has(meta, FOREGROUND))
+}
+
+fn finish(object: &Arc<Object>, finalizer: &str, plan: &mut Plan) {
+    let mut object = Object::clone(object);
+    object.metadata_mut().finalizers.retain(|own| own != finalizer);
+    plan.update(object);
+}
+
+fn without_owners(object: &Arc<Object>, leaving: impl Fn(&OwnerReference) -> bool) -> Object {
+    let mut object = Object::clone(object);
+    object.metadata_mut().owner_references.retain(|owner| !leaving(owner));
+    object
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,77 @@
+//! What a ReplicaSet reports.
+
+use std::time::Duration;
+
+use api::{
+    Timestamp,
+    apps_v1::{ReplicaSet, ReplicaSetCondition, ReplicaSetStatus},
+    conditions::{self, ConditionStatus},
+    core_v1::Pod,
+    kinds::Resource,
+    pod,
+};
+
+use crate::{plan::Plan, world::World};
+
+/// The condition under which a ReplicaSet says that its writes are refused.
+pub(crate) const REPLICA_FAILURE: &str = "ReplicaFailure";
+
+/// Writes the status if it is not what it should be, and comes back when a Pod becomes available by mere waiting.
+pub(super) fn report(world: &World, set: &ReplicaSet, pods: &[&Pod], now: Timestamp, plan: &mut Plan) {
+    let old = set.status.clone().unwrap_or_default();
+    let new = status(world, set, pods, &old, now);
+    if let Some(time) = next_available(set, pods, now) {
+        plan.again_at(time);
+    }
+    if set.status.as_ref() != Some(&new) {
+        plan.update_status(ReplicaSet { status: Some(new), ..set.clone() });
+    }
+}
+
+fn status(world: &World, set: &ReplicaSet, pods: &[&Pod], old: &ReplicaSetStatus, now: Timestamp) -> ReplicaSetStatus {
+    let spec = set.spec.as_ref();
+    let min_ready_s = spec.map_or(0, |spec| spec.min_ready_seconds);
+    let labels = spec.and_then(|spec| spec.template.as_ref()?.metadata.as_ref()).map(|meta| &meta.labels);
+    let labelled = |pod: &&Pod| {
+        let own = pod.metadata.as_ref().map(|meta| &meta.labels);
+        labels.into_iter().flatten().all(|(key, value)| own.and_then(|own| own.get(key)) == Some(value))
+    };
+    let active = || pods.iter().copied().filter(|pod| pod::is_active(pod));
+    let terminating = pods.iter().filter(|pod| pod::is_terminating(pod) && !pod::is_terminal(pod)).count();
+    let mut conditions = old.conditions.clone();
+    failure(world, set, now, &mut conditions);
+    ReplicaSetStatus {
+        replicas: count(active()),
+        fully_labeled_replicas: count(active().filter(labelled)),
+        ready_replicas: count(active().filter(|pod| pod::is_ready(pod))),
+        available_replicas: count(active().filter(|pod| pod::is_available(pod, min_ready_s, now))),
+        terminating_replicas: Some(i32::try_from(terminating).unwrap_or(i32::MAX)),
+        observed_generation: set.metadata.as_ref().map_or(0, |meta| meta.generation),
+        conditions,
+    }
+}
+
+fn count<'a>(pods: impl Iterator<Item = &'a Pod>) -> i32 {
+    i32::try_from(pods.count()).unwrap_or(i32::MAX)
+}
+
+fn failure(world: &World, set: &ReplicaSet, now: Timestamp, all: &mut Vec<ReplicaSetCondition>) {
+    match world.trouble(&set.key()) {
+        Some(message) => {
+            let status = set.status.as_ref().map_or(0, |status| status.replicas);
+            let wanted = set.spec.as_ref().and_then(|spec| spec.replicas).unwrap_or(1);
+            let reason = if status < wanted { "FailedCreate" } else { "FailedDelete" };
+            conditions::set(all, conditions::new(REPLICA_FAILURE, ConditionStatus::True, reason, message, now));
+        }
+        None => _ = conditions::remove(all, REPLICA_FAILURE),
+    }
+}
+
+/// When the next Pod that is ready will have been so for `minReadySeconds`.
+fn next_available(set: &ReplicaSet, pods: &[&Pod], now: Timestamp) -> Option<Timestamp> {
+    let min_ready_s = set.spec.as_ref().map_or(0, |spec| spec.min_ready_seconds);
+    let wait = Duration::from_secs(u64::try_from(min_ready_s).unwrap_or(0));
+    let waits = |pod: &&&Pod| pod::is_active(pod) && pod::is_ready(pod) && !pod::is_available(pod, min_ready_s, now);
+    let since = |pod: &&Pod| pod::condition(pod, "Ready")?.last_transition_time.as_ref().map(Timestamp::from);
+    pods.iter().filter(waits).filter_map(since).map(|since| since.after(wait)).min()
+}

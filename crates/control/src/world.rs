@@ -1,0 +1,318 @@
+//! What controllers look at: everything observed, covered by what was decided but not yet observed.
+//!
+//! Without the cover, two decisions in one batch would spend the same room twice; with it no controller has to remember what
+//! it asked for. Nothing here decides.
+
+mod cover;
+mod index;
+#[cfg(test)]
+mod tests;
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+};
+
+use api::{
+    Change, ChangeType, Key, Kind, Object, Revision, Timestamp, Write,
+    apps_v1::{Deployment, ReplicaSet},
+    core_v1::{Node, Pod, Service},
+    kinds::Resource,
+};
+
+pub(crate) use self::index::{Load, owner_of};
+use self::{cover::Cover, index::Index};
+use crate::config::Config;
+
+/// What controllers look at.
+#[derive(Debug)]
+pub(crate) struct World {
+    pub(crate) config: Config,
+    entries: BTreeMap<Key, Entry>,
+    index: Index,
+    /// Up to where the changes of each kind were observed, in the order of [`Kind::ALL`].
+    observed: Vec<Revision>,
+    heartbeats: HashMap<String, Timestamp>,
+    trouble: HashMap<Key, String>,
+    began: Timestamp,
+}
+
+#[derive(Debug, Default)]
+struct Entry {
+    observed: Option<Arc<Object>>,
+    cover: Option<Cover>,
+    /// `observed` under `cover`: what controllers see.
+    shown: Option<Arc<Object>>,
+}
+
+/// How an object that controllers see has changed.
+#[derive(Clone, Debug)]
+pub(crate) struct Shift {
+    pub(crate) before: Option<Arc<Object>>,
+    pub(crate) after: Option<Arc<Object>>,
+}
+
+impl World {
+    pub(crate) fn new(config: Config) -> Self {
+        Self {
+            config,
+            entries: BTreeMap::new(),
+            index: Index::default(),
+            observed: vec![Revision(0); Kind::ALL.len()],
+            heartbeats: HashMap::new(),
+            trouble: HashMap::new(),
+            began: Timestamp(0),
+        }
+    }
+
+    /// An object of any kind.
+    pub(crate) fn object(&self, key: &Key) -> Option<&Arc<Object>> {
+        self.entries.get(key)?.shown.as_ref()
+    }
+
+    /// An object, with the shared pointer for notes about it.
+    pub(crate) fn find<T: Resource + 'static>(&self, key: &Key) -> Option<(&Arc<Object>, &T)> {
+        let object = self.object(key)?;
+        object.get().map(|value| (object, value))
+    }
+
+    /// An object of a known kind.
+    pub(crate) fn get<T: Resource + 'static>(&self, key: &Key) -> Option<&T> {
+        self.object(key)?.get()
+    }
+
+    /// All objects of a kind, by name.
+    pub(crate) fn all<T: Resource + 'static>(&self) -> impl Iterator<Item = &T> {
+        let from = Key::cluster(T::KIND, "");
+        self.range(from).take_while(|(key, _)| key.kind == T::KIND).filter_map(|(_, object)| object.get())
+    }
+
+    /// The objects of a kind in a namespace, by name.
+    pub(crate) fn in_namespace<T: Resource + 'static>(&self, namespace: &str) -> impl Iterator<Item = &T> {
+        self.objects_in(T::KIND, namespace).filter_map(|object| object.get())
+    }
+
+    /// As [`World::in_namespace`], of a kind that is not known here.
+    pub(crate) fn objects_in(&self, kind: Kind, namespace: &str) -> impl Iterator<Item = &Arc<Object>> {
+        let from = Key::namespaced(kind, namespace, "");
+        let namespace = from.namespace.clone();
+        let within = move |(key, _): &(&Key, _)| key.kind == kind && key.namespace == namespace;
+        self.range(from).take_while(within).map(|(_, object)| object)
+    }
+
+    /// Everything that names an object as one of its owners.
+    pub(crate) fn dependents(&self, uid: &str) -> impl Iterator<Item = &Arc<Object>> {
+        self.index.dependents(uid).filter_map(|key| self.object(key))
+    }
+
+    /// The objects of a kind that an object controls, by name.
+    pub(crate) fn controlled<T: Resource + 'static>(&self, uid: &str) -> impl Iterator<Item = &T> {
+        let controls = move |object: &&Arc<Object>| {
+            let owner = object.metadata().and_then(api::pod::controller_of);
+            owner.is_some_and(|owner| owner.uid == uid)
+        };
+        self.dependents(uid).filter(controls).filter_map(|object| object.get())
+    }
+
+    /// The Pods or ReplicaSets of a namespace that nothing controls, by name.
+    pub(crate) fn orphans<T: Resource + 'static>(&self, namespace: &str) -> impl Iterator<Item = &T> {
+        self.index.orphans(T::KIND, namespace).filter_map(|key| self.get(key))
+    }
+
+    /// The Pods of a namespace that have all of some labels, by name.
+    pub(crate) fn pods_labelled(
+        &self,
+        namespace: &str,
+        labels: &BTreeMap<String, String>,
+    ) -> impl Iterator<Item = &Pod> {
+        let matches = move |pod: &&Pod| {
+            let own = pod.metadata.as_ref().map(|meta| &meta.labels);
+            labels.iter().all(|(key, value)| own.and_then(|own| own.get(key)) == Some(value))
+        };
+        self.index.labelled(namespace, labels).filter_map(|key| self.get(key)).filter(matches)
+    }
+
+    /// The Pods that are bound to a node, by name.
+    pub(crate) fn pods_on(&self, node: &str) -> impl Iterator<Item = &Pod> {
+        self.index.load(node).into_iter().flat_map(|load| &load.pods).filter_map(|key| self.get(key))
+    }
+
+    /// What is on a node and what it can hold.
+    pub(crate) fn load(&self, node: &str) -> Option<&Load> {
+        self.index.load(node)
+    }
+
+    /// The Pods that wait for a node, by name.
+    pub(crate) fn unbound(&self) -> impl Iterator<Item = &Key> {
+        self.index.unbound()
+    }
+
+    /// The object with a uid.
+    pub(crate) fn by_uid(&self, uid: &str) -> Option<&Key> {
+        self.index.by_uid(uid)
+    }
+
+    /// How many Pods of an owner were seen to vanish. Names of Pods are not used twice because of it.
+    pub(crate) fn departed(&self, owner: &str) -> u64 {
+        self.index.departed(owner)
+    }
+
+    /// A Deployment, ReplicaSet or Service by the name that another object gives it.
+    pub(crate) fn named<T: Resource + 'static>(&self, namespace: &str, name: &str) -> Option<&T> {
+        self.get(&Key::namespaced(T::KIND, namespace, name))
+    }
+
+    /// Whether a namespace is being deleted: nothing new may be created there.
+    pub(crate) fn is_closing(&self, namespace: &str) -> bool {
+        let meta = self.object(&Key::cluster(Kind::Namespace, namespace)).and_then(|object| object.metadata());
+        meta.is_some_and(|meta| meta.deletion_timestamp.is_some())
+    }
+
+    /// When a node was last heard of; at the earliest the time since which anybody listens.
+    pub(crate) fn last_heartbeat(&self, node: &str) -> Timestamp {
+        self.heartbeats.get(node).copied().unwrap_or(self.began).max(self.began)
+    }
+
+    /// When a node was really heard of.
+    pub(crate) fn heard(&self, node: &str) -> Option<Timestamp> {
+        self.heartbeats.get(node).copied()
+    }
+
+    /// Why the last write on behalf of an object was refused.
+    pub(crate) fn trouble(&self, key: &Key) -> Option<&str> {
+        self.trouble.get(key).map(String::as_str)
+    }
+
+    /// What controllers see of a kind whose name is in every signature: shorthands.
+    pub(crate) fn deployments(&self, namespace: &str) -> impl Iterator<Item = &Deployment> {
+        self.in_namespace(namespace)
+    }
+
+    pub(crate) fn replica_sets(&self, namespace: &str) -> impl Iterator<Item = &ReplicaSet> {
+        self.in_namespace(namespace)
+    }
+
+    pub(crate) fn services(&self, namespace: &str) -> impl Iterator<Item = &Service> {
+        self.in_namespace(namespace)
+    }
+
+    pub(crate) fn nodes(&self) -> impl Iterator<Item = &Node> {
+        self.all()
+    }
+
+    fn range(&self, from: Key) -> impl Iterator<Item = (&Key, &Arc<Object>)> {
+        self.entries.range(from..).filter_map(|(key, entry)| Some((key, entry.shown.as_ref()?)))
+    }
+}
+
+/// How the world comes to know things. Only the brain calls these.
+impl World {
+    /// Everybody is listened to from now on.
+    pub(crate) fn begin(&mut self, now: Timestamp) {
+        self.began = now;
+    }
+
+    /// Takes in a change that somebody made. Old news changes nothing.
+    pub(crate) fn observe(&mut self, change: &Change) -> Shift {
+        let key = change.object.key();
+        let seen = &mut self.observed[key.kind as usize];
+        *seen = (*seen).max(change.revision);
+        let entry = self.entries.entry(key.clone()).or_default();
+        if revision(entry.observed.as_ref()) > change.revision {
+            return Shift { before: entry.shown.clone(), after: entry.shown.clone() };
+        }
+        entry.observed = match change.change {
+            ChangeType::Added | ChangeType::Modified => Some(change.object.clone()),
+            ChangeType::Deleted => None,
+        };
+        if entry.cover.as_ref().is_some_and(Cover::is_spent_by_observation) {
+            entry.cover = None;
+        }
+        if change.change == ChangeType::Deleted {
+            self.index.depart(&change.object);
+        }
+        self.refresh(&key)
+    }
+
+    /// Assumes that a write will happen.
+    pub(crate) fn assume(&mut self, write: &Write, now: Timestamp) -> Shift {
+        let key = write.key();
+        let entry = self.entries.entry(key.clone()).or_default();
+        entry.cover = Some(Cover::of(write, revision(entry.observed.as_ref()), now));
+        self.refresh(&key)
+    }
+
+    /// Takes in that a write has happened: what was stored is as good as observed.
+    pub(crate) fn confirm(&mut self, key: &Key, stored: &Arc<Object>) -> Shift {
+        let known = self.observed[key.kind as usize];
+        let Some(entry) = self.entries.get_mut(key) else { return Shift { before: None, after: None } };
+        match &mut entry.cover {
+            // The answer to a deletion does not say whether the object is gone; only an observation does.
+            Some(Cover::Deleted { base, written, .. }) => {
+                *written = true;
+                if entry.observed.is_none() || revision(entry.observed.as_ref()) > *base {
+                    entry.cover = None;
+                }
+            }
+            _ => {
+                entry.cover = None;
+                let stored_at = revision(Some(stored));
+                if stored_at > known && stored_at > revision(entry.observed.as_ref()) {
+                    entry.observed = Some(stored.clone());
+                }
+            }
+        }
+        self.refresh(key)
+    }
+
+    /// Takes back what was assumed of an object.
+    pub(crate) fn retract(&mut self, key: &Key) -> Shift {
+        if let Some(entry) = self.entries.get_mut(key) {
+            entry.cover = None;
+        }
+        self.refresh(key)
+    }
+
+    /// A node gave a sign of life.
+    pub(crate) fn hear(&mut self, node: &str, at: Timestamp) {
+        let last = self.heartbeats.entry(node.to_owned()).or_default();
+        *last = (*last).max(at);
+    }
+
+    /// Remembers or forgets why the last write on behalf of an object was refused.
+    pub(crate) fn set_trouble(&mut self, key: &Key, trouble: Option<String>) {
+        match trouble {
+            Some(message) => _ = self.trouble.insert(key.clone(), message),
+            None => _ = self.trouble.remove(key),
+        }
+    }
+
+    fn refresh(&mut self, key: &Key) -> Shift {
+        let Some(entry) = self.entries.get_mut(key) else { return Shift { before: None, after: None } };
+        let after = match &entry.cover {
+            Some(cover) => cover.over(entry.observed.as_ref()),
+            None => entry.observed.clone(),
+        };
+        let before = std::mem::replace(&mut entry.shown, after.clone());
+        if entry.observed.is_none() && entry.cover.is_none() {
+            self.entries.remove(key);
+            self.forget(key);
+        }
+        let same = before.as_ref().zip(after.as_ref()).is_some_and(|(before, after)| Arc::ptr_eq(before, after));
+        if !same {
+            self.index.replace(key, before.as_deref(), after.as_deref());
+        }
+        Shift { before, after }
+    }
+
+    fn forget(&mut self, key: &Key) {
+        self.trouble.remove(key);
+        if key.kind == Kind::Node {
+            self.heartbeats.remove(&*key.name);
+        }
+    }
+}
+
+fn revision(object: Option<&Arc<Object>>) -> Revision {
+    object.and_then(|object| object.revision()).unwrap_or_default()
+}
