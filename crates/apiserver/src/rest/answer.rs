@@ -67,13 +67,11 @@ pub(crate) fn error(error: &Error) -> Response<Body> {
     response
 }
 
-/// The error as a `Status` object.
+/// The error as a `Status` object. Its `details` are never left out: `kubectl debug` reads them unasked and panics.
 pub(crate) fn status(error: &Error) -> Value {
-    status_object(&meta_v1::Status::from(error))
-}
-
-fn status_object(status: &meta_v1::Status) -> Value {
-    let mut value = render::message("kapelle.meta.v1.Status", status);
+    let mut status = meta_v1::Status::from(error);
+    status.details.get_or_insert_default();
+    let mut value = render::message("kapelle.meta.v1.Status", &status);
     value["kind"] = "Status".into();
     value["apiVersion"] = "v1".into();
     value

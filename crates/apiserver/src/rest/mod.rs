@@ -18,7 +18,7 @@ mod render;
 mod review;
 #[cfg(test)]
 mod tests;
-mod text;
+pub(crate) mod text;
 mod watch;
 
 use std::sync::Arc;
