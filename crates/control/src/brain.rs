@@ -213,11 +213,18 @@ impl Brain {
             Ok(stored) => self.world.confirm(&flight.key, stored),
             Err(_) => self.world.retract(&flight.key),
         };
-        self.concern(&shift, now);
         match outcome {
             Ok(_) => self.accepted(&flight, now, effects),
             Err(error) => self.refused(&flight, &error, now, effects),
         }
+        // That its own assumption is gone is no news to a task: it looks again when something else changes, or later.
+        let queue = &mut self.queue;
+        let mut push = |task| {
+            if task != flight.task {
+                queue.push(task, now)
+            }
+        };
+        trigger::concerned(&self.world, &shift, &mut push);
         for task in flight.waiting {
             self.queue.push(task, now);
         }

@@ -65,7 +65,10 @@ fn recreate(world: &World, family: &Family<'_>, edits: &mut Edits, plan: &mut Pl
     for set in &family.old {
         edits.resize(family, set, 0);
     }
-    let runs = |set: &&ReplicaSet| world.controlled::<Pod>(set.uid()).any(|pod| !pod::is_terminal(pod));
+    let runs = |set: &&ReplicaSet| {
+        let reported = set.status.as_ref().is_some_and(|status| status.replicas > 0);
+        reported || wanted(set) > 0 || world.controlled::<Pod>(set.uid()).any(|pod| !pod::is_terminal(pod))
+    };
     if family.old.iter().any(runs) {
         return;
     }

@@ -38,6 +38,3 @@ pub(crate) fn record(world: &World, note: &Note, component: &str, now: Timestamp
     present.metadata_mut().resource_version.clear();
     Write::Update(Object::from(present), Subresource::None)
 }
-
-#[cfg(test)]
-mod tests;

@@ -45,10 +45,7 @@ struct Failures {
 impl Queue {
     /// Asks for a look now.
     pub(crate) fn push(&mut self, task: Task, now: Timestamp) {
-        if self.failed.get(&task).is_some_and(|failures| failures.until > now) {
-            return;
-        }
-        if self.queued.insert(task.clone()) {
+        if !self.rests(&task, now) && self.queued.insert(task.clone()) {
             self.ready.push_back(task);
         }
     }
@@ -68,12 +65,11 @@ impl Queue {
     pub(crate) fn fail(&mut self, task: &Task, now: Timestamp) {
         let failures = self.failed.entry(task.clone()).or_insert(Failures { count: 0, until: now });
         // Several writes of one look may be refused together; they count as one failure.
-        if failures.count > 0 && failures.until > now {
-            return;
+        if failures.count == 0 || failures.until <= now {
+            let wait = BACK_OFF_MIN.saturating_mul(1 << failures.count.min(DOUBLINGS_MAX)).min(BACK_OFF_MAX);
+            failures.count += 1;
+            failures.until = now.after(wait);
         }
-        let wait = BACK_OFF_MIN.saturating_mul(1 << failures.count.min(DOUBLINGS_MAX)).min(BACK_OFF_MAX);
-        failures.count += 1;
-        failures.until = now.after(wait);
         let until = failures.until;
         self.push_at(task.clone(), until);
     }
@@ -94,15 +90,24 @@ impl Queue {
             self.forget_due(&task);
             self.push(task, now);
         }
-        let task = self.ready.pop_front()?;
-        self.queued.remove(&task);
-        self.forget_due(&task);
-        Some(task)
+        while let Some(task) = self.ready.pop_front() {
+            self.queued.remove(&task);
+            // It may have failed after it was asked for; its time is noted.
+            if !self.rests(&task, now) {
+                self.forget_due(&task);
+                return Some(task);
+            }
+        }
+        None
     }
 
     /// When the next task is due, if none is ready.
     pub(crate) fn next_due(&self) -> Option<Timestamp> {
         self.later.first().map(|(at, _)| *at)
+    }
+
+    fn rests(&self, task: &Task, now: Timestamp) -> bool {
+        self.failed.get(task).is_some_and(|failures| failures.until > now)
     }
 
     fn forget_due(&mut self, task: &Task) {

@@ -5,8 +5,6 @@
 
 mod cover;
 mod index;
-#[cfg(test)]
-mod tests;
 
 use std::{
     collections::{BTreeMap, HashMap},
