@@ -3,14 +3,19 @@
 //! A [`Machine`] is what the commands drive; [`open`] gives a [`Consensus`] handle that proposes commands and answers when
 //! they are durable, agreed and applied. What a command means is nobody's business here: commands are bytes.
 //!
-//! The log on disk follows; until then commands are kept in memory only.
+//! Inside: [`brain`] decides (Raft, without a clock, a disk or a thread), `driver` does (two dedicated threads: raft with
+//! apply, and log), `wal` and `snapshot` are the two kinds of file, `codec` is the only byte format that members exchange.
 
+pub mod brain;
+pub mod codec;
 mod config;
 mod driver;
 mod error;
 mod machine;
+mod snapshot;
 mod status;
 mod types;
+mod wal;
 
 pub use config::{
     COMMAND_BYTES_MAX, Config, ELECTION_TICKS_MAX, ELECTION_TICKS_MIN, HEARTBEAT_TICKS, InvalidConfig, OnFailure,

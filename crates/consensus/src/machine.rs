@@ -28,3 +28,96 @@ pub trait Machine: Send + 'static {
     /// may be offered an older snapshot next.
     fn restore(&mut self, snapshot: &mut dyn Read) -> io::Result<()>;
 }
+
+#[cfg(test)]
+pub(crate) mod tests {
+    //! A machine for tests: remembers all commands in order.
+    #![expect(clippy::unwrap_used, reason = "tests")]
+
+    use std::sync::{Arc, Mutex};
+
+    use bytes::BufMut;
+
+    use super::*;
+
+    /// Clones share the state, so that a test sees what is applied.
+    #[derive(Clone, Debug, Default)]
+    pub(crate) struct Notes(Arc<Mutex<State>>);
+
+    #[derive(Debug, Default)]
+    struct State {
+        commands: Vec<Bytes>,
+        applied_since_restore: usize,
+    }
+
+    impl Notes {
+        pub(crate) fn line(number: usize) -> Bytes {
+            format!("command {number:08} {}", "x".repeat(number % 100)).into()
+        }
+
+        pub(crate) fn all(&self) -> Vec<Bytes> {
+            self.0.lock().unwrap().commands.clone()
+        }
+
+        pub(crate) fn sorted(&self) -> Vec<Bytes> {
+            let mut all = self.all();
+            all.sort();
+            all
+        }
+
+        pub(crate) fn applied_since_restore(&self) -> usize {
+            self.0.lock().unwrap().applied_since_restore
+        }
+
+        pub(crate) fn forget_content(&self) {
+            self.0.lock().unwrap().commands.clear();
+        }
+    }
+
+    impl Machine for Notes {
+        type Output = usize;
+
+        fn apply(&mut self, _: u64, command: Bytes) -> usize {
+            let mut state = self.0.lock().unwrap();
+            state.commands.push(command);
+            state.applied_since_restore += 1;
+            state.commands.len()
+        }
+
+        fn snapshot(&self) -> SnapshotWriter {
+            let all = self.all();
+            Box::new(move |to| {
+                for command in all {
+                    to.write_all(&(command.len() as u32).to_le_bytes())?;
+                    to.write_all(&command)?;
+                }
+                Ok(())
+            })
+        }
+
+        fn restore(&mut self, snapshot: &mut dyn Read) -> io::Result<()> {
+            let mut bytes = Vec::new();
+            snapshot.read_to_end(&mut bytes)?;
+            let mut from = crate::codec::Source(bytes.into());
+            let mut commands = Vec::new();
+            while !from.is_empty() {
+                commands.push(from.bytes().map_err(io::Error::other)?);
+            }
+            *self.0.lock().unwrap() = State { commands, applied_since_restore: 0 };
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn notes_survive_their_own_snapshot() {
+        let mut notes = Notes::default();
+        notes.apply(2, Notes::line(1));
+        let mut bytes = Vec::new();
+        notes.snapshot()(&mut bytes).unwrap();
+        let mut other = Notes::default();
+        other.restore(&mut bytes.as_slice()).unwrap();
+        assert_eq!(other.all(), notes.all());
+        bytes.put_u8(1);
+        assert!(other.restore(&mut bytes.as_slice()).is_err());
+    }
+}

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use bytes::Bytes;
+use raft::eraftpb;
 
 /// Which group a file or a message belongs to: 128 random bits drawn at the founding.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
@@ -83,4 +84,61 @@ pub struct Mark {
     pub term: u64,
     /// The members after that index.
     pub members: Members,
+}
+
+pub(crate) fn kind_of(entry: &eraftpb::Entry) -> EntryKind {
+    match entry.get_entry_type() {
+        eraftpb::EntryType::EntryNormal => EntryKind::Command,
+        eraftpb::EntryType::EntryConfChange | eraftpb::EntryType::EntryConfChangeV2 => EntryKind::Change,
+    }
+}
+
+pub(crate) fn from_raft_entry(entry: &eraftpb::Entry) -> Entry {
+    let kind = kind_of(entry);
+    Entry { term: entry.term, index: entry.index, kind, data: entry.data.clone(), context: entry.context.clone() }
+}
+
+pub(crate) fn to_raft_entry(entry: Entry) -> eraftpb::Entry {
+    let Entry { term, index, kind, data, context } = entry;
+    let mut raft = eraftpb::Entry { term, index, data, context, ..Default::default() };
+    match kind {
+        EntryKind::Command => {}
+        EntryKind::Change => raft.set_entry_type(eraftpb::EntryType::EntryConfChangeV2),
+    }
+    raft
+}
+
+pub(crate) fn from_raft_members(state: &eraftpb::ConfState) -> Members {
+    let sorted = |ids: &[u64]| {
+        let mut ids: Vec<MemberId> = ids.iter().copied().map(MemberId).collect();
+        ids.sort_unstable();
+        ids
+    };
+    Members {
+        voters: sorted(&state.voters),
+        learners: sorted(&state.learners),
+        voters_outgoing: sorted(&state.voters_outgoing),
+        learners_next: sorted(&state.learners_next),
+        auto_leave: state.auto_leave,
+    }
+}
+
+pub(crate) fn to_raft_members(members: &Members) -> eraftpb::ConfState {
+    let ids = |members: &[MemberId]| members.iter().map(|member| member.0).collect();
+    eraftpb::ConfState {
+        voters: ids(&members.voters),
+        learners: ids(&members.learners),
+        voters_outgoing: ids(&members.voters_outgoing),
+        learners_next: ids(&members.learners_next),
+        auto_leave: members.auto_leave,
+        ..Default::default()
+    }
+}
+
+pub(crate) fn from_raft_hard_state(state: &eraftpb::HardState) -> HardState {
+    HardState { term: state.term, vote: state.vote, commit: state.commit }
+}
+
+pub(crate) fn to_raft_hard_state(state: HardState) -> eraftpb::HardState {
+    eraftpb::HardState { term: state.term, vote: state.vote, commit: state.commit, ..Default::default() }
 }

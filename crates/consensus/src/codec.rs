@@ -1,0 +1,344 @@
+//! The one byte format of this crate: what the log holds and what members send each other.
+//!
+//! Fixed little-endian fields, lengths before bytes, no schema. Protobuf 2, which the `raft` crate uses for its own types,
+//! is never parsed from a disk or a wire: its parser has a known stack overflow that is not mended in that version.
+//! Every decoder checks each length against what is left before it allocates.
+
+use bytes::{Buf, BufMut, Bytes};
+use raft::eraftpb;
+
+use crate::{
+    ClusterId, Entry, EntryKind, HardState, Mark, MemberId, Members,
+    types::{from_raft_entry, from_raft_members, to_raft_entry, to_raft_members},
+};
+
+/// The longest message between members, in bytes: a batch of entries of about 1 MiB, or one of the largest, and room.
+pub const MESSAGE_BYTES_MAX: usize = 8 << 20;
+
+/// The longest description of a change of members, in bytes.
+pub const CHANGE_BYTES_MAX: usize = 4 << 10;
+
+/// The most members in any list: far above any sensible group.
+const MEMBERS_MAX: usize = 1024;
+
+/// The version of the format of messages; members of different versions do not talk.
+const MESSAGE_VERSION: u8 = 1;
+
+/// Bytes that are not what they should be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Malformed {
+    /// The bytes end in the middle of something.
+    #[error("the bytes end early")]
+    Short,
+    /// There are bytes after the end.
+    #[error("there are bytes after the end")]
+    Long,
+    /// A length, count or tag that cannot be.
+    #[error("{0} cannot be")]
+    Impossible(&'static str),
+    /// A kind of message that members never send each other.
+    #[error("a member may not send this kind of message")]
+    Forbidden,
+    /// A message of another group.
+    #[error("the message is of another group")]
+    OtherCluster,
+}
+
+/// A message between members. Only brains make them; transports carry them.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Message(pub(crate) eraftpb::Message);
+
+/// Which stream a message travels on: heartbeats must not wait behind a megabyte of entries.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Lane {
+    /// Votes, heartbeats, read indexes and answers: small and urgent.
+    Control,
+    /// Entries.
+    Append,
+    /// The announcement of a snapshot; its bytes travel beside it.
+    Snapshot,
+}
+
+impl Message {
+    /// Who sent it.
+    #[must_use]
+    pub fn from(&self) -> MemberId {
+        MemberId(self.0.from)
+    }
+
+    /// Whom it is for.
+    #[must_use]
+    pub fn to(&self) -> MemberId {
+        MemberId(self.0.to)
+    }
+
+    /// The stream it belongs on.
+    #[must_use]
+    pub fn lane(&self) -> Lane {
+        match self.0.get_msg_type() {
+            eraftpb::MessageType::MsgSnapshot => Lane::Snapshot,
+            eraftpb::MessageType::MsgAppend => Lane::Append,
+            _ => Lane::Control,
+        }
+    }
+
+    /// The message as bytes for a member of the same group.
+    #[must_use]
+    pub fn encode(&self, cluster: ClusterId) -> Bytes {
+        let m = &self.0;
+        let mut out = Vec::with_capacity(160 + m.entries.iter().map(|e| 40 + e.data.len()).sum::<usize>());
+        out.put_u8(MESSAGE_VERSION);
+        out.put_u128_le(cluster.0);
+        out.put_u8(tag(m.get_msg_type()).unwrap_or(u8::MAX));
+        for number in [m.to, m.from, m.term, m.log_term, m.index, m.commit, m.commit_term, m.request_snapshot] {
+            out.put_u64_le(number);
+        }
+        out.put_u8(u8::from(m.reject));
+        out.put_u64_le(m.reject_hint);
+        out.put_i64_le(m.priority);
+        put_bytes(&mut out, &m.context);
+        out.put_u32_le(m.entries.len() as u32);
+        for entry in &m.entries {
+            put_entry(&mut out, &from_raft_entry(entry));
+        }
+        out.put_u8(u8::from(m.has_snapshot()));
+        if m.has_snapshot() {
+            let meta = m.get_snapshot().get_metadata();
+            let members = from_raft_members(meta.get_conf_state());
+            put_mark(&mut out, &Mark { index: meta.index, term: meta.term, members });
+        }
+        out.into()
+    }
+
+    /// Reads a message that a member sent. Kinds that only arise inside a member, and proposals, are refused: a write on a
+    /// follower is forwarded by the API, not by Raft.
+    ///
+    /// # Errors
+    /// [`Malformed`]; the sender is broken or hostile and its connection should be closed.
+    pub fn decode(bytes: Bytes, cluster: ClusterId) -> Result<Self, Malformed> {
+        let mut from = Source(bytes);
+        if from.u8()? != MESSAGE_VERSION {
+            return Err(Malformed::Impossible("the version of the message"));
+        }
+        if from.u128()? != cluster.0 {
+            return Err(Malformed::OtherCluster);
+        }
+        let mut m = eraftpb::Message::default();
+        m.set_msg_type(kind(from.u8()?).ok_or(Malformed::Forbidden)?);
+        for field in [
+            &mut m.to,
+            &mut m.from,
+            &mut m.term,
+            &mut m.log_term,
+            &mut m.index,
+            &mut m.commit,
+            &mut m.commit_term,
+            &mut m.request_snapshot,
+        ] {
+            *field = from.u64()?;
+        }
+        m.reject = from.u8()? != 0;
+        m.reject_hint = from.u64()?;
+        m.priority = from.u64()?.cast_signed();
+        m.context = from.bytes()?;
+        for _ in 0..from.count(ENTRY_BYTES_MIN)? {
+            m.mut_entries().push(to_raft_entry(from.entry()?));
+        }
+        if from.u8()? != 0 {
+            let mark = from.mark()?;
+            let meta = m.mut_snapshot().mut_metadata();
+            (meta.index, meta.term) = (mark.index, mark.term);
+            meta.set_conf_state(to_raft_members(&mark.members));
+        }
+        from.end()?;
+        Ok(Self(m))
+    }
+}
+
+/// The kinds that may travel, and their bytes. The order is the format: only ever append.
+const KINDS: [eraftpb::MessageType; 12] = [
+    eraftpb::MessageType::MsgAppend,
+    eraftpb::MessageType::MsgAppendResponse,
+    eraftpb::MessageType::MsgRequestVote,
+    eraftpb::MessageType::MsgRequestVoteResponse,
+    eraftpb::MessageType::MsgRequestPreVote,
+    eraftpb::MessageType::MsgRequestPreVoteResponse,
+    eraftpb::MessageType::MsgHeartbeat,
+    eraftpb::MessageType::MsgHeartbeatResponse,
+    eraftpb::MessageType::MsgSnapshot,
+    eraftpb::MessageType::MsgTimeoutNow,
+    eraftpb::MessageType::MsgReadIndex,
+    eraftpb::MessageType::MsgReadIndexResp,
+];
+
+fn tag(kind: eraftpb::MessageType) -> Option<u8> {
+    KINDS.iter().position(|known| *known == kind).map(|place| place as u8)
+}
+
+fn kind(tag: u8) -> Option<eraftpb::MessageType> {
+    KINDS.get(usize::from(tag)).copied()
+}
+
+/// Whether a member may send this kind at all.
+pub(crate) fn may_travel(message: &Message) -> bool {
+    tag(message.0.get_msg_type()).is_some()
+}
+
+/// The bytes of an entry without its data and context.
+pub(crate) const ENTRY_BYTES_MIN: usize = 8 + 8 + 1 + 4 + 4;
+
+pub(crate) fn put_bytes(out: &mut Vec<u8>, bytes: &[u8]) {
+    out.put_u32_le(bytes.len() as u32);
+    out.put_slice(bytes);
+}
+
+pub(crate) fn put_entry(out: &mut Vec<u8>, entry: &Entry) {
+    out.put_u64_le(entry.term);
+    out.put_u64_le(entry.index);
+    out.put_u8(match entry.kind {
+        EntryKind::Command => 0,
+        EntryKind::Change => 1,
+    });
+    put_bytes(out, &entry.context);
+    put_bytes(out, &entry.data);
+}
+
+pub(crate) fn put_hard_state(out: &mut Vec<u8>, hard: &HardState) {
+    out.put_u64_le(hard.term);
+    out.put_u64_le(hard.vote);
+    out.put_u64_le(hard.commit);
+}
+
+pub(crate) fn put_mark(out: &mut Vec<u8>, mark: &Mark) {
+    out.put_u64_le(mark.index);
+    out.put_u64_le(mark.term);
+    let m = &mark.members;
+    for list in [&m.voters, &m.learners, &m.voters_outgoing, &m.learners_next] {
+        out.put_u32_le(list.len() as u32);
+        list.iter().for_each(|member| out.put_u64_le(member.0));
+    }
+    out.put_u8(u8::from(m.auto_leave));
+}
+
+/// Bytes being read from the front.
+pub(crate) struct Source(pub(crate) Bytes);
+
+impl Source {
+    fn need(&self, bytes: usize) -> Result<(), Malformed> {
+        if self.0.remaining() < bytes { Err(Malformed::Short) } else { Ok(()) }
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    pub(crate) fn u8(&mut self) -> Result<u8, Malformed> {
+        self.need(1).map(|()| self.0.get_u8())
+    }
+
+    pub(crate) fn u32(&mut self) -> Result<u32, Malformed> {
+        self.need(4).map(|()| self.0.get_u32_le())
+    }
+
+    pub(crate) fn u64(&mut self) -> Result<u64, Malformed> {
+        self.need(8).map(|()| self.0.get_u64_le())
+    }
+
+    pub(crate) fn u128(&mut self) -> Result<u128, Malformed> {
+        self.need(16).map(|()| self.0.get_u128_le())
+    }
+
+    pub(crate) fn bytes(&mut self) -> Result<Bytes, Malformed> {
+        let length = self.u32()? as usize;
+        self.need(length)?;
+        Ok(self.0.split_to(length))
+    }
+
+    /// A number of items of at least `bytes_each`; more than fit into the rest cannot be.
+    pub(crate) fn count(&mut self, bytes_each: usize) -> Result<usize, Malformed> {
+        let count = self.u32()? as usize;
+        if count.saturating_mul(bytes_each) > self.0.remaining() { Err(Malformed::Short) } else { Ok(count) }
+    }
+
+    pub(crate) fn entry(&mut self) -> Result<Entry, Malformed> {
+        let (term, index) = (self.u64()?, self.u64()?);
+        let kind = match self.u8()? {
+            0 => EntryKind::Command,
+            1 => EntryKind::Change,
+            _ => return Err(Malformed::Impossible("the kind of an entry")),
+        };
+        let (context, data) = (self.bytes()?, self.bytes()?);
+        if kind == EntryKind::Change && context.len() + data.len() > CHANGE_BYTES_MAX {
+            return Err(Malformed::Impossible("the length of a change of members"));
+        }
+        Ok(Entry { term, index, kind, data, context })
+    }
+
+    pub(crate) fn hard_state(&mut self) -> Result<HardState, Malformed> {
+        Ok(HardState { term: self.u64()?, vote: self.u64()?, commit: self.u64()? })
+    }
+
+    pub(crate) fn mark(&mut self) -> Result<Mark, Malformed> {
+        let (index, term) = (self.u64()?, self.u64()?);
+        let members = Members {
+            voters: self.member_list()?,
+            learners: self.member_list()?,
+            voters_outgoing: self.member_list()?,
+            learners_next: self.member_list()?,
+            auto_leave: self.u8()? != 0,
+        };
+        Ok(Mark { index, term, members })
+    }
+
+    fn member_list(&mut self) -> Result<Vec<MemberId>, Malformed> {
+        let count = self.count(8)?;
+        if count > MEMBERS_MAX {
+            return Err(Malformed::Impossible("the number of members"));
+        }
+        (0..count).map(|_| self.u64().map(MemberId)).collect()
+    }
+
+    pub(crate) fn end(&self) -> Result<(), Malformed> {
+        if self.0.is_empty() { Ok(()) } else { Err(Malformed::Long) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "tests")]
+
+    use super::*;
+
+    fn sample() -> Message {
+        let mut m = eraftpb::Message { to: 2, from: 1, term: 7, index: 41, commit: 40, ..Default::default() };
+        m.set_msg_type(eraftpb::MessageType::MsgAppend);
+        m.mut_entries().push(eraftpb::Entry { term: 7, index: 42, data: "hello".into(), ..Default::default() });
+        let meta = m.mut_snapshot().mut_metadata();
+        meta.index = 3;
+        meta.mut_conf_state().voters = vec![1, 2, 3];
+        Message(m)
+    }
+
+    #[test]
+    fn a_message_survives_the_wire() {
+        let bytes = sample().encode(ClusterId(9));
+        assert_eq!(Message::decode(bytes.clone(), ClusterId(9)).unwrap(), sample());
+        assert_eq!(Message::decode(bytes, ClusterId(8)), Err(Malformed::OtherCluster));
+    }
+
+    #[test]
+    fn no_prefix_of_a_message_is_one() {
+        let bytes = sample().encode(ClusterId(9));
+        for end in 0..bytes.len() {
+            assert!(Message::decode(bytes.slice(..end), ClusterId(9)).is_err(), "prefix of {end} bytes");
+        }
+    }
+
+    /// Research §1.4 rule 4: a forwarded proposal would bring a peer's bytes to the protobuf 2 parser.
+    #[test]
+    fn a_proposal_does_not_travel() {
+        let mut message = sample();
+        message.0.set_msg_type(eraftpb::MessageType::MsgPropose);
+        assert_eq!(Message::decode(message.encode(ClusterId(9)), ClusterId(9)), Err(Malformed::Forbidden));
+    }
+}

@@ -1,0 +1,113 @@
+//! The log thread: everything that waits becomes one write.
+
+use std::{convert::Infallible, io, path::PathBuf, sync::Arc, time::Duration};
+
+use super::{
+    News, RaftInbox,
+    inbox::{Inbox, Taken},
+};
+use crate::{
+    HardState, Mark, OnFailure,
+    brain::Persist,
+    codec::Message,
+    snapshot,
+    wal::{Record, Wal},
+};
+
+/// Without work the thread looks around this often; it is woken for work.
+const IDLE: Duration = Duration::from_secs(3600);
+
+/// What the raft thread wants written.
+#[derive(Debug)]
+pub(super) enum Task {
+    Persist(Persist),
+    Forget { mark: Mark, keep_from: u64 },
+}
+
+pub(super) type LogInbox = Inbox<Infallible, Task>;
+
+pub(super) struct LogThread<O> {
+    pub(super) wal: Wal,
+    pub(super) hard: HardState,
+    pub(super) snapshots: PathBuf,
+    pub(super) tasks: Arc<LogInbox>,
+    pub(super) raft: Arc<RaftInbox<O>>,
+}
+
+impl<O> LogThread<O> {
+    pub(super) fn run(mut self, policy: OnFailure) {
+        super::priority::run_soon();
+        let raft = self.raft.clone();
+        if let Err(reason) = super::failure::guard(policy, move || self.work()) {
+            raft.tell(News::Failed(reason));
+        }
+    }
+
+    fn work(&mut self) -> Result<(), String> {
+        loop {
+            let Taken { control: tasks, is_closed, .. } = self.tasks.take(IDLE);
+            if tasks.is_empty() && is_closed {
+                return Ok(());
+            }
+            self.write(tasks).map_err(|error| format!("writing the log: {error}"))?;
+        }
+    }
+
+    fn write(&mut self, tasks: Vec<Task>) -> io::Result<()> {
+        let mut batch = Vec::new();
+        for task in tasks {
+            match task {
+                Task::Persist(persist) => batch.push(persist),
+                Task::Forget { mark, keep_from } => {
+                    self.persist(std::mem::take(&mut batch))?;
+                    self.wal.append([Record::Mark(mark)])?;
+                    self.wal.forget(keep_from)?;
+                    snapshot::prune(&self.snapshots)?;
+                }
+            }
+        }
+        self.persist(batch)
+    }
+
+    /// Writes everything at once, reports it, and only then lets go of the messages that promise it: their answers must not
+    /// overtake the report.
+    fn persist(&mut self, batch: Vec<Persist>) -> io::Result<()> {
+        let Some(number) = batch.last().map(|persist| persist.number) else { return Ok(()) };
+        let mut after = Vec::new();
+        let hard = &mut self.hard;
+        let records = batch.into_iter().flat_map(|persist| records(persist, hard, &mut after));
+        self.wal.append(records)?;
+        self.raft.tell(News::Persisted(number));
+        route(after);
+        Ok(())
+    }
+}
+
+/// A write as records. It may take several frames, and a crash may keep only the first ones: a new vote goes before the
+/// entries, so that no entry is of a later term than the promises, and the commit index after them, so that it never points
+/// beyond the end.
+fn records(persist: Persist, known: &mut HardState, after: &mut Vec<Message>) -> Vec<Record> {
+    let Persist { number: _, restore, entries, hard, after: messages } = persist;
+    after.extend(messages);
+    let mut records = Vec::with_capacity(entries.len() + 4);
+    if let Some(mark) = restore {
+        known.commit = mark.index;
+        records.extend([Record::Truncate(0), Record::Mark(mark), Record::HardState(*known)]);
+    }
+    if (hard.term, hard.vote) != (known.term, known.vote) && !entries.is_empty() {
+        records.push(Record::HardState(HardState { commit: known.commit, ..hard }));
+    }
+    records.extend(entries.into_iter().map(Record::Entry));
+    if hard != *known {
+        records.push(Record::HardState(hard));
+    }
+    *known = hard;
+    records
+}
+
+/// Messages leave through a transport; a group of one has nobody to write to, and more members are not offered yet.
+pub(super) fn route(messages: Vec<Message>) {
+    for message in messages {
+        tracing::debug!(to = %message.to(), "no way to another member");
+    }
+}

@@ -1,0 +1,205 @@
+//! Reads a log after a crash: everything up to the first frame that is not whole, or a refusal.
+
+use std::{
+    collections::VecDeque,
+    path::{Path, PathBuf},
+};
+
+use bytes::Bytes;
+
+use super::{
+    Closed, Identity, Record, Sizes, Wal,
+    frame::{BLOCK, BadHeader, Frame, FrameBuffer, Position, SegmentHeader, WAL_VERSION},
+    segment::{self, Segment},
+};
+use crate::{Entry, HardState, Mark, OpenError};
+
+/// What a log says, all records taken together.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct LogImage {
+    pub(crate) hard: HardState,
+    /// The newest snapshot that the log knows of; none only if the founding was cut short.
+    pub(crate) mark: Option<Mark>,
+    /// Entries without a gap.
+    pub(crate) entries: VecDeque<Entry>,
+}
+
+impl LogImage {
+    fn take(&mut self, record: Record) -> Result<(), String> {
+        match record {
+            Record::Entry(entry) => self.place(entry)?,
+            Record::HardState(hard) => self.hard = hard,
+            Record::Mark(mark) => self.mark = Some(mark),
+            Record::Truncate(from) => self.truncate(from),
+        }
+        Ok(())
+    }
+
+    fn place(&mut self, entry: Entry) -> Result<(), String> {
+        if let (Some(first), Some(last)) = (self.entries.front(), self.entries.back()) {
+            if entry.index < first.index || entry.index > last.index + 1 {
+                return Err(format!("entry {} follows entries {} to {}", entry.index, first.index, last.index));
+            }
+        }
+        self.truncate(entry.index);
+        self.entries.push_back(entry);
+        Ok(())
+    }
+
+    fn truncate(&mut self, from: u64) {
+        let Some(first) = self.entries.front().map(|entry| entry.index) else { return };
+        self.entries.truncate(from.saturating_sub(first) as usize);
+    }
+
+    /// The last index that the log reaches.
+    pub(crate) fn last(&self) -> u64 {
+        let mark = self.mark.as_ref().map_or(0, |mark| mark.index);
+        self.entries.back().map_or(mark, |entry| entry.index.max(mark))
+    }
+}
+
+/// Opens a log that exists; `None` if the directory holds none.
+///
+/// # Errors
+/// [`OpenError::Corrupt`] when bytes are lost that were durable once.
+pub(crate) fn recover(dir: &Path, sizes: Sizes) -> Result<Option<(Wal, Identity, LogImage)>, OpenError> {
+    let io = |source| OpenError::Io { what: "read the log in", path: dir.into(), source };
+    let mut paths: Vec<PathBuf> = Vec::new();
+    for file in std::fs::read_dir(dir).map_err(io)? {
+        let path = file.map_err(io)?.path();
+        if segment::number(&path).is_some() {
+            paths.push(path);
+        } else if path.extension().is_some_and(|extension| extension == "tmp") {
+            std::fs::remove_file(&path).map_err(io)?;
+        }
+    }
+    paths.sort();
+    let Some(last) = paths.last().cloned() else { return Ok(None) };
+    let mut reader = Reader::default();
+    for path in &paths {
+        reader.read(path, *path == last)?;
+    }
+    reader.finish(dir, sizes, &last)
+}
+
+/// Reads segments in order.
+#[derive(Default)]
+struct Reader {
+    image: LogImage,
+    header: Option<SegmentHeader>,
+    next: Position,
+    offset: usize,
+    /// The highest index of any entry in the segment read last.
+    last_index: u64,
+    closed: VecDeque<Closed>,
+}
+
+impl Reader {
+    fn read(&mut self, path: &Path, is_last: bool) -> Result<(), OpenError> {
+        let corrupt = |detail| OpenError::Corrupt { path: path.into(), detail };
+        let io = |source| OpenError::Io { what: "read", path: path.into(), source };
+        let bytes = Bytes::from(std::fs::read(path).map_err(io)?);
+        let header = SegmentHeader::decode(&bytes).map_err(|bad| match bad {
+            BadHeader::Damaged => corrupt("its header is not readable".into()),
+            BadHeader::Version(found) => OpenError::Version { path: path.into(), found, known: WAL_VERSION },
+        })?;
+        self.connect(path, &header).map_err(corrupt)?;
+        self.header = Some(header);
+        self.last_index = 0;
+        self.offset = BLOCK;
+        while let Some(frame) = bytes.get(self.offset..).and_then(|rest| Frame::parse(rest, header.epoch)) {
+            if frame.position != self.next {
+                return Err(corrupt(format!(
+                    "frame {} stands where {} should",
+                    frame.position.sequence, self.next.sequence
+                )));
+            }
+            let payload = bytes.slice(self.offset + frame.payload.start..self.offset + frame.payload.end);
+            self.take(payload).map_err(corrupt)?;
+            self.next = Position { sequence: self.next.sequence + 1, chain: frame.checksum };
+            self.offset += frame.bytes();
+        }
+        if is_last {
+            return self.nothing_follows(&bytes, header.epoch).map_err(corrupt);
+        }
+        self.closed.push_back(Closed { path: path.into(), bytes: bytes.len() as u64, last_index: self.last_index });
+        Ok(())
+    }
+
+    /// A segment goes on where the one before it ended.
+    fn connect(&mut self, path: &Path, header: &SegmentHeader) -> Result<(), String> {
+        if segment::number(path) != Some(header.number) {
+            return Err(format!("it calls itself segment {}", header.number));
+        }
+        let Some(before) = &self.header else {
+            self.next = header.first;
+            return Ok(());
+        };
+        if before.identity != header.identity {
+            return Err("it belongs to another member or group".into());
+        }
+        if header.number != before.number + 1 {
+            return Err(format!("segment {} is missing before it", before.number + 1));
+        }
+        if header.first != self.next {
+            return Err(format!(
+                "it begins with frame {}, but segment {} before it ends early, before frame {}",
+                header.first.sequence, before.number, self.next.sequence
+            ));
+        }
+        Ok(())
+    }
+
+    fn take(&mut self, payload: Bytes) -> Result<(), String> {
+        let place = self.next.sequence;
+        let records = Record::decode_all(payload).map_err(|error| format!("frame {place}: {error}"))?;
+        for record in records {
+            if let Record::Entry(entry) = &record {
+                self.last_index = self.last_index.max(entry.index);
+            }
+            self.image.take(record).map_err(|detail| format!("frame {place}: {detail}"))?;
+        }
+        Ok(())
+    }
+
+    /// Each frame was durable before the next one was begun: a whole frame after a broken one is no torn write.
+    fn nothing_follows(&self, bytes: &Bytes, epoch: u64) -> Result<(), String> {
+        let mut later = (self.offset..bytes.len()).step_by(BLOCK).skip(1);
+        match later.find_map(|at| Frame::parse(&bytes[at..], epoch).map(|frame| (at, frame))) {
+            None => Ok(()),
+            Some((at, frame)) => Err(format!(
+                "frame {} at byte {} is not readable, but frame {} at byte {at} is",
+                self.next.sequence, self.offset, frame.position.sequence
+            )),
+        }
+    }
+
+    fn finish(mut self, dir: &Path, sizes: Sizes, last: &Path) -> Result<Option<(Wal, Identity, LogImage)>, OpenError> {
+        let Some(header) = self.header else { return Ok(None) };
+        if self.image.hard.commit > self.image.last() {
+            let (commit, end) = (self.image.hard.commit, self.image.last());
+            let detail = format!("entries up to {commit} were agreed, but the log ends at {end}");
+            return Err(OpenError::Corrupt { path: last.into(), detail });
+        }
+        let current = Segment::resume(last, &header, self.offset as u64).map_err(|source| OpenError::Io {
+            what: "write",
+            path: last.into(),
+            source,
+        })?;
+        let wal = Wal {
+            dir: dir.into(),
+            sizes,
+            identity: header.identity,
+            closed: std::mem::take(&mut self.closed),
+            current,
+            last_index: self.last_index,
+            next: self.next,
+            buffer: FrameBuffer::default(),
+            hard: self.image.hard,
+            mark: self.image.mark.clone(),
+            spares: Vec::new(),
+            preparing: None,
+        };
+        Ok(Some((wal, header.identity, self.image)))
+    }
+}
