@@ -1,0 +1,182 @@
+//! One cluster, one namespace, one connection: what every verb works with.
+
+use std::time::SystemTime;
+
+use anyhow::{Context as _, Result, bail};
+use api::{
+    Change, DeleteOptions, Error, Key, Kind, Object, PatchKind, Revision, Subresource, Timestamp,
+    json::{self, Strictness},
+};
+use bytes::Bytes;
+use futures::{Stream, StreamExt as _};
+use oci_client::{
+    Client, Reference,
+    client::{ClientConfig, ClientProtocol, Config, ImageLayer},
+    manifest::OciImageManifest,
+    secrets::RegistryAuth,
+};
+use rpc::{Applied, Query, Update, services::LogRequest};
+use serde_json::Value;
+
+use crate::{Connection, connect};
+
+/// A connection to a cluster with the namespace that is meant.
+#[derive(Debug)]
+pub(crate) struct Session {
+    client: rpc::Client,
+    server: String,
+    namespace: String,
+}
+
+/// Which log, and how much of it.
+#[derive(Clone, Debug)]
+pub(crate) struct LogOptions {
+    pub(crate) pod: String,
+    /// Empty if the Pod has only one.
+    pub(crate) container: String,
+    pub(crate) follow: bool,
+    pub(crate) previous: bool,
+    pub(crate) tail_lines: Option<i64>,
+    pub(crate) timestamps: bool,
+}
+
+/// The wall clock, for ages.
+pub(crate) fn now() -> Timestamp {
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    Timestamp(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
+}
+
+impl Session {
+    /// Finds the cluster; the connection itself is made when it is first needed.
+    pub(crate) fn open(connection: &Connection) -> Result<Self> {
+        let target = connect::target(connection.kubeconfig.as_deref())?;
+        let client = rpc::Client::connect(std::slice::from_ref(&target.server))?.with_field_manager("kapelle");
+        Ok(Self { client, server: target.server, namespace: connection.namespace.clone().unwrap_or(target.namespace) })
+    }
+
+    /// `http://host:port` of the master.
+    pub(crate) fn server(&self) -> &str {
+        &self.server
+    }
+
+    pub(crate) fn namespace(&self) -> &str {
+        &self.namespace
+    }
+
+    /// The namespace for a kind: none for kinds that have none.
+    pub(crate) fn namespace_for(&self, kind: Kind) -> String {
+        if kind.info().namespaced { self.namespace.clone() } else { String::new() }
+    }
+
+    fn key(&self, kind: Kind, name: &str) -> Key {
+        Key::namespaced(kind, self.namespace_for(kind), name)
+    }
+
+    pub(crate) async fn get(&self, kind: Kind, name: &str) -> Result<Object, Error> {
+        self.client.get(&self.key(kind, name)).await
+    }
+
+    /// The objects, and the revision after which a watch misses nothing.
+    pub(crate) async fn list(&self, query: &Query) -> Result<(Vec<Object>, Revision), Error> {
+        let list = self.client.list(query).await?;
+        Ok((list.items, list.revision))
+    }
+
+    /// The changes after a revision, for ever.
+    pub(crate) fn watch(
+        &self,
+        query: &Query,
+        after: Revision,
+    ) -> impl Stream<Item = Result<Vec<Change>, Error>> + Unpin + use<> {
+        let updates = self.client.watch(query.clone(), Some(after));
+        Box::pin(updates.filter_map(|update| async {
+            match update {
+                Ok(Update::Changes(changes)) => Some(Ok(changes)),
+                Ok(Update::Synced(_) | Update::Restarted) => None,
+                Err(error) => Some(Err(error)),
+            }
+        }))
+    }
+
+    /// Creates what a manifest describes; it must not exist.
+    pub(crate) async fn create(&self, manifest: &Value) -> Result<Object> {
+        let text = |name: &str| manifest.get(name).and_then(Value::as_str).unwrap_or_default();
+        let kind = Kind::from_api_version(text("apiVersion"), text("kind")).context("an unknown kind")?;
+        let mut object = json::decode(kind, manifest, Strictness::Strict)?.object;
+        object.metadata_mut().namespace = self.namespace_for(kind);
+        Ok(self.client.create(object).await?)
+    }
+
+    pub(crate) async fn apply(&self, manifest: &Value, dry_run: bool) -> Result<Applied, Error> {
+        let client = self.client.clone();
+        let client = if dry_run { client.with_dry_run() } else { client };
+        client.apply(manifest.to_string(), &self.namespace).await
+    }
+
+    /// A JSON merge patch.
+    pub(crate) async fn merge(
+        &self,
+        kind: Kind,
+        name: &str,
+        patch: &Value,
+        part: Subresource,
+    ) -> Result<Object, Error> {
+        self.client.patch(&self.key(kind, name), PatchKind::Merge, patch.to_string(), part).await
+    }
+
+    /// A JSON patch.
+    pub(crate) async fn json_patch(&self, kind: Kind, name: &str, patch: &Value) -> Result<Object, Error> {
+        self.client.patch(&self.key(kind, name), PatchKind::Json, patch.to_string(), Subresource::None).await
+    }
+
+    /// Answers the object if it still exists, because of its grace period or finalizers.
+    pub(crate) async fn delete(&self, key: &Key, options: &DeleteOptions) -> Result<Option<Object>, Error> {
+        Ok(self.client.delete(key, options).await?.object)
+    }
+
+    pub(crate) async fn logs(
+        &self,
+        options: LogOptions,
+    ) -> Result<impl Stream<Item = Result<Bytes, Error>> + Unpin + use<>, Error> {
+        let LogOptions { pod, container, follow, previous, tail_lines, timestamps } = options;
+        let namespace = self.namespace.clone();
+        let request =
+            LogRequest { namespace, pod, container, follow, previous, tail_lines, timestamps, ..LogRequest::default() };
+        Ok(Box::pin(self.client.logs(request).await?))
+    }
+}
+
+/// What the asked master is: `v1.32.0+kapelle.0.1.0`.
+///
+/// # Errors
+/// If the cluster cannot be found or reached.
+pub async fn server_version(connection: &Connection) -> Result<String> {
+    let session = Session::open(connection)?;
+    let nodes = session.list(&Query::all(Kind::Node)).await?.0;
+    let version = nodes.iter().find_map(|node| match node {
+        Object::Node(node) => Some(node.status.as_ref()?.node_info.as_ref()?.kubelet_version.clone()),
+        _ => None,
+    });
+    version.context("no node tells its version")
+}
+
+/// Stores a module under `NAME[:TAG]` in the registry that a master serves. Answers the manifest's digest.
+pub async fn push(server: &str, name: &str, module: Vec<u8>) -> Result<String> {
+    /// What the Wasm working group of the CNCF settled on for the layer and its configuration.
+    const LAYER: &str = "application/wasm";
+    const CONFIG: &str = "application/vnd.wasm.config.v0+json";
+
+    let registry = server.strip_prefix("http://").unwrap_or(server);
+    let reference: Reference =
+        format!("{registry}/{name}").parse().with_context(|| format!("{name:?} is not NAME[:TAG]"))?;
+    if reference.digest().is_some() {
+        bail!("{name:?}: a digest cannot be chosen, it follows from the content");
+    }
+    let layers = [ImageLayer::new(module, LAYER.to_owned(), None)];
+    let config = Config::new(b"{\"architecture\":\"wasm\",\"os\":\"wasip2\"}".to_vec(), CONFIG.to_owned(), None);
+    let manifest = OciImageManifest::build(&layers, &config, None);
+    let client = Client::new(ClientConfig { protocol: ClientProtocol::Http, ..ClientConfig::default() });
+    let pushed = client.push(&reference, &layers, config, &RegistryAuth::Anonymous, Some(manifest)).await?;
+    // The registry answers where the manifest is; its last part is the digest.
+    Ok(pushed.manifest_url.rsplit('/').next().unwrap_or_default().to_owned())
+}

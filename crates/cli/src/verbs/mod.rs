@@ -1,0 +1,11 @@
+//! One file a verb: its options, and what it does with them.
+
+pub mod apply;
+pub mod delete;
+pub mod describe;
+pub mod get;
+pub mod logs;
+pub mod push;
+pub mod rollout;
+pub mod run;
+pub mod scale;
