@@ -3,8 +3,19 @@
 //! [`Registry`] is the door, [`door`] what it decides, [`rest`] and the gRPC services what it looks like from outside.
 //! Deciding what should happen next is the controllers'; agreeing on an order is `consensus`'; keeping is `store`'s.
 
+pub mod blobs;
 pub mod door;
+mod grpc;
+mod oci;
+mod open;
 pub mod registry;
 pub mod rest;
+mod server;
+#[cfg(test)]
+mod tests;
 
-pub use registry::Registry;
+pub use blobs::Blobs;
+pub use door::Cidr;
+pub use open::{Failure, open};
+pub use registry::{Options, Registry};
+pub use server::{Parts, serve};

@@ -325,7 +325,9 @@ impl Client {
             services::apply_response::Outcome::Created => ApplyOutcome::Created,
             services::apply_response::Outcome::Configured => ApplyOutcome::Configured,
             services::apply_response::Outcome::Unchanged => ApplyOutcome::Unchanged,
-            services::apply_response::Outcome::Unspecified => return Err(Error::internal("the master did not say what it did")),
+            services::apply_response::Outcome::Unspecified => {
+                return Err(Error::internal("the master did not say what it did"));
+            }
         };
         Ok(Applied { object: convert::object_from_wire(answer.object)?, outcome, warnings: answer.warnings })
     }

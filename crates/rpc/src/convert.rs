@@ -10,11 +10,7 @@ use crate::services;
 /// The key as requests carry it.
 #[must_use]
 pub fn key_to_wire(key: &Key) -> services::ObjectKey {
-    services::ObjectKey {
-        kind: key.kind.to_string(),
-        namespace: key.namespace.to_string(),
-        name: key.name.to_string(),
-    }
+    services::ObjectKey { kind: key.kind.to_string(), namespace: key.namespace.to_string(), name: key.name.to_string() }
 }
 
 /// Reads a key.
@@ -220,4 +216,3 @@ pub fn change_to_wire(change: &Change) -> services::WatchEvent {
         initial_events_end: false,
     }
 }
-

@@ -91,7 +91,9 @@ fn causes(status: &Status) -> String {
 
 fn code(reason: Reason) -> Code {
     match reason {
-        Reason::BadRequest | Reason::Invalid | Reason::NotAcceptable | Reason::UnsupportedMediaType => Code::InvalidArgument,
+        Reason::BadRequest | Reason::Invalid | Reason::NotAcceptable | Reason::UnsupportedMediaType => {
+            Code::InvalidArgument
+        }
         Reason::Unauthorized => Code::Unauthenticated,
         Reason::Forbidden => Code::PermissionDenied,
         Reason::NotFound => Code::NotFound,

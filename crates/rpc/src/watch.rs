@@ -33,7 +33,16 @@ pub(crate) fn stream(
     query: Query,
     after: Option<Revision>,
 ) -> impl Stream<Item = Result<Update, Error>> + Send + 'static {
-    let watcher = Watcher { client, query, after, open: None, told: false, pause: Duration::ZERO, queue: Vec::new(), ended: false };
+    let watcher = Watcher {
+        client,
+        query,
+        after,
+        open: None,
+        told: false,
+        pause: Duration::ZERO,
+        queue: Vec::new(),
+        ended: false,
+    };
     stream::unfold(watcher, |mut watcher| async move { Some((watcher.next().await?, watcher)) })
 }
 
@@ -108,7 +117,11 @@ impl Watcher {
     async fn failed(&mut self, error: Error) -> Option<Result<Update, Error>> {
         match error.reason {
             Reason::Expired => self.restarted(),
-            Reason::BadRequest | Reason::Unauthorized | Reason::Forbidden | Reason::Invalid | Reason::MethodNotAllowed => {
+            Reason::BadRequest
+            | Reason::Unauthorized
+            | Reason::Forbidden
+            | Reason::Invalid
+            | Reason::MethodNotAllowed => {
                 self.ended = true;
                 Some(Err(error))
             }

@@ -48,7 +48,8 @@ impl Door<'_> {
         }
         let Some(address) = self.free_address() else {
             let range = self.rules.service_cidr;
-            let message = format!("Internal error: all addresses of {range} are taken; delete Services or use a larger range");
+            let message =
+                format!("Internal error: all addresses of {range} are taken; delete Services or use a larger range");
             return Some(Cause { reason: "InternalError", field: "spec.clusterIPs".to_owned(), message });
         };
         spec.cluster_ip = address.to_string();
@@ -159,7 +160,8 @@ fn port_claim(protocol: &str, port: i32) -> String {
 /// A manifest that says nothing of what was given keeps it; a change of type gives back what the new one has no use for.
 pub(super) fn carry_over(old: &Service, new: &mut Service) {
     let (Some(old), Some(new)) = (&old.spec, &mut new.spec) else { return };
-    let type_of = |spec: &ServiceSpec| if spec.r#type.is_empty() { "ClusterIP".to_owned() } else { spec.r#type.clone() };
+    let type_of =
+        |spec: &ServiceSpec| if spec.r#type.is_empty() { "ClusterIP".to_owned() } else { spec.r#type.clone() };
     let (before, after) = (type_of(old), type_of(new));
     if after == "ExternalName" {
         if before != after && new.cluster_ip == old.cluster_ip {

@@ -118,7 +118,9 @@ fn whole(old: &Object, sent: &Object) -> Object {
             allocate::carry_over(old, new);
             new.status.clone_from(&old.status);
         }
-        (new, old) => copy_status(new, old),
+        (new, old) => {
+            copy_status(new, old);
+        }
     }
     defaults::apply(&mut new);
     new
@@ -164,7 +166,8 @@ fn bound(old: &Object, sent: &Object, now: Timestamp) -> Result<Object, Error> {
         return Err(no_part(old, Subresource::Binding));
     };
     let key = old.key();
-    let node = pod::node_name(sent).ok_or_else(|| Error::bad_request("spec.nodeName: name the node to bind the Pod to"))?;
+    let node =
+        pod::node_name(sent).ok_or_else(|| Error::bad_request("spec.nodeName: name the node to bind the Pod to"))?;
     if let Some(bound) = pod::node_name(old_pod) {
         return Err(Error::conflict(&key, format!("pod {} is already assigned to node \"{bound}\"", key.name)));
     }

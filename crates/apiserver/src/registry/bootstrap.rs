@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use api::{Error, Object, Reason, Write, core_v1, kinds::Resource as _};
+use api::{Error, Object, ReadAt, Reason, Write, core_v1, kinds::Resource as _};
 use tracing::info;
 
 use super::{Registry, WriteOptions};
@@ -27,12 +27,24 @@ impl Registry {
     }
 
     async fn namespaces(&self) -> Result<(), Error> {
+        self.recovered().await?;
         for name in NAMESPACES {
             let mut namespace = core_v1::Namespace::default();
             namespace.metadata_mut().name = name.to_owned();
             self.ensure(namespace.into()).await?;
         }
         Ok(())
+    }
+
+    /// Waits until everything that was acknowledged before the start is known again.
+    async fn recovered(&self) -> Result<(), Error> {
+        loop {
+            match self.view(ReadAt::Latest).await {
+                Ok(_) => return Ok(()),
+                Err(error) if error.reason.retryable() => tokio::time::sleep(RETRY_INTERVAL).await,
+                Err(error) => return Err(error),
+            }
+        }
     }
 
     async fn ensure(&self, object: Object) -> Result<(), Error> {

@@ -97,5 +97,10 @@ fn difference(before: Option<Arc<Record>>, record: &Record) -> Option<Change> {
 
 fn lost_change(record: &Record, view: &View) -> Change {
     let object = record.object();
-    Change { change: ChangeType::Deleted, object: object.clone(), before: Some(object.clone()), revision: view.revision() }
+    Change {
+        change: ChangeType::Deleted,
+        object: object.clone(),
+        before: Some(object.clone()),
+        revision: view.revision(),
+    }
 }

@@ -12,7 +12,7 @@ use futures::{Stream, stream};
 use store::View;
 use tokio::sync::broadcast::{self, error::RecvError};
 
-use super::{ListQuery, Registry, read::selected};
+use super::{ListPage, ListQuery, Registry, read::selected};
 
 /// Where nodes have their Leases.
 const NAMESPACE: &str = "kube-node-lease";
@@ -115,14 +115,19 @@ impl Heartbeats {
         }
     }
 
-    /// A page of Leases with the heartbeats in it. Leases that are not stored are only in lists without pages.
-    pub(super) fn leases(&self, view: &View, query: &ListQuery, items: Vec<Arc<Object>>) -> Vec<Arc<Object>> {
+    /// A page of Leases with the heartbeats in it. Leases that are not stored come with the last page.
+    pub(super) fn leases(&self, view: &View, query: &ListQuery, page: ListPage) -> ListPage {
+        let last = page.continue_.is_none();
+        ListPage { items: self.with_beats(view, query, page.items, last), ..page }
+    }
+
+    fn with_beats(&self, view: &View, query: &ListQuery, items: Vec<Arc<Object>>, last: bool) -> Vec<Arc<Object>> {
         if query.namespace.as_deref().is_some_and(|namespace| namespace != NAMESPACE) {
             return items;
         }
         let renew = |item: Arc<Object>| self.lease(view, &item.key(), Some(item.clone())).unwrap_or(item);
         let mut items: Vec<Arc<Object>> = items.into_iter().map(renew).collect();
-        if query.limit.is_some() || query.continue_.is_some() {
+        if !last {
             return items;
         }
         for heartbeat in self.all() {

@@ -3,11 +3,11 @@
 use std::net::IpAddr;
 
 use api::{
-    Error, Key, Kind, Object, Reason, ReadAt,
+    Error, Key, Kind, Object, ReadAt, Reason,
     core_v1::{Container, Node, Pod},
     pod,
 };
-use futures::Stream;
+use futures::{Stream, StreamExt as _};
 
 use super::{LogChunk, LogRequest, Registry};
 
@@ -31,7 +31,8 @@ impl Registry {
         let no_node = || Error::bad_request(format!("pod {} does not have a host assigned", key.name)).about(&key);
         let node = Key::cluster(Kind::Node, pod::node_name(pod).ok_or_else(no_node)?);
         let agent = endpoint(&*self.get(&node, ReadAt::Latest).await?)?;
-        rpc::node::read_log(&agent, LogRequest { container, ..request }).await
+        let chunks = rpc::node::read_log(&agent, LogRequest { container, ..request }).await?;
+        Ok(chunks.take_until(self.inner.closing.clone().cancelled_owned()))
     }
 }
 
@@ -60,7 +61,8 @@ fn container(pod: &Pod, wanted: &str) -> Result<String, String> {
 fn endpoint(node: &Object) -> Result<String, Error> {
     let key = node.key();
     let silent = || {
-        let message = format!("node {} does not say where its agent answers; is `kapelle worker` running there?", key.name);
+        let message =
+            format!("node {} does not say where its agent answers; is `kapelle worker` running there?", key.name);
         Error::new(Reason::ServiceUnavailable, message).about(&key)
     };
     let status = node.get::<Node>().and_then(|node| node.status.as_ref()).ok_or_else(silent)?;

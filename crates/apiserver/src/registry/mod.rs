@@ -195,6 +195,12 @@ impl Registry {
     pub fn close_watches(&self) {
         self.inner.closing.cancel();
     }
+
+    /// Ends all open watches and stops this master's part in the log. What was acknowledged is durable without it.
+    pub async fn shutdown(&self) {
+        self.close_watches();
+        self.inner.consensus.shutdown().await;
+    }
 }
 
 /// What a reader or writer does about a refusal of the log.

@@ -47,7 +47,8 @@ impl Token {
     pub(super) fn parse(text: &str) -> Result<Self, Error> {
         let bytes = BASE64_URL_SAFE_NO_PAD.decode(text).ok();
         let token = bytes.and_then(|bytes| serde_json::from_slice(&bytes).ok());
-        token.ok_or_else(|| Error::bad_request("continue key is not valid: use the one of the previous page, unchanged"))
+        token
+            .ok_or_else(|| Error::bad_request("continue key is not valid: use the one of the previous page, unchanged"))
     }
 
     /// A token continues the list that it came from and no other.

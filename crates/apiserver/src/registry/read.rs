@@ -37,7 +37,7 @@ impl Registry {
             self.inner.pins.keep(view.clone(), self.now());
         }
         if query.kind == Kind::Lease {
-            return Ok(ListPage { items: self.inner.heartbeats.leases(&view, &query, page.items), ..page });
+            return Ok(self.inner.heartbeats.leases(&view, &query, page));
         }
         Ok(page)
     }
@@ -62,7 +62,8 @@ impl Registry {
 /// Kubernetes' words; client libraries look for the cause.
 fn too_new(asked: Revision, current: Revision) -> Error {
     let message = format!("Too large resource version: {asked}, current: {current}");
-    let cause = Cause { reason: "ResourceVersionTooLarge", field: String::new(), message: "Too large resource version".into() };
+    let cause =
+        Cause { reason: "ResourceVersionTooLarge", field: String::new(), message: "Too large resource version".into() };
     Error { causes: vec![cause], ..Error::new(Reason::Timeout, message) }
 }
 

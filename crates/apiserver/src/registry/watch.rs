@@ -98,7 +98,12 @@ impl Watcher {
             last = Some(record.key.clone());
             if selects(&self.query, record.object()) {
                 let object = record.object().clone();
-                items.push(Item::Change(Change { change: ChangeType::Added, object, before: None, revision: record.revision }));
+                items.push(Item::Change(Change {
+                    change: ChangeType::Added,
+                    object,
+                    before: None,
+                    revision: record.revision,
+                }));
             }
         }
         if items.len() == INITIAL_BATCH_MAX {

@@ -30,7 +30,8 @@ impl Registry {
 
     /// Carries out many independent writes at once; they share the log's group commit. The answers are in their order.
     pub async fn submit_all(&self, writes: Vec<Write>) -> Vec<WriteOutcome> {
-        let submit = |write| async move { self.submit(write, WriteOptions::default()).await.map(|written| written.object) };
+        let submit =
+            |write| async move { self.submit(write, WriteOptions::default()).await.map(|written| written.object) };
         join_all(writes.into_iter().map(submit)).await
     }
 
@@ -65,7 +66,8 @@ impl Registry {
 
     async fn propose(&self, command: Bytes) -> Result<Result<Applied, Refusal>, Error> {
         let proposed = tokio::time::timeout(AGREEMENT_TIMEOUT, self.inner.consensus.propose(command)).await;
-        let late = |_| Error::new(Reason::Timeout, "the masters did not agree in time; the write may or may not happen");
+        let late =
+            |_| Error::new(Reason::Timeout, "the masters did not agree in time; the write may or may not happen");
         proposed.map_err(late)?.map_err(|error| refused(&error))
     }
 

@@ -1,0 +1,299 @@
+//! The gRPC door: `Objects`, `Logs` and `Nodes` over the [`Registry`], with reflection and health beside them.
+//!
+//! A request is read into the words of the API, the Registry is asked, and its answer is written back. Nothing is decided
+//! here.
+
+use std::{pin::Pin, sync::Arc};
+
+use api::{ApplyOutcome, Error, Object, Write, json::Strictness, meta_v1, selector};
+use futures::{Stream, StreamExt as _, future::join_all, stream};
+use prost::Message as _;
+use rpc::{
+    MESSAGE_BYTES_MAX, convert,
+    services::{self, logs_server::LogsServer, nodes_server::NodesServer, objects_server::ObjectsServer},
+    status::to_tonic,
+};
+use tonic::{Request, Response, Status, service::Routes};
+
+use crate::registry::{Item, ListQuery, Registry, WatchFrom, WatchQuery, WriteOptions, Written};
+
+/// The most writes in one batch. Each is decided and awaited at the same time as the others.
+const BATCH_WRITES_MAX: usize = 8192;
+
+/// How much of a message is filled with objects, in bytes: one more of the largest still fits.
+const FILL_BYTES_MAX: usize = MESSAGE_BYTES_MAX / 2;
+
+/// The services as routes of one HTTP server.
+///
+/// # Errors
+/// If the descriptors that reflection answers from are broken, which only a broken build can cause.
+pub(crate) async fn router(registry: Registry) -> Result<axum::Router, tonic_reflection::server::Error> {
+    let door = Door { registry };
+    let reflection = tonic_reflection::server::Builder::configure()
+        .register_encoded_file_descriptor_set(rpc::DESCRIPTORS)
+        .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+        .build_v1()?;
+    let (health, health_service) = tonic_health::server::health_reporter();
+    health.set_serving::<ObjectsServer<Door>>().await;
+    health.set_serving::<LogsServer<Door>>().await;
+    health.set_serving::<NodesServer<Door>>().await;
+    let objects = ObjectsServer::new(door.clone());
+    let objects = objects.max_decoding_message_size(MESSAGE_BYTES_MAX).max_encoding_message_size(MESSAGE_BYTES_MAX);
+    let routes = Routes::new(objects)
+        .add_service(LogsServer::new(door.clone()))
+        .add_service(NodesServer::new(door))
+        .add_service(reflection)
+        .add_service(health_service);
+    Ok(routes.prepare().into_axum_router())
+}
+
+#[derive(Clone)]
+struct Door {
+    registry: Registry,
+}
+
+type Answer<T> = Result<Response<T>, Status>;
+type BoxStream<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
+
+fn refused(error: Error) -> Status {
+    to_tonic(&error)
+}
+
+fn write_options(options: Option<services::WriteOptions>) -> WriteOptions {
+    let services::WriteOptions { dry_run, field_manager } = options.unwrap_or_default();
+    WriteOptions { dry_run, field_manager, field_validation: Strictness::Strict }
+}
+
+fn wire(object: Arc<Object>) -> api::api_v1::Object {
+    Arc::unwrap_or_clone(object).into()
+}
+
+impl Door {
+    async fn write(
+        &self,
+        write: Result<Write, Error>,
+        options: Option<services::WriteOptions>,
+    ) -> Result<Written, Status> {
+        let write = write.map_err(refused)?;
+        self.registry.submit(write, write_options(options)).await.map_err(refused)
+    }
+
+    /// The page that was asked for, or as much of it as fits into a message.
+    async fn page(&self, mut query: ListQuery) -> Result<services::ListResponse, Error> {
+        loop {
+            let page = self.registry.list(query.clone()).await?;
+            let mut bytes = 0;
+            let fits = page.items.iter().take_while(|item| {
+                bytes += item.encode_bytes().len();
+                bytes <= FILL_BYTES_MAX
+            });
+            match fits.count() {
+                count if count < page.items.len() => query.limit = Some(count.max(1)),
+                _ => {
+                    return Ok(services::ListResponse {
+                        items: page.items.into_iter().map(wire).collect(),
+                        resource_version: page.revision.to_string(),
+                        r#continue: page.continue_.unwrap_or_default(),
+                        remaining_item_count: page.remaining.map(|count| i64::try_from(count).unwrap_or(i64::MAX)),
+                    });
+                }
+            }
+            if query.limit == Some(1) && page.items.len() == 1 {
+                return Err(Error::internal("one object does not fit into a message"));
+            }
+        }
+    }
+
+    async fn one_of_batch(&self, write: services::Write) -> services::WriteResult {
+        let result = match self.batched(write).await {
+            Ok(result) => result,
+            Err(error) => services::write_result::Result::Error(meta_v1::Status::from(&error)),
+        };
+        services::WriteResult { result: Some(result) }
+    }
+
+    async fn batched(&self, write: services::Write) -> Result<services::write_result::Result, Error> {
+        let (write, options) = convert::write_from_wire(write)?;
+        let deletion = matches!(write, Write::Delete(..));
+        let written = self.registry.submit(write, write_options(Some(options))).await?;
+        Ok(if deletion {
+            services::write_result::Result::Deleted(deleted(written))
+        } else {
+            services::write_result::Result::Object(wire(written.object))
+        })
+    }
+}
+
+fn list_query(request: services::ListRequest) -> Result<ListQuery, Error> {
+    let kind = convert::kind_from_wire(&request.kind)?;
+    let limit =
+        usize::try_from(request.limit).map_err(|_| Error::bad_request("limit: 0 for all, or a number above"))?;
+    Ok(ListQuery {
+        kind,
+        namespace: Some(request.namespace).filter(|namespace| !namespace.is_empty()),
+        labels: selector::Labels::parse(&request.label_selector)?,
+        fields: selector::Fields::parse(kind, &request.field_selector)?,
+        limit: (limit > 0).then_some(limit),
+        continue_: Some(request.r#continue).filter(|token| !token.is_empty()),
+        at: convert::read_at_from_wire(&request.resource_version)?,
+    })
+}
+
+fn watch_query(request: services::WatchRequest) -> Result<WatchQuery, Error> {
+    let kind = convert::kind_from_wire(&request.kind)?;
+    let at = convert::read_at_from_wire(&request.resource_version)?;
+    let from = match at {
+        api::ReadAt::NotOlderThan(revision) => WatchFrom::After(revision),
+        at @ (api::ReadAt::Latest | api::ReadAt::Any) => WatchFrom::Existing(at),
+    };
+    Ok(WatchQuery {
+        kind,
+        namespace: Some(request.namespace).filter(|namespace| !namespace.is_empty()),
+        labels: selector::Labels::parse(&request.label_selector)?,
+        fields: selector::Fields::parse(kind, &request.field_selector)?,
+        from,
+        bookmarks: request.allow_bookmarks,
+        send_initial_events: true,
+    })
+}
+
+/// The messages for a batch of items: as few as their size allows.
+fn messages(items: Vec<Item>) -> Vec<Result<services::WatchResponse, Status>> {
+    let mut messages = Vec::new();
+    let mut events = Vec::new();
+    let mut bytes = 0;
+    let mut failure = None;
+    for item in items {
+        match item {
+            Item::Change(change) => events.push(convert::change_to_wire(&change)),
+            Item::Bookmark { revision, initial_end } => events.push(services::WatchEvent {
+                r#type: services::watch_event::Type::Bookmark.into(),
+                object: None,
+                resource_version: revision.to_string(),
+                initial_events_end: initial_end,
+            }),
+            Item::Error(error) => failure = Some(refused(error)),
+        }
+        bytes += events.last().map_or(0, |event| event.encoded_len());
+        if bytes > FILL_BYTES_MAX {
+            bytes = 0;
+            messages.push(Ok(services::WatchResponse { events: std::mem::take(&mut events) }));
+        }
+    }
+    if !events.is_empty() {
+        messages.push(Ok(services::WatchResponse { events }));
+    }
+    messages.extend(failure.map(Err));
+    messages
+}
+
+fn deleted(written: Written) -> services::DeleteResponse {
+    let uid = written.object.metadata().map(|meta| meta.uid.clone()).unwrap_or_default();
+    services::DeleteResponse { object: (!written.gone).then(|| wire(written.object)), uid }
+}
+
+#[tonic::async_trait]
+impl services::objects_server::Objects for Door {
+    type WatchStream = BoxStream<services::WatchResponse>;
+
+    async fn get(&self, request: Request<services::GetRequest>) -> Answer<api::api_v1::Object> {
+        let request = request.into_inner();
+        let key = convert::key_from_wire(request.key).map_err(refused)?;
+        let at = convert::read_at_from_wire(&request.resource_version).map_err(refused)?;
+        Ok(Response::new(wire(self.registry.get(&key, at).await.map_err(refused)?)))
+    }
+
+    async fn list(&self, request: Request<services::ListRequest>) -> Answer<services::ListResponse> {
+        let query = list_query(request.into_inner()).map_err(refused)?;
+        Ok(Response::new(self.page(query).await.map_err(refused)?))
+    }
+
+    async fn watch(&self, request: Request<services::WatchRequest>) -> Answer<Self::WatchStream> {
+        let query = watch_query(request.into_inner()).map_err(refused)?;
+        let items = self.registry.watch(query).await.map_err(refused)?;
+        Ok(Response::new(Box::pin(items.flat_map(|items| stream::iter(messages(items))))))
+    }
+
+    async fn create(&self, request: Request<services::CreateRequest>) -> Answer<api::api_v1::Object> {
+        let request = request.into_inner();
+        let write = convert::object_from_wire(request.object).map(Write::Create);
+        Ok(Response::new(wire(self.write(write, request.options).await?.object)))
+    }
+
+    async fn update(&self, request: Request<services::UpdateRequest>) -> Answer<api::api_v1::Object> {
+        let request = request.into_inner();
+        let part = convert::subresource_from_wire(&request.subresource).map_err(refused)?;
+        let write = convert::object_from_wire(request.object).map(|object| Write::Update(object, part));
+        Ok(Response::new(wire(self.write(write, request.options).await?.object)))
+    }
+
+    async fn patch(&self, request: Request<services::PatchRequest>) -> Answer<api::api_v1::Object> {
+        let request = request.into_inner();
+        let kind = convert::patch_kind_from_wire(request.r#type()).map_err(refused)?;
+        let key = convert::key_from_wire(request.key).map_err(refused)?;
+        let part = convert::subresource_from_wire(&request.subresource).map_err(refused)?;
+        let patch = json(&request.patch, "patch").map_err(refused)?;
+        let options = write_options(request.options);
+        let written = self.registry.patch(&key, kind, patch, part, options).await.map_err(refused)?;
+        Ok(Response::new(wire(written.object)))
+    }
+
+    async fn apply(&self, request: Request<services::ApplyRequest>) -> Answer<services::ApplyResponse> {
+        let request = request.into_inner();
+        let manifest = json(&request.manifest, "manifest").map_err(refused)?;
+        let options = write_options(request.options);
+        let applied = self.registry.apply(manifest, &request.namespace, options).await;
+        let (written, outcome) = applied.map_err(refused)?;
+        let outcome = match outcome {
+            ApplyOutcome::Created => services::apply_response::Outcome::Created,
+            ApplyOutcome::Configured => services::apply_response::Outcome::Configured,
+            ApplyOutcome::Unchanged => services::apply_response::Outcome::Unchanged,
+        };
+        let warnings = written.warnings;
+        Ok(Response::new(services::ApplyResponse {
+            object: Some(wire(written.object)),
+            outcome: outcome.into(),
+            warnings,
+        }))
+    }
+
+    async fn delete(&self, request: Request<services::DeleteRequest>) -> Answer<services::DeleteResponse> {
+        let request = request.into_inner();
+        let key = convert::key_from_wire(request.key).map_err(refused)?;
+        let options = convert::delete_from_wire(request.options.unwrap_or_default()).map_err(refused)?;
+        Ok(Response::new(deleted(self.write(Ok(Write::Delete(key, options)), None).await?)))
+    }
+
+    async fn batch(&self, request: Request<services::BatchRequest>) -> Answer<services::BatchResponse> {
+        let writes = request.into_inner().writes;
+        if writes.len() > BATCH_WRITES_MAX {
+            let message =
+                format!("writes: {} are more than the {BATCH_WRITES_MAX} of one batch; split it", writes.len());
+            return Err(refused(Error::bad_request(message)));
+        }
+        let results = join_all(writes.into_iter().map(|write| self.one_of_batch(write))).await;
+        Ok(Response::new(services::BatchResponse { results }))
+    }
+}
+
+fn json(text: &[u8], field: &str) -> Result<serde_json::Value, Error> {
+    serde_json::from_slice(text).map_err(|error| Error::bad_request(format!("{field}: not JSON: {error}")))
+}
+
+#[tonic::async_trait]
+impl services::logs_server::Logs for Door {
+    type ReadStream = BoxStream<services::LogChunk>;
+
+    async fn read(&self, request: Request<services::LogRequest>) -> Answer<Self::ReadStream> {
+        let chunks = self.registry.log(request.into_inner()).await.map_err(refused)?;
+        Ok(Response::new(Box::pin(chunks.map(|chunk| chunk.map_err(refused)))))
+    }
+}
+
+#[tonic::async_trait]
+impl services::nodes_server::Nodes for Door {
+    async fn heartbeat(&self, request: Request<services::HeartbeatRequest>) -> Answer<services::HeartbeatResponse> {
+        self.registry.heartbeat(&request.into_inner().node).map_err(refused)?;
+        Ok(Response::new(services::HeartbeatResponse {}))
+    }
+}

@@ -1,0 +1,145 @@
+//! One port for everything: gRPC, the OCI registry and REST, over HTTP/1.1 and HTTP/2 without TLS.
+
+use std::{convert::Infallible, io, sync::Arc, time::Duration};
+
+use axum::{Router, body::Body};
+use http::{Request, Response, header::CONTENT_TYPE};
+use hyper::{body::Incoming, service::service_fn};
+use hyper_util::{
+    rt::{TokioExecutor, TokioIo, TokioTimer},
+    server::{conn::auto, graceful::GracefulShutdown},
+};
+use tokio::{
+    net::{TcpListener, TcpStream},
+    sync::Semaphore,
+};
+use tokio_util::sync::CancellationToken;
+use tower::ServiceExt as _;
+use tracing::{debug, warn};
+
+use crate::{blobs::Blobs, grpc, oci, registry::Registry, rest};
+
+/// The most connections at a time; further clients wait to be accepted. Each costs a file and some buffers.
+const CONNECTIONS_MAX: usize = 16_384;
+
+/// How long a client may take to send its headers.
+const HEADERS_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// How often a quiet HTTP/2 connection is tried, so that watches of dead clients end.
+const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(30);
+
+/// The most requests at a time on one HTTP/2 connection: an agent has a few watches, a controller perhaps a hundred.
+const STREAMS_MAX: u32 = 1024;
+
+/// How long requests that are under way may take after the server was told to stop. Watches end at once.
+const DRAIN_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// How long to wait after the system refused a connection, usually for want of files.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+/// What is served.
+#[derive(Clone)]
+pub struct Parts {
+    /// Behind gRPC and REST.
+    pub registry: Registry,
+    /// Behind `/v2/`.
+    pub blobs: Blobs,
+}
+
+/// Serves until `shutdown` is cancelled, then ends within a few seconds: open watches say where they are and end,
+/// requests under way are finished.
+///
+/// # Errors
+/// If the services cannot be built. Failing connections are logged and harm nobody else.
+pub async fn serve(listener: TcpListener, parts: Parts, shutdown: CancellationToken) -> io::Result<()> {
+    let doors = Doors {
+        grpc: grpc::router(parts.registry.clone()).await.map_err(io::Error::other)?,
+        oci: oci::router(parts.blobs),
+        rest: rest::router(parts.registry.clone()),
+    };
+    let graceful = GracefulShutdown::new();
+    let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+    loop {
+        let accepted = tokio::select! {
+            biased;
+            () = shutdown.cancelled() => break,
+            accepted = accept(&listener, &places) => accepted,
+        };
+        match accepted {
+            Ok((stream, place)) => {
+                let connection = connection(stream, doors.clone(), &graceful);
+                tokio::spawn(async move {
+                    connection.await;
+                    drop(place);
+                });
+            }
+            Err(error) => {
+                warn!(%error, "cannot accept a connection");
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+            }
+        }
+    }
+    drop(listener);
+    parts.registry.close_watches();
+    if tokio::time::timeout(DRAIN_TIMEOUT, graceful.shutdown()).await.is_err() {
+        debug!("some requests did not end in time and are cut off");
+    }
+    Ok(())
+}
+
+async fn accept(
+    listener: &TcpListener,
+    places: &Arc<Semaphore>,
+) -> io::Result<(TcpStream, tokio::sync::OwnedSemaphorePermit)> {
+    let place = places.clone().acquire_owned().await.map_err(io::Error::other)?;
+    let (stream, _) = listener.accept().await?;
+    stream.set_nodelay(true)?;
+    Ok((stream, place))
+}
+
+fn connection(
+    stream: TcpStream,
+    doors: Doors,
+    graceful: &GracefulShutdown,
+) -> impl Future<Output = ()> + Send + 'static + use<> {
+    let mut builder = auto::Builder::new(TokioExecutor::new());
+    builder.http1().timer(TokioTimer::new()).header_read_timeout(HEADERS_TIMEOUT);
+    builder
+        .http2()
+        .timer(TokioTimer::new())
+        .keep_alive_interval(KEEP_ALIVE_INTERVAL)
+        .max_concurrent_streams(STREAMS_MAX)
+        .adaptive_window(true);
+    let service = service_fn(move |request: Request<Incoming>| doors.clone().answer(request.map(Body::new)));
+    let connection = builder.serve_connection_with_upgrades(TokioIo::new(stream), service).into_owned();
+    let watched = graceful.watch(connection);
+    async move {
+        if let Err(error) = watched.await {
+            debug!(%error, "a connection broke");
+        }
+    }
+}
+
+/// What stands behind the port.
+#[derive(Clone)]
+struct Doors {
+    grpc: Router,
+    oci: Router,
+    rest: Router,
+}
+
+impl Doors {
+    async fn answer(self, request: Request<Body>) -> Result<Response<Body>, Infallible> {
+        let grpc =
+            request.headers().get(CONTENT_TYPE).is_some_and(|value| value.as_bytes().starts_with(b"application/grpc"));
+        let path = request.uri().path();
+        let router = if grpc {
+            self.grpc
+        } else if path == "/v2" || path.starts_with("/v2/") {
+            self.oci
+        } else {
+            self.rest
+        };
+        router.oneshot(request).await
+    }
+}

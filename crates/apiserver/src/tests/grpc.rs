@@ -1,0 +1,175 @@
+//! The whole way of a request: client, HTTP/2 on loopback, door, log, state, and back.
+
+use api::{ChangeType, DeleteOptions, Key, Kind, PatchKind, Reason, Subresource, core_v1, kinds::Resource as _};
+use futures::StreamExt as _;
+use rpc::{Query, Update};
+
+use super::{Server, config_map, pod, soon};
+
+fn key(name: &str) -> Key {
+    Key::namespaced(Kind::ConfigMap, "default", name)
+}
+
+#[tokio::test]
+async fn an_object_lives_from_create_to_delete() {
+    let server = Server::new().await;
+    let client = server.client();
+
+    let created = client.create(config_map("a", "1")).await.unwrap();
+    assert_eq!(client.get(&key("a")).await.unwrap(), created);
+    assert_eq!(client.create(config_map("a", "1")).await.unwrap_err().reason, Reason::AlreadyExists);
+
+    let updated = client.update(config_map("a", "2"), Subresource::None).await.unwrap();
+    assert!(updated.revision() > created.revision());
+    let stale = client.update(created.clone(), Subresource::None).await.unwrap_err();
+    assert_eq!((stale.reason, &stale.about.unwrap().name), (Reason::Conflict, &"a".into()));
+
+    let list = client.list(&Query::all(Kind::ConfigMap)).await.unwrap();
+    assert_eq!(list.items, [updated]);
+
+    let deleted = client.delete(&key("a"), &DeleteOptions::default()).await.unwrap();
+    assert_eq!((deleted.object, deleted.uid), (None, created.metadata().unwrap().uid.clone()));
+    assert_eq!(client.get(&key("a")).await.unwrap_err().message, "configmaps \"a\" not found");
+}
+
+#[tokio::test]
+async fn a_watch_tells_what_is_and_then_what_happens() {
+    let server = Server::new().await;
+    let client = server.client();
+    client.create(config_map("old", "1")).await.unwrap();
+    let mut updates = Box::pin(client.watch(Query::all(Kind::ConfigMap), None));
+    let mut seen = Vec::new();
+    loop {
+        match soon(updates.next()).await.unwrap().unwrap() {
+            Update::Changes(changes) => {
+                seen.extend(changes.iter().map(|change| (change.change, change.object.key().name.to_string())));
+                if changes.iter().any(|change| change.change == ChangeType::Deleted) {
+                    break;
+                }
+            }
+            Update::Synced(_) => {
+                client.create(config_map("new", "1")).await.unwrap();
+                client.delete(&key("old"), &DeleteOptions::default()).await.unwrap();
+            }
+            Update::Restarted => panic!("nothing was lost"),
+        }
+    }
+    let expected = [(ChangeType::Added, "old"), (ChangeType::Added, "new"), (ChangeType::Deleted, "old")];
+    assert_eq!(seen, expected.map(|(change, name)| (change, name.to_owned())));
+}
+
+#[tokio::test]
+async fn a_server_that_stops_ends_its_watches_and_another_one_carries_them_on() {
+    let server = Server::new().await;
+    let second = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let urls = [server.url.clone(), format!("http://{}", second.local_addr().unwrap())];
+    let client = rpc::Client::connect(&urls).unwrap();
+    let mut updates = Box::pin(client.watch(Query::all(Kind::ConfigMap), None));
+    assert!(matches!(soon(updates.next()).await.unwrap().unwrap(), Update::Synced(_)));
+
+    server.shutdown.cancel();
+    soon(server.running).await.unwrap().unwrap();
+    server.house.registry.shutdown().await;
+
+    // Another process on the same directory.
+    let (registry, blobs) = crate::open(server.house.dir.path(), super::options()).await.unwrap();
+    let parts = crate::Parts { registry, blobs };
+    tokio::spawn(crate::serve(second, parts, tokio_util::sync::CancellationToken::new()));
+    soon(client.create(config_map("a", "1"))).await.unwrap();
+    let Update::Changes(changes) = soon(updates.next()).await.unwrap().unwrap() else { panic!("a change") };
+    assert_eq!(changes[0].object.key(), key("a"));
+}
+
+#[tokio::test]
+async fn a_batch_answers_each_write() {
+    let server = Server::new().await;
+    let client = server.client();
+    client.create(config_map("gone", "1")).await.unwrap();
+    let writes = vec![
+        api::Write::Create(config_map("a", "1")),
+        api::Write::Create(config_map("gone", "1")),
+        api::Write::Delete(key("gone"), DeleteOptions::default()),
+        api::Write::Delete(key("never"), DeleteOptions::default()),
+    ];
+    let outcomes = client.batch(writes).await.unwrap();
+    let told: Vec<_> = outcomes
+        .iter()
+        .map(|outcome| outcome.as_ref().map(|object| object.key().name.to_string()).map_err(|error| error.reason))
+        .collect();
+    assert_eq!(told[0], Ok("a".to_owned()));
+    // The writes of a batch are independent: the name may be free already or not yet.
+    assert!(matches!(&told[1], Ok(_) | Err(Reason::AlreadyExists)));
+    assert_eq!(told[2..], [Ok("gone".to_owned()), Err(Reason::NotFound)]);
+}
+
+#[tokio::test]
+async fn lists_come_in_pages_of_one_state() {
+    let server = Server::new().await;
+    let client = server.client();
+    for name in ["a", "b", "c"] {
+        client.create(config_map(name, "1")).await.unwrap();
+    }
+    let query = Query::all(Kind::ConfigMap);
+    let first = client.page(&query, 2, String::new()).await.unwrap();
+    assert_eq!((first.items.len(), first.remaining_item_count), (2, Some(1)));
+    client.delete(&key("c"), &DeleteOptions::default()).await.unwrap();
+    let second = client.page(&query, 2, first.r#continue).await.unwrap();
+    assert_eq!((second.items.len(), second.r#continue.as_str()), (1, ""));
+    assert_eq!(second.resource_version, first.resource_version);
+    let forged = client.page(&query, 2, "zzz".to_owned()).await.unwrap_err();
+    assert_eq!(forged.reason, Reason::BadRequest);
+}
+
+#[tokio::test]
+async fn heartbeats_renew_a_lease_without_a_write() {
+    let server = Server::new().await;
+    let client = server.client();
+    assert_eq!(client.heartbeat("n1").await.unwrap_err().reason, Reason::NotFound);
+    let mut node = core_v1::Node::default();
+    node.metadata_mut().name = "n1".to_owned();
+    client.create(node.into()).await.unwrap();
+    let mut beats = Box::pin(server.house.registry.heartbeats());
+    assert!(soon(beats.next()).await.unwrap().is_empty());
+    let before = client.list(&Query::all(Kind::Node)).await.unwrap().revision;
+
+    client.heartbeat("n1").await.unwrap();
+
+    assert_eq!(&*soon(beats.next()).await.unwrap()[0].node, "n1");
+    let lease = client.get(&Key::namespaced(Kind::Lease, "kube-node-lease", "n1")).await.unwrap();
+    let spec = lease.get::<api::coordination_v1::Lease>().unwrap().spec.clone().unwrap();
+    assert_eq!(spec.holder_identity.as_deref(), Some("n1"));
+    assert!(spec.renew_time.is_some());
+    let all = client.list(&Query::all(Kind::Lease)).await.unwrap();
+    assert_eq!((all.items.len(), all.revision), (1, before));
+}
+
+#[tokio::test]
+async fn patches_and_manifests_change_what_they_name() {
+    let server = Server::new().await;
+    let client = server.client();
+    let manifest = r#"{"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":"a"},"data":{"x":"1","y":"2"}}"#;
+    let outcome =
+        |applied: rpc::Applied| (applied.outcome, applied.object.get::<core_v1::ConfigMap>().unwrap().data.clone());
+    let (first, _) = outcome(client.apply(manifest, "default").await.unwrap());
+    let (again, _) = outcome(client.apply(manifest, "default").await.unwrap());
+    let (changed, data) = outcome(client.apply(manifest.replace(r#","y":"2""#, ""), "default").await.unwrap());
+    use api::ApplyOutcome::{Configured, Created, Unchanged};
+    assert_eq!((first, again, changed), (Created, Unchanged, Configured));
+    assert_eq!(data, [("x".to_owned(), "1".to_owned())].into());
+
+    let (a, patch) = (key("a"), r#"{"data":{"x":null,"z":"3"}}"#);
+    let patched = client.patch(&a, PatchKind::Merge, patch, Subresource::None).await.unwrap();
+    assert_eq!(patched.get::<core_v1::ConfigMap>().unwrap().data, [("z".to_owned(), "3".to_owned())].into());
+    let misspelt = client.apply(manifest.replace("data", "dataa"), "default").await.unwrap_err();
+    assert_eq!(misspelt.reason, Reason::BadRequest);
+}
+
+#[tokio::test]
+async fn a_log_needs_a_pod_that_has_a_node() {
+    let server = Server::new().await;
+    let client = server.client();
+    client.create(pod("p")).await.unwrap();
+    let request = rpc::services::LogRequest { namespace: "default".into(), pod: "p".into(), ..Default::default() };
+    let error = client.logs(request).await.err().unwrap();
+    assert_eq!(error.message, "pod p does not have a host assigned");
+}
