@@ -19,8 +19,9 @@ use super::{
 const KUBERNETES_MAJOR: &str = "1";
 const KUBERNETES_MINOR: &str = "32";
 
-/// The media type of OpenAPI v2 in protobuf, the only form in which clients ask for it.
-const OPENAPI_V2_TYPE: &str = "application/com.github.proto-openapi.spec.v2@v1.0+protobuf";
+/// The media type of OpenAPI v2 in protobuf, the only form in which clients ask for it. They write `v2@v1.0`, but Go's own
+/// parser refuses the `@` in an answer.
+const OPENAPI_V2_TYPE: &str = "application/com.github.proto-openapi.spec.v2.v1.0+protobuf";
 
 /// `Document{swagger: "2.0", info: {title: "kapelle", version: "v1"}, paths: {}}` of the OpenAPI v2 protobuf. Clients that
 /// know v3 only look whether it parses; older ones find no schemas in it and leave validation to the server.

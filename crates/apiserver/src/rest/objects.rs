@@ -2,7 +2,7 @@
 //! [`super::watch`].
 
 use api::{
-    Error, Key, Reason, Subresource, Write, meta_v1,
+    DeleteOptions, Error, Key, Object, Reason, Subresource, Write, meta_v1,
     selector::{Fields, Labels},
 };
 use axum::body::Body;
@@ -162,9 +162,8 @@ impl Rest {
         sent: &meta_v1::DeleteOptions,
         view: View,
     ) -> Result<Response<Body>, Error> {
-        let options = asked.query.delete(sent)?;
-        let write_options = WriteOptions { dry_run: options.dry_run, ..WriteOptions::default() };
-        let written = self.registry.submit(Write::Delete(key.clone(), options), write_options).await?;
+        let write = Write::Delete(key.clone(), asked.query.delete(sent)?);
+        let written = self.registry.submit(write, WriteOptions::default()).await?;
         if !written.gone {
             return Ok(answer::json(StatusCode::OK, &render::object(&written.object, view)));
         }
@@ -180,17 +179,22 @@ impl Rest {
         let sent = body::read(&asked.headers, body).await?.delete_options()?;
         let options = asked.query.delete(&sent)?;
         let page = self.registry.list(list_query(target, asked, State::Latest)?).await?;
-        let write_options = WriteOptions { dry_run: options.dry_run, ..WriteOptions::default() };
-        for object in &page.items {
-            let write = Write::Delete(object.key(), options.clone());
-            match self.registry.submit(write, write_options.clone()).await {
-                Err(error) if error.reason != Reason::NotFound => return Err(error),
-                _ => {}
+        let writes = page.items.iter().map(|object| deletion(object, &options)).collect();
+        for outcome in self.registry.submit_all(writes).await {
+            match outcome {
+                Err(error) if !matches!(error.reason, Reason::NotFound | Reason::Conflict) => return Err(error),
+                Ok(_) | Err(_) => {}
             }
         }
         let objects = page.items.iter().map(|object| &**object);
         Ok(answer::json(StatusCode::OK, &render::list(target.kind, objects, &list_meta(&page), view)))
     }
+}
+
+/// Of a selection exactly what was seen is deleted: a namesake that came later is another object.
+fn deletion(object: &Object, options: &DeleteOptions) -> Write {
+    let uid = object.metadata().map(|meta| meta.uid.clone());
+    Write::Delete(object.key(), DeleteOptions { uid, ..options.clone() })
 }
 
 /// How the Registry calls the state that a reader wants. An exact state is looked for among those not older.

@@ -126,9 +126,8 @@ impl Rest {
     pub(super) async fn evict(&self, target: &Target, asked: &Asked, body: Body) -> Result<Response<Body>, Error> {
         let content = body::read(&asked.headers, body).await?;
         let sent = eviction(&content)?;
-        let options = asked.query.delete(&sent)?;
-        let write_options = WriteOptions { dry_run: options.dry_run, ..WriteOptions::default() };
-        self.registry.submit(Write::Delete(target.key(), options), write_options).await?;
+        let write = Write::Delete(target.key(), asked.query.delete(&sent)?);
+        self.registry.submit(write, WriteOptions::default()).await?;
         Ok(answer::success(StatusCode::CREATED))
     }
 }

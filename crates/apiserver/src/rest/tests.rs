@@ -412,3 +412,63 @@ async fn pods_are_bound_and_evicted() {
     assert_eq!(server.post(&format!("{pods}/p/eviction"), &eviction).await.code, 201);
     assert_eq!(server.get(&format!("{pods}/p")).await.code, 404);
 }
+
+#[tokio::test]
+async fn protobuf_is_read_and_json_answered() {
+    let server = start().await;
+    let protobuf = [
+        "content-type: application/vnd.kubernetes.protobuf",
+        "accept: application/vnd.kubernetes.protobuf,application/json",
+    ];
+    let metadata = api::meta_v1::ObjectMeta { name: "c1".to_owned(), ..Default::default() };
+    let data = [("a".to_owned(), "b".to_owned())].into();
+    let object = api::core_v1::ConfigMap { metadata: Some(metadata), data, ..Default::default() };
+    let created = server.ask(&format!("POST {CONFIG_MAPS}"), &protobuf, enveloped("v1", "ConfigMap", &object)).await;
+    assert_eq!(created.shows(&["/kind", "/data/a"]), (201, vec![json!("ConfigMap"), json!("b")]));
+    let wrong = server.ask(&format!("POST {CONFIG_MAPS}"), &protobuf, enveloped("v1", "Secret", &object)).await;
+    assert_eq!(wrong.code, 400);
+
+    let options = api::meta_v1::DeleteOptions { dry_run: vec!["All".to_owned()], ..Default::default() };
+    let one = format!("DELETE {CONFIG_MAPS}/c1");
+    for (options, left) in [(options, 200), (Default::default(), 404)] {
+        let deleted = server.ask(&one, &protobuf, enveloped("v1", "DeleteOptions", &options)).await;
+        assert_eq!(deleted.shows(&["/status"]), (200, vec![json!("Success")]));
+        assert_eq!(server.get(&format!("{CONFIG_MAPS}/c1")).await.code, left);
+    }
+}
+
+fn enveloped(api_version: &str, kind: &str, message: &impl prost::Message) -> Bytes {
+    let raw = message.encode_to_vec().into();
+    api::envelope::encode(&api::envelope::Envelope { api_version: api_version.to_owned(), kind: kind.to_owned(), raw })
+}
+
+#[tokio::test]
+async fn whoever_asks_may_do_everything() {
+    let server = start().await;
+    let review = json!({ "spec": { "resourceAttributes": { "verb": "create", "resource": "pods" } } });
+    let access = server.post("/apis/authorization.k8s.io/v1/selfsubjectaccessreviews", &review).await;
+    assert_eq!(access.shows(&["/status/allowed", "/spec"]), (201, vec![json!(true), review["spec"].clone()]));
+    let myself = server.post("/apis/authentication.k8s.io/v1/selfsubjectreviews", &json!({})).await;
+    assert_eq!(myself.shows(&["/status/userInfo/username"]), (201, vec![json!("system:admin")]));
+}
+
+#[tokio::test]
+async fn a_log_that_nobody_writes_yet_is_a_clear_error() {
+    let server = start().await;
+    let pods = "/api/v1/namespaces/default/pods";
+    assert_eq!(server.get(&format!("{pods}/p/log?follow=true")).await.code, 404);
+    let spec = json!({ "containers": [{ "name": "a", "image": "x:1" }, { "name": "b", "image": "x:1" }] });
+    server.post(pods, &json!({ "metadata": { "name": "p" }, "spec": spec })).await;
+    let cases = [
+        ("", "choose one of: [a b]"),
+        ("?container=c", "container c is not valid"),
+        ("?container=a", "does not have a host assigned"),
+        ("?tailLines=-1", "tailLines"),
+        ("?sinceTime=yesterday", "sinceTime"),
+    ];
+    for (query, says) in cases {
+        let answer = server.get(&format!("{pods}/p/log{query}")).await;
+        assert_eq!(answer.code, 400, "{query}");
+        assert!(answer.json()["message"].as_str().unwrap().contains(says), "{query}: {:?}", answer.body);
+    }
+}
