@@ -1,5 +1,7 @@
 //! Bodies of requests: JSON, YAML or Kubernetes' protobuf envelope, up to a limit.
 
+use std::time::Duration;
+
 use api::{
     Error, Kind, Object, Reason, envelope,
     json::{self, Strictness},
@@ -18,6 +20,9 @@ pub(crate) const BODY_BYTES_MAX: usize = 3 << 20;
 
 /// How much of a body that is too large is read and thrown away before the connection is cut, in bytes.
 const DISCARDED_BYTES_MAX: usize = 32 << 20;
+
+/// How long a body may take: 3 MiB over a line of half a megabit, and not for ever.
+const BODY_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// The type of a body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,10 +59,17 @@ pub(crate) struct Sent {
     pub(crate) warnings: Vec<String>,
 }
 
-/// Reads a body to its end. One that is too large is read on for a while: a client that is still sending sees the answer
-/// only if the connection stays open.
-pub(crate) async fn read(headers: &HeaderMap, mut body: Body) -> Result<Content, Error> {
+/// Reads a body to its end.
+pub(crate) async fn read(headers: &HeaderMap, body: Body) -> Result<Content, Error> {
     let media = media(headers)?;
+    let slow = |_| Error::bad_request(format!("the body did not arrive within {} s", BODY_TIMEOUT.as_secs()));
+    let bytes = tokio::time::timeout(BODY_TIMEOUT, bytes(body)).await.map_err(slow)??;
+    Ok(Content { media, bytes })
+}
+
+/// The bytes of a body. One that is too large is read on for a while: a client that is still sending sees the answer
+/// only if the connection stays open.
+async fn bytes(mut body: Body) -> Result<Bytes, Error> {
     let (mut bytes, mut length) = (BytesMut::new(), 0);
     while let Some(frame) = body.frame().await {
         let frame = frame.map_err(|error| Error::bad_request(format!("the body ended early: {error}")))?;
@@ -73,7 +85,7 @@ pub(crate) async fn read(headers: &HeaderMap, mut body: Body) -> Result<Content,
         let message = format!("the body is larger than the limit of {BODY_BYTES_MAX} bytes");
         return Err(Error::new(Reason::RequestEntityTooLarge, message));
     }
-    Ok(Content { media, bytes: bytes.freeze() })
+    Ok(bytes.freeze())
 }
 
 fn media(headers: &HeaderMap) -> Result<Media, Error> {
