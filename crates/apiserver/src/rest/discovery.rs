@@ -170,7 +170,10 @@ fn aggregated_group(group: &str) -> Value {
 
 fn aggregated_resource(info: &'static KindInfo) -> Value {
     let type_name = |of: &TypeName| json!({ "group": of.group, "version": of.version, "kind": of.kind });
-    let part = |part: PartInfo| json!({ "subresource": part.name, "responseKind": type_name(&part.answers), "verbs": part.verbs });
+    let part = |part: PartInfo| {
+        let answers = type_name(&part.answers);
+        json!({ "subresource": part.name, "responseKind": answers, "verbs": part.verbs })
+    };
     let own = TypeName { group: info.group, version: info.version, kind: info.kind };
     let mut resource = json!({
         "resource": info.plural,

@@ -108,3 +108,26 @@ pub(crate) fn bookmark(kind: api::Kind, revision: Revision, initial_end: bool, v
 pub(crate) fn error(error: &Error) -> Bytes {
     line("ERROR", &answer::status(error))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rest::query::Include;
+
+    #[test]
+    fn only_the_latest_lines_are_kept_and_they_are_shared() {
+        let lines = Lines::default();
+        let view = View { format: Format::Object, include: Include::Metadata, now: api::Timestamp(0) };
+        let mut object = Object::empty(api::Kind::ConfigMap);
+        let mut last = Bytes::new();
+        for revision in 1..=LINES_MAX + 9 {
+            object.metadata_mut().resource_version = revision.to_string();
+            last = lines.change(ChangeType::Modified, &object, view, Header::Omitted);
+        }
+        let again = lines.change(ChangeType::Modified, &object, view, Header::Omitted);
+        assert_eq!(again.as_ptr(), last.as_ptr());
+        let kept = lines.0.lock().expect("nobody panicked");
+        assert_eq!((kept.lines.len(), kept.order.len()), (LINES_MAX, LINES_MAX));
+        assert_eq!(kept.bytes, kept.lines.values().map(Bytes::len).sum::<usize>());
+    }
+}
