@@ -84,7 +84,7 @@ impl Door {
             let page = self.registry.list(query.clone()).await?;
             let mut bytes = 0;
             let fits = page.items.iter().take_while(|item| {
-                bytes += item.encode_bytes().len();
+                bytes += item.encoded_len();
                 bytes <= FILL_BYTES_MAX
             });
             match fits.count() {

@@ -28,6 +28,9 @@ use crate::{
 /// How long a connection may take to be made before another master is tried.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 
+/// How long an answer, or the beginning of a stream, may take. Masters themselves give up earlier.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(20);
+
 /// How often a quiet connection is tried, and how long an answer may take: a dead master is noticed in half a minute.
 const KEEP_ALIVE: (Duration, Duration) = (Duration::from_secs(20), Duration::from_secs(10));
 
@@ -117,6 +120,7 @@ pub(crate) fn endpoint(url: &str) -> Result<Endpoint, Error> {
     let (interval, timeout) = KEEP_ALIVE;
     Ok(endpoint
         .connect_timeout(CONNECT_TIMEOUT)
+        .timeout(ANSWER_TIMEOUT)
         .tcp_nodelay(true)
         .http2_keep_alive_interval(interval)
         .keep_alive_timeout(timeout)

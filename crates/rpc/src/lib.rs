@@ -11,7 +11,7 @@ mod tests;
 mod watch;
 
 /// The services and their messages, generated from `proto/`. Their documentation is that of the fields there.
-#[expect(missing_docs, reason = "generated")]
+#[expect(missing_docs, clippy::allow_attributes, reason = "generated")]
 pub mod services {
     tonic::include_proto!("kapelle.api.v1");
 }

@@ -1,1 +1,57 @@
-//! Stories.
+//! Errors survive the wire.
+
+use api::{Error, Key, Kind, Reason, error::Cause};
+use tonic::{Code, Status};
+
+use crate::status::{STATUS_KEY, from_tonic, to_tonic};
+
+fn cause(index: usize) -> Cause {
+    let field = format!("spec.containers[{index}].image");
+    Cause { reason: "FieldValueRequired", field, message: "Required value".to_owned() }
+}
+
+#[test]
+fn an_error_arrives_as_it_was_sent_but_for_the_namespace() {
+    let key = Key::cluster(Kind::Deployment, "web");
+    for error in [
+        Error::not_found(&key),
+        Error::modified(&key),
+        Error::invalid(&key, vec![cause(0)]),
+        Error::new(Reason::ServiceUnavailable, "no leader"),
+        Error::bad_request("ümläut \u{1F3BC}"),
+    ] {
+        assert_eq!(from_tonic(&to_tonic(&error)), error);
+    }
+}
+
+#[test]
+fn an_error_too_large_for_a_header_loses_causes_not_its_meaning() {
+    let key = Key::namespaced(Kind::Pod, "default", "p");
+    let error = Error::invalid(&key, (0..1000).map(cause).collect());
+    let status = to_tonic(&error);
+    let bytes = status.metadata().get_bin(STATUS_KEY).map_or(0, |value| value.as_encoded_bytes().len());
+    assert!((1..16 << 10).contains(&bytes) && status.message().len() <= 1024, "{bytes}");
+    let arrived = from_tonic(&status);
+    assert_eq!((arrived.reason, arrived.causes.first()), (Reason::Invalid, Some(&cause(0))));
+}
+
+#[test]
+fn an_answer_of_something_between_has_a_reason_too() {
+    let told = |code| from_tonic(&Status::new(code, "?")).reason;
+    assert_eq!(told(Code::Unavailable), Reason::ServiceUnavailable);
+    assert_eq!(told(Code::Unimplemented), Reason::MethodNotAllowed);
+    assert_eq!(told(Code::Unknown), Reason::InternalError);
+}
+
+#[tokio::test]
+async fn a_master_that_is_not_there_is_named_as_the_reason() {
+    // Port 1 is reserved and never listens.
+    let client = crate::Client::connect(&["http://127.0.0.1:1".to_owned()]).expect("a client");
+    let error = client.list(&crate::Query::all(Kind::Pod)).await.expect_err("nobody there");
+    assert_eq!(error.reason, Reason::ServiceUnavailable);
+    assert!(error.message.starts_with("cannot reach the cluster: Connection refused"), "{error}");
+    for wrong in ["https://host:1", "host", "http://"] {
+        let error = crate::Client::connect(&[wrong.to_owned()]).expect_err(wrong);
+        assert!(error.message.contains("is not http://HOST:PORT"), "{error}");
+    }
+}

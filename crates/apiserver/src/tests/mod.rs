@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "tests")]
 
 mod grpc;
+mod oci;
 mod registry;
 
 use std::time::Duration;
