@@ -1,16 +1,15 @@
 //! The loop of all controllers, as a value: what happened goes in, what to write comes out.
 
-use std::{
-    collections::{BTreeSet, HashMap},
-    time::Duration,
-};
+use std::{collections::BTreeSet, time::Duration};
 
 use api::{Change, Key, Kind, Reason, Timestamp, Write, WriteOutcome};
 
 use crate::{
     config::Config,
     controller::Controller,
-    event_log, node,
+    event_log,
+    flight::{Flight, Flights},
+    node,
     plan::{Note, Plan, Step},
     queue::{Queue, Task},
     trigger,
@@ -70,25 +69,9 @@ const CONFLICT_RETRY: Duration = Duration::from_millis(100);
 pub struct Brain {
     world: World,
     queue: Queue,
-    flights: HashMap<Ticket, Flight>,
-    /// The write under way for each object: there is never a second.
-    airborne: HashMap<Key, Ticket>,
-    next_ticket: u64,
+    flights: Flights,
     synced: bool,
     wake_at: Option<Timestamp>,
-}
-
-/// A write under way.
-#[derive(Debug)]
-struct Flight {
-    task: Task,
-    key: Key,
-    done: Option<Note>,
-    refused: Option<Note>,
-    /// Whether it only tells how things are.
-    report: bool,
-    /// Who else wants to write the same object and has to look again afterwards.
-    waiting: BTreeSet<Task>,
 }
 
 impl Brain {
@@ -98,9 +81,7 @@ impl Brain {
         Self {
             world: World::new(config),
             queue: Queue::default(),
-            flights: HashMap::new(),
-            airborne: HashMap::new(),
-            next_ticket: 1,
+            flights: Flights::default(),
             synced: false,
             wake_at: None,
         }
@@ -117,6 +98,9 @@ impl Brain {
         for event in events {
             self.take_in(event, now, &mut effects);
         }
+        while let Some(ticket) = self.flights.overdue(now) {
+            self.give_up(ticket, now);
+        }
         if self.synced {
             self.decide(now, &mut effects);
             self.ask_to_be_woken(&mut effects);
@@ -129,6 +113,9 @@ impl Brain {
             Event::Observed(changes) => {
                 for change in &changes {
                     let shift = self.world.observe(change);
+                    if let Some(ticket) = self.flights.doubtful(&change.object.key()) {
+                        self.give_up(ticket, now);
+                    }
                     self.concern(&shift, now);
                 }
             }
@@ -180,26 +167,21 @@ impl Brain {
 
     fn write(&mut self, task: &Task, step: Step, now: Timestamp, effects: &mut Vec<Effect>) {
         let key = step.write.key();
-        let flight = self.airborne.get(&key).and_then(|ticket| self.flights.get_mut(ticket));
-        if let Some(flight) = flight {
+        if let Some(flight) = self.flights.of(&key) {
             flight.waiting.insert(task.clone());
             return;
         }
-        let ticket = Ticket(self.next_ticket);
-        self.next_ticket += 1;
         self.world.assume(&step.write, now);
-        self.airborne.insert(key.clone(), ticket);
         let report = step.is_report();
         let Step { write, done, refused } = step;
         let flight = Flight { task: task.clone(), key, done, refused, report, waiting: BTreeSet::new() };
-        self.flights.insert(ticket, flight);
-        effects.push(Effect::Write { ticket, write });
+        effects.push(Effect::Write { ticket: self.flights.begin(flight), write });
     }
 
     /// Turns a note into an Event object. Events are for people: one that cannot be written is dropped, not retried.
     fn say(&mut self, task: &Task, note: &Note, now: Timestamp, effects: &mut Vec<Effect>) {
         let write = event_log::record(&self.world, note, task.controller.component(), now);
-        if self.airborne.contains_key(&write.key()) || self.world.is_closing(&write.key().namespace) {
+        if self.flights.of(&write.key()).is_some() || self.world.is_closing(&write.key().namespace) {
             return;
         }
         let teller = Task { controller: Controller::EventLog, key: write.key() };
@@ -207,8 +189,10 @@ impl Brain {
     }
 
     fn settle(&mut self, ticket: Ticket, outcome: WriteOutcome, now: Timestamp, effects: &mut Vec<Effect>) {
-        let Some(flight) = self.flights.remove(&ticket) else { return };
-        self.airborne.remove(&flight.key);
+        if outcome.as_ref().is_err_and(|error| error.reason == Reason::Timeout) {
+            return self.flights.doubt(ticket, now);
+        }
+        let Some(flight) = self.flights.end(ticket) else { return };
         let shift = match &outcome {
             Ok(stored) => self.world.confirm(&flight.key, stored),
             Err(_) => self.world.retract(&flight.key),
@@ -217,17 +201,27 @@ impl Brain {
             Ok(_) => self.accepted(&flight, now, effects),
             Err(error) => self.refused(&flight, &error, now, effects),
         }
-        // That its own assumption is gone is no news to a task: it looks again when something else changes, or later.
+        self.landed(flight, &shift, now);
+    }
+
+    /// Takes back a write of unknown outcome: either something was seen that says more, or it will not happen any more.
+    fn give_up(&mut self, ticket: Ticket, now: Timestamp) {
+        let Some(flight) = self.flights.end(ticket) else { return };
+        let shift = self.world.retract(&flight.key);
+        self.queue.push(flight.task.clone(), now);
+        self.landed(flight, &shift, now);
+    }
+
+    fn landed(&mut self, flight: Flight, shift: &Shift, now: Timestamp) {
         let queue = &mut self.queue;
+        // That its own assumption is gone is no news to a task: it looks again when something else changes, or later.
         let mut push = |task| {
             if task != flight.task {
                 queue.push(task, now)
             }
         };
-        trigger::concerned(&self.world, &shift, &mut push);
-        for task in flight.waiting {
-            self.queue.push(task, now);
-        }
+        trigger::concerned(&self.world, shift, &mut push);
+        flight.waiting.into_iter().for_each(|task| queue.push(task, now));
     }
 
     fn accepted(&mut self, flight: &Flight, now: Timestamp, effects: &mut Vec<Effect>) {
@@ -276,7 +270,7 @@ impl Brain {
     }
 
     fn ask_to_be_woken(&mut self, effects: &mut Vec<Effect>) {
-        let due = self.queue.next_due();
+        let due = self.queue.next_due().into_iter().chain(self.flights.next_overdue()).min();
         if let Some(at) = due.filter(|_| due != self.wake_at) {
             effects.push(Effect::WakeAt(at));
         }

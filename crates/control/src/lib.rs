@@ -15,6 +15,7 @@ mod deployment;
 pub mod driver;
 mod endpoint_slice;
 mod event_log;
+mod flight;
 mod garbage;
 mod names;
 mod namespace;

@@ -158,6 +158,31 @@ fn after_a_conflict_the_newer_object_is_looked_at() {
 }
 
 #[test]
+fn a_write_of_unknown_outcome_keeps_its_room_until_that_is_known() {
+    let big = |name| pod(name).requesting("2", "1Gi").object();
+    let mut story = Story::begin([node("n1").object(), big("a")]);
+    story.refuse(Kind::Pod, Reason::Timeout);
+    story.see(ChangeType::Added, big("b"));
+    story.wait(15_000);
+    story.refuse(Kind::Pod, Reason::Timeout);
+    story.see(ChangeType::Modified, pod("a").requesting("2", "1Gi").on("n1").object());
+    story.tells(expect![[r#"
+        1: update Node n1
+        2: update Pod default/a
+        wake in 40000ms
+        2 refused: Timeout
+        wake in 15000ms
+        3: update Pod default/b
+        4: create Event default/b.23c59a66dea2e5b8
+        15000ms pass
+        5: update Pod default/a
+        wake in 25000ms
+        3 refused: Timeout
+        wake in 15000ms
+    "#]]);
+}
+
+#[test]
 fn what_is_deleted_is_gone_only_when_that_is_seen() {
     let set = replica_set("web", 0);
     let extra = pod("extra").labelled("app=web").on("n1").ready().owned_by(&set);
