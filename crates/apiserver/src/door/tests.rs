@@ -207,6 +207,8 @@ fn a_generation_counts_changes_of_the_spec_alone() {
     assert_eq!(generation(&world.does(update(labelled))), 1);
     assert_eq!(generation(&world.does(update(deployment("web", 2)))), 2);
     assert_eq!(generation(&world.does(Write::Update(deployment("web", 5).into(), Subresource::Scale))), 3);
+    let silent = named(apps_v1::Deployment::default(), "web");
+    assert_eq!(world.fails(Write::Update(silent.into(), Subresource::Scale)).reason, Reason::BadRequest);
 
     let mut reported = deployment("web", 9);
     reported.status = Some(apps_v1::DeploymentStatus { replicas: 4, ..Default::default() });

@@ -147,16 +147,17 @@ fn status(old: &Object, sent: &Object) -> Result<Object, Error> {
 
 fn scale(old: &Object, sent: &Object) -> Result<Object, Error> {
     let mut new = old.clone();
-    match (&mut new, sent) {
+    let (to, wanted) = match (&mut new, sent) {
         (Object::Deployment(new), Object::Deployment(sent)) => {
-            new.spec.get_or_insert_default().replicas = sent.spec.as_ref().and_then(|spec| spec.replicas);
+            (&mut new.spec.get_or_insert_default().replicas, sent.spec.as_ref().and_then(|spec| spec.replicas))
         }
         (Object::ReplicaSet(new), Object::ReplicaSet(sent)) => {
-            new.spec.get_or_insert_default().replicas = sent.spec.as_ref().and_then(|spec| spec.replicas);
+            (&mut new.spec.get_or_insert_default().replicas, sent.spec.as_ref().and_then(|spec| spec.replicas))
         }
         _ => return Err(no_part(old, Subresource::Scale)),
-    }
-    defaults::apply(&mut new);
+    };
+    // Silence must not become the default of one replica.
+    *to = Some(wanted.ok_or_else(|| Error::bad_request("spec.replicas: say how many there should be"))?);
     Ok(new)
 }
 

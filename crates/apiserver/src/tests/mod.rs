@@ -3,6 +3,7 @@
 
 mod grpc;
 mod oci;
+mod port;
 mod registry;
 
 use std::time::Duration;
