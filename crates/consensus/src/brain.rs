@@ -136,7 +136,7 @@ impl<P, R> Brain<P, R> {
                 since: 0,
                 running: false,
             },
-            seed: nonce ^ member.0,
+            seed: mix(nonce).wrapping_add(member.0),
             removed: false,
             effects: Vec::new(),
         }
@@ -418,9 +418,9 @@ impl<P, R> Brain<P, R> {
     /// Raft 0.7 draws its election timeout from the thread's randomness. A function of member and term spreads candidates
     /// just as well and keeps every history replayable: whoever meets another candidate meets it in a new term.
     fn set_election_ticks(&mut self) {
-        let mixed = (self.seed ^ self.node.raft.term).wrapping_mul(0x9E37_79B9_7F4A_7C15);
         let spread = (ELECTION_TICKS_MAX - ELECTION_TICKS_MIN) as u64;
-        let ticks = ELECTION_TICKS_MIN + ((mixed >> 32) % spread) as usize;
+        let drawn = mix(self.seed ^ mix(self.node.raft.term)) % spread;
+        let ticks = ELECTION_TICKS_MIN + drawn as usize;
         self.node.raft.set_randomized_election_timeout(ticks);
     }
 
@@ -488,6 +488,13 @@ impl<P, R> Brain<P, R> {
         self.node.mut_store().compact(mark.clone(), tail);
         self.effects.push(Effect::Forget { mark, keep_from: before + 1 });
     }
+}
+
+/// Spreads numbers that are close to each other evenly over all numbers (the finaliser of SplitMix64).
+fn mix(number: u64) -> u64 {
+    let number = (number ^ (number >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+    let number = (number ^ (number >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+    number ^ (number >> 31)
 }
 
 fn settings(member: MemberId, applied: u64) -> raft::Config {

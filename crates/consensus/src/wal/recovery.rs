@@ -2,6 +2,7 @@
 
 use std::{
     collections::VecDeque,
+    io,
     path::{Path, PathBuf},
 };
 
@@ -35,11 +36,12 @@ impl LogImage {
         Ok(())
     }
 
+    /// An entry below the first one is no damage: it replaced entries whose beginning is in a segment that is gone by now.
     fn place(&mut self, entry: Entry) -> Result<(), String> {
-        if let (Some(first), Some(last)) = (self.entries.front(), self.entries.back()) {
-            if entry.index < first.index || entry.index > last.index + 1 {
-                return Err(format!("entry {} follows entries {} to {}", entry.index, first.index, last.index));
-            }
+        if let Some(last) = self.entries.back()
+            && entry.index > last.index + 1
+        {
+            return Err(format!("entry {} follows entry {}", entry.index, last.index));
         }
         self.truncate(entry.index);
         self.entries.push_back(entry);
@@ -63,23 +65,34 @@ impl LogImage {
 /// # Errors
 /// [`OpenError::Corrupt`] when bytes are lost that were durable once.
 pub(crate) fn recover(dir: &Path, sizes: Sizes) -> Result<Option<(Wal, Identity, LogImage)>, OpenError> {
-    let io = |source| OpenError::Io { what: "read the log in", path: dir.into(), source };
+    let paths = tidy(dir).map_err(|source| OpenError::Io { what: "read the log in", path: dir.into(), source })?;
+    let Some(last) = paths.last() else { return Ok(None) };
+    let segments = paths.iter().map(|path| {
+        let bytes = std::fs::read(path).map_err(|source| OpenError::Io { what: "read", path: path.clone(), source })?;
+        Ok((path.clone(), Bytes::from(bytes)))
+    });
+    Reader::read_all(segments)?.finish(dir, sizes, last)
+}
+
+/// The segments in order; what never became one, or is none any more, is removed.
+fn tidy(dir: &Path) -> io::Result<Vec<PathBuf>> {
     let mut paths: Vec<PathBuf> = Vec::new();
-    for file in std::fs::read_dir(dir).map_err(io)? {
-        let path = file.map_err(io)?.path();
+    for file in std::fs::read_dir(dir)? {
+        let path = file?.path();
         if segment::number(&path).is_some() {
             paths.push(path);
         } else if path.extension().is_some_and(|extension| extension == "tmp") {
-            std::fs::remove_file(&path).map_err(io)?;
+            std::fs::remove_file(&path)?;
         }
     }
     paths.sort();
-    let Some(last) = paths.last().cloned() else { return Ok(None) };
-    let mut reader = Reader::default();
-    for path in &paths {
-        reader.read(path, *path == last)?;
-    }
-    reader.finish(dir, sizes, &last)
+    Ok(paths)
+}
+
+/// What a log of these segments says, without going on with it.
+#[cfg(test)]
+pub(super) fn inspect(segments: Vec<(PathBuf, Bytes)>) -> Result<LogImage, OpenError> {
+    Ok(Reader::read_all(segments.into_iter().map(Ok))?.image)
 }
 
 /// Reads segments in order.
@@ -95,11 +108,25 @@ struct Reader {
 }
 
 impl Reader {
-    fn read(&mut self, path: &Path, is_last: bool) -> Result<(), OpenError> {
+    fn read_all(segments: impl Iterator<Item = Result<(PathBuf, Bytes), OpenError>>) -> Result<Self, OpenError> {
+        let mut reader = Self::default();
+        let mut segments = segments.peekable();
+        while let Some(segment) = segments.next() {
+            let (path, bytes) = segment?;
+            let is_last = segments.peek().is_none();
+            reader.read(&path, &bytes, is_last)?;
+            if is_last && reader.image.hard.commit > reader.image.last() {
+                let (commit, end) = (reader.image.hard.commit, reader.image.last());
+                let detail = format!("entries up to {commit} were agreed, but the log ends at {end}");
+                return Err(OpenError::Corrupt { path, detail });
+            }
+        }
+        Ok(reader)
+    }
+
+    fn read(&mut self, path: &Path, bytes: &Bytes, is_last: bool) -> Result<(), OpenError> {
         let corrupt = |detail| OpenError::Corrupt { path: path.into(), detail };
-        let io = |source| OpenError::Io { what: "read", path: path.into(), source };
-        let bytes = Bytes::from(std::fs::read(path).map_err(io)?);
-        let header = SegmentHeader::decode(&bytes).map_err(|bad| match bad {
+        let header = SegmentHeader::decode(bytes).map_err(|bad| match bad {
             BadHeader::Damaged => corrupt("its header is not readable".into()),
             BadHeader::Version(found) => OpenError::Version { path: path.into(), found, known: WAL_VERSION },
         })?;
@@ -120,7 +147,7 @@ impl Reader {
             self.offset += frame.bytes();
         }
         if is_last {
-            return self.nothing_follows(&bytes, header.epoch).map_err(corrupt);
+            return self.nothing_follows(bytes, header.epoch).map_err(corrupt);
         }
         self.closed.push_back(Closed { path: path.into(), bytes: bytes.len() as u64, last_index: self.last_index });
         Ok(())
@@ -176,11 +203,6 @@ impl Reader {
 
     fn finish(mut self, dir: &Path, sizes: Sizes, last: &Path) -> Result<Option<(Wal, Identity, LogImage)>, OpenError> {
         let Some(header) = self.header else { return Ok(None) };
-        if self.image.hard.commit > self.image.last() {
-            let (commit, end) = (self.image.hard.commit, self.image.last());
-            let detail = format!("entries up to {commit} were agreed, but the log ends at {end}");
-            return Err(OpenError::Corrupt { path: last.into(), detail });
-        }
         let current = Segment::resume(last, &header, self.offset as u64).map_err(|source| OpenError::Io {
             what: "write",
             path: last.into(),
