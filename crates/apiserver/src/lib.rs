@@ -16,6 +16,6 @@ mod tests;
 
 pub use blobs::Blobs;
 pub use door::Cidr;
-pub use open::{Failure, open};
+pub use open::{OpenError, open};
 pub use registry::{Options, Registry};
 pub use server::{Parts, serve};

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use consensus::{Config, OpenError};
+use consensus::Config;
 
 use crate::{
     blobs::Blobs,
@@ -11,15 +11,15 @@ use crate::{
 
 /// Why a master's state cannot be opened. None of these is helped by trying again unchanged.
 #[derive(Debug, thiserror::Error)]
-pub enum Failure {
+pub enum OpenError {
     /// The log.
     #[error("the log cannot be opened")]
-    Log(#[from] OpenError),
+    Log(#[from] consensus::OpenError),
     /// The images.
     #[error("the image store cannot be opened")]
     Blobs(#[source] std::io::Error),
     /// The first objects.
-    #[error("the first objects cannot be created: {0}")]
+    #[error("the first objects cannot be created")]
     Bootstrap(#[source] api::Error),
 }
 
@@ -28,13 +28,14 @@ pub enum Failure {
 ///
 /// # Errors
 /// If another process uses the directory, a file is damaged, or there is no leader within half a minute.
-pub async fn open(dir: &Path, options: Options) -> Result<(Registry, Blobs), Failure> {
-    let blobs = Blobs::open(&dir.join("images")).await.map_err(Failure::Blobs)?;
+pub async fn open(dir: &Path, options: Options) -> Result<(Registry, Blobs), OpenError> {
     let (machine, store) = store::new();
     let config = Config::new(dir.join("log"));
-    // Reads from disk on this thread; nothing is served yet that could wait for it.
+    // Reads from disk on this thread; nothing is served yet that could wait for it. The log goes first: it is locked, so
+    // that no other process's images are touched.
     let consensus = consensus::open(config, machine)?;
+    let blobs = Blobs::open(&dir.join("images")).await.map_err(OpenError::Blobs)?;
     let registry = Registry::new(store, consensus, options);
-    registry.bootstrap().await.map_err(Failure::Bootstrap)?;
+    registry.bootstrap().await.map_err(OpenError::Bootstrap)?;
     Ok((registry, blobs))
 }

@@ -133,6 +133,11 @@ impl Watcher {
         tracing::debug!(%error, kind = %self.query.kind, "watch interrupted");
         tokio::time::sleep(self.pause).await;
         let (first, longest) = RETRY;
+        // A master that lags catches up soon; one whose history is another never will.
+        let ahead = error.causes.iter().any(|cause| cause.reason == "ResourceVersionTooLarge");
+        if ahead && self.pause == longest {
+            return self.restarted();
+        }
         self.pause = (self.pause * 2).clamp(first, longest);
         // The initial state was not complete: it comes again, perhaps without some of what was reported.
         if self.after.is_none() && self.told { self.restarted() } else { None }

@@ -112,6 +112,9 @@ fn put(key: &Key, object: &Object, expect: Expect) -> Result<Op, Error> {
 
 /// The bytes to store. The revision is the store's to say.
 fn encode(object: &Object) -> bytes::Bytes {
+    if object.metadata().is_some_and(|meta| meta.resource_version.is_empty()) {
+        return object.encode_bytes();
+    }
     let mut object = object.clone();
     object.metadata_mut().resource_version.clear();
     object.encode_bytes()

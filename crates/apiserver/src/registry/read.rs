@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use api::{Error, Key, Kind, Object, Reason, Revision, error::Cause};
+use api::{Error, Key, Kind, Object, Reason, Revision, error::Cause, selector::Fields};
 use store::View;
 
 use super::{ListPage, ListQuery, ReadAt, Registry, pages::Token, refused};
@@ -68,6 +68,11 @@ fn too_new(asked: Revision, current: Revision) -> Error {
 }
 
 fn page(view: &View, query: &ListQuery, token: Option<&Token>) -> ListPage {
+    if let Some(key) = single(query.kind, query.namespace.as_deref(), &query.fields) {
+        let found = view.get(&key).map(|record| record.object().clone());
+        let items = found.into_iter().filter(|object| selected(query, object)).collect();
+        return ListPage { items, revision: view.revision(), continue_: None, remaining: None };
+    }
     let after = token.map(|token| token.after(query.kind));
     let mut records = view.list(query.kind, query.namespace.as_deref(), after.as_ref());
     let everything = query.labels.is_everything() && query.fields.is_everything();
@@ -86,6 +91,12 @@ fn page(view: &View, query: &ListQuery, token: Option<&Token>) -> ListPage {
     let remaining = (more && everything).then(|| remaining(view, query, token, items.len()));
     let continue_ = last.map(|last| Token::new(query, view.revision(), &last, remaining).to_string());
     ListPage { items, revision: view.revision(), continue_, remaining }
+}
+
+/// The only object that a query can mean, if its fields name one: found without looking at the others.
+pub(super) fn single(kind: Kind, namespace: Option<&str>, fields: &Fields) -> Option<Key> {
+    let namespace = if kind.info().namespaced { namespace? } else { "" };
+    fields.required("metadata.name").map(|name| Key::namespaced(kind, namespace, name))
 }
 
 pub(super) fn selected(query: &ListQuery, object: &Object) -> bool {

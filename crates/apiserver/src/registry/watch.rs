@@ -8,7 +8,7 @@ use store::{Event, Expired, View, Watch};
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at};
 use tokio_util::sync::CancellationToken;
 
-use super::{Item, Registry, WatchFrom, WatchQuery};
+use super::{Item, Registry, WatchFrom, WatchQuery, read::single};
 
 /// How often a watch that asked for bookmarks says where it is. Kubernetes' minute.
 const BOOKMARK_INTERVAL: Duration = Duration::from_secs(60);
@@ -89,9 +89,13 @@ impl Watcher {
     /// The next objects of the initial state; `None` when there are no more.
     fn existing(&mut self) -> Option<Vec<Item>> {
         let Initial { view, after } = self.initial.take()?;
+        let WatchQuery { kind, ref namespace, ref fields, .. } = self.query;
+        let single = single(kind, namespace.as_deref(), fields);
+        let alone = single.as_ref().and_then(|key| view.get(key));
+        let many = single.is_none().then(|| view.list(kind, namespace.as_deref(), after.as_ref()));
         let mut items = Vec::new();
         let mut last = None;
-        for record in view.list(self.query.kind, self.query.namespace.as_deref(), after.as_ref()) {
+        for record in alone.into_iter().chain(many.into_iter().flatten()) {
             if items.len() == INITIAL_BATCH_MAX {
                 break;
             }

@@ -150,6 +150,25 @@ async fn a_watch_resumes_after_any_revision_and_ends_with_a_bookmark() {
 }
 
 #[tokio::test]
+async fn a_name_in_the_fields_selects_one_object() {
+    let House { registry, dir: _dir, .. } = House::new().await;
+    for name in ["a", "b"] {
+        submit(&registry, Write::Create(config_map(name, "1"))).await;
+    }
+    let fields = |text: &str| api::selector::Fields::parse(Kind::ConfigMap, text).unwrap();
+    let cases = [("metadata.name=b", "default", 1), ("metadata.name=c", "default", 0), ("metadata.name=b", "other", 0)];
+    for (text, namespace, count) in cases {
+        let namespace = Some(namespace.to_owned());
+        let query = ListQuery { namespace: namespace.clone(), fields: fields(text), ..list_query(Kind::ConfigMap) };
+        assert_eq!(registry.list(query).await.unwrap().items.len(), count, "{text}");
+        let watch = watch_query("", WatchFrom::Existing(ReadAt::Latest));
+        let mut items =
+            Box::pin(registry.watch(WatchQuery { namespace, fields: fields(text), ..watch }).await.unwrap());
+        assert_eq!(soon(items.next()).await.unwrap().len(), count + 1, "{text}");
+    }
+}
+
+#[tokio::test]
 async fn the_feed_begins_with_everything_and_goes_on_with_changes() {
     let House { registry, dir: _dir, .. } = House::new().await;
     submit(&registry, Write::Create(config_map("a", "1"))).await;
