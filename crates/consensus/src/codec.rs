@@ -116,6 +116,9 @@ impl Message {
     /// # Errors
     /// [`Malformed`]; the sender is broken or hostile and its connection should be closed.
     pub fn decode(bytes: Bytes, cluster: ClusterId) -> Result<Self, Malformed> {
+        if bytes.len() > MESSAGE_BYTES_MAX {
+            return Err(Malformed::Impossible("the length of the message"));
+        }
         let mut from = Source(bytes);
         if from.u8()? != MESSAGE_VERSION {
             return Err(Malformed::Impossible("the version of the message"));

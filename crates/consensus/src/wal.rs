@@ -22,12 +22,17 @@ use std::{
     collections::VecDeque,
     io,
     path::{Path, PathBuf},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     thread::JoinHandle,
 };
 
 pub(crate) use frame::Identity;
 pub(crate) use record::Record;
 pub(crate) use recovery::{LogImage, recover};
+pub(crate) use segment::sync_dir;
 
 use crate::{HardState, Mark, OpenError};
 use frame::{BLOCK, FRAME_HEADER, FrameBuffer, Position, SegmentHeader};
@@ -72,6 +77,8 @@ pub(crate) struct Wal {
     mark: Option<Mark>,
     spares: Vec<PathBuf>,
     preparing: Option<JoinHandle<io::Result<PathBuf>>>,
+    /// The log is closed; a segment that is being prepared is not wanted any more.
+    is_closed: Arc<AtomicBool>,
 }
 
 impl Wal {
@@ -98,6 +105,7 @@ impl Wal {
             mark: None,
             spares: Vec::new(),
             preparing: None,
+            is_closed: Arc::default(),
         })
     }
 
@@ -155,7 +163,7 @@ impl Wal {
                 spare
             }
             (None, Some(preparing)) => join(preparing)?,
-            (None, None) => segment::fill(&self.spare_path(), bytes)?,
+            (None, None) => segment::fill(&self.spare_path(), bytes, &self.is_closed)?,
         };
         let header = SegmentHeader::new(self.current.number + 1, self.identity, self.next)?;
         let begun = Segment::begin(&self.dir, &path, &header)?;
@@ -175,7 +183,8 @@ impl Wal {
         }
         let bytes = (self.current.bytes * 2).min(self.sizes.max);
         let path = self.spare_path();
-        let fill = move || segment::fill(&path, bytes);
+        let is_closed = self.is_closed.clone();
+        let fill = move || segment::fill(&path, bytes, &is_closed);
         // Without a thread the segment is filled when it is needed.
         self.preparing = std::thread::Builder::new().name("log-ahead".into()).spawn(fill).ok();
     }
@@ -202,6 +211,7 @@ impl Wal {
 impl Drop for Wal {
     fn drop(&mut self) {
         // The helper must not write into the directory after its lock is gone.
+        self.is_closed.store(true, Ordering::Relaxed);
         if let Some(preparing) = self.preparing.take() {
             let _ = join(preparing);
         }

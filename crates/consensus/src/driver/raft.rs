@@ -41,6 +41,7 @@ pub(super) struct RaftThread<M: Machine> {
     pub(super) cluster: ClusterId,
     pub(super) snapshots: PathBuf,
     pub(super) policy: OnFailure,
+    pub(super) is_removed: bool,
     pub(super) writer: Option<JoinHandle<()>>,
     /// Tells the snapshot thread that nobody waits for its file any more.
     pub(super) is_ending: Arc<AtomicBool>,
@@ -73,7 +74,7 @@ impl<M: Machine> RaftThread<M> {
         loop {
             self.publish();
             let taken = self.inbox.take(next_tick.saturating_duration_since(Instant::now()));
-            if taken.is_closed {
+            if taken.is_closed || self.is_removed {
                 self.refuse(taken.work);
                 return Ok(());
             }
@@ -137,7 +138,10 @@ impl<M: Machine> RaftThread<M> {
             Effect::Restore(mark) => self.restore(&mark)?,
             Effect::Snapshot(mark) => self.snapshot(mark),
             Effect::ChangeRefused(change, refusal) => tracing::warn!(?change, %refusal, "the members stay as they are"),
-            Effect::Removed => return Err("this member was removed from its group".into()),
+            Effect::Removed => {
+                tracing::warn!("this member was removed from its group and stops");
+                self.is_removed = true;
+            }
         }
         Ok(())
     }

@@ -68,7 +68,11 @@ impl Dirs {
         for dir in [&dirs.log, &dirs.snapshots] {
             std::fs::create_dir_all(dir).map_err(io("create", dir))?;
         }
-        File::open(top).and_then(|dir| dir.sync_all()).map_err(io("sync", top))?;
+        // The directory itself is a name in its parent.
+        let parent = top.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        for dir in [top, parent] {
+            wal::sync_dir(dir).map_err(io("sync", dir))?;
+        }
         Ok(dirs)
     }
 
@@ -149,6 +153,7 @@ fn restore<M: Machine>(
     image: &LogImage,
     machine: &mut M,
 ) -> Result<(Mark, u64), OpenError> {
+    let mut damaged = Vec::new();
     let mut refused = None;
     // Whether the machine holds a state whose source turned out to be damaged.
     let mut is_spoilt = false;
@@ -165,19 +170,31 @@ fn restore<M: Machine>(
             Ok(Some((reader.mark, bytes)))
         });
         match attempt {
-            Ok(Some(restored)) => return Ok(restored),
+            Ok(Some(restored)) => {
+                set_aside(&damaged)?;
+                return Ok(restored);
+            }
             Ok(None) => tracing::warn!(path = %path.display(), "skipped a snapshot that the log does not continue"),
             Err(error) => {
                 tracing::warn!(path = %path.display(), %error, "skipped a damaged snapshot");
                 refused.get_or_insert(error);
+                damaged.push(path);
             }
         }
     }
     if !is_spoilt && from_founding(image) {
+        set_aside(&damaged)?;
         return Ok((founding(identity).mark.unwrap_or_default(), 0));
     }
     let missing = || OpenError::Corrupt { path: dirs.snapshots.clone(), detail: "the snapshots are missing".into() };
     Err(refused.unwrap_or_else(missing))
+}
+
+/// Damaged snapshots keep their content for whoever wants to look, but not their name: they must not push out good ones.
+fn set_aside(damaged: &[PathBuf]) -> Result<(), OpenError> {
+    damaged.iter().try_for_each(|path| {
+        std::fs::rename(path, path.with_extension("damaged")).map_err(io("rename the damaged", path))
+    })
 }
 
 /// Whether the log continues a snapshot. A snapshot beyond the log's end came from a leader, and the crash came before the
@@ -226,6 +243,7 @@ fn start<M: Machine>(
         cluster: identity.cluster,
         snapshots,
         policy,
+        is_removed: false,
         writer: None,
         is_ending: Arc::new(AtomicBool::new(false)),
     };

@@ -133,6 +133,39 @@ async fn snapshots_replace_the_log_and_a_damaged_one_is_passed_over() {
     let (consensus, third) = start(config_small(dir.path()));
     consensus.read_barrier().await.unwrap();
     assert_eq!(third.all(), first.all());
+    assert!(newest.with_extension("damaged").exists() && !newest.exists());
+}
+
+/// Nothing is guessed: what cannot be read, and is not told elsewhere, is refused with the file's name.
+#[tokio::test]
+async fn a_lost_log_or_a_contradictory_configuration_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let (consensus, _) = start(config_small(dir.path()));
+    propose(&consensus, 0, 500).await;
+    consensus.status().wait_for(|status| status.snapshot > 100).await.unwrap();
+    consensus.shutdown().await;
+    std::fs::remove_dir_all(dir.path().join("log")).unwrap();
+    let error = open(config(dir.path()), Notes::default()).unwrap_err();
+    assert!(error.to_string().contains("log is damaged: the beginning of the log is missing"), "{error}");
+
+    let odd = Config { segment_bytes_first: 5 << 20 | 1, ..config(dir.path()) };
+    let error = open(odd, Notes::default()).unwrap_err();
+    assert!(error.to_string().contains("segment_bytes_first is 5242881"), "{error}");
+}
+
+/// The oldest snapshot is damaged before there is a second one: the log still reaches back to the founding.
+#[tokio::test]
+async fn a_damaged_first_snapshot_is_replaced_by_the_whole_log() {
+    let dir = tempfile::tempdir().unwrap();
+    let (consensus, first) = start(Config { snapshot_after_bytes: 40_000, ..config(dir.path()) });
+    propose(&consensus, 0, 400).await;
+    consensus.status().wait_for(|status| status.snapshot > 100).await.unwrap();
+    consensus.shutdown().await;
+    let snapshot = std::fs::read_dir(dir.path().join("snapshots")).unwrap().next().unwrap().unwrap().path();
+    std::fs::write(&snapshot, b"not a snapshot").unwrap();
+    let (consensus, second) = start(config(dir.path()));
+    consensus.read_barrier().await.unwrap();
+    assert_eq!(second.all(), first.all());
 }
 
 #[tokio::test]

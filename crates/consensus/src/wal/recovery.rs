@@ -221,6 +221,7 @@ impl Reader {
             mark: self.image.mark.clone(),
             spares: Vec::new(),
             preparing: None,
+            is_closed: Default::default(),
         };
         Ok(Some((wal, header.identity, self.image)))
     }

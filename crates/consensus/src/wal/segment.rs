@@ -5,6 +5,7 @@ use std::{
     io::{self, Write},
     os::unix::fs::{FileExt, OpenOptionsExt},
     path::{Path, PathBuf},
+    sync::atomic::{AtomicBool, Ordering},
 };
 
 use super::frame::{BLOCK, SegmentHeader};
@@ -66,20 +67,20 @@ pub(crate) fn number(path: &Path) -> Option<u64> {
 }
 
 /// Opens for writing without the page cache, or with it where the filesystem has no other way, and writes the header: only
-/// a write shows whether it works.
+/// a write shows whether it works. Any other error is one, and is not tried again.
 fn open_direct(path: &Path, header: &[u8]) -> io::Result<File> {
     let mut aligned = vec![0; 2 * BLOCK];
     let start = aligned.as_ptr().align_offset(BLOCK);
     aligned[start..][..BLOCK].copy_from_slice(header);
     let direct = OpenOptions::new().write(true).custom_flags(libc::O_DIRECT).open(path);
-    if let Ok(file) = direct
-        && file.write_all_at(&aligned[start..][..BLOCK], 0).is_ok()
-    {
-        return Ok(file);
+    match direct.and_then(|file| file.write_all_at(&aligned[start..][..BLOCK], 0).map(|()| file)) {
+        Err(error) if error.kind() == io::ErrorKind::InvalidInput => {
+            let file = OpenOptions::new().write(true).open(path)?;
+            file.write_all_at(header, 0)?;
+            Ok(file)
+        }
+        outcome => outcome,
     }
-    let file = OpenOptions::new().write(true).open(path)?;
-    file.write_all_at(header, 0)?;
-    Ok(file)
 }
 
 /// A file of the given length that has its blocks, but not written ones: quick to make.
@@ -94,11 +95,17 @@ pub(crate) fn allocate(path: &Path, bytes: u64) -> io::Result<()> {
 
 /// A file of the given length whose blocks are written and durable. Without a sync now and then the zeros would reach the
 /// disk in one heap, in front of somebody's commit.
-pub(crate) fn fill(path: &Path, bytes: u64) -> io::Result<PathBuf> {
+///
+/// # Errors
+/// What the disk said, or [`io::ErrorKind::Interrupted`] when nobody wants the file any more.
+pub(crate) fn fill(path: &Path, bytes: u64, is_unwanted: &AtomicBool) -> io::Result<PathBuf> {
     let mut file = File::create(path)?;
     let zeros = vec![0; ZEROS_BYTES];
     let mut left = bytes as usize;
     while left > 0 {
+        if is_unwanted.load(Ordering::Relaxed) {
+            return Err(io::ErrorKind::Interrupted.into());
+        }
         let piece = left.min(ZEROS_BYTES);
         file.write_all(&zeros[..piece])?;
         file.sync_data()?;
