@@ -8,15 +8,39 @@
 //!
 //! Guests are denied everything by default: no ambient network, files or environment. What they use is
 //! bounded: memory, tables, handles, CPU time, output. A guest that loops, traps or allocates harms itself only.
+//!
+//! `sandbox` starts everything; `compile`, `cache`, `sniff`, `imports` and `image` lead from bytes to code; `engine` has
+//! Wasmtime's settings; `guest`, `net`, `outgoing`, `log` and `stdin` are what a guest sees of the world; `cpu` says who may
+//! compute; `command`, `http` and `drive` run guests; `container` is what callers hold.
 
+mod cache;
+mod command;
+mod compile;
 mod container;
+mod cpu;
+mod drive;
+mod engine;
 mod errors;
+mod guest;
+mod http;
 mod image;
+mod imports;
+mod log;
+mod net;
+mod outgoing;
+mod sandbox;
+mod sniff;
 mod spec;
+mod stdin;
+mod trap;
 
-pub use container::{Container, Exit, ExitReason, HttpHandle, Stats};
+pub use crate::http::HttpHandle;
+pub use container::{Container, Exit, ExitReason, Stats};
 pub use errors::{ImageError, OpenError, StartError};
-pub use image::{Config, Digest, Image, Sandbox, Shape, Source};
+pub use image::{Digest, Image, Shape, Source};
+pub use log::{LOG_BURST_BYTES, LOG_BYTES_PER_SECOND, LOG_PIECE_BYTES};
+pub use sandbox::{Config, Sandbox};
+pub use sniff::MAX_IMAGE_BYTES;
 pub use spec::{
     Access, Body, BoxError, BoxFuture, Connect, DEFAULT_CONCURRENCY, DEFAULT_MEMORY_BYTES, DEFAULT_REQUEST_TIMEOUT,
     HttpOptions, Limits, LogSink, MAX_MEMORY_BYTES, Mount, Network, Resolve, SendError, SendOptions, SendRequest, Spec,

@@ -1,0 +1,67 @@
+//! Microseconds a request: what `HttpHandle::handle` costs in process, without sockets.
+//!
+//! `cargo run --release -p sandbox --example bench_handle [IMAGE.wasm [PATH [REQUESTS]]]`
+
+use std::error::Error;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use http_body_util::BodyExt as _;
+use sandbox::{Body, Config, Digest, HttpHandle, Sandbox, Source, Spec};
+
+const ROUNDS: usize = 5;
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let mut args = std::env::args().skip(1);
+    let default = concat!(env!("CARGO_MANIFEST_DIR"), "/../../wasm-samples/prebuilt/hello-http.wasm");
+    let image = PathBuf::from(args.next().unwrap_or_else(|| default.into()));
+    let path = args.next().unwrap_or_else(|| "/healthz".into());
+    let requests = args.next().map_or(Ok(20_000), |n| n.parse::<u32>())?;
+
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(async {
+        let dir = std::env::temp_dir().join("kapelle-bench-handle");
+        let began = Instant::now();
+        let sandbox = Sandbox::new(Config::new(&dir))?;
+        println!("sandbox started in {:?}", began.elapsed());
+        let bytes = std::fs::read(&image)?;
+        let began = Instant::now();
+        let image = sandbox.prepare(Digest::of(&bytes), Source::Bytes(bytes.into())).await?;
+        println!("image ready in {:?}", began.elapsed());
+        for reuse in [1, 128] {
+            let mut spec = Spec::new(image.clone());
+            spec.http.reuse = reuse;
+            let container = sandbox.start(spec)?;
+            let handle = container.http().ok_or("not an HTTP image")?;
+            let mut best = Duration::MAX;
+            for _ in 0..ROUNDS {
+                best = best.min(round(&handle, &path, requests).await?);
+            }
+            let stats = container.stats();
+            println!(
+                "reuse {reuse}: {:.1} us a request, best of {ROUNDS} rounds of {requests}",
+                micros(best / requests)
+            );
+            println!("  accounted CPU {:.1} us a request", micros(stats.cpu) / stats.requests as f64);
+        }
+        Ok(())
+    })
+}
+
+async fn round(handle: &HttpHandle, path: &str, requests: u32) -> Result<Duration, Box<dyn Error>> {
+    let began = Instant::now();
+    for _ in 0..requests {
+        let request = http::Request::get(format!("http://bench{path}")).body(Body::default())?;
+        let response = handle.handle(request).await;
+        let status = response.status();
+        let body = response.into_body().collect().await.map_err(|error| error.to_string())?.to_bytes();
+        if !status.is_success() || body.is_empty() {
+            return Err(format!("status {status}").into());
+        }
+    }
+    Ok(began.elapsed())
+}
+
+fn micros(time: Duration) -> f64 {
+    time.as_nanos() as f64 / 1_000.0
+}

@@ -1,0 +1,241 @@
+//! Drives the guest's work on one request: on the caller's thread as long as it is quick, on the guests' threads from then on.
+
+use std::collections::VecDeque;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use http_body::{Body as _, Frame, SizeHint};
+use http_body_util::{BodyExt as _, Full};
+use tokio::runtime::Handle;
+use tokio::task::JoinHandle;
+use wasmtime_wasi_http::{Error, WasiBody};
+
+use crate::container::Shared;
+use crate::cpu::Metered;
+use crate::http::Failure;
+use crate::spec::{Body, BoxError, BoxFuture};
+
+/// How long a guest may work on after its response is complete or its reader has gone: logs, caches, goodbyes.
+const AFTERWORK: Duration = Duration::from_secs(10);
+
+type Work = BoxFuture<Result<(), Failure>>;
+
+/// The guest's work on one request, wherever it runs.
+pub(crate) struct Driver {
+    at: At,
+    runtime: Handle,
+    shared: Arc<Shared>,
+}
+
+enum At {
+    /// With whoever polls.
+    Here(Metered<Work>),
+    /// On the guests' threads; aborted when dropped.
+    There(Task),
+    Done,
+}
+
+struct Task(JoinHandle<Result<(), Failure>>);
+
+impl Drop for Task {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+impl Driver {
+    pub(crate) fn new(work: Metered<Work>, runtime: Handle, shared: &Arc<Shared>) -> Self {
+        let mut driver = Self { at: At::Here(work), runtime, shared: Arc::clone(shared) };
+        if shared.meter.pause().is_some() {
+            driver.carry_over();
+        }
+        driver
+    }
+
+    /// Ready once the guest has ended.
+    pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Failure>> {
+        let result = match &mut self.at {
+            At::Done => return Poll::Ready(Ok(())),
+            At::Here(work) => match work.poll_inline(cx) {
+                (Poll::Ready(result), _) => result,
+                (Poll::Pending, false) => return Poll::Pending,
+                (Poll::Pending, true) => {
+                    self.carry_over();
+                    return self.poll(cx);
+                }
+            },
+            At::There(task) => match std::task::ready!(Pin::new(&mut task.0).poll(cx)) {
+                Ok(result) => result,
+                Err(error) => Err(Failure::Guest(format!("the host failed: {error}"))),
+            },
+        };
+        self.at = At::Done;
+        Poll::Ready(result)
+    }
+
+    fn is_done(&self) -> bool {
+        matches!(self.at, At::Done)
+    }
+
+    /// Moves the work to the guests' threads.
+    fn carry_over(&mut self) {
+        if let At::Here(work) = std::mem::replace(&mut self.at, At::Done) {
+            self.at = At::There(Task(self.runtime.spawn(work)));
+        }
+    }
+
+    /// Lets the guest finish without anybody waiting, for a while.
+    fn let_go(mut self) {
+        if self.is_done() {
+            return;
+        }
+        let runtime = self.runtime.clone();
+        self.carry_over();
+        runtime.spawn(async move {
+            let shared = Arc::clone(&self.shared);
+            tokio::select! {
+                _ = std::future::poll_fn(|cx| self.poll(cx)) => {}
+                () = shared.killed() => {}
+                () = tokio::time::sleep(AFTERWORK) => {}
+            }
+        });
+    }
+}
+
+/// The body of a response whose guest may still be at work: reading it drives the guest.
+pub(crate) struct GuestBody {
+    early: VecDeque<Result<Frame<Bytes>, Error>>,
+    rest: Option<WasiBody>,
+    driver: Option<Driver>,
+    ended: BoxFuture<&'static str>,
+}
+
+impl GuestBody {
+    /// The body for the caller: a plain one if the guest has ended and everything it wrote is there.
+    pub(crate) fn deliver(mut body: WasiBody, driver: Driver, shared: &Arc<Shared>) -> Body {
+        let early = if driver.is_done() { take_ready(&mut body) } else { Ready::Some(VecDeque::new()) };
+        let early = match early {
+            Ready::All(bytes) => return Full::new(bytes).map_err(|never| match never {}).boxed_unsync(),
+            Ready::Some(frames) => frames,
+        };
+        let shared = Arc::clone(shared);
+        let ended: BoxFuture<&'static str> = Box::pin(async move {
+            shared.killed().await;
+            "the container was ended"
+        });
+        Self { early, rest: Some(body), driver: Some(driver), ended }.boxed_unsync()
+    }
+
+    fn finish(&mut self) {
+        self.rest = None;
+        if let Some(driver) = self.driver.take() {
+            driver.let_go();
+        }
+    }
+
+    fn drive(&mut self, cx: &mut Context<'_>) -> Option<Failure> {
+        let driver = self.driver.as_mut()?;
+        match driver.poll(cx) {
+            Poll::Ready(result) => {
+                self.driver = None;
+                result.err()
+            }
+            Poll::Pending => None,
+        }
+    }
+
+    fn poll_rest(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
+        match &mut self.rest {
+            Some(rest) => Pin::new(rest).poll_frame(cx),
+            None => Poll::Ready(None),
+        }
+    }
+}
+
+impl http_body::Body for GuestBody {
+    type Data = Bytes;
+    type Error = BoxError;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        if let Some(frame) = self.early.pop_front() {
+            return Poll::Ready(Some(frame.map_err(Into::into)));
+        }
+        let mut frame = self.poll_rest(cx);
+        if frame.is_pending() {
+            if let Some(failure) = self.drive(cx) {
+                self.finish();
+                return Poll::Ready(Some(Err(
+                    format!("the guest failed in the middle of its answer: {failure:?}").into()
+                )));
+            }
+            frame = self.poll_rest(cx);
+        }
+        match frame {
+            Poll::Ready(Some(Ok(frame))) => Poll::Ready(Some(Ok(frame))),
+            Poll::Ready(Some(Err(error))) => {
+                self.finish();
+                Poll::Ready(Some(Err(Box::new(error))))
+            }
+            Poll::Ready(None) => {
+                self.finish();
+                Poll::Ready(None)
+            }
+            Poll::Pending => {
+                let why = std::task::ready!(self.ended.as_mut().poll(cx));
+                self.rest = None;
+                self.driver = None;
+                Poll::Ready(Some(Err(why.into())))
+            }
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match &self.rest {
+            Some(rest) if self.early.is_empty() => rest.size_hint(),
+            Some(_) | None => SizeHint::default(),
+        }
+    }
+}
+
+impl Drop for GuestBody {
+    /// A reader that knows the length stops before the guest has said its last word; so the guest is not cut off here.
+    fn drop(&mut self) {
+        self.finish();
+    }
+}
+
+/// What of a body is there without waiting.
+enum Ready {
+    /// All of it, without trailers.
+    All(Bytes),
+    /// Some frames, and more may come.
+    Some(VecDeque<Result<Frame<Bytes>, Error>>),
+}
+
+fn take_ready(body: &mut WasiBody) -> Ready {
+    let mut cx = Context::from_waker(Waker::noop());
+    let mut frames = VecDeque::new();
+    while let Poll::Ready(next) = Pin::new(&mut *body).poll_frame(&mut cx) {
+        let Some(frame) = next else { return Ready::All(join(frames)) };
+        let goes_on = frame.as_ref().is_ok_and(Frame::is_data);
+        frames.push_back(frame);
+        if !goes_on {
+            break;
+        }
+    }
+    Ready::Some(frames)
+}
+
+fn join(frames: VecDeque<Result<Frame<Bytes>, Error>>) -> Bytes {
+    let mut pieces = frames.into_iter().flatten().filter_map(|frame| frame.into_data().ok());
+    let first = pieces.next().unwrap_or_default();
+    let Some(second) = pieces.next() else { return first };
+    let mut whole = BytesMut::from(first);
+    whole.extend_from_slice(&second);
+    pieces.for_each(|piece| whole.extend_from_slice(&piece));
+    whole.freeze()
+}

@@ -1,0 +1,61 @@
+//! Requests that guests send through `wasi:http`, handed to the caller's hook.
+
+use std::future::Future;
+
+use http::uri::Scheme;
+use http_body_util::BodyExt as _;
+use wasmtime_wasi_http::{Error, RequestOptions, WasiBody, WasiHttpHooks};
+
+use crate::{BoxError, SendError, SendOptions, SendRequest};
+
+type Done = Box<dyn Future<Output = Result<(), Error>> + Send>;
+
+/// What `wasi:http` asks its host.
+pub(crate) struct Hooks {
+    pub(crate) send: SendRequest,
+}
+
+impl WasiHttpHooks for Hooks {
+    /// Inside a cluster, a request without a scheme means plain HTTP.
+    fn default_scheme(&mut self) -> Option<Scheme> {
+        Some(Scheme::HTTP)
+    }
+
+    fn send_request(
+        &mut self,
+        request: http::Request<WasiBody>,
+        options: Option<RequestOptions>,
+        _body_sent: Done,
+    ) -> Box<dyn Future<Output = Result<(http::Response<WasiBody>, Done), Error>> + Send> {
+        let request = request.map(|body| body.map_err(|error| Box::new(error) as BoxError).boxed_unsync());
+        let options = options.unwrap_or_default();
+        let answer = (self.send)(
+            request,
+            SendOptions {
+                connect_timeout: options.connect_timeout,
+                first_byte_timeout: options.first_byte_timeout,
+                between_bytes_timeout: options.between_bytes_timeout,
+            },
+        );
+        Box::new(async move {
+            let response = answer.await.map_err(to_wasi)?;
+            let done: Done = Box::new(async { Ok(()) });
+            Ok((response.map(|body| body.map_err(from_host).boxed_unsync()), done))
+        })
+    }
+}
+
+/// An error of a body that the host gave to a guest.
+pub(crate) fn from_host(error: BoxError) -> Error {
+    Error::InternalError(Some(error.to_string()))
+}
+
+fn to_wasi(error: SendError) -> Error {
+    match error {
+        SendError::Denied => Error::HttpRequestDenied,
+        SendError::NameUnknown(name) => Error::DnsError { rcode: Some(format!("NXDOMAIN {name}")), info_code: None },
+        SendError::Refused(_) => Error::ConnectionRefused,
+        SendError::Timeout => Error::ConnectionReadTimeout,
+        SendError::Broken(_) => Error::ConnectionTerminated,
+    }
+}

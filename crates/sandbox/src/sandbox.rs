@@ -1,0 +1,208 @@
+//! The sandbox itself: threads, images, containers.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+
+use tokio::runtime::Runtime;
+use tokio::sync::Semaphore;
+
+use crate::cache::Cache;
+use crate::compile::Compiler;
+use crate::container::{Container, Shared};
+use crate::cpu::Ticker;
+use crate::engine::Engines;
+use crate::http::Service;
+use crate::image::{Digest, Image, Shape, Source};
+use crate::spec::{MAX_MEMORY_BYTES, Spec};
+use crate::{ImageError, OpenError, StartError, command};
+
+/// Guests give way to the node's own work: API, consensus, proxy.
+const GUEST_NICE: i32 = 10;
+
+/// Threads on which file accesses of commands may block, at most.
+const BLOCKING_THREADS: usize = 64;
+
+/// Memory maps that a command needs: memory, guards, stack, code.
+const MAPS_PER_COMMAND: u32 = 8;
+
+/// Memory maps that are left to the pool, the code of images, files and everything else.
+const MAPS_LEFT: u32 = 16_000;
+
+/// Linux' default, for when the setting cannot be read.
+const DEFAULT_MAX_MAPS: u32 = 65_530;
+
+/// How a sandbox is set up.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Config {
+    /// Where compiled images are kept. Only this user may write there: what lies there is executed.
+    pub cache_dir: PathBuf,
+    /// Requests that find a place in the pool at the same time, over all containers. More are served, at three times the cost.
+    pub http_instances: u32,
+    /// How many commands may run at the same time; lowered if the system's `vm.max_map_count` does not allow as many.
+    pub commands: u32,
+    /// Threads that run commands and requests that take long.
+    pub guest_threads: usize,
+}
+
+impl Config {
+    /// Sizes for one node: 256 requests at the same time, 4,000 commands, a thread for each processor.
+    pub fn new(cache_dir: impl Into<PathBuf>) -> Self {
+        let guest_threads = std::thread::available_parallelism().map_or(1, usize::from);
+        Self { cache_dir: cache_dir.into(), http_instances: 256, commands: 4_000, guest_threads }
+    }
+}
+
+/// The engines, their threads and the cache; one per process. Clones share it. When the last is dropped, all its containers end.
+#[derive(Clone)]
+pub struct Sandbox {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    compiler: Compiler,
+    images: Mutex<HashMap<Digest, Arc<Entry>>>,
+    ticker: Arc<Ticker>,
+    runtime: Option<Runtime>,
+    places: Arc<Semaphore>,
+    commands: u32,
+}
+
+/// One image by digest: whoever comes first makes it, the others wait for the same result.
+#[derive(Default)]
+struct Entry {
+    making: tokio::sync::Mutex<()>,
+    image: Mutex<Weak<Image>>,
+}
+
+impl Sandbox {
+    /// Starts the threads and opens the cache.
+    pub fn new(config: Config) -> Result<Self, OpenError> {
+        let ticker = Ticker::start().map_err(OpenError::Thread)?;
+        let engines = Arc::new(Engines::new(config.http_instances.max(1), Arc::clone(&ticker))?);
+        let cache = Cache::open(&config.cache_dir, &engines.compatibility())
+            .map_err(|source| OpenError::Cache { path: config.cache_dir.clone(), source })?;
+        let compiler = Compiler::start(engines, cache)?;
+        let commands = config.commands.min(commands_that_fit());
+        let inner = Inner {
+            compiler,
+            images: Mutex::new(HashMap::new()),
+            ticker,
+            runtime: Some(guest_runtime(config.guest_threads)?),
+            places: Arc::new(Semaphore::new(commands as usize)),
+            commands,
+        };
+        Ok(Self { inner: Arc::new(inner) })
+    }
+
+    /// Makes an image ready: from memory, from the cache on disk, or by compiling it (about 1.2 CPU seconds
+    /// for a MiB, on threads of low priority; callers that ask for the same digest at once share the work).
+    pub async fn prepare(&self, digest: Digest, source: Source) -> Result<Arc<Image>, ImageError> {
+        let entry = self.entry(digest);
+        let _turn = entry.making.lock().await;
+        if let Some(image) = entry.get() {
+            return Ok(image);
+        }
+        let image = Arc::new(self.inner.compiler.make(digest, source).await?);
+        *entry.image.lock().unwrap_or_else(PoisonError::into_inner) = Arc::downgrade(&image);
+        Ok(image)
+    }
+
+    /// How many commands may run at the same time.
+    pub fn command_places(&self) -> u32 {
+        self.inner.commands
+    }
+
+    /// Starts a container. A command begins to run at once on the guests' own threads; an HTTP handler waits for requests.
+    pub fn start(&self, spec: Spec) -> Result<Container, StartError> {
+        check(&spec)?;
+        let Some(runtime) = &self.inner.runtime else {
+            return Err(StartError::Full { limit: 0 });
+        };
+        let shared = Shared::new(&spec, Arc::clone(&self.inner.ticker));
+        match spec.image.shape() {
+            Shape::Command => {
+                let places = Arc::clone(&self.inner.places);
+                let place = places.try_acquire_owned().map_err(|_| StartError::Full { limit: self.inner.commands })?;
+                runtime.spawn(command::run(spec, Arc::clone(&shared), place));
+                Ok(Container::new(shared, None, runtime.handle().clone()))
+            }
+            Shape::Http => {
+                let service = Service::new(spec, Arc::clone(&shared), runtime.handle().clone());
+                Ok(Container::new(shared, Some(service), runtime.handle().clone()))
+            }
+        }
+    }
+
+    fn entry(&self, digest: Digest) -> Arc<Entry> {
+        let mut images = self.inner.images.lock().unwrap_or_else(PoisonError::into_inner);
+        // Images that nobody uses any more leave with the next question, so the map stays as small as what is in use.
+        images.retain(|_, entry| Arc::strong_count(entry) > 1 || entry.get().is_some());
+        Arc::clone(images.entry(digest).or_default())
+    }
+}
+
+impl Entry {
+    fn get(&self) -> Option<Arc<Image>> {
+        self.image.lock().unwrap_or_else(PoisonError::into_inner).upgrade()
+    }
+}
+
+impl fmt::Debug for Sandbox {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.debug_struct("Sandbox").field("commands", &self.inner.commands).finish_non_exhaustive()
+    }
+}
+
+impl Drop for Inner {
+    /// Not waited for: a guest may be in the middle of a file access, and the last handle may be dropped in an async context.
+    fn drop(&mut self) {
+        if let Some(runtime) = self.runtime.take() {
+            runtime.shutdown_background();
+        }
+        self.ticker.stop();
+    }
+}
+
+fn check(spec: &Spec) -> Result<(), StartError> {
+    if spec.limits.memory_bytes > MAX_MEMORY_BYTES {
+        let reason = format!(
+            "{} bytes are more than the {MAX_MEMORY_BYTES} that a container can have",
+            spec.limits.memory_bytes
+        );
+        return Err(StartError::Limit { field: "memory", reason });
+    }
+    if spec.limits.cpu_millis == Some(0) {
+        return Err(StartError::Limit { field: "cpu", reason: "must be at least 1m".into() });
+    }
+    for mount in &spec.mounts {
+        let failed = |source| StartError::Mount { host: mount.host.clone(), guest: mount.guest.clone(), source };
+        std::fs::read_dir(&mount.host).map_err(failed)?;
+    }
+    Ok(())
+}
+
+fn guest_runtime(threads: usize) -> Result<Runtime, OpenError> {
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(threads.max(1))
+        .max_blocking_threads(BLOCKING_THREADS)
+        .thread_name("sandbox-guest")
+        .on_thread_start(|| be_nice(GUEST_NICE))
+        .enable_all()
+        .build()
+        .map_err(OpenError::Thread)
+}
+
+/// Lowers the priority of the calling thread and of threads that it starts.
+pub(crate) fn be_nice(nice: i32) {
+    // On Linux this call changes one thread, not the process. It cannot fail when it lowers.
+    let _ = rustix::process::setpriority_process(Some(rustix::thread::gettid()), nice);
+}
+
+/// How many commands the system has memory maps for.
+fn commands_that_fit() -> u32 {
+    let text = std::fs::read_to_string("/proc/sys/vm/max_map_count").unwrap_or_default();
+    let maps = text.trim().parse().unwrap_or(DEFAULT_MAX_MAPS);
+    (maps.saturating_sub(MAPS_LEFT) / MAPS_PER_COMMAND).max(1)
+}
