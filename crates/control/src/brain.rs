@@ -171,7 +171,8 @@ impl Brain {
             flight.waiting.insert(task.clone());
             return;
         }
-        self.world.assume(&step.write, now);
+        let shift = self.world.assume(&step.write, now);
+        self.concern_others(task, &shift, now);
         let report = step.is_report();
         let Step { write, done, refused } = step;
         let flight = Flight { task: task.clone(), key, done, refused, report, waiting: BTreeSet::new() };
@@ -213,15 +214,19 @@ impl Brain {
     }
 
     fn landed(&mut self, flight: Flight, shift: &Shift, now: Timestamp) {
+        self.concern_others(&flight.task, shift, now);
+        flight.waiting.into_iter().for_each(|task| self.queue.push(task, now));
+    }
+
+    /// As [`Brain::concern`], but for the task that caused the change: its own assumptions are no news to it.
+    fn concern_others(&mut self, cause: &Task, shift: &Shift, now: Timestamp) {
         let queue = &mut self.queue;
-        // That its own assumption is gone is no news to a task: it looks again when something else changes, or later.
         let mut push = |task| {
-            if task != flight.task {
-                queue.push(task, now)
+            if task != *cause {
+                queue.push(task, now);
             }
         };
         trigger::concerned(&self.world, shift, &mut push);
-        flight.waiting.into_iter().for_each(|task| queue.push(task, now));
     }
 
     fn accepted(&mut self, flight: &Flight, now: Timestamp, effects: &mut Vec<Effect>) {

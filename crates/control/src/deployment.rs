@@ -32,10 +32,12 @@ pub(crate) fn reconcile(world: &World, key: &Key, now: Timestamp) -> Plan {
 fn advance(world: &World, family: &Family<'_>, plan: &mut Plan) {
     let mut edits = Edits::default();
     history::number(family, &mut edits, plan);
-    if family.spec.paused || scale::was_asked_for(family) {
+    if family.spec.paused {
         scale::all(family, &mut edits);
     } else if family.recreates() {
         recreate(world, family, &mut edits, plan);
+    } else if scale::was_asked_for(family) {
+        scale::all(family, &mut edits);
     } else {
         roll(family, &mut edits, plan);
     }

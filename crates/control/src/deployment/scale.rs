@@ -29,7 +29,7 @@ pub(super) fn all(family: &Family<'_>, edits: &mut Edits) {
     } else if family.new.is_some_and(|new| is_saturated(new, limits)) {
         active.iter().filter(|set| !is_new(family, set)).for_each(|set| edits.resize(family, set, 0));
         family.new.into_iter().for_each(|set| edits.resize_anyway(family, set, limits.replicas));
-    } else if !family.recreates() {
+    } else {
         let shares: Vec<Share> = active.iter().map(|set| Share::of(set)).collect();
         for (set, size) in active.iter().zip(proportional(limits, &shares)) {
             edits.resize_anyway(family, set, size);
