@@ -53,7 +53,8 @@ pub enum Event<P, R> {
     Peer(Message),
     /// Messages to a member are being lost.
     Unreachable(MemberId),
-    /// The transfer of a snapshot ended.
+    /// The transfer of a snapshot ended. Every announced one must be answered by this: until then its receiver gets nothing
+    /// else.
     SnapshotSent {
         /// For whom it was.
         to: MemberId,

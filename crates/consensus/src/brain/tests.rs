@@ -2,6 +2,8 @@
 //! disk, and a test says what is lost, held back or late.
 #![expect(clippy::unwrap_used, reason = "tests")]
 
+mod random;
+
 use std::collections::{BTreeMap, VecDeque};
 
 use super::*;
@@ -101,7 +103,7 @@ impl Net {
         let node = self.nodes.get_mut(&id).unwrap();
         match effect {
             Effect::Persist(persist) => {
-                node.write(&persist);
+                node.disk.write(&persist);
                 if node.is_report_late {
                     node.unreported.push_back(persist.number);
                 } else {
@@ -211,17 +213,17 @@ impl Net {
     }
 }
 
-impl Node {
+impl Disk {
     fn write(&mut self, persist: &Persist) {
         if let Some(mark) = &persist.restore {
-            self.disk.mark = mark.clone();
-            self.disk.entries.clear();
+            self.mark = mark.clone();
+            self.entries.clear();
         }
         if let Some(first) = persist.entries.first() {
-            self.disk.entries.retain(|entry| entry.index < first.index);
-            self.disk.entries.extend(persist.entries.clone());
+            self.entries.retain(|entry| entry.index < first.index);
+            self.entries.extend(persist.entries.clone());
         }
-        self.disk.hard = persist.hard;
+        self.hard = persist.hard;
     }
 }
 
