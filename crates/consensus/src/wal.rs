@@ -194,17 +194,18 @@ impl Wal {
     /// # Errors
     /// As [`Wal::append`].
     pub(crate) fn forget(&mut self, keep_from: u64) -> io::Result<()> {
-        while self.closed.front().is_some_and(|closed| closed.last_index < keep_from) {
-            let Some(closed) = self.closed.pop_front() else { break };
+        let unnecessary = self.closed.iter().take_while(|closed| closed.last_index < keep_from).count();
+        for closed in self.closed.drain(..unnecessary) {
             if closed.bytes == self.sizes.max && self.spares.len() < SPARES_MAX {
-                let spare = self.dir.join(format!("spare-{}.tmp", file_name(&closed.path)));
+                let spare = closed.path.with_extension("spare.tmp");
                 std::fs::rename(&closed.path, &spare)?;
                 self.spares.push(spare);
             } else {
                 std::fs::remove_file(&closed.path)?;
             }
         }
-        Ok(())
+        // A reused file gets a new header: after a crash it must not be found under its old name with that header.
+        if unnecessary > 0 { sync_dir(&self.dir) } else { Ok(()) }
     }
 }
 
@@ -220,10 +221,6 @@ impl Drop for Wal {
 
 fn join(preparing: JoinHandle<io::Result<PathBuf>>) -> io::Result<PathBuf> {
     preparing.join().unwrap_or_else(|_| Err(io::Error::other("filling a segment panicked")))
-}
-
-fn file_name(path: &Path) -> String {
-    path.file_stem().unwrap_or_default().to_string_lossy().into_owned()
 }
 
 // The largest frame (a nearly full one, the longest command, a checkpoint) must fit into the smallest segment.

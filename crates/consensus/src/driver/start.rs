@@ -39,7 +39,7 @@ pub fn open<M: Machine>(config: Config, mut machine: M) -> Result<Consensus<M::O
     let lock = dirs.lock()?;
     let (wal, identity, mut image) = recover_or_found(&dirs, &config)?;
     let (mark, snapshot_bytes) = restore(&dirs, identity, &image, &mut machine)?;
-    image.entries.retain(|entry| entry.index > mark.index);
+    image.detach(mark.index);
     image.hard.commit = image.hard.commit.max(mark.index);
     let hard = image.hard;
     let setup = Setup {

@@ -124,6 +124,8 @@ async fn snapshots_replace_the_log_and_a_damaged_one_is_passed_over() {
 
     let mut snapshots: Vec<_> =
         std::fs::read_dir(dir.path().join("snapshots")).unwrap().map(|f| f.unwrap().path()).collect();
+    // One that was being written when the member ended has no name yet.
+    snapshots.retain(|path| path.extension().is_some_and(|extension| extension == "snap"));
     snapshots.sort();
     let newest = snapshots.pop().unwrap();
     let mut bytes = std::fs::read(&newest).unwrap();
@@ -133,7 +135,8 @@ async fn snapshots_replace_the_log_and_a_damaged_one_is_passed_over() {
     let (consensus, third) = start(config_small(dir.path()));
     consensus.read_barrier().await.unwrap();
     assert_eq!(third.all(), first.all());
-    assert!(newest.with_extension("damaged").exists() && !newest.exists());
+    // The replay may have taken a new snapshot under the same name.
+    assert!(newest.with_extension("damaged").exists());
 }
 
 /// Nothing is guessed: what cannot be read, and is not told elsewhere, is refused with the file's name.

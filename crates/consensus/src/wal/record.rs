@@ -42,7 +42,7 @@ impl Record {
         }
     }
 
-    /// All records of a frame.
+    /// All records of a frame; entries are slices of it.
     pub(crate) fn decode_all(bytes: Bytes) -> Result<Vec<Self>, Malformed> {
         let mut from = Source(bytes);
         let mut records = Vec::new();
@@ -54,12 +54,7 @@ impl Record {
 
     fn decode(from: &mut Source) -> Result<Self, Malformed> {
         match from.u8()? {
-            1 => {
-                // A copy: a slice would keep the whole segment in memory for as long as one object lives.
-                let Entry { term, index, kind, data, context } = from.entry()?;
-                let (data, context) = (Bytes::copy_from_slice(&data), Bytes::copy_from_slice(&context));
-                Ok(Self::Entry(Entry { term, index, kind, data, context }))
-            }
+            1 => Ok(Self::Entry(from.entry()?)),
             2 => Ok(Self::HardState(from.hard_state()?)),
             3 => Ok(Self::Mark(from.mark()?)),
             4 => Ok(Self::Truncate(from.u64()?)),

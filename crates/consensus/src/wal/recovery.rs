@@ -21,7 +21,7 @@ pub(crate) struct LogImage {
     pub(crate) hard: HardState,
     /// The newest snapshot that the log knows of; none only if the founding was cut short.
     pub(crate) mark: Option<Mark>,
-    /// Entries without a gap.
+    /// Entries without a gap; their data are slices of whole segments, see [`LogImage::detach`].
     pub(crate) entries: VecDeque<Entry>,
 }
 
@@ -51,6 +51,16 @@ impl LogImage {
     fn truncate(&mut self, from: u64) {
         let Some(first) = self.entries.front().map(|entry| entry.index) else { return };
         self.entries.truncate(from.saturating_sub(first) as usize);
+    }
+
+    /// Forgets entries up to an index and gives the others memory of their own: a slice would keep a whole segment in memory
+    /// for as long as one object lives.
+    pub(crate) fn detach(&mut self, after: u64) {
+        self.entries.retain(|entry| entry.index > after);
+        for entry in &mut self.entries {
+            entry.data = Bytes::copy_from_slice(&entry.data);
+            entry.context = Bytes::copy_from_slice(&entry.context);
+        }
     }
 
     /// The last index that the log reaches.
