@@ -50,6 +50,9 @@ const INFLIGHT_MESSAGES: usize = 256;
 /// The leader holds so many bytes of commands that are not agreed yet; more are refused as overload.
 const UNCOMMITTED_BYTES_MAX: u64 = 64 << 20;
 
+/// The leader holds so many proposals that are not agreed yet: short ones cost more than their bytes.
+const WAITING_MAX: usize = 1 << 18;
+
 /// So many bytes of commands are applied in one step, so that a long replay does not hold the thread.
 const COMMITTED_BYTES_A_STEP: u64 = 16 << 20;
 
@@ -221,6 +224,10 @@ impl<P, R> Brain<P, R> {
             let error = ProposeError::NoLeader { hint: self.leader() };
             return self.refuse_all(proposals.into_iter().map(|proposal| proposal.ticket), error);
         }
+        if self.waiting.len() + proposals.len() > WAITING_MAX {
+            let tickets = proposals.into_iter().map(|proposal| proposal.ticket);
+            return self.refuse_all(tickets, ProposeError::Overloaded);
+        }
         let first = self.node.raft.raft_log.last_index() + 1;
         let (tickets, entries): (Vec<P>, Vec<eraftpb::Entry>) = proposals
             .into_iter()
@@ -257,6 +264,10 @@ impl<P, R> Brain<P, R> {
         );
         if is_vote && !self.persisting.is_empty() {
             return self.held.push(message);
+        }
+        // To be told to lead is a campaign too, see `tick`; the leader tells again.
+        if self.restoring.is_some() && message.0.get_msg_type() == MessageType::MsgTimeoutNow {
+            return;
         }
         // Raft refuses answers of strangers; that is no news to anybody.
         let _ = self.node.step(message.0);

@@ -494,6 +494,21 @@ fn commands_that_nobody_agrees_to_do_not_pile_up() {
     assert_eq!(net.outcomes(1), refused);
 }
 
+/// And a bounded number of commands, however short.
+#[test]
+fn short_commands_do_not_pile_up_either() {
+    let mut net = Net::new();
+    net.elect(1);
+    net.cut_off = vec![1];
+    let batch = |tickets: std::ops::Range<u64>| {
+        Event::Propose(tickets.map(|ticket| Proposal { ticket, command: Bytes::new() }).collect())
+    };
+    net.event(1, batch(0..WAITING_MAX as u64));
+    assert_eq!(net.outcomes(1), []);
+    net.event(1, batch(0..1));
+    assert_eq!(net.outcomes(1), [Outcome::Refused(0, ProposeError::Overloaded)]);
+}
+
 #[test]
 fn a_member_joins_by_listening_first() {
     let mut net = Net::new();

@@ -17,6 +17,9 @@ use crate::{
 /// Without work the thread looks around this often; it is woken for work.
 const IDLE: Duration = Duration::from_secs(3600);
 
+/// A backlog is reported piece by piece, about every so many bytes: a frame of the log.
+const REPORT_BYTES: usize = 1 << 20;
+
 /// What the raft thread wants written.
 #[derive(Debug)]
 pub(super) enum Task {
@@ -55,9 +58,17 @@ impl<O> LogThread<O> {
 
     fn write(&mut self, tasks: Vec<Task>) -> io::Result<()> {
         let mut batch = Vec::new();
+        let mut bytes = 0;
         for task in tasks {
             match task {
-                Task::Persist(persist) => batch.push(persist),
+                Task::Persist(persist) => {
+                    bytes += persist.entries.iter().map(|entry| entry.data.len()).sum::<usize>();
+                    batch.push(persist);
+                    if bytes >= REPORT_BYTES {
+                        bytes = 0;
+                        self.persist(std::mem::take(&mut batch))?;
+                    }
+                }
                 Task::Forget { mark, keep_from } => {
                     self.persist(std::mem::take(&mut batch))?;
                     self.wal.append([Record::Mark(mark)])?;

@@ -27,8 +27,8 @@ use crate::{
 /// So many proposals, at most, are stepped as one message.
 const STEP_PROPOSALS_MAX: usize = 4096;
 
-/// So many bytes of proposals, about, are stepped as one message.
-const STEP_BYTES: usize = 4 << 20;
+/// So many bytes of proposals, about, are stepped as one message: a frame of the log.
+const STEP_BYTES: usize = 1 << 20;
 
 const TICK: Duration = Duration::from_millis(TICK_MS);
 

@@ -31,6 +31,8 @@ const NO_CALLERS: Budget = Budget { items: 0, bytes: 0 };
 /// Opens a data directory and starts the member: restores the newest snapshot, replays the log and, when the group has one
 /// voter, leads at once. Returns before the replay has ended: [`Consensus::read_barrier`] waits for it.
 ///
+/// Reads files and syncs directories, so it blocks: for milliseconds with a small log, for about a second a gigabyte.
+///
 /// # Errors
 /// See [`OpenError`].
 pub fn open<M: Machine>(config: Config, mut machine: M) -> Result<Consensus<M::Output>, OpenError> {
