@@ -10,7 +10,7 @@ use crate::{
     Error, Kind,
     json::wire::{Payload, Reader, put_bytes, put_number},
     meta_v1,
-    schema::{Form, Message, Scalar, Schema, Shape},
+    schema::{Field, Form, Message, Scalar, Schema, Shape},
 };
 
 /// What every such body begins with.
@@ -19,8 +19,26 @@ const MAGIC: &[u8] = b"k8s\0";
 /// How deep messages may be nested: far deeper than any of ours.
 const DEPTH_MAX: usize = 64;
 
-/// Message fields that are not pointers in Go: empty, they mean nothing.
-const PLAIN: [&str; 6] = ["metadata", "status", "strategy", "resources", "loadBalancer", "template"];
+/// Message fields that are no pointers in Go, so that it writes them even if nobody set them: empty, they mean nothing.
+/// `spec` is one too, but stays: whoever sends an object means to say something of it.
+const PLAIN: [&str; 13] = [
+    "conditions",
+    "daemonEndpoints",
+    "kubeletEndpoint",
+    "lastState",
+    "loadBalancer",
+    "metadata",
+    "nodeInfo",
+    "resources",
+    "source",
+    "state",
+    "status",
+    "strategy",
+    "template",
+];
+
+/// Numbers or texts that are no pointers in Go either. No port is 0.
+const PLAIN_PORTS: [&str; 2] = ["port", "targetPort"];
 
 /// What was in a body.
 #[derive(Clone, Debug, PartialEq)]
@@ -47,7 +65,12 @@ pub fn decode(body: &[u8]) -> Result<Envelope, Error> {
         .map_err(|error| Error::bad_request(format!("the envelope of the body cannot be read: {error}")))?;
     let meta_v1::TypeMeta { api_version, kind } = unknown.type_meta.unwrap_or_default();
     let known = Kind::from_api_version(&api_version, &kind).and_then(|kind| Schema::get().message(kind.info().message));
-    let raw = known.map_or(unknown.raw.clone(), |message| normal(message, &unknown.raw, DEPTH_MAX).into());
+    let raw = match known {
+        Some(message) => normal(message, &unknown.raw, DEPTH_MAX)
+            .ok_or_else(|| Error::bad_request(format!("the body is not a {kind}: its protobuf is damaged")))?
+            .into(),
+        None => unknown.raw,
+    };
     Ok(Envelope { api_version, kind, raw })
 }
 
@@ -61,38 +84,57 @@ pub fn encode(envelope: &Envelope) -> Bytes {
     body.into()
 }
 
-/// The message without what Go writes although nobody said it.
-fn normal(message: &Message, bytes: &[u8], depth: usize) -> Vec<u8> {
+/// The message without what Go writes although nobody said it; `None` if the bytes are no message, or nested too deep.
+fn normal(message: &Message, bytes: &[u8], depth: usize) -> Option<Vec<u8>> {
     let mut out = Vec::with_capacity(bytes.len());
-    for (number, payload) in Reader::new(bytes) {
-        match (message.by_number(number), payload) {
-            (_, Payload::Varint(value)) => put_number(number, value, &mut out),
-            (Some(field), Payload::Bytes(inner)) if field.shape == Shape::One || field.shape == Shape::List => {
-                let Scalar::Message(index) = field.scalar else {
-                    put_bytes(number, inner, &mut out);
-                    continue;
-                };
-                let of = Schema::get().at(index);
-                let inner = if depth > 0 { normal(of, inner, depth - 1) } else { inner.to_vec() };
-                let plain = of.form == Form::Time || of.form == Form::MicroTime || PLAIN.contains(&field.json.as_str());
-                if !(inner.is_empty() && plain && field.shape == Shape::One) {
-                    put_bytes(number, &inner, &mut out);
-                }
-            }
-            (_, Payload::Bytes(inner)) => put_bytes(number, inner, &mut out),
+    let mut reader = Reader::new(bytes);
+    for (number, payload) in reader.by_ref() {
+        let field = message.by_number(number);
+        let droppable = field.is_none_or(|field| field.shape == Shape::One && !field.presence);
+        match (field, payload) {
             (_, Payload::Fixed) => {}
+            (_, Payload::Varint(0)) if droppable => {}
+            (_, Payload::Varint(value)) => put_number(number, value, &mut out),
+            (Some(field), Payload::Bytes(inner)) if field.shape != Shape::Map => match field.scalar {
+                Scalar::Message(index) => {
+                    let of = Schema::get().at(index);
+                    let inner = normal(of, inner, depth.checked_sub(1)?)?;
+                    if !(inner.is_empty() && is_plain(field, of.form)) {
+                        put_bytes(number, &inner, &mut out);
+                    }
+                }
+                _ if inner.is_empty() && droppable => {}
+                _ => put_bytes(number, inner, &mut out),
+            },
+            (_, Payload::Bytes(inner)) => put_bytes(number, inner, &mut out),
         }
     }
-    out
+    reader.finished().then_some(out)
+}
+
+/// Whether an empty message in the field is one that nobody set.
+fn is_plain(field: &Field, form: Form) -> bool {
+    let name = field.json.as_str();
+    let of_its_form = match form {
+        Form::Time | Form::MicroTime => true,
+        Form::IntOrString => PLAIN_PORTS.contains(&name),
+        Form::Object => field.inline || PLAIN.contains(&name),
+        Form::Quantity | Form::Raw => false,
+    };
+    field.shape == Shape::One && of_its_form
 }
 
 #[cfg(test)]
 mod tests {
     #![expect(clippy::unwrap_used, reason = "tests")]
+    use proptest::{
+        collection,
+        prelude::{any, prop_assert_eq, proptest},
+    };
     use serde_json::json;
 
-    use super::{Envelope, decode, encode};
-    use crate::{Kind, Object, apps_v1, core_v1, json, json::Strictness, meta_v1};
+    use super::{Envelope, decode, encode, normal};
+    use crate::{Kind, Object, apps_v1, core_v1, json, json::Strictness, meta_v1, schema::Schema};
 
     #[test]
     fn what_go_writes_without_being_told_is_dropped() {
@@ -131,8 +173,77 @@ mod tests {
         assert_eq!(got, json::decode(Kind::Deployment, &wanted, Strictness::Strict).unwrap().object);
     }
 
+    /// The object as Go sends it: what it does not say of itself comes as zeros.
+    fn sent(kind: Kind, object: &Object) -> Object {
+        let body =
+            encode(&Envelope { api_version: kind.api_version(), kind: kind.to_string(), raw: object.encode_bytes() });
+        Object::decode_bytes(kind, decode(&body).unwrap().raw).unwrap()
+    }
+
+    #[test]
+    fn zeros_that_are_no_pointers_vanish_and_others_stay() {
+        let port =
+            core_v1::ServicePort { port: 80, target_port: Some(meta_v1::IntOrString::default()), ..Default::default() };
+        let spec = core_v1::ServiceSpec { ports: vec![port], ..Default::default() };
+        let service = core_v1::Service {
+            spec: Some(spec),
+            status: Some(core_v1::ServiceStatus::default()),
+            ..Default::default()
+        };
+        let wanted = json!({"spec": {"ports": [{"port": 80}]}});
+        assert_eq!(
+            sent(Kind::Service, &service.into()),
+            json::decode(Kind::Service, &wanted, Strictness::Strict).unwrap().object
+        );
+
+        let wanted = json!({"spec": {"replicas": 0, "strategy": {"rollingUpdate": {"maxSurge": 0}}, "template": {"spec": {
+            "automountServiceAccountToken": false, "securityContext": {}, "volumes": [{"name": "v", "emptyDir": {}}],
+        }}}});
+        let wanted = json::decode(Kind::Deployment, &wanted, Strictness::Strict).unwrap().object;
+        assert_eq!(sent(Kind::Deployment, &wanted), wanted);
+    }
+
+    #[test]
+    fn an_inline_message_of_empty_texts_is_none() {
+        // Go writes the empty name of a `configMapRef`, and the handler of a probe that has none.
+        let message = Schema::get().message("kapelle.core.v1.ConfigMapEnvSource").unwrap();
+        assert_eq!(normal(message, &[0x0a, 2, 0x0a, 0], 8).unwrap(), [0_u8; 0]);
+        let message = Schema::get().message("kapelle.core.v1.Probe").unwrap();
+        assert_eq!(normal(message, &[0x0a, 0, 0x10, 0, 0x18, 1], 8).unwrap(), [0x18, 1]);
+    }
+
+    proptest! {
+        #[test]
+        fn what_json_says_survives_the_envelope(seed in any::<u64>()) {
+            let mut dice = json::random::Dice(seed);
+            for kind in Kind::ALL {
+                let value = json::random::message(Schema::get().message(kind.info().message).unwrap(), &mut dice, 0);
+                let once = sent(*kind, &json::decode(*kind, &value, Strictness::Strict).unwrap().object);
+                prop_assert_eq!(sent(*kind, &once), once, "what was normalised stays as it is");
+            }
+        }
+
+        #[test]
+        fn damaged_bodies_are_refused_or_read_whole(bytes in collection::vec(any::<u8>(), 0..64)) {
+            for kind in Kind::ALL {
+                let (api_version, name) = (kind.api_version(), kind.to_string());
+                let body = encode(&Envelope { api_version, kind: name, raw: bytes.clone().into() });
+                if let Ok(envelope) = decode(&body) {
+                    let _ = Object::decode_bytes(*kind, envelope.raw);
+                }
+            }
+            let _ = decode(&[b"k8s\0", bytes.as_slice()].concat());
+        }
+    }
+
     #[test]
     fn what_is_no_envelope_is_refused() {
+        let body = encode(&Envelope {
+            api_version: "v1".into(),
+            kind: "Pod".into(),
+            raw: b"\x0a\x02\x0a\x00\x0b".to_vec().into(),
+        });
+        assert!(decode(&body).unwrap_err().message.contains("damaged"), "a truncated object is not half an object");
         assert!(decode(b"{}").unwrap_err().message.contains("does not begin with"));
         assert!(decode(b"k8s\0\xff\xff").is_err());
     }

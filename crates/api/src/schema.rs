@@ -26,9 +26,36 @@ pub struct Message {
     pub form: Form,
     /// Its fields, by number.
     pub fields: Vec<Field>,
-    by_json: HashMap<String, usize>,
-    by_number: HashMap<u32, usize>,
+    /// Where each name of its JSON object stands, those of inline messages among them.
+    names: HashMap<String, Place>,
+    /// The place of each number in `fields`; [`NO_FIELD`] where there is none.
+    numbers: Vec<u16>,
+    /// What is written even when absent.
+    always: Vec<Place>,
 }
+
+/// Where a field stands.
+#[derive(Clone, Copy, Debug)]
+enum Place {
+    /// In the message itself.
+    Own(usize),
+    /// In the message that an inline field holds.
+    Inline { holder: usize, message: usize, field: usize },
+}
+
+/// A field as JSON sees it.
+#[derive(Clone, Copy, Debug)]
+pub struct Found<'a> {
+    /// The inline field whose message has it; `None` if the message itself has it.
+    pub holder: Option<&'a Field>,
+    /// The field.
+    pub field: &'a Field,
+}
+
+const NO_FIELD: u16 = u16::MAX;
+
+/// The highest field number, since the table of numbers is dense. Kubernetes' own stay below a hundred.
+const NUMBER_MAX: u32 = 4096;
 
 /// How JSON writes a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -138,35 +165,104 @@ impl Schema {
             .map(|message| (message.full_name().to_owned(), message))
             .collect();
         let by_name: HashMap<String, usize> = described.keys().cloned().zip(0..).collect();
-        let messages = described.values().map(|message| Message::build(message, &by_name)).collect();
+        let mut messages: Vec<Message> = described.values().map(|message| Message::build(message, &by_name)).collect();
+        let places: Vec<Vec<(String, Place)>> = messages.iter().map(|message| message.places(&messages)).collect();
+        for (message, places) in messages.iter_mut().zip(&places) {
+            message.names = places.iter().cloned().collect();
+        }
+        let always: Vec<Vec<Place>> = messages.iter().map(|message| message.always_written(&messages)).collect();
+        for (message, always) in messages.iter_mut().zip(always) {
+            message.always = always;
+        }
         Self { messages, by_name }
     }
 }
 
 impl Message {
-    /// A field by its JSON name, not looking into inline messages.
+    /// A field by the name that it has in the message's JSON object, where those of inline messages stand too.
     #[must_use]
-    pub fn by_json(&self, name: &str) -> Option<&Field> {
-        self.by_json.get(name).map(|index| &self.fields[*index])
+    pub fn find(&self, name: &str) -> Option<Found<'_>> {
+        self.names.get(name).map(|place| self.found(*place))
     }
 
     /// A field by its number.
     #[must_use]
     pub fn by_number(&self, number: u32) -> Option<&Field> {
-        self.by_number.get(&number).map(|index| &self.fields[*index])
+        let index = *self.numbers.get(number as usize)?;
+        self.fields.get(usize::from(index))
+    }
+
+    /// Every name of the message's JSON object.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.names.keys().map(String::as_str)
+    }
+
+    /// The fields that JSON shows even when they are absent.
+    pub fn always(&self) -> impl Iterator<Item = &Field> {
+        self.always.iter().map(|place| self.found(*place).field)
+    }
+
+    fn found(&self, place: Place) -> Found<'_> {
+        match place {
+            Place::Own(field) => Found { holder: None, field: &self.fields[field] },
+            Place::Inline { holder, message, field } => {
+                Found { holder: Some(&self.fields[holder]), field: &Schema::get().messages[message].fields[field] }
+            }
+        }
     }
 
     fn build(message: &MessageDescriptor, by_name: &HashMap<String, usize>) -> Self {
-        let fields: Vec<Field> = message.fields().map(|field| Field::build(&field, by_name)).collect();
-        let by_json = fields.iter().map(|field| field.json.clone()).zip(0..).collect();
-        let by_number = fields.iter().map(|field| field.number).zip(0..).collect();
+        let mut fields: Vec<Field> = message.fields().map(|field| Field::build(&field, by_name)).collect();
+        fields.sort_by_key(|field| field.number);
         let name = message.full_name().to_owned();
         let doc = doc(message.parent_file_descriptor_proto(), message.path());
-        Self { form: Form::of(&name), name, doc, fields, by_json, by_number }
+        let numbers = numbers(&fields);
+        Self { form: Form::of(&name), name, doc, fields, names: HashMap::new(), numbers, always: Vec::new() }
+    }
+
+    /// The names of its JSON object. A message's own go before those of inline messages.
+    fn places(&self, messages: &[Self]) -> Vec<(String, Place)> {
+        let own = self.fields.iter().enumerate();
+        let mut places = Vec::new();
+        for (holder, field) in own.clone().filter(|(_, field)| field.inline) {
+            let Scalar::Message(message) = field.scalar else { continue };
+            for (index, inner) in messages[message].fields.iter().enumerate() {
+                assert!(!inner.inline, "{}: no inline message may hold another; teach the codecs first", self.name);
+                places.push((inner.json.clone(), Place::Inline { holder, message, field: index }));
+            }
+        }
+        places.extend(
+            own.filter(|(_, field)| !field.inline).map(|(index, field)| (field.json.clone(), Place::Own(index))),
+        );
+        places
+    }
+
+    fn always_written(&self, messages: &[Self]) -> Vec<Place> {
+        let always = |place: &Place| match *place {
+            Place::Own(field) => self.fields[field].always,
+            Place::Inline { message, field, .. } => messages[message].fields[field].always,
+        };
+        self.names.values().copied().filter(always).collect()
     }
 }
 
+fn numbers(fields: &[Field]) -> Vec<u16> {
+    let last = fields.last().map_or(0, |field| field.number);
+    assert!(last <= NUMBER_MAX, "field number {last} is above {NUMBER_MAX}; make the table sparse before using it");
+    let mut numbers = vec![NO_FIELD; last as usize + 1];
+    for (field, index) in fields.iter().zip(0..) {
+        numbers[field.number as usize] = index;
+    }
+    numbers
+}
+
 impl Form {
+    /// Whether it is a point in time; zero means that there is none.
+    #[must_use]
+    pub fn is_time(self) -> bool {
+        matches!(self, Self::Time | Self::MicroTime)
+    }
+
     fn of(name: &str) -> Self {
         match name {
             "kapelle.meta.v1.Time" => Self::Time,

@@ -3,7 +3,10 @@
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use serde_json::{Map, Value};
 
-use super::wire::{put_bytes, put_number};
+use super::{
+    names::{clipped, nearest},
+    wire::{close, open, put_bytes, put_number},
+};
 use crate::{
     Error, Timestamp,
     schema::{Field, Form, Message, Scalar, Schema, Shape},
@@ -12,53 +15,83 @@ use crate::{
 /// How deep values may be nested: far deeper than any object of ours, shallow enough for any stack.
 const DEPTH_MAX: usize = 64;
 
+/// How many unknown fields are named; the others are counted. More would help nobody and cost the server time.
+const UNKNOWN_MAX: usize = 32;
+
+/// The second at which Go's `time.Time` begins; as a time it means "none".
+const GO_ZERO_SECOND: i64 = -62_135_596_800;
+
+const A_STRING: &str = "a string";
+
 /// Reads values, remembering where it is and what it did not know.
 #[derive(Default)]
 pub(super) struct Decoder {
     path: String,
     depth: usize,
-    /// The fields that no message has: `unknown field "spec.replicsa"`, with the nearest name that there is.
-    pub(super) unknown: Vec<String>,
+    unknown: Vec<String>,
+    /// Unknown fields beyond [`UNKNOWN_MAX`].
+    unnamed: usize,
+}
+
+/// The part of a message that an inline field holds, while its fields come one by one.
+struct Part<'a> {
+    holder: &'a Field,
+    bytes: Vec<u8>,
 }
 
 impl Decoder {
     /// The bytes of a message.
-    pub(super) fn message(&mut self, message: &Message, value: &Value) -> Result<Vec<u8>, Error> {
+    pub(super) fn bytes(&mut self, message: &Message, value: &Value) -> Result<Vec<u8>, Error> {
         let mut bytes = Vec::new();
-        match (message.form, value) {
-            (Form::Object, Value::Object(object)) => self.object(message, object, &mut bytes)?,
-            (Form::Object, other) => return Err(self.expected("an object", other)),
-            (form, value) => self.special(form, value, &mut bytes)?,
-        }
+        self.message(message, value, &mut bytes)?;
         Ok(bytes)
     }
 
-    fn object(&mut self, message: &Message, object: &Map<String, Value>, into: &mut Vec<u8>) -> Result<(), Error> {
-        self.deeper()?;
-        let mut inline: Vec<(&Field, Map<String, Value>)> = Vec::new();
-        for (name, value) in object.iter().filter(|(_, value)| !value.is_null()) {
-            match message.by_json(name).filter(|field| !field.inline) {
-                Some(field) => self.within(name, |this| this.field(field, value, into))?,
-                None => match holder(message, name) {
-                    Some(field) => collect(&mut inline, field, name, value),
-                    None => self.unknown(message, name),
-                },
+    /// The fields that no message has: `unknown field "spec.replicsa"`, with the nearest name that there is.
+    pub(super) fn unknown(mut self) -> Vec<String> {
+        if self.unnamed > 0 {
+            self.unknown.push(format!("and {} more unknown fields", self.unnamed));
+        }
+        self.unknown
+    }
+
+    fn message(&mut self, message: &Message, value: &Value, into: &mut Vec<u8>) -> Result<(), Error> {
+        match (message.form, value) {
+            (Form::Object, Value::Object(object)) => {
+                self.deeper()?;
+                self.object(message, object, into)?;
+                self.depth -= 1;
+                Ok(())
             }
+            (Form::Object, other) => Err(self.expected("an object", other)),
+            (form, value) => self.special(form, value, into),
         }
-        for (field, part) in inline {
-            let Scalar::Message(index) = field.scalar else { continue };
-            let mut bytes = Vec::new();
-            self.object(Schema::get().at(index), &part, &mut bytes)?;
-            put_bytes(field.number, &bytes, into);
+    }
+
+    fn object(&mut self, message: &Message, object: &Map<String, Value>, into: &mut Vec<u8>) -> Result<(), Error> {
+        let mut parts: Vec<Part<'_>> = Vec::new();
+        // `null` is absence, everywhere.
+        for (name, value) in object.iter().filter(|(_, value)| !value.is_null()) {
+            let Some(found) = message.find(name) else {
+                self.not_known(message, name);
+                continue;
+            };
+            let into = match found.holder {
+                None => &mut *into,
+                Some(holder) => part(&mut parts, holder),
+            };
+            self.within(name, |this| this.field(found.field, value, into))?;
         }
-        self.depth -= 1;
+        for part in parts.iter().filter(|part| !part.bytes.is_empty()) {
+            put_bytes(part.holder.number, &part.bytes, into);
+        }
         Ok(())
     }
 
     fn deeper(&mut self) -> Result<(), Error> {
         self.depth += 1;
         if self.depth > DEPTH_MAX {
-            return Err(Error::bad_request(format!("{}: nested deeper than {DEPTH_MAX} levels", self.place())));
+            return Err(self.wrong(format!("nested deeper than {DEPTH_MAX} levels")));
         }
         Ok(())
     }
@@ -68,17 +101,14 @@ impl Decoder {
             (Shape::One, value) => self.value(field, value, field.number, field.presence, into),
             (Shape::List, Value::Array(items)) => {
                 for (index, item) in items.iter().enumerate() {
-                    self.at(index, |this| this.value(field, item, field.number, true, into))?;
+                    self.at(index, |this| this.element(field, item, into))?;
                 }
                 Ok(())
             }
             (Shape::List, other) => Err(self.expected("a list", other)),
             (Shape::Map, Value::Object(map)) => {
                 for (key, item) in map {
-                    let mut entry = Vec::new();
-                    put_bytes(1, key.as_bytes(), &mut entry);
-                    self.within(key, |this| this.value(field, item, 2, true, &mut entry))?;
-                    put_bytes(field.number, &entry, into);
+                    self.key(key, |this| this.entry(field, key, item, into))?;
                 }
                 Ok(())
             }
@@ -86,7 +116,29 @@ impl Decoder {
         }
     }
 
-    /// One value under a field number. A zero without presence is the same as nothing.
+    fn element(&mut self, field: &Field, item: &Value, into: &mut Vec<u8>) -> Result<(), Error> {
+        if item.is_null() {
+            return Err(self.wrong("an element of a list cannot be null; remove it".to_owned()));
+        }
+        self.value(field, item, field.number, true, into)
+    }
+
+    /// One entry of a map. In Go, `key: null` is the key with an empty text, and manifests with `key:` rely on it;
+    /// of a quantity and its like nothing remains.
+    fn entry(&mut self, field: &Field, key: &str, item: &Value, into: &mut Vec<u8>) -> Result<(), Error> {
+        if item.is_null() && matches!(field.scalar, Scalar::Message(_)) {
+            return Ok(());
+        }
+        let start = open(field.number, into);
+        put_bytes(1, key.as_bytes(), into);
+        if !item.is_null() {
+            self.value(field, item, 2, true, into)?;
+        }
+        close(start, into);
+        Ok(())
+    }
+
+    /// One value under a field number. A zero without presence is the same as nothing, and so is a zero time.
     fn value(
         &mut self,
         field: &Field,
@@ -97,8 +149,15 @@ impl Decoder {
     ) -> Result<(), Error> {
         match (field.scalar, value) {
             (Scalar::Message(index), value) => {
-                let bytes = self.message(Schema::get().at(index), value)?;
-                put_bytes(number, &bytes, into);
+                let before = into.len();
+                let start = open(number, into);
+                let message = Schema::get().at(index);
+                self.message(message, value, into)?;
+                if message.form.is_time() && into.len() == start {
+                    into.truncate(before);
+                } else {
+                    close(start, into);
+                }
             }
             (Scalar::Bool, Value::Bool(flag)) => {
                 if *flag || present {
@@ -117,15 +176,23 @@ impl Decoder {
                 }
             }
             (Scalar::Bytes, Value::String(text)) => {
-                let bytes = STANDARD.decode(text).map_err(|error| self.wrong(format!("is not base64: {error}")))?;
-                put_bytes(number, &bytes, into);
+                let bytes = self.base64(text)?;
+                if !bytes.is_empty() || present {
+                    put_bytes(number, &bytes, into);
+                }
             }
-            // `env: [{name: A, value: null}]` and the like: null is absence everywhere.
-            (_, Value::Null) if !present => {}
             (Scalar::Bool, other) => return Err(self.expected("true or false", other)),
-            (Scalar::String | Scalar::Bytes, other) => return Err(self.expected("a string", other)),
+            (Scalar::String | Scalar::Bytes, other) => return Err(self.expected(A_STRING, other)),
         }
         Ok(())
+    }
+
+    /// Line feeds may stand in it, as in a block of a manifest.
+    fn base64(&self, text: &str) -> Result<Vec<u8>, Error> {
+        let line_ends: &[char] = &['\n', '\r'];
+        let decoded =
+            if text.contains(line_ends) { STANDARD.decode(text.replace(line_ends, "")) } else { STANDARD.decode(text) };
+        decoded.map_err(|error| self.wrong(format!("is not base64: {error}")))
     }
 
     fn integer(&self, scalar: Scalar, value: &Value) -> Result<i64, Error> {
@@ -144,15 +211,7 @@ impl Decoder {
     fn special(&self, form: Form, value: &Value, into: &mut Vec<u8>) -> Result<(), Error> {
         match (form, value) {
             (_, Value::Null) | (Form::Object, _) => {}
-            (Form::Time | Form::MicroTime, Value::String(text)) => {
-                let time: jiff::Timestamp = text
-                    .parse()
-                    .map_err(|_| self.wrong(format!("{text:?} is not an RFC 3339 time such as {}", Timestamp(0))))?;
-                put_number(1, time.as_second() as u64, into);
-                if form == Form::MicroTime && time.subsec_nanosecond() != 0 {
-                    put_number(2, time.subsec_nanosecond() as u64, into);
-                }
-            }
+            (Form::Time | Form::MicroTime, Value::String(text)) => self.time(form, text, into)?,
             (Form::Time | Form::MicroTime, other) => return Err(self.expected("an RFC 3339 time", other)),
             (Form::Quantity, Value::String(text)) => put_bytes(1, text.as_bytes(), into),
             (Form::Quantity, Value::Number(number)) => put_bytes(1, number.to_string().as_bytes(), into),
@@ -161,12 +220,28 @@ impl Decoder {
                 put_number(1, 1, into);
                 put_bytes(3, text.as_bytes(), into);
             }
-            (Form::IntOrString, value) => {
-                let number =
-                    self.integer(Scalar::Int32, value).map_err(|_| self.expected("an integer or a string", value))?;
-                put_number(2, number as u64, into);
+            (Form::IntOrString, Value::Number(_)) => {
+                let number = self.integer(Scalar::Int32, value)?;
+                if number != 0 {
+                    put_number(2, number as u64, into);
+                }
             }
+            (Form::IntOrString, other) => return Err(self.expected("an integer or a string", other)),
             (Form::Raw, value) => put_bytes(1, value.to_string().as_bytes(), into),
+        }
+        Ok(())
+    }
+
+    fn time(&self, form: Form, text: &str, into: &mut Vec<u8>) -> Result<(), Error> {
+        let time: jiff::Timestamp = text
+            .parse()
+            .map_err(|_| self.wrong(format!("{:?} is not an RFC 3339 time such as {}", clipped(text), Timestamp(0))))?;
+        let micro_nanos = time.subsec_nanosecond() / 1000 * 1000;
+        if time.as_second() != 0 && time.as_second() != GO_ZERO_SECOND {
+            put_number(1, time.as_second() as u64, into);
+        }
+        if form == Form::MicroTime && micro_nanos != 0 {
+            put_number(2, micro_nanos as u64, into);
         }
         Ok(())
     }
@@ -176,93 +251,66 @@ impl Decoder {
         if length > 0 {
             self.path.push('.');
         }
-        self.path.push_str(name);
+        self.path.push_str(clipped(name));
         let result = then(self);
         self.path.truncate(length);
         result
     }
 
     fn at<T>(&mut self, index: usize, then: impl FnOnce(&mut Self) -> T) -> T {
+        self.key(&index.to_string(), then)
+    }
+
+    fn key<T>(&mut self, key: &str, then: impl FnOnce(&mut Self) -> T) -> T {
         let length = self.path.len();
-        self.path.push_str(&format!("[{index}]"));
+        self.path.push('[');
+        self.path.push_str(clipped(key));
+        self.path.push(']');
         let result = then(self);
         self.path.truncate(length);
         result
     }
 
-    fn unknown(&mut self, message: &Message, name: &str) {
-        let nearest = nearest(message, name).map(|near| format!(" (did you mean {near:?}?)")).unwrap_or_default();
+    fn not_known(&mut self, message: &Message, name: &str) {
+        // Every object says what it is; its message does not.
+        if self.depth == 1 && matches!(name, "kind" | "apiVersion") {
+            return;
+        }
+        if self.unknown.len() >= UNKNOWN_MAX {
+            self.unnamed += 1;
+            return;
+        }
+        let hint = nearest(message.names(), name).map(|near| format!(" (did you mean {near:?}?)"));
         let place = self.within(name, |this| this.path.clone());
-        self.unknown.push(format!("unknown field {place:?}{nearest}"));
-    }
-
-    fn place(&self) -> &str {
-        if self.path.is_empty() { "the object" } else { &self.path }
+        self.unknown.push(format!("unknown field {place:?}{}", hint.unwrap_or_default()));
     }
 
     fn wrong(&self, what: String) -> Error {
-        Error::bad_request(format!("{}: {what}", self.place()))
+        let place = if self.path.is_empty() { "the object" } else { &self.path };
+        Error::bad_request(format!("{place}: {what}"))
     }
 
     fn expected(&self, what: &str, found: &Value) -> Error {
-        let found = match found {
-            Value::Null => "null".to_owned(),
-            Value::Bool(flag) => flag.to_string(),
-            Value::Number(number) => format!("number {number}"),
-            Value::String(text) => format!("string {text:?}"),
-            Value::Array(_) => "a list".to_owned(),
-            Value::Object(_) => "an object".to_owned(),
+        let (found, remedy) = match found {
+            Value::Null => ("null".to_owned(), None),
+            Value::Bool(flag) => (flag.to_string(), Some(flag.to_string())),
+            Value::Number(number) => (format!("number {number}"), Some(number.to_string())),
+            Value::String(text) => (format!("string {:?}", clipped(text)), None),
+            Value::Array(_) => ("a list".to_owned(), None),
+            Value::Object(_) => ("an object".to_owned(), None),
         };
-        self.wrong(format!("expected {what}, found {found}"))
+        // `value: 80` and `value: yes` are what people write in YAML.
+        let remedy = remedy.filter(|_| what == A_STRING).map(|text| format!("; write it in quotes: \"{text}\""));
+        self.wrong(format!("expected {what}, found {found}{}", remedy.unwrap_or_default()))
     }
 }
 
-/// The inline field whose message, or whose inline messages, have the name.
-fn holder<'a>(message: &'a Message, name: &str) -> Option<&'a Field> {
-    message.fields.iter().filter(|field| field.inline).find(|field| {
-        let Scalar::Message(index) = field.scalar else { return false };
-        let inner = Schema::get().at(index);
-        inner.by_json(name).is_some() || holder(inner, name).is_some()
-    })
+/// The bytes of the part that an inline field holds, begun at its first field.
+fn part<'parts, 'field>(parts: &'parts mut Vec<Part<'field>>, holder: &'field Field) -> &'parts mut Vec<u8> {
+    let known = parts.iter().position(|part| part.holder.number == holder.number);
+    let index = known.unwrap_or_else(|| {
+        parts.push(Part { holder, bytes: Vec::new() });
+        parts.len() - 1
+    });
+    &mut parts[index].bytes
 }
-
-fn collect<'a>(parts: &mut Vec<(&'a Field, Map<String, Value>)>, field: &'a Field, name: &str, value: &Value) {
-    match parts.iter_mut().find(|(known, _)| known.number == field.number) {
-        Some((_, part)) => {
-            part.insert(name.to_owned(), value.clone());
-        }
-        None => parts.push((field, Map::from_iter([(name.to_owned(), value.clone())]))),
-    }
-}
-
-/// The name of the message, inline ones included, that is most like a misspelt one; `None` if none is close.
-fn nearest(message: &Message, name: &str) -> Option<String> {
-    let mut names: Vec<&str> =
-        message.fields.iter().filter(|field| !field.inline).map(|field| field.json.as_str()).collect();
-    for field in message.fields.iter().filter(|field| field.inline) {
-        if let Scalar::Message(index) = field.scalar {
-            names.extend(Schema::get().at(index).fields.iter().map(|field| field.json.as_str()));
-        }
-    }
-    let close = names.into_iter().map(|known| (distance(known, name), known)).min()?;
-    (close.0 <= name.len().div_ceil(3)).then(|| close.1.to_owned())
-}
-
-/// How many letters must be inserted, removed or replaced; a swap counts as two.
-fn distance(one: &str, other: &str) -> usize {
-    let other: Vec<char> = other.to_lowercase().chars().take(NAME_MAX).collect();
-    let mut row: Vec<usize> = (0..=other.len()).collect();
-    for (i, a) in one.to_lowercase().chars().take(NAME_MAX).enumerate() {
-        let mut diagonal = row[0];
-        row[0] = i + 1;
-        for (j, b) in other.iter().enumerate() {
-            let change = diagonal + usize::from(a != *b);
-            diagonal = row[j + 1];
-            row[j + 1] = change.min(row[j] + 1).min(diagonal + 1);
-        }
-    }
-    row[other.len()]
-}
-
-/// Names are compared up to so many letters: no field of ours is longer.
-const NAME_MAX: usize = 64;

@@ -13,6 +13,11 @@ pub(super) fn message(message: &Message, bytes: &[u8]) -> Value {
         Form::Object => {
             let mut object = Map::new();
             fields(message, bytes, &mut object);
+            for field in message.always() {
+                if !object.contains_key(&field.json) {
+                    object.insert(field.json.clone(), zero(field));
+                }
+            }
             Value::Object(object)
         }
         form => special(form, bytes),
@@ -24,13 +29,6 @@ fn fields(message: &Message, bytes: &[u8], into: &mut Map<String, Value>) {
         if let Some(field) = message.by_number(number) {
             put(field, payload, into);
         }
-    }
-    for field in message.fields.iter().filter(|field| field.always || field.inline) {
-        if field.inline {
-            // An inline message that is absent may still have fields that are always written: none of ours has.
-            continue;
-        }
-        into.entry(field.json.clone()).or_insert_with(|| zero(field));
     }
 }
 
@@ -44,7 +42,7 @@ fn zero(field: &Field) -> Value {
 
 fn zero_of(scalar: Scalar) -> Value {
     match scalar {
-        Scalar::Message(_) => Value::Object(Map::new()),
+        Scalar::Message(index) => message(Schema::get().at(index), &[]),
         Scalar::Bool => Value::Bool(false),
         Scalar::Int32 | Scalar::Int64 => Value::from(0),
         Scalar::String | Scalar::Bytes => Value::from(""),
@@ -54,24 +52,33 @@ fn zero_of(scalar: Scalar) -> Value {
 fn put(field: &Field, payload: Payload<'_>, into: &mut Map<String, Value>) {
     match (field.shape, field.scalar) {
         (Shape::One, Scalar::Message(index)) if field.inline => fields(Schema::get().at(index), payload.bytes(), into),
-        (Shape::One, _) => match value(field, payload) {
+        (Shape::One, Scalar::Message(_)) => match value(field, payload) {
             Value::Null => {}
             value => merge(into, &field.json, value),
         },
+        (Shape::One, _) => {
+            into.insert(field.json.clone(), value(field, payload));
+        }
         (Shape::List, _) => {
-            let list = into.entry(field.json.clone()).or_insert_with(|| Value::Array(Vec::new()));
-            if let Value::Array(items) = list {
+            if let Value::Array(items) = slot(field, into) {
                 push(field, payload, items);
             }
         }
         (Shape::Map, _) => {
-            let map = into.entry(field.json.clone()).or_insert_with(|| Value::Object(Map::new()));
-            if let Value::Object(map) = map {
+            if let Value::Object(map) = slot(field, into) {
                 let (key, value) = entry(field, payload.bytes());
                 map.insert(key, value);
             }
         }
     }
+}
+
+/// The list or map of a field, made at its first element.
+fn slot<'a>(field: &Field, into: &'a mut Map<String, Value>) -> &'a mut Value {
+    if !into.contains_key(&field.json) {
+        into.insert(field.json.clone(), zero(field));
+    }
+    &mut into[field.json.as_str()]
 }
 
 /// A message field that comes twice is merged, as protobuf demands.
@@ -123,13 +130,13 @@ fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
 
+/// Messages that JSON writes as something else. None of them has a field above 3.
 fn special(form: Form, bytes: &[u8]) -> Value {
     let (mut numbers, mut data) = ([0_i64; 4], [&[][..]; 4]);
-    for (number, payload) in Reader::new(bytes) {
-        let index = (number as usize).min(3);
+    for (number, payload) in Reader::new(bytes).filter(|(number, _)| *number < 4) {
         match payload {
-            Payload::Varint(value) => numbers[index] = value as i64,
-            Payload::Bytes(value) => data[index] = value,
+            Payload::Varint(value) => numbers[number as usize] = value as i64,
+            Payload::Bytes(value) => data[number as usize] = value,
             Payload::Fixed => {}
         }
     }

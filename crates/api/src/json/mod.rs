@@ -5,6 +5,9 @@
 
 mod decode;
 mod encode;
+mod names;
+#[cfg(test)]
+pub(crate) mod random;
 #[cfg(test)]
 mod tests;
 pub(crate) mod wire;
@@ -71,24 +74,20 @@ pub fn decode(kind: Kind, value: &Value, strictness: Strictness) -> Result<Decod
     };
     check(fields, "kind", kind.info().kind)?;
     check(fields, "apiVersion", &kind.api_version())?;
-    let body: Map<String, Value> = fields
-        .iter()
-        .filter(|(name, _)| !matches!(name.as_str(), "kind" | "apiVersion"))
-        .map(|(name, value)| (name.clone(), value.clone()))
-        .collect();
-    let (bytes, unknown) = decode_message(kind.info().message, &Value::Object(body), strictness)?;
+    let (bytes, unknown) = decode_message(kind.info().message, value, strictness)?;
     let object = Object::decode_bytes(kind, bytes).map_err(|error| Error::internal(format!("{kind}: {error}")))?;
     Ok(Decoded { object, unknown })
 }
 
-/// Reads any message of `proto/`; answers its bytes and the fields that were dropped.
+/// Reads any message of `proto/`; answers its bytes and the fields that were dropped. `apiVersion` and `kind` at the top are
+/// passed over where the message has no such fields.
 ///
 /// # Errors
 /// As [`decode`], or if there is no such message.
 pub fn decode_message(message: &str, value: &Value, strictness: Strictness) -> Result<(Bytes, Vec<String>), Error> {
     let mut decoder = decode::Decoder::default();
-    let bytes = decoder.message(find(message)?, value)?;
-    let unknown = decoder.unknown;
+    let bytes = decoder.bytes(find(message)?, value)?;
+    let unknown = decoder.unknown();
     match strictness {
         Strictness::Strict if !unknown.is_empty() => {
             Err(Error::bad_request(format!("strict decoding error: {}", unknown.join(", "))))
@@ -106,6 +105,10 @@ fn check(fields: &Map<String, Value>, name: &str, wanted: &str) -> Result<(), Er
     match fields.get(name) {
         None | Some(Value::Null) => Ok(()),
         Some(Value::String(found)) if found == wanted || found.is_empty() => Ok(()),
-        Some(found) => Err(Error::bad_request(format!("{name} is {found}, but {wanted:?} is expected here"))),
+        Some(found) => {
+            let found = found.to_string();
+            let found = names::clipped(&found);
+            Err(Error::bad_request(format!("{name} is {found}, but {wanted:?} is expected here")))
+        }
     }
 }

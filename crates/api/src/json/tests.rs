@@ -1,10 +1,12 @@
 //! Stories about the codec.
 #![expect(clippy::unwrap_used, reason = "tests")]
 
+use proptest::prelude::{Just, Strategy, any, prop_assert_eq, prop_oneof, proptest};
+use proptest::{collection, sample};
 use serde_json::{Value, json};
 
-use super::{Strictness, decode, decode_message, encode, encode_message};
-use crate::Kind;
+use super::{Strictness, decode, decode_message, encode, encode_message, random};
+use crate::{Kind, schema::Schema};
 
 fn pod() -> Value {
     json!({
@@ -80,7 +82,15 @@ fn what_is_wrong_is_named_with_its_place() {
         "spec.containers: expected a list, found an object"
     );
     assert_eq!(error(Kind::Pod, json!({"kind": "Node"})), "kind is \"Node\", but \"Pod\" is expected here");
-    assert_eq!(error(Kind::Secret, json!({"data": {"a": "%"}})).split(": ").next(), Some("data.a"));
+    assert_eq!(error(Kind::Secret, json!({"data": {"a": "%"}})).split(": ").next(), Some("data[a]"));
+    assert_eq!(
+        error(Kind::Pod, json!({"spec": {"containers": [{"env": [{"name": "PORT", "value": 80}]}]}})),
+        "spec.containers[0].env[0].value: expected a string, found number 80; write it in quotes: \"80\""
+    );
+    assert_eq!(
+        error(Kind::Pod, json!({"spec": {"containers": [null]}})),
+        "spec.containers[0]: an element of a list cannot be null; remove it"
+    );
     let warned = decode(Kind::Pod, &json!({"spac": {}}), Strictness::Warn).unwrap();
     assert_eq!(warned.unknown, ["unknown field \"spac\" (did you mean \"spec\"?)"]);
 }
@@ -102,11 +112,84 @@ fn other_messages_are_read_and_written_too() {
     assert!(encode_message("kapelle.meta.v1.Nothing", &[]).is_err());
 }
 
-proptest::proptest! {
+#[test]
+fn what_manifests_in_the_wild_rely_on() {
+    let read = |kind, value: Value| encode(&decode(kind, &value, Strictness::Strict).unwrap().object);
+    let empty = read(Kind::ConfigMap, json!({"data": {"a": null, "b": "x"}}));
+    assert_eq!(empty["data"], json!({"a": "", "b": "x"}), "a key without a value is an empty text");
+    let folded = read(Kind::Secret, json!({"data": {"a": "AAEC\n/w==\n"}}));
+    assert_eq!(folded["data"]["a"], "AAEC/w==", "base64 may be folded");
+    let times = json!({"metadata": {"creationTimestamp": "2026-11-23T03:10:01.999+02:00", "deletionTimestamp": "0001-01-01T00:00:00Z"}});
+    assert_eq!(read(Kind::Pod, times)["metadata"], json!({"creationTimestamp": "2026-11-23T01:10:01Z"}));
+    let limits = json!({"status": {"capacity": {"cpu": 0.5, "memory": null, "pods": 110}}});
+    assert_eq!(read(Kind::Node, limits)["status"]["capacity"], json!({"cpu": "0.5", "pods": "110"}));
+}
+
+#[test]
+fn a_flood_of_unknown_fields_gives_a_short_answer() {
+    let fields: serde_json::Map<String, Value> = (0..10_000).map(|n| (format!("{n:0>5000}"), json!(1))).collect();
+    let message = decode(Kind::Pod, &Value::Object(fields), Strictness::Strict).unwrap_err().message;
+    assert!(message.len() < 10_000 && message.ends_with("and 9968 more unknown fields"), "{message}");
+}
+
+/// Any JSON, much of it with names that some message has.
+fn any_json() -> impl Strategy<Value = Value> {
+    let names: Vec<String> =
+        Schema::get().messages().flat_map(|message| message.names().map(str::to_owned).collect::<Vec<_>>()).collect();
+    let leaf = prop_oneof![
+        Just(Value::Null),
+        any::<bool>().prop_map(Value::from),
+        any::<i64>().prop_map(Value::from),
+        any::<f64>().prop_map(Value::from),
+        ".{0,8}".prop_map(Value::from),
+    ];
+    leaf.prop_recursive(8, 64, 6, move |inner| {
+        let name = prop_oneof![4 => sample::select(names.clone()), 1 => ".{0,8}"];
+        prop_oneof![
+            collection::vec(inner.clone(), 0..4).prop_map(Value::from),
+            collection::hash_map(name, inner, 0..6).prop_map(|fields| fields.into_iter().collect()),
+        ]
+    })
+}
+
+proptest! {
     #[test]
-    fn bytes_that_are_no_message_do_no_harm(bytes in proptest::collection::vec(proptest::num::u8::ANY, 0..200)) {
+    fn bytes_that_are_no_message_do_no_harm(bytes in collection::vec(any::<u8>(), 0..200)) {
         for kind in Kind::ALL {
             let _ = encode_message(kind.info().message, &bytes);
+        }
+    }
+
+    #[test]
+    fn whatever_json_comes_is_read_or_refused(value in any_json(), strict in any::<bool>()) {
+        let strictness = if strict { Strictness::Strict } else { Strictness::Warn };
+        for kind in Kind::ALL {
+            if let Ok(decoded) = decode(*kind, &value, strictness) {
+                let again = decode(*kind, &encode(&decoded.object), Strictness::Strict).unwrap();
+                prop_assert_eq!(again.object, decoded.object, "what was read is what is written");
+            }
+        }
+    }
+
+    #[test]
+    fn every_kind_and_every_field_comes_back_as_it_went(seed in any::<u64>()) {
+        let mut dice = random::Dice(seed);
+        for kind in Kind::ALL {
+            let mut value = random::message(Schema::get().message(kind.info().message).unwrap(), &mut dice, 0);
+            let decoded = decode(*kind, &value, Strictness::Strict).unwrap();
+            value["apiVersion"] = kind.api_version().into();
+            value["kind"] = kind.info().kind.into();
+            prop_assert_eq!(encode(&decoded.object), value);
+        }
+    }
+
+    #[test]
+    fn every_message_comes_back_too(seed in any::<u64>()) {
+        let mut dice = random::Dice(seed);
+        for message in Schema::get().messages().filter(|message| message.name != "kapelle.meta.v1.RawExtension") {
+            let value = random::message(message, &mut dice, 2);
+            let (bytes, _) = decode_message(&message.name, &value, Strictness::Strict).unwrap();
+            prop_assert_eq!(encode_message(&message.name, &bytes).unwrap(), value);
         }
     }
 }

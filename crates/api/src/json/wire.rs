@@ -33,13 +33,17 @@ impl<'a> Reader<'a> {
         std::iter::from_fn(move || reader.varint())
     }
 
+    /// Whether everything was read: false if the bytes are no message from some place on.
+    pub(crate) fn finished(&self) -> bool {
+        self.0.is_empty()
+    }
+
     fn varint(&mut self) -> Option<u64> {
         let mut value = 0_u64;
-        for shift in (0..70).step_by(7) {
-            let (byte, rest) = self.0.split_first()?;
-            self.0 = rest;
-            value |= u64::from(byte & 0x7f).checked_shl(shift).unwrap_or(0);
+        for (index, byte) in self.0.iter().enumerate().take(VARINT_BYTES_MAX) {
+            value |= u64::from(byte & 0x7f) << (7 * index);
             if byte & 0x80 == 0 {
+                self.0 = &self.0[index + 1..];
                 return Some(value);
             }
         }
@@ -51,12 +55,8 @@ impl<'a> Reader<'a> {
         self.0 = rest;
         Some(taken)
     }
-}
 
-impl<'a> Iterator for Reader<'a> {
-    type Item = (u32, Payload<'a>);
-
-    fn next(&mut self) -> Option<Self::Item> {
+    fn field(&mut self) -> Option<(u32, Payload<'a>)> {
         let tag = self.varint()?;
         let payload = match tag & 7 {
             0 => Payload::Varint(self.varint()?),
@@ -71,6 +71,23 @@ impl<'a> Iterator for Reader<'a> {
         Some((u32::try_from(tag >> 3).ok()?, payload))
     }
 }
+
+impl<'a> Iterator for Reader<'a> {
+    type Item = (u32, Payload<'a>);
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let before = self.0;
+        let field = self.field();
+        if field.is_none() {
+            // What was half read counts as not read, so that `finished` tells.
+            self.0 = before;
+        }
+        field
+    }
+}
+
+/// The most bytes that 64 bits take, seven in each.
+const VARINT_BYTES_MAX: usize = 10;
 
 /// Writes a varint.
 pub(crate) fn put_varint(mut value: u64, into: &mut Vec<u8>) {
@@ -92,4 +109,24 @@ pub(crate) fn put_bytes(field: u32, bytes: &[u8], into: &mut Vec<u8>) {
     put_varint(u64::from(field) << 3 | 2, into);
     put_varint(bytes.len() as u64, into);
     into.extend_from_slice(bytes);
+}
+
+/// Begins a field of bytes whose length is not known yet; [`close`] ends it. Answers where its content begins.
+pub(crate) fn open(field: u32, into: &mut Vec<u8>) -> usize {
+    put_varint(u64::from(field) << 3 | 2, into);
+    // Most messages are shorter than 128 bytes, so that one byte is room enough for the length.
+    into.push(0);
+    into.len()
+}
+
+/// Ends a field that [`open`] began.
+pub(crate) fn close(start: usize, into: &mut Vec<u8>) {
+    let length = into.len() - start;
+    if length < 0x80 {
+        into[start - 1] = length as u8;
+        return;
+    }
+    let mut prefix = Vec::with_capacity(VARINT_BYTES_MAX);
+    put_varint(length as u64, &mut prefix);
+    into.splice(start - 1..start, prefix);
 }

@@ -37,12 +37,7 @@ pub fn three_way(message: &str, last: Option<&Value>, current: &Value, modified:
 
 /// A field by its JSON name, also one that stands in an inline message.
 fn find<'a>(message: Option<&'a Message>, name: &str) -> Option<&'a Field> {
-    let message = message?;
-    let inline = || {
-        let holders = message.fields.iter().filter(|field| field.inline);
-        holders.filter_map(|field| find(inner(field), name)).next()
-    };
-    message.by_json(name).filter(|field| !field.inline).or_else(inline)
+    message?.find(name).map(|found| found.field)
 }
 
 /// The message that a field, or each of its elements, is.
