@@ -9,7 +9,7 @@
 set -eu
 cd "$(dirname "$0")"
 
-COMPONENTS="hello-http kv-http front slow-start echo-tcp"
+COMPONENTS="hello-http hello-p3 kv-http front slow-start echo-tcp"
 MODULES="batch log-sidecar spin trap alloc-bomb flood-logs"
 SUMS=prebuilt/SHA256SUMS
 
@@ -32,10 +32,10 @@ build() {
     for name in $COMPONENTS; do
         file=target/wasm32-wasip2/release/$name.wasm
         [ -f "$file" ] || file=target/wasm32-wasip2/release/$(echo "$name" | tr - _).wasm
-        cp "$file" "$out/$name.wasm"
+        install -m 644 "$file" "$out/$name.wasm"
     done
     for name in $MODULES; do
-        cp "target/wasm32-wasip1/release/$name.wasm" "$out/$name.wasm"
+        install -m 644 "target/wasm32-wasip1/release/$name.wasm" "$out/$name.wasm"
     done
 }
 

@@ -5,7 +5,8 @@
 //! the guest has given status and headers. What the guest does after that is driven by whoever reads the body.
 
 use std::future::Future;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::Poll;
 use std::time::{Duration, Instant};
@@ -36,6 +37,9 @@ const IDLE_INSTANCE: Duration = Duration::from_secs(1);
 
 /// The most places that a semaphore is made with.
 const MAX_CONCURRENCY: u32 = 100_000;
+
+/// Requests that may wait for each place; more are refused at once, for they would only time out.
+const WAITING_PER_PLACE: u32 = 10;
 
 /// What the guest gave: a response, or the `wasi:http` error it chose instead.
 type Answer = Result<http::Response<WasiBody>, String>;
@@ -87,6 +91,7 @@ pub(crate) struct Service {
     shared: Arc<Shared>,
     places: Arc<Semaphore>,
     concurrency: u32,
+    waiting: AtomicU32,
     idle: Mutex<Vec<Instance>>,
     reaping: AtomicBool,
     runtime: Handle,
@@ -108,6 +113,7 @@ impl Service {
             shared,
             places: Arc::new(Semaphore::new(concurrency as usize)),
             concurrency,
+            waiting: AtomicU32::new(0),
             idle: Mutex::new(Vec::new()),
             reaping: AtomicBool::new(false),
             runtime,
@@ -149,6 +155,10 @@ impl Service {
         if let Ok(place) = Arc::clone(&self.places).try_acquire_owned() {
             return Ok(place);
         }
+        let waiting = Waiting::new(&self.waiting);
+        if waiting.before_me >= self.concurrency.saturating_mul(WAITING_PER_PLACE) {
+            return Err(Failure::Host(format!("{} requests wait already", waiting.before_me)));
+        }
         let place = Arc::clone(&self.places).acquire_owned();
         match tokio::time::timeout_at(deadline.into(), place).await {
             Ok(Ok(_)) if self.shared.is_stopping() => Err(Failure::Gone),
@@ -163,29 +173,25 @@ impl Service {
     async fn first_answer(
         &self,
         driver: &mut Driver,
-        mut answer: oneshot::Receiver<Answer>,
+        answer: oneshot::Receiver<Answer>,
         deadline: Instant,
     ) -> Result<Answer, Failure> {
+        let mut answer = Some(answer);
         let mut give_up = None;
         std::future::poll_fn(|cx| {
             let driven = driver.poll(cx);
-            if let Ok(answer) = answer.try_recv() {
-                return Poll::Ready(Ok(answer));
+            match answer.as_mut().map(|answer| Pin::new(answer).poll(cx)) {
+                Some(Poll::Ready(Ok(answer))) => return Poll::Ready(Ok(answer)),
+                // The guest has dropped its side: how it ends comes from the driver.
+                Some(Poll::Ready(Err(_))) => answer = None,
+                Some(Poll::Pending) | None => {}
             }
             if let Poll::Ready(result) = driven {
                 let silent = "the guest ended without an answer";
                 return Poll::Ready(Err(result.err().unwrap_or_else(|| Failure::Guest(silent.into()))));
             }
             let give_up = give_up.get_or_insert_with(|| Box::pin(self.give_up(deadline)));
-            if let Poll::Ready(failure) = give_up.as_mut().poll(cx) {
-                return Poll::Ready(Err(failure));
-            }
-            // A guest that was carried over answers through the channel.
-            match std::pin::Pin::new(&mut answer).poll(cx) {
-                Poll::Ready(Ok(answer)) => Poll::Ready(Ok(answer)),
-                // The guest dropped its side: how it ended comes from the driver.
-                Poll::Ready(Err(_)) | Poll::Pending => Poll::Pending,
-            }
+            give_up.as_mut().poll(cx).map(Err)
         })
         .await
     }
@@ -318,6 +324,24 @@ impl Service {
             .headers_mut()
             .insert(http::header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
         response
+    }
+}
+
+/// Counts a waiting request for as long as it lives.
+struct Waiting<'a> {
+    count: &'a AtomicU32,
+    before_me: u32,
+}
+
+impl<'a> Waiting<'a> {
+    fn new(count: &'a AtomicU32) -> Self {
+        Self { count, before_me: count.fetch_add(1, Ordering::Relaxed) }
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.count.fetch_sub(1, Ordering::Relaxed);
     }
 }
 

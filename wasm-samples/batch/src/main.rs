@@ -14,6 +14,11 @@ fn main() -> ExitCode {
     if std::fs::write("/out/primes", format!("{count}\n")).is_ok() {
         println!("written to /out/primes");
     }
+    if std::env::var("WAIT").is_ok_and(|what| what == "stdin") {
+        println!("waiting for the end of the input");
+        let _ = std::io::copy(&mut std::io::stdin(), &mut std::io::sink());
+        println!("asked to stop");
+    }
     let code = number("EXIT_CODE").unwrap_or(0) as u8;
     if code != 0 {
         eprintln!("ending with {code}, as told");

@@ -1,0 +1,68 @@
+//! Guests that listen and connect by themselves.
+
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+
+use sandbox::{Container, Spec};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+
+use crate::{Remembered, SANDBOX, env, image};
+
+/// An address of this machine that no other test uses.
+fn ip(last: u8) -> IpAddr {
+    IpAddr::from([127, 99, 71, last])
+}
+
+async fn server(last: u8) -> Container {
+    let mut spec = Spec::new(image("echo-tcp").await);
+    spec.network.ip = Some(ip(last));
+    let mut log = Remembered::of(&mut spec);
+    let container = SANDBOX.start(spec).unwrap();
+    log.has(&format!("listening on {}:7000", ip(last))).await;
+    container
+}
+
+#[tokio::test]
+async fn two_servers_listen_on_the_same_port_of_different_addresses() {
+    let servers = [server(1).await, server(2).await];
+    for last in [1, 2] {
+        let mut connection = TcpStream::connect((ip(last), 7000)).await.unwrap();
+        connection.write_all(b"hello\n").await.unwrap();
+        let mut answer = [0; 6];
+        connection.read_exact(&mut answer).await.unwrap();
+        assert_eq!(&answer, b"hello\n");
+    }
+    for server in servers {
+        server.kill();
+        server.exited().await;
+    }
+    assert!(TcpStream::connect((ip(1), 7000)).await.is_err(), "its sockets go with it");
+}
+
+#[tokio::test]
+async fn names_and_addresses_are_what_the_hooks_say() {
+    let server = server(3).await;
+    let mut spec = Spec::new(image("echo-tcp").await);
+    spec.env = env(&[("CONNECT", "echo.default.svc:80")]);
+    spec.network.ip = Some(ip(4));
+    let service: SocketAddr = (ip(200), 80).into();
+    let endpoint: SocketAddr = (ip(3), 7000).into();
+    spec.network.resolve = Arc::new(move |name| (name == "echo.default.svc").then(|| vec![service.ip()]));
+    spec.network.connect = Arc::new(move |address| (address == service).then_some(endpoint));
+    let log = Remembered::of(&mut spec);
+    assert_eq!(SANDBOX.start(spec.clone()).unwrap().exited().await.code, 0, "{}", log.text());
+    assert_eq!(log.text(), "echo.default.svc:80 answered: is anybody there?\n");
+
+    spec.env = env(&[("CONNECT", "other.default.svc:80")]);
+    assert_eq!(SANDBOX.start(spec.clone()).unwrap().exited().await.code, 1, "a name that the hook does not know");
+    spec.env = env(&[("CONNECT", "127.99.71.3:7000")]);
+    assert_eq!(SANDBOX.start(spec).unwrap().exited().await.code, 1, "an address that the hook does not allow");
+    server.kill();
+}
+
+#[tokio::test]
+async fn without_an_address_there_is_no_network() {
+    let exit = SANDBOX.start(Spec::new(image("echo-tcp").await)).unwrap().exited().await;
+    assert_eq!(exit.code, 1);
+}
