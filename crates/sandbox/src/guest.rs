@@ -29,6 +29,15 @@ const MAX_MEMORIES: usize = 16;
 /// Resources of the host (files, sockets, streams, requests) that one instance may hold.
 const MAX_RESOURCES: usize = 4_096;
 
+/// Handles that an instance may hold in its own tables, also for resources of its own.
+const MAX_HANDLES: usize = 10_000;
+
+/// Bytes that one call may hand to the host; what the host copies lies outside the memory limit.
+const MAX_CALL_BYTES: usize = 16 << 20;
+
+/// Random bytes that one call may ask for: more would hold the thread for longer than a slice.
+const MAX_RANDOM_BYTES: u64 = 1 << 20;
+
 /// State of a component.
 pub(crate) struct Guest {
     wasi: WasiCtx,
@@ -65,6 +74,8 @@ impl Guest {
             holdings: Holdings::new(Arc::clone(shared)),
         };
         let mut store = Store::new(engine, guest);
+        store.set_max_component_handles(MAX_HANDLES);
+        store.set_hostcall_fuel(MAX_CALL_BYTES);
         store.limiter(|guest| &mut guest.holdings);
         store.set_epoch_deadline(1);
         store.epoch_deadline_callback(|guest| Ok(guest.data().holdings.shared.meter.on_tick()));
@@ -132,6 +143,7 @@ fn context(spec: &Spec, shared: &Arc<Shared>, rewriting: Rewriting, files: Files
             builder.stdin(UntilStop::new(Arc::clone(shared)));
         }
     }
+    builder.max_random_size(MAX_RANDOM_BYTES);
     builder.allow_blocking_current_thread(files == Files::SameThread);
     for mount in &spec.mounts {
         let perms = match mount.access {

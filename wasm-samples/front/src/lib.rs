@@ -43,7 +43,8 @@ fn ask(url: &str) -> Result<(u16, String), ErrorCode> {
 
     let pending = outgoing_handler::handle(request, None)?;
     pending.subscribe().block();
-    let response = pending.get().ok_or(ErrorCode::ConnectionTerminated)?.map_err(|()| ErrorCode::ConnectionTerminated)??;
+    let response =
+        pending.get().ok_or(ErrorCode::ConnectionTerminated)?.map_err(|()| ErrorCode::ConnectionTerminated)??;
     Ok((response.status(), read(&response)))
 }
 
