@@ -3,12 +3,14 @@
 mod strategic;
 #[cfg(test)]
 mod tests;
+mod three_way;
 
 use serde_json::{Map, Value};
 
 use crate::{Error, Reason};
 
-pub use strategic::{strategic, three_way};
+pub use strategic::strategic;
+pub use three_way::three_way;
 
 /// RFC 6902: a list of operations, all or none.
 ///

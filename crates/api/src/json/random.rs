@@ -54,9 +54,18 @@ fn field(field: &Field, dice: &mut Dice, depth: usize) -> Value {
     let count = dice.roll(3) + 1;
     match field.shape {
         Shape::One => one(field, dice, depth),
-        Shape::List => (0..count).map(|_| one(field, dice, depth)).collect(),
+        Shape::List => (0..count).map(|n| distinct(field, n, one(field, dice, depth))).collect(),
         Shape::Map => (0..count).map(|key| (format!("a.b/{key}"), one(field, dice, depth))).collect(),
     }
+}
+
+/// An element of a list that is merged by a key has one of its own.
+fn distinct(field: &Field, n: u64, mut element: Value) -> Value {
+    if !field.merge_key.is_empty() {
+        let key = &mut element[&field.merge_key];
+        *key = if key.is_number() || field.merge_key.ends_with("ort") { json!(n + 1) } else { json!(format!("k{n}")) };
+    }
+    element
 }
 
 fn one(field: &Field, dice: &mut Dice, depth: usize) -> Value {

@@ -1,11 +1,18 @@
 //! Stories about patches.
 #![expect(clippy::unwrap_used, reason = "tests")]
 
+use proptest::prelude::{any, prop_assert_eq, proptest};
 use serde_json::{Value, json};
 
 use super::{json, merge, strategic, three_way};
+use crate::{
+    Kind,
+    json::{Strictness, random},
+    schema::Schema,
+};
 
 const DEPLOYMENT: &str = "kapelle.apps.v1.Deployment";
+const SERVICE: &str = "kapelle.core.v1.Service";
 const POD: &str = "kapelle.core.v1.Pod";
 
 fn pod() -> Value {
@@ -93,6 +100,107 @@ fn apply_takes_away_what_the_last_manifest_said_and_leaves_defaults() {
 fn quantities_are_equal_however_they_are_written() {
     let with = |cpu: Value| json!({"spec": {"containers": [{"name": "a", "resources": {"limits": {"cpu": cpu}}}]}});
     assert_eq!(three_way(POD, None, &with(json!("1")), &with(json!(1))), json!({}));
+}
+
+#[test]
+fn amounts_are_equal_however_they_are_written() {
+    let with = |cpu: Value| json!({"spec": {"containers": [{"name": "a", "resources": {"limits": {"cpu": cpu}}}]}});
+    for (now, wanted) in [(json!("1000m"), json!("1")), (json!("500m"), json!(0.5)), (json!("odd"), json!("odd"))] {
+        assert_eq!(three_way(POD, None, &with(now), &with(wanted)), json!({}));
+    }
+    let patch = three_way(POD, None, &with(json!("1")), &with(json!("2")));
+    assert_eq!(patch["spec"]["containers"][0]["resources"]["limits"], json!({"cpu": "2"}));
+}
+
+/// What `apply` makes of an object.
+fn applied(message: &str, last: Option<&Value>, current: &Value, modified: &Value) -> Value {
+    let mut value = current.clone();
+    strategic(message, &mut value, &three_way(message, last, current, modified)).unwrap();
+    value
+}
+
+#[test]
+fn a_union_keeps_nothing_of_its_other_case() {
+    let strategy = |value: Value| json!({"spec": {"strategy": value}});
+    let defaulted = strategy(json!({"type": "RollingUpdate", "rollingUpdate": {"maxSurge": "25%"}}));
+    let recreate = strategy(json!({"type": "Recreate"}));
+    assert_eq!(applied(DEPLOYMENT, None, &defaulted, &recreate), recreate);
+
+    let volume = |value: Value| json!({"spec": {"volumes": [value]}});
+    let empty = volume(json!({"name": "v", "emptyDir": {}}));
+    let map = volume(json!({"name": "v", "configMap": {"name": "m"}}));
+    assert_eq!(applied(POD, None, &empty, &map), map);
+}
+
+#[test]
+fn ports_of_two_protocols_stay_two_ports() {
+    let service = |ports: Value| json!({"spec": {"ports": ports}});
+    let udp = json!({"name": "dns", "port": 53, "protocol": "UDP"});
+    let tcp = json!({"name": "dns-tcp", "port": 53});
+    let manifest = service(json!([udp, tcp]));
+    let current = service(json!([
+        {"name": "dns", "port": 53, "protocol": "UDP", "targetPort": 53, "nodePort": 30001},
+        {"name": "dns-tcp", "port": 53, "protocol": "TCP", "targetPort": 53, "nodePort": 30002},
+    ]));
+    assert_eq!(three_way(SERVICE, Some(&manifest), &current, &manifest), json!({}), "nothing to do");
+
+    let modified = service(json!([udp, {"name": "dns-tcp", "port": 53, "targetPort": 5353}]));
+    let ports = &applied(SERVICE, Some(&manifest), &current, &modified)["spec"]["ports"];
+    assert_eq!(ports[0], current["spec"]["ports"][0]);
+    assert_eq!((&ports[1]["targetPort"], &ports[1]["nodePort"]), (&json!(5353), &json!(30002)));
+
+    let one = service(json!([udp]));
+    let ports = &applied(SERVICE, Some(&manifest), &current, &one)["spec"]["ports"];
+    assert_eq!(*ports, json!([current["spec"]["ports"][0]]));
+
+    // As kubectl sends them.
+    let mut value = service(json!([udp]));
+    let patch = json!({"spec": {"$setElementOrder/ports": [{"port": 53}, {"port": 53}], "ports": [{"name": "dns-tcp", "port": 53, "protocol": "TCP"}]}});
+    strategic(SERVICE, &mut value, &patch).unwrap();
+    assert_eq!(value["spec"]["ports"].as_array().map(Vec::len), Some(2));
+    let patch = json!({"spec": {"ports": [{"port": 53, "name": "dns-tcp", "targetPort": 1}]}});
+    strategic(SERVICE, &mut value, &patch).unwrap();
+    assert_eq!((&value["spec"]["ports"][0], &value["spec"]["ports"][1]["targetPort"]), (&udp, &json!(1)));
+}
+
+#[test]
+fn removing_parts_of_nothing_makes_nothing() {
+    let mut value = pod();
+    let patch = json!({"spec": {"securityContext": {"runAsUser": null}, "containers": [{"name": "a", "resources": {"limits": {"cpu": null}}}]}});
+    strategic(POD, &mut value, &patch).unwrap();
+    assert_eq!(value, pod());
+    strategic(POD, &mut value, &json!({"spec": {"securityContext": {}}})).unwrap();
+    assert_eq!(value["spec"]["securityContext"], json!({}), "but what is sent empty is there");
+}
+
+#[test]
+fn long_lists_take_no_long_time() {
+    let element = |n: usize| json!({"name": format!("c{n}"), "image": "x"});
+    let list: Vec<Value> = (0..20_000).map(element).collect();
+    let order: Vec<Value> = (0..20_000).rev().map(|n| json!({"name": format!("c{n}")})).collect();
+    let mut value = json!({"spec": {"containers": list}});
+    let patch = json!({"spec": {"$setElementOrder/containers": order, "containers": list}});
+    strategic(POD, &mut value, &patch).unwrap();
+    assert_eq!(value["spec"]["containers"][0], element(19_999));
+    let modified = json!({"spec": {"containers": list}});
+    assert_eq!(three_way(POD, Some(&modified), &value, &modified), json!({}));
+}
+
+proptest! {
+    #[test]
+    fn applying_once_is_enough(seeds in any::<[u64; 3]>()) {
+        for kind in Kind::ALL {
+            let message = kind.info().message;
+            let [last, current, modified] = seeds.map(|seed| {
+                random::message(Schema::get().message(message).unwrap(), &mut random::Dice(seed), 0)
+            });
+            let once = applied(message, Some(&last), &current, &modified);
+            let twice = applied(message, Some(&modified), &once, &modified);
+            let typed = |value: &Value| crate::json::decode(*kind, value, Strictness::Strict).unwrap().object;
+            prop_assert_eq!(typed(&twice), typed(&once));
+            prop_assert_eq!(three_way(message, Some(&current), &current, &current), json!({}));
+        }
+    }
 }
 
 #[test]
