@@ -32,7 +32,8 @@ fn what_is_wrong_in_a_manifest_is_named() {
 #[test]
 fn what_is_too_large_or_too_clever_is_refused() {
     let cluster = Cluster::start();
-    let large = format!("apiVersion: v1\nkind: ConfigMap\nmetadata: {{name: large}}\ndata: {{a: {}}}\n", "x".repeat(5 << 20));
+    let large =
+        format!("apiVersion: v1\nkind: ConfigMap\nmetadata: {{name: large}}\ndata: {{a: {}}}\n", "x".repeat(5 << 20));
     assert!(!cluster.apply(&large).err().is_empty());
 
     let mut bomb = "a0: &a0 [x,x,x,x,x,x,x,x,x]\n".to_owned();

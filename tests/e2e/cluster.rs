@@ -228,7 +228,10 @@ pub(crate) fn http_get(url: &str) -> Result<(u16, String), String> {
     stream.read_to_string(&mut answer).map_err(fail)?;
     let (head, body) = answer.split_once("\r\n\r\n").ok_or_else(|| format!("{url}: not HTTP: {answer:?}"))?;
     let status = head.split(' ').nth(1).and_then(|code| code.parse().ok()).ok_or_else(|| format!("{url}: {head}"))?;
-    Ok((status, if head.to_ascii_lowercase().contains("transfer-encoding: chunked") { unchunk(body) } else { body.to_owned() }))
+    Ok((
+        status,
+        if head.to_ascii_lowercase().contains("transfer-encoding: chunked") { unchunk(body) } else { body.to_owned() },
+    ))
 }
 
 fn unchunk(mut body: &str) -> String {

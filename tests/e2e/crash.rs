@@ -16,7 +16,8 @@ fn killing_it_in_the_middle_of_a_rollout_loses_no_acknowledged_write() {
     // Writes until the process dies: what was acknowledged is what `apply` said.
     let mut acknowledged = Vec::new();
     for n in 0..20 {
-        let manifest = format!("{{apiVersion: v1, kind: ConfigMap, metadata: {{name: before-{n}}}, data: {{n: '{n}'}}}}");
+        let manifest =
+            format!("{{apiVersion: v1, kind: ConfigMap, metadata: {{name: before-{n}}}, data: {{n: '{n}'}}}}");
         cluster.apply(&manifest).ok();
         acknowledged.push(format!("configmap/before-{n}"));
     }

@@ -14,7 +14,9 @@ struct Kubectl<'a> {
 
 impl Kubectl<'_> {
     fn find(cluster: &Cluster) -> Option<Kubectl<'_>> {
-        let runs = |name: &&str| Command::new(name).args(["version", "--client"]).output().is_ok_and(|out| out.status.success());
+        let runs = |name: &&str| {
+            Command::new(name).args(["version", "--client"]).output().is_ok_and(|out| out.status.success())
+        };
         let found = NAMES.into_iter().find(runs);
         if found.is_none() {
             assert!(std::env::var_os("CI").is_none(), "CI must have kubectl");

@@ -1,3 +1,71 @@
-//! kapelle
+//! The `kapelle` command: builds the parts and joins them. Nothing here decides anything about an object.
 
-fn main() {}
+mod bridge;
+mod demo;
+mod dev;
+mod logging;
+mod version;
+
+use std::process::ExitCode;
+
+use clap::{CommandFactory as _, Parser, Subcommand};
+
+/// Kapelle runs WebAssembly Pods on your own machines, the way Kubernetes runs containers
+#[derive(Parser, Debug)]
+#[command(name = "kapelle", version = version::VERSION, max_term_width = 100)]
+struct Kapelle {
+    #[command(flatten)]
+    connection: cli::Connection,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand, Debug)]
+enum Command {
+    /// Run a whole cluster in this process, on loopback, without root
+    Dev(dev::Dev),
+    /// What this command and the cluster are
+    Version,
+    /// Print a completion script for a shell
+    Completion {
+        /// The shell
+        shell: clap_complete::Shell,
+    },
+    #[command(flatten)]
+    Client(cli::Verb),
+}
+
+fn main() -> ExitCode {
+    let Kapelle { connection, command } = Kapelle::parse();
+    match run(&connection, command) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(connection: &cli::Connection, command: Command) -> anyhow::Result<()> {
+    match command {
+        Command::Dev(dev) => dev.run(),
+        Command::Completion { shell } => {
+            clap_complete::generate(shell, &mut Kapelle::command(), "kapelle", &mut std::io::stdout());
+            Ok(())
+        }
+        Command::Version => client_runtime()?.block_on(version::print(connection)),
+        Command::Client(verb) => client_runtime()?.block_on(cli::run(connection, verb)),
+    }
+}
+
+/// A client does one thing at a time.
+fn client_runtime() -> anyhow::Result<tokio::runtime::Runtime> {
+    Ok(tokio::runtime::Builder::new_current_thread().enable_all().build()?)
+}
+
+/// `kapelle get pods | head -1` is no failure.
+fn is_broken_pipe(error: &anyhow::Error) -> bool {
+    let io = error.chain().find_map(|cause| cause.downcast_ref::<std::io::Error>());
+    io.is_some_and(|error| error.kind() == std::io::ErrorKind::BrokenPipe)
+}

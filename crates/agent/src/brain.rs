@@ -1,0 +1,280 @@
+//! What to do next on this node: a value that is fed events and answers with effects.
+//!
+//! Each Pod is a [`PodLife`](life::PodLife), advanced level by level: whatever it was told last, it looks at what is wanted
+//! and at what is, and says the next step. Nothing is decided from the order in which events came.
+
+mod container;
+mod life;
+mod probes;
+mod status;
+#[cfg(test)]
+mod tests;
+
+use std::{
+    cmp::Reverse,
+    collections::{BinaryHeap, HashMap},
+    net::Ipv4Addr,
+    sync::Arc,
+    time::Duration,
+};
+
+use api::{Change, ChangeType, Key, Timestamp, core_v1, kinds::Resource as _};
+
+use crate::addresses::Addresses;
+use life::PodLife;
+
+pub use container::Ended;
+pub use probes::ProbeKind;
+
+/// Identifies one incarnation of a Pod.
+pub type Uid = Arc<str>;
+
+/// One run of one container. Answers that name an older run are ignored.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Run {
+    /// The Pod.
+    pub pod: Uid,
+    /// The container's name.
+    pub container: Arc<str>,
+    /// Counts its runs on this node, from 1.
+    pub number: u32,
+}
+
+/// Something happened.
+#[derive(Clone, Debug)]
+pub enum Event {
+    /// Pods bound to this node appeared, changed or went.
+    Pods(Vec<Change>),
+    /// History was lost: exactly these Pods are bound to this node.
+    AllPods(Vec<Arc<core_v1::Pod>>),
+    /// The cluster gave this node a range of addresses.
+    Range(String),
+    /// An image is ready; it has this digest.
+    Prepared(Run, String),
+    /// An image cannot be had, or not be run.
+    NotPrepared(Run, Failure),
+    /// A container runs.
+    Started(Run),
+    /// A container could not be started.
+    NotStarted(Run, Failure),
+    /// A container ended.
+    Ended(Run, Ended),
+    /// A probe was answered; an error says why it failed.
+    Probed(Run, ProbeKind, Result<(), String>),
+    /// Nothing reaches the Pod through a Service any more.
+    Drained(Uid),
+    /// The Pod's volumes, logs and sockets are gone.
+    Cleaned(Uid),
+    /// The time of an [`Effect::WakeAt`] has come.
+    Woken,
+}
+
+/// Why a container waits: `ErrImagePull`, `InvalidImageName`, `CreateContainerConfigError`, `CreateContainerError`…
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Failure {
+    /// One word for programs.
+    pub reason: &'static str,
+    /// What people read.
+    pub message: String,
+}
+
+/// Something to do.
+#[derive(Clone, Debug)]
+pub enum Effect {
+    /// Get the image and make it ready.
+    Prepare(Run, Arc<core_v1::Pod>),
+    /// Start the container under an address.
+    Start(Run, Arc<core_v1::Pod>, Ipv4Addr),
+    /// Ask the container to end, and end it after the grace period.
+    Stop(Run, Duration),
+    /// Ask how the container is.
+    Probe(Run, ProbeKind, Arc<core_v1::Pod>, Ipv4Addr),
+    /// Say [`Event::Drained`] once nothing reaches the Pod through a Service.
+    Drain(Uid, Vec<Ipv4Addr>),
+    /// Remove what the Pod left on this node, then say [`Event::Cleaned`].
+    Clean(Uid),
+    /// Write the status of the Pod.
+    Report(Arc<core_v1::Pod>),
+    /// Remove the Pod from the cluster's state: it has ended here.
+    Remove(Key, Uid),
+    /// Tell the users.
+    Tell(Arc<core_v1::Pod>, Note),
+    /// Say [`Event::Woken`] then.
+    WakeAt(Timestamp),
+}
+
+/// What becomes an Event object.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Note {
+    /// Whether it is a problem.
+    pub warning: bool,
+    /// One word for programs.
+    pub reason: &'static str,
+    /// What people read.
+    pub message: String,
+}
+
+impl Note {
+    fn normal(reason: &'static str, message: impl Into<String>) -> Self {
+        Self { warning: false, reason, message: message.into() }
+    }
+
+    fn warning(reason: &'static str, message: impl Into<String>) -> Self {
+        Self { warning: true, reason, message: message.into() }
+    }
+}
+
+/// The brain of one node.
+#[derive(Debug)]
+pub struct Brain {
+    host: Ipv4Addr,
+    pods: HashMap<Uid, PodLife>,
+    addresses: Addresses,
+    /// Pods to look at again, soonest first.
+    alarms: BinaryHeap<Reverse<(Timestamp, Uid)>>,
+    /// The earliest wake-up that was asked for and has not come.
+    asked: Option<Timestamp>,
+}
+
+impl Brain {
+    /// A brain that knows no Pod yet. `host` is the node's own address.
+    #[must_use]
+    pub fn new(host: Ipv4Addr) -> Self {
+        Self { host, pods: HashMap::new(), addresses: Addresses::default(), alarms: BinaryHeap::new(), asked: None }
+    }
+
+    /// How many Pods it looks after.
+    #[must_use]
+    pub fn pods(&self) -> usize {
+        self.pods.len()
+    }
+
+    /// Takes in what happened and says what to do.
+    pub fn handle(&mut self, event: Event, now: Timestamp) -> Vec<Effect> {
+        let mut effects = Vec::new();
+        match event {
+            Event::Pods(changes) => changes.into_iter().for_each(|change| self.observe(change, now, &mut effects)),
+            Event::AllPods(pods) => self.replace(pods, now, &mut effects),
+            Event::Range(cidr) => {
+                if let Err(error) = self.addresses.set_range(&cidr) {
+                    tracing::error!(%cidr, %error, "the range of Pod addresses is not understood");
+                }
+                let all: Vec<Uid> = self.pods.keys().cloned().collect();
+                all.iter().for_each(|uid| self.advance(uid, now, &mut effects));
+            }
+            Event::Drained(uid) => self.tell(&uid, now, &mut effects, PodLife::drained),
+            Event::Cleaned(uid) => self.forget(&uid),
+            Event::Woken => self.wake(now, &mut effects),
+            Event::Prepared(run, digest) => {
+                self.tell_run(&run, now, &mut effects, |life, at| life.prepared(at, &run, digest))
+            }
+            Event::NotPrepared(run, failure) => {
+                self.tell_run(&run, now, &mut effects, |life, at| life.failed(at, &run, failure, now));
+            }
+            Event::Started(run) => self.tell_run(&run, now, &mut effects, |life, at| life.started(at, &run, now)),
+            Event::NotStarted(run, failure) => {
+                self.tell_run(&run, now, &mut effects, |life, at| life.failed(at, &run, failure, now));
+            }
+            Event::Ended(run, ended) => {
+                self.tell_run(&run, now, &mut effects, |life, at| life.ended(at, &run, ended, now))
+            }
+            Event::Probed(run, kind, result) => {
+                self.tell_run(&run, now, &mut effects, |life, at| life.probed(at, &run, kind, result, now));
+            }
+        }
+        self.ask_to_wake(now, &mut effects);
+        effects
+    }
+
+    fn observe(&mut self, change: Change, now: Timestamp, effects: &mut Vec<Effect>) {
+        let Some(pod) = change.object.get::<core_v1::Pod>() else { return };
+        let uid: Uid = pod.uid().into();
+        match change.change {
+            ChangeType::Deleted => self.vanish(&uid, now, effects),
+            ChangeType::Added | ChangeType::Modified => self.see(uid, Arc::new(pod.clone()), now, effects),
+        }
+    }
+
+    fn see(&mut self, uid: Uid, pod: Arc<core_v1::Pod>, now: Timestamp, effects: &mut Vec<Effect>) {
+        match self.pods.get_mut(&uid) {
+            Some(life) => life.seen(pod),
+            None => {
+                let mut life = PodLife::new(uid.clone(), pod, self.host, now);
+                if let Some(address) = life.address().filter(|address| !self.addresses.keep(*address)) {
+                    tracing::warn!(%address, pod = %life.key(), "the address belongs to another Pod; a new one is given");
+                    life.set_address(None);
+                }
+                self.pods.insert(uid.clone(), life);
+            }
+        }
+        self.advance(&uid, now, effects);
+    }
+
+    fn replace(&mut self, pods: Vec<Arc<core_v1::Pod>>, now: Timestamp, effects: &mut Vec<Effect>) {
+        let gone: Vec<Uid> =
+            self.pods.keys().filter(|uid| pods.iter().all(|pod| *pod.uid() != ***uid)).cloned().collect();
+        gone.iter().for_each(|uid| self.vanish(uid, now, effects));
+        for pod in pods {
+            self.see(pod.uid().into(), pod, now, effects);
+        }
+    }
+
+    /// The Pod is gone from the cluster's state: end it here without asking anybody.
+    fn vanish(&mut self, uid: &Uid, now: Timestamp, effects: &mut Vec<Effect>) {
+        self.tell(uid, now, effects, PodLife::vanished);
+    }
+
+    fn tell(&mut self, uid: &Uid, now: Timestamp, effects: &mut Vec<Effect>, what: impl FnOnce(&mut PodLife)) {
+        if let Some(life) = self.pods.get_mut(uid) {
+            what(life);
+            self.advance(uid, now, effects);
+        }
+    }
+
+    /// Tells a Pod about one of its runs, unless it has begun another since.
+    fn tell_run(
+        &mut self,
+        run: &Run,
+        now: Timestamp,
+        effects: &mut Vec<Effect>,
+        what: impl FnOnce(&mut PodLife, usize),
+    ) {
+        let at = self.pods.get(&run.pod).and_then(|life| life.find(run));
+        if let Some(at) = at {
+            self.tell(&run.pod, now, effects, |life| what(life, at));
+        }
+    }
+
+    fn advance(&mut self, uid: &Uid, now: Timestamp, effects: &mut Vec<Effect>) {
+        let Some(life) = self.pods.get_mut(uid) else { return };
+        if life.address().is_none() && life.wants_address() && self.addresses.ready() {
+            life.set_address(self.addresses.take());
+        }
+        if let Some(again) = life.advance(now, effects) {
+            self.alarms.push(Reverse((again, uid.clone())));
+        }
+    }
+
+    fn forget(&mut self, uid: &Uid) {
+        if let Some(address) = self.pods.remove(uid).and_then(|life| life.address()) {
+            self.addresses.give_back(address);
+        }
+    }
+
+    fn wake(&mut self, now: Timestamp, effects: &mut Vec<Effect>) {
+        self.asked = None;
+        while self.alarms.peek().is_some_and(|Reverse((at, _))| *at <= now) {
+            if let Some(Reverse((_, uid))) = self.alarms.pop() {
+                self.advance(&uid, now, effects);
+            }
+        }
+    }
+
+    fn ask_to_wake(&mut self, now: Timestamp, effects: &mut Vec<Effect>) {
+        let Some(Reverse((next, _))) = self.alarms.peek() else { return };
+        if self.asked.is_none_or(|asked| *next < asked || asked <= now) {
+            self.asked = Some(*next);
+            effects.push(Effect::WakeAt(*next));
+        }
+    }
+}

@@ -1,0 +1,320 @@
+//! Carries the brain's effects out: the only part of the crate that waits, reads clocks, and touches files and sockets.
+
+mod containers;
+mod environment;
+mod images;
+mod logs;
+mod network;
+mod node;
+mod probing;
+mod reports;
+mod server;
+mod volumes;
+
+use std::{
+    collections::HashMap,
+    net::{Ipv4Addr, SocketAddr},
+    path::PathBuf,
+    pin::Pin,
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
+
+use api::{
+    Change, ChangeType, Error, Key, Kind, Object, Timestamp,
+    core_v1::{Node, Pod, Service},
+    discovery_v1::EndpointSlice,
+    event::EventType,
+};
+use futures::{Stream, StreamExt as _};
+use proxy::{Problem, Proxy, Table};
+use rpc::{Client, Query, Update};
+use sandbox::Sandbox;
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+use crate::{Brain, Effect, Event};
+
+/// How many events may wait before whoever sends more has to wait as well.
+const INBOX: usize = 4096;
+
+/// How often a node says that it is alive.
+const HEARTBEAT_EVERY: Duration = Duration::from_secs(10);
+
+/// How a node is set up.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// The node's name.
+    pub name: String,
+    /// The node's own address, at which masters reach its agent.
+    pub host: Ipv4Addr,
+    /// Where volumes, logs and images are kept.
+    pub dir: PathBuf,
+    /// `http://host:port` of the masters.
+    pub masters: Vec<String>,
+    /// Whether `file:///…` images may be run: only where whoever writes manifests owns the machine.
+    pub file_images: bool,
+    /// Whether Pods may reach hosts outside the cluster.
+    pub allow_external: bool,
+}
+
+/// Why the agent cannot run.
+#[derive(Debug, thiserror::Error)]
+pub enum AgentError {
+    /// The sandbox does not start.
+    #[error(transparent)]
+    Sandbox(#[from] sandbox::OpenError),
+    /// The masters refuse, or a URL is wrong.
+    #[error(transparent)]
+    Master(#[from] Error),
+    /// A directory or socket cannot be used.
+    #[error("{what}")]
+    Io {
+        /// What was tried.
+        what: String,
+        /// Why it failed.
+        #[source]
+        source: std::io::Error,
+    },
+}
+
+/// What the parts of the driver share.
+pub(crate) struct World {
+    pub(crate) config: Config,
+    pub(crate) client: Client,
+    pub(crate) sandbox: Sandbox,
+    pub(crate) proxy: Proxy,
+    pub(crate) images: images::Images,
+    pub(crate) containers: containers::Containers,
+    pub(crate) reports: reports::Reports,
+    events: mpsc::Sender<Event>,
+}
+
+impl World {
+    /// Tells the brain.
+    pub(crate) async fn say(&self, event: Event) {
+        // The brain stops listening only when the process ends.
+        let _ = self.events.send(event).await;
+    }
+
+    pub(crate) fn pod_dir(&self, uid: &str) -> PathBuf {
+        self.config.dir.join("pods").join(uid)
+    }
+}
+
+/// The wall clock.
+pub(crate) fn now() -> Timestamp {
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    Timestamp(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
+}
+
+/// Runs the agent of a node until `shutdown`.
+///
+/// # Errors
+/// See [`AgentError`]. Masters that do not answer are waited for.
+pub async fn run(config: Config, shutdown: CancellationToken) -> Result<(), AgentError> {
+    let io = |what: String| |source| AgentError::Io { what, source };
+    tokio::fs::create_dir_all(config.dir.join("pods"))
+        .await
+        .map_err(io(format!("cannot use {}", config.dir.display())))?;
+    let client = Client::connect(&config.masters)?.with_field_manager("kapelle-agent");
+    let sandbox = Sandbox::new(sandbox::Config::new(config.dir.join("compiled")))?;
+    let (proxy, problems) = Proxy::new(proxy::Config { allow_external: config.allow_external });
+    let (events, inbox) = mpsc::channel(INBOX);
+    let world = Arc::new(World {
+        images: images::Images::new(&config, sandbox.clone()),
+        reports: reports::Reports::start(client.clone()),
+        containers: containers::Containers::default(),
+        config,
+        client,
+        sandbox,
+        proxy,
+        events,
+    });
+    let listener = tokio::net::TcpListener::bind(SocketAddr::from((world.config.host, 0)));
+    let listener = listener.await.map_err(io(format!("cannot listen on {}", world.config.host)))?;
+    let port = listener.local_addr().map_err(io("cannot listen".to_owned()))?.port();
+    tokio::spawn(server::serve(listener, world.clone(), shutdown.clone()));
+    node::register(&world, port).await?;
+    tokio::spawn(routes(world.clone()));
+    tokio::spawn(complain(world.clone(), problems));
+    tokio::spawn(heartbeats(world.clone()));
+    tokio::select! {
+        () = shutdown.cancelled() => {}
+        () = think(world.clone(), inbox) => {}
+    }
+    world.reports.flush().await;
+    Ok(())
+}
+
+/// The loop around the brain.
+async fn think(world: Arc<World>, mut inbox: mpsc::Receiver<Event>) {
+    let mut brain = Brain::new(world.config.host);
+    let fields = format!("spec.nodeName={}", world.config.name);
+    let pods = world.client.watch(Query { fields, ..Query::all(Kind::Pod) }, None);
+    let fields = format!("metadata.name={}", world.config.name);
+    let nodes = world.client.watch(Query { fields, ..Query::all(Kind::Node) }, None);
+    let mut pods = Restarts { updates: Box::pin(pods), again: None };
+    let mut nodes = Box::pin(nodes);
+    let mut wake: Option<Timestamp> = None;
+    loop {
+        let event = tokio::select! {
+            Some(event) = pods.next() => event,
+            Some(Ok(Update::Changes(changes))) = nodes.next() => match range(&changes) {
+                Some(range) => Event::Range(range),
+                None => continue,
+            },
+            Some(event) = inbox.recv() => event,
+            () = sleep_until(wake) => {
+                wake = None;
+                Event::Woken
+            }
+        };
+        for effect in brain.handle(event, now()) {
+            match effect {
+                Effect::WakeAt(at) => wake = Some(wake.map_or(at, |known| known.min(at))),
+                effect => carry_out(&world, effect),
+            }
+        }
+    }
+}
+
+fn range(changes: &[Change]) -> Option<String> {
+    let node = changes.last()?.object.get::<Node>()?;
+    node.spec.as_ref().map(|spec| spec.pod_cidr.clone()).filter(|range| !range.is_empty())
+}
+
+async fn sleep_until(at: Option<Timestamp>) {
+    match at {
+        Some(at) => tokio::time::sleep(at.since(now())).await,
+        None => std::future::pending().await,
+    }
+}
+
+fn carry_out(world: &Arc<World>, effect: Effect) {
+    let shared = world.clone();
+    match effect {
+        Effect::Prepare(run, pod) => drop(tokio::spawn(async move { images::prepare(&shared, run, &pod).await })),
+        Effect::Start(run, pod, address) => {
+            drop(tokio::spawn(async move { containers::start(shared, run, pod, address).await }))
+        }
+        Effect::Stop(run, grace) => world.containers.stop(&run, grace),
+        Effect::Probe(run, kind, pod, address) => {
+            drop(tokio::spawn(async move { probing::probe(&shared, run, kind, &pod, address).await }))
+        }
+        Effect::Drain(uid, _) => drop(tokio::spawn(async move { containers::drain(&shared, uid).await })),
+        Effect::Clean(uid) => drop(tokio::spawn(async move { containers::clean(&shared, uid).await })),
+        Effect::Report(pod) => world.reports.status(pod),
+        Effect::Remove(key, uid) => world.reports.remove(key, &uid),
+        Effect::Tell(pod, note) => world.reports.tell(&pod, &note, now()),
+        Effect::WakeAt(_) => {}
+    }
+}
+
+/// Turns a watch that may start over into events that say so.
+struct Restarts {
+    updates: Pin<Box<dyn Stream<Item = Result<Update, Error>> + Send>>,
+    /// The Pods seen since the watch started over; `None` while it did not.
+    again: Option<Vec<Arc<Pod>>>,
+}
+
+impl Restarts {
+    async fn next(&mut self) -> Option<Event> {
+        loop {
+            match self.updates.next().await? {
+                Ok(Update::Restarted) => self.again = Some(Vec::new()),
+                Ok(Update::Changes(changes)) => match &mut self.again {
+                    Some(seen) => seen
+                        .extend(changes.iter().filter_map(|change| change.object.get::<Pod>().cloned().map(Arc::new))),
+                    None => return Some(Event::Pods(changes)),
+                },
+                Ok(Update::Synced(_)) => {
+                    if let Some(seen) = self.again.take() {
+                        return Some(Event::AllPods(seen));
+                    }
+                }
+                Err(error) => tracing::error!(%error, "the masters refuse to tell this node its Pods"),
+            }
+        }
+    }
+}
+
+/// Keeps the proxy's table equal to the cluster's Services and EndpointSlices.
+async fn routes(world: Arc<World>) {
+    let services = world.client.watch(Query::all(Kind::Service), None);
+    let slices = world.client.watch(Query::all(Kind::EndpointSlice), None);
+    let (mut services, mut slices) = (Box::pin(services), Box::pin(slices));
+    let mut known = Known::default();
+    loop {
+        let update = tokio::select! {
+            Some(update) = services.next() => (Kind::Service, update),
+            Some(update) = slices.next() => (Kind::EndpointSlice, update),
+            else => return,
+        };
+        if known.take(update) {
+            world.proxy.update(known.table());
+        }
+    }
+}
+
+/// What the routes are made of.
+#[derive(Default)]
+struct Known {
+    services: HashMap<Key, Arc<Object>>,
+    slices: HashMap<Key, Arc<Object>>,
+}
+
+impl Known {
+    /// Takes in an update; answers whether the table should be built anew.
+    fn take(&mut self, (kind, update): (Kind, Result<Update, Error>)) -> bool {
+        let objects = if kind == Kind::Service { &mut self.services } else { &mut self.slices };
+        match update {
+            Ok(Update::Changes(changes)) => {
+                for change in changes {
+                    match change.change {
+                        ChangeType::Deleted => drop(objects.remove(&change.object.key())),
+                        ChangeType::Added | ChangeType::Modified => {
+                            drop(objects.insert(change.object.key(), change.object))
+                        }
+                    }
+                }
+                true
+            }
+            Ok(Update::Restarted) => {
+                // Routes stay until the new state is known: a master that is away must not cut Services off.
+                objects.clear();
+                false
+            }
+            Ok(Update::Synced(_)) => true,
+            Err(error) => {
+                tracing::error!(%error, "the masters refuse to tell this node its routes");
+                false
+            }
+        }
+    }
+
+    fn table(&self) -> Table {
+        let services = self.services.values().filter_map(|object| object.get::<Service>());
+        Table::build(services, self.slices.values().filter_map(|object| object.get::<EndpointSlice>()))
+    }
+}
+
+/// Tells users what the proxy could not do.
+async fn complain(world: Arc<World>, mut problems: mpsc::UnboundedReceiver<Problem>) {
+    while let Some(problem) = problems.recv().await {
+        tracing::warn!(about = %problem.about, "{}", problem.message);
+        if let Ok(object) = world.client.get(&problem.about).await {
+            world.reports.event(&object, EventType::Warning, "ListenFailed", &problem.message, now());
+        }
+    }
+}
+
+async fn heartbeats(world: Arc<World>) {
+    let mut beat = tokio::time::interval(HEARTBEAT_EVERY);
+    loop {
+        beat.tick().await;
+        if let Err(error) = world.client.heartbeat(&world.config.name).await {
+            tracing::warn!(%error, "no master took the heartbeat");
+        }
+    }
+}

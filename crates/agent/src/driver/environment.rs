@@ -1,0 +1,191 @@
+//! A container's environment variables, from wherever the Pod says they come.
+
+use std::{collections::BTreeMap, net::Ipv4Addr};
+
+use api::{
+    Error, Key, Kind, Object, Reason,
+    core_v1::{ConfigMap, Container, EnvVarSource, Pod, Secret},
+    kinds::Resource as _,
+    pod,
+};
+
+use super::World;
+use crate::brain::Failure;
+
+/// Every variable, in the order of the manifest; `envFrom` first, so that `env` wins.
+pub(crate) async fn resolve(
+    world: &World,
+    pod: &Pod,
+    container: &Container,
+    address: Ipv4Addr,
+) -> Result<Vec<(String, String)>, Failure> {
+    let mut env: Vec<(String, String)> = Vec::new();
+    for source in &container.env_from {
+        let (kind, name, optional) = match (&source.config_map_ref, &source.secret_ref) {
+            (Some(map), _) => (Kind::ConfigMap, name_of(map.local_object_reference.as_ref()), map.optional),
+            (None, Some(secret)) => (Kind::Secret, name_of(secret.local_object_reference.as_ref()), secret.optional),
+            (None, None) => continue,
+        };
+        let values = data(world, pod, kind, &name, optional.unwrap_or(false)).await?.unwrap_or_default();
+        for (key, value) in values {
+            set(&mut env, format!("{}{key}", source.prefix), String::from_utf8_lossy(&value).into_owned());
+        }
+    }
+    for variable in &container.env {
+        let value = match &variable.value_from {
+            Some(source) => from(world, pod, container, address, source).await?,
+            None => Some(expand(&variable.value, &env)),
+        };
+        if let Some(value) = value {
+            set(&mut env, variable.name.clone(), value);
+        }
+    }
+    Ok(env)
+}
+
+fn set(env: &mut Vec<(String, String)>, name: String, value: String) {
+    env.retain(|(known, _)| *known != name);
+    env.push((name, value));
+}
+
+fn name_of(reference: Option<&api::core_v1::LocalObjectReference>) -> String {
+    reference.map(|reference| reference.name.clone()).unwrap_or_default()
+}
+
+async fn from(
+    world: &World,
+    pod: &Pod,
+    container: &Container,
+    address: Ipv4Addr,
+    source: &EnvVarSource,
+) -> Result<Option<String>, Failure> {
+    if let Some(field) = &source.field_ref {
+        return field_value(pod, address, world, &field.field_path).map(Some);
+    }
+    if let Some(resource) = &source.resource_field_ref {
+        return resource_value(container, &resource.resource).map(Some);
+    }
+    let (kind, name, key, optional) = match (&source.config_map_key_ref, &source.secret_key_ref) {
+        (Some(map), _) => (Kind::ConfigMap, name_of(map.local_object_reference.as_ref()), &map.key, map.optional),
+        (None, Some(secret)) => {
+            (Kind::Secret, name_of(secret.local_object_reference.as_ref()), &secret.key, secret.optional)
+        }
+        (None, None) => return Ok(None),
+    };
+    let optional = optional.unwrap_or(false);
+    let values = data(world, pod, kind, &name, optional).await?;
+    match values.as_ref().and_then(|values| values.get(key)) {
+        Some(value) => Ok(Some(String::from_utf8_lossy(value).into_owned())),
+        None if optional => Ok(None),
+        None => Err(missing(format!("couldn't find key {key} in {kind} {}/{name}", pod.namespace()))),
+    }
+}
+
+fn missing(message: String) -> Failure {
+    Failure { reason: "CreateContainerConfigError", message }
+}
+
+/// The values of a ConfigMap or Secret; `None` if it does not exist and may be missing.
+pub(crate) async fn data(
+    world: &World,
+    pod: &Pod,
+    kind: Kind,
+    name: &str,
+    optional: bool,
+) -> Result<Option<BTreeMap<String, Vec<u8>>>, Failure> {
+    match world.client.get(&Key::namespaced(kind, pod.namespace(), name)).await {
+        Ok(object) => Ok(Some(values(&object))),
+        Err(Error { reason: Reason::NotFound, .. }) if optional => Ok(None),
+        Err(error) => Err(missing(error.message)),
+    }
+}
+
+fn values(object: &Object) -> BTreeMap<String, Vec<u8>> {
+    if let Some(map) = object.get::<ConfigMap>() {
+        let texts = map.data.iter().map(|(key, value)| (key.clone(), value.clone().into_bytes()));
+        return texts.chain(map.binary_data.iter().map(|(key, value)| (key.clone(), value.to_vec()))).collect();
+    }
+    object
+        .get::<Secret>()
+        .map(|secret| secret.data.iter().map(|(key, value)| (key.clone(), value.to_vec())).collect())
+        .unwrap_or_default()
+}
+
+/// A field of the Pod, as the downward API names it.
+pub(crate) fn field_value(pod: &Pod, address: Ipv4Addr, world: &World, path: &str) -> Result<String, Failure> {
+    let meta = pod.metadata().cloned().unwrap_or_default();
+    let spec = pod.spec.as_ref();
+    let keyed = |map: &BTreeMap<String, String>, prefix: &str| {
+        let key = path.strip_prefix(prefix)?.strip_prefix("['")?.strip_suffix("']")?;
+        Some(map.get(key).cloned().unwrap_or_default())
+    };
+    let listed = |map: &BTreeMap<String, String>| {
+        map.iter().map(|(key, value)| format!("{key}={value:?}\n")).collect::<String>()
+    };
+    Ok(match path {
+        "metadata.name" => meta.name,
+        "metadata.namespace" => meta.namespace,
+        "metadata.uid" => meta.uid,
+        "metadata.labels" => listed(&meta.labels),
+        "metadata.annotations" => listed(&meta.annotations),
+        "spec.nodeName" => spec.map(|spec| spec.node_name.clone()).unwrap_or_default(),
+        "spec.serviceAccountName" => spec.map(|spec| spec.service_account_name.clone()).unwrap_or_default(),
+        "status.podIP" | "status.podIPs" => address.to_string(),
+        "status.hostIP" | "status.hostIPs" => world.config.host.to_string(),
+        _ => keyed(&meta.labels, "metadata.labels")
+            .or_else(|| keyed(&meta.annotations, "metadata.annotations"))
+            .ok_or_else(|| missing(format!("fieldRef.fieldPath {path:?} is not known; one of metadata.name, metadata.namespace, metadata.uid, metadata.labels['KEY'], metadata.annotations['KEY'], spec.nodeName, status.podIP, status.hostIP")))?,
+    })
+}
+
+/// A resource of the container: CPU in whole cores, memory in bytes.
+pub(crate) fn resource_value(container: &Container, resource: &str) -> Result<String, Failure> {
+    let (limits, requests) = (pod::container_limits(container), pod::container_requests(container));
+    Ok(match resource {
+        "limits.cpu" => limits.cpu.map_or(0, |cpu| cpu.0.div_ceil(1000)).to_string(),
+        "limits.memory" => limits.memory.map_or(0, |memory| memory.0).to_string(),
+        "requests.cpu" => requests.cpu.0.div_ceil(1000).to_string(),
+        "requests.memory" => requests.memory.0.to_string(),
+        _ => {
+            return Err(missing(format!(
+                "resourceFieldRef.resource {resource:?} is not known; one of limits.cpu, limits.memory, requests.cpu, requests.memory"
+            )));
+        }
+    })
+}
+
+/// Fills in `$(NAME)`; `$$` is a dollar, and names that are not known stay as they stand, as in Kubernetes.
+pub(crate) fn expand(text: &str, env: &[(String, String)]) -> String {
+    let mut out = String::new();
+    let mut rest = text;
+    while let Some(at) = rest.find('$') {
+        out.push_str(&rest[..at]);
+        rest = &rest[at + 1..];
+        let name = rest.strip_prefix('(').and_then(|inner| inner.split_once(')'));
+        if let Some(after) = rest.strip_prefix('$') {
+            out.push('$');
+            rest = after;
+        } else if let Some((name, after)) = name {
+            match env.iter().find(|(known, _)| known == name) {
+                Some((_, value)) => out.push_str(value),
+                None => out.push_str(&format!("$({name})")),
+            }
+            rest = after;
+        } else {
+            out.push('$');
+        }
+    }
+    out.push_str(rest);
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::expand;
+
+    #[test]
+    fn variables_are_filled_in_as_kubernetes_does() {
+        let env = [("A".to_owned(), "1".to_owned())];
+        assert_eq!(expand("x$(A)y $$(A) $(B) $ $(A", &env), "x1y $(A) $(B) $ $(A");
+    }
+}

@@ -1,0 +1,197 @@
+//! What masters ask of this node: the logs of its containers.
+
+use std::{pin::Pin, sync::Arc, time::Duration};
+
+use api::{Error, Key, Kind, Reason, Timestamp, core_v1::Pod, kinds::Resource as _};
+use bytes::Bytes;
+use futures::{Stream, StreamExt as _};
+use rpc::{
+    services::{
+        LogChunk, LogRequest,
+        node_agent_server::{NodeAgent, NodeAgentServer},
+    },
+    status,
+};
+use tokio::{net::TcpListener, sync::mpsc};
+use tokio_stream::wrappers::{ReceiverStream, TcpListenerStream};
+use tokio_util::sync::CancellationToken;
+use tonic::{Request, Response, Status};
+
+use super::{
+    World,
+    logs::{Reader, Want},
+    now,
+};
+
+/// How often a log that is followed is looked at.
+const LOOK_EVERY: Duration = Duration::from_millis(100);
+
+/// The largest piece of a log in one message, in bytes.
+const CHUNK_BYTES_MAX: usize = 64 << 10;
+
+/// How many pieces may wait for a slow reader.
+const CHUNKS_WAITING: usize = 4;
+
+/// Serves until `shutdown`.
+pub(crate) async fn serve(listener: TcpListener, world: Arc<World>, shutdown: CancellationToken) {
+    let service = NodeAgentServer::new(Agent(world));
+    let server = tonic::transport::Server::builder().add_service(service);
+    let incoming = TcpListenerStream::new(listener);
+    if let Err(error) = server.serve_with_incoming_shutdown(incoming, shutdown.cancelled()).await {
+        tracing::error!(%error, "the agent's server ended");
+    }
+}
+
+struct Agent(Arc<World>);
+
+#[tonic::async_trait]
+impl NodeAgent for Agent {
+    type ReadLogStream = Pin<Box<dyn Stream<Item = Result<LogChunk, Status>> + Send>>;
+
+    async fn read_log(&self, request: Request<LogRequest>) -> Result<Response<Self::ReadLogStream>, Status> {
+        let request = request.into_inner();
+        let log = open(&self.0, &request).await.map_err(|error| status::to_tonic(&error))?;
+        let (chunks, stream) = mpsc::channel(CHUNKS_WAITING);
+        tokio::spawn(send(self.0.clone(), log, request, chunks));
+        let stream = ReceiverStream::new(stream).map(|data| Ok(LogChunk { data }));
+        Ok(Response::new(Box::pin(stream)))
+    }
+}
+
+/// A log that was found.
+struct Log {
+    reader: Reader,
+    key: Key,
+    container: String,
+    id: String,
+}
+
+async fn open(world: &World, request: &LogRequest) -> Result<Log, Error> {
+    let key = Key::namespaced(Kind::Pod, request.namespace.as_str(), request.pod.as_str());
+    let object = world.client.get(&key).await?;
+    let pod = object.get::<Pod>().ok_or_else(|| Error::internal("not a Pod"))?;
+    let container = choose(pod, &request.container)?;
+    let id = container_id(pod, &container);
+    let current = run(&id);
+    let run = match (request.previous, current) {
+        (false, Some(run)) => run,
+        (true, Some(run)) if has_previous(pod, &container) => run.saturating_sub(1),
+        (true, _) => {
+            let message = format!("previous terminated container {container:?} in pod {:?} not found", request.pod);
+            return Err(Error::new(Reason::BadRequest, message));
+        }
+        (false, None) if has_previous(pod, &container) => latest(world, pod, &container),
+        (false, None) => {
+            let message = format!("container {container:?} in pod {:?} is waiting to start", request.pod);
+            return Err(Error::new(Reason::BadRequest, message));
+        }
+    };
+    let want = Want {
+        tail_lines: request.tail_lines.and_then(|lines| usize::try_from(lines).ok()),
+        since: since(request),
+        timestamps: request.timestamps,
+    };
+    Ok(Log { reader: Reader::new(&world.pod_dir(pod.uid()), &container, run, want), key, container, id })
+}
+
+fn since(request: &LogRequest) -> Option<Timestamp> {
+    let seconds = request.since_seconds.map(|seconds| Timestamp(now().0 - seconds.saturating_mul(1000)));
+    seconds.or_else(|| request.since_time.as_ref().map(Timestamp::from))
+}
+
+/// The container that is meant; a Pod with several must be asked for one by name.
+fn choose(pod: &Pod, asked: &str) -> Result<String, Error> {
+    let spec = pod.spec.clone().unwrap_or_default();
+    let names: Vec<String> = spec.containers.iter().map(|container| container.name.clone()).collect();
+    if asked.is_empty() {
+        return match names.as_slice() {
+            [only] => Ok(only.clone()),
+            _ => {
+                let message = format!(
+                    "a container name must be specified for pod {}, choose one of: [{}]",
+                    pod.name(),
+                    names.join(" ")
+                );
+                Err(Error::bad_request(message))
+            }
+        };
+    }
+    let known =
+        spec.init_containers.iter().any(|container| container.name == asked) || names.iter().any(|name| name == asked);
+    if known {
+        Ok(asked.to_owned())
+    } else {
+        Err(Error::bad_request(format!("container {asked} is not valid for pod {}", pod.name())))
+    }
+}
+
+fn status_of<'a>(pod: &'a Pod, container: &str) -> Option<&'a api::core_v1::ContainerStatus> {
+    let status = pod.status.as_ref()?;
+    status.init_container_statuses.iter().chain(&status.container_statuses).find(|status| status.name == container)
+}
+
+fn container_id(pod: &Pod, container: &str) -> String {
+    status_of(pod, container).map(|status| status.container_id.clone()).unwrap_or_default()
+}
+
+/// The number of the run, which ends a container's id.
+fn run(id: &str) -> Option<u32> {
+    id.rsplit('/').next()?.parse().ok()
+}
+
+fn has_previous(pod: &Pod, container: &str) -> bool {
+    status_of(pod, container)
+        .is_some_and(|status| status.last_state.as_ref().is_some_and(|state| state.terminated.is_some()))
+}
+
+/// The latest run that wrote anything: a container that waits to be started again shows how it ended.
+fn latest(world: &World, pod: &Pod, container: &str) -> u32 {
+    let runs = super::logs::runs(&super::logs::dir(&world.pod_dir(pod.uid()), container));
+    runs.last().copied().unwrap_or(1)
+}
+
+/// Sends what there is, and with `follow` what comes, until the run ends or nobody reads.
+async fn send(world: Arc<World>, mut log: Log, request: LogRequest, chunks: mpsc::Sender<Bytes>) {
+    let mut left = request.limit_bytes.and_then(|limit| usize::try_from(limit).ok()).unwrap_or(usize::MAX);
+    let mut text = log.reader.first();
+    loop {
+        match text {
+            Ok(bytes) => {
+                let bytes = Bytes::from(bytes);
+                let bytes = bytes.slice(..bytes.len().min(left));
+                left -= bytes.len();
+                for at in (0..bytes.len()).step_by(CHUNK_BYTES_MAX) {
+                    let piece = bytes.slice(at..bytes.len().min(at + CHUNK_BYTES_MAX));
+                    if chunks.send(piece).await.is_err() {
+                        return;
+                    }
+                }
+            }
+            Err(error) => tracing::warn!(%error, "a log cannot be read"),
+        }
+        if !request.follow || left == 0 || chunks.is_closed() {
+            return;
+        }
+        let over = ended(&world, &log).await;
+        if !over {
+            tokio::time::sleep(LOOK_EVERY).await;
+        }
+        text = log.reader.more();
+        if over && text.as_ref().is_ok_and(Vec::is_empty) {
+            return;
+        }
+    }
+}
+
+/// Whether the run that is followed has ended.
+async fn ended(world: &World, log: &Log) -> bool {
+    match world.client.get_at(&log.key, api::ReadAt::Any).await {
+        Ok(object) => {
+            object.get::<Pod>().and_then(|pod| status_of(pod, &log.container).cloned()).is_none_or(|status| {
+                let running = status.state.as_ref().is_some_and(|state| state.running.is_some());
+                status.container_id != log.id || !running
+            })
+        }
+        Err(error) => error.reason == Reason::NotFound,
+    }
+}

@@ -1,0 +1,64 @@
+//! Joins the controllers to the one door: changes and heartbeats in, writes out.
+
+use apiserver::Registry;
+use control::{Brain, Config, Event, Ticket, driver};
+use futures::StreamExt as _;
+use tokio::sync::mpsc;
+
+use crate::dev::now;
+
+/// How many batches may wait on either side before the other has to wait as well.
+const BATCHES: usize = 256;
+
+/// Runs the controllers and the scheduler on a Registry until its feed ends.
+pub(crate) async fn control(registry: Registry, config: Config) {
+    let (events, inputs) = mpsc::channel(BATCHES);
+    let (writes, wishes) = mpsc::channel(BATCHES);
+    tokio::spawn(observe(registry.clone(), events.clone()));
+    tokio::spawn(listen(registry.clone(), events.clone()));
+    tokio::spawn(carry_out(registry, wishes, events));
+    driver::run(Brain::new(config), inputs, writes, now).await;
+}
+
+/// Everything that exists, then every change.
+async fn observe(registry: Registry, events: mpsc::Sender<Vec<Event>>) {
+    let mut feed = Box::pin(registry.feed(api::Kind::ALL));
+    let mut first = true;
+    while let Some(changes) = feed.next().await {
+        let mut batch = vec![Event::Observed(changes)];
+        if std::mem::take(&mut first) {
+            batch.push(Event::Synced);
+        }
+        if events.send(batch).await.is_err() {
+            return;
+        }
+    }
+}
+
+async fn listen(registry: Registry, events: mpsc::Sender<Vec<Event>>) {
+    let mut heartbeats = Box::pin(registry.heartbeats());
+    while let Some(beats) = heartbeats.next().await {
+        let batch = beats.into_iter().map(|beat| Event::Heartbeat { node: beat.node.to_string(), at: beat.at });
+        if events.send(batch.collect()).await.is_err() {
+            return;
+        }
+    }
+}
+
+/// Writes of one batch share a group commit. Batches do not wait for each other: the controllers go on deciding.
+async fn carry_out(
+    registry: Registry,
+    mut wishes: mpsc::Receiver<Vec<(Ticket, api::Write)>>,
+    events: mpsc::Sender<Vec<Event>>,
+) {
+    while let Some(batch) = wishes.recv().await {
+        let (registry, events) = (registry.clone(), events.clone());
+        tokio::spawn(async move {
+            let (tickets, writes): (Vec<_>, Vec<_>) = batch.into_iter().unzip();
+            let outcomes = registry.submit_all(writes).await;
+            let settled = tickets.into_iter().zip(outcomes).map(|(ticket, outcome)| Event::Settled { ticket, outcome });
+            // Nobody listens only while the process ends.
+            let _ = events.send(settled.collect()).await;
+        });
+    }
+}

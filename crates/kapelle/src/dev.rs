@@ -1,0 +1,221 @@
+//! `kapelle dev`: the whole cluster in one process, on loopback, keeping its state in a directory.
+//!
+//! The parts are those of a real cluster and talk as they do there: the agent reaches the API server over gRPC, the
+//! controllers through the one door. Only TLS and the second machine are missing.
+
+use std::{
+    fs,
+    net::{Ipv4Addr, SocketAddr},
+    path::{Path, PathBuf},
+    time::{Duration, SystemTime},
+};
+
+use anyhow::{Context as _, Result, bail};
+use api::{Kind, Timestamp, conditions, core_v1::Node};
+use apiserver::{Cidr, Options, Parts, Registry};
+use clap::Args;
+use control::PodRange;
+use futures::StreamExt as _;
+use tokio::{
+    net::TcpListener,
+    signal::unix::{SignalKind, signal},
+};
+use tokio_util::sync::CancellationToken;
+
+use crate::{bridge, demo, logging};
+
+/// How long everything gets to stop after a signal.
+const STOP_WITHIN: Duration = Duration::from_secs(4);
+
+/// How long threads that are still busy get at the very end.
+const LINGER: Duration = Duration::from_millis(300);
+
+/// The name of the only node.
+const NODE: &str = "dev";
+
+/// The part of the Pod range that a node gets.
+const NODE_PREFIX: u8 = 18;
+
+/// Options of `kapelle dev`.
+#[derive(Args, Debug)]
+pub(crate) struct Dev {
+    /// Where all state is kept; a later start on the same directory carries on [default: ~/.kapelle]
+    #[arg(long, value_name = "DIR")]
+    data_dir: Option<PathBuf>,
+    /// Where the API is served; a loopback address, since nothing is encrypted
+    #[arg(long, default_value = "127.0.0.1:6443")]
+    listen: SocketAddr,
+    /// Apply a demo: three Pods that answer HTTP behind one address
+    #[arg(long)]
+    demo: bool,
+    /// The addresses of Pods; within 127.0.0.0/8, so that nothing needs root
+    #[arg(long, default_value = "127.64.0.0/10", value_name = "CIDR", value_parser = loopback)]
+    pod_cidr: Cidr,
+    /// The addresses of Services; within 127.0.0.0/8, so that nothing needs root
+    #[arg(long, default_value = "127.128.0.0/12", value_name = "CIDR", value_parser = loopback)]
+    service_cidr: Cidr,
+}
+
+/// Reads a range of addresses that needs no root.
+fn loopback(text: &str) -> Result<Cidr> {
+    let range: Cidr = text.parse()?;
+    if !range.base().is_loopback() || !(8..=28).contains(&range.prefix()) {
+        bail!("choose a range of /8 to /28 within 127.0.0.0/8; only these need no root");
+    }
+    Ok(range)
+}
+
+/// The wall clock, the only one that leaves the drivers.
+pub(crate) fn now() -> Timestamp {
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    Timestamp(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
+}
+
+impl Dev {
+    pub(crate) fn run(self) -> Result<()> {
+        logging::start();
+        if !self.listen.ip().is_loopback() {
+            bail!(
+                "--listen {}: `kapelle dev` speaks without encryption or passwords, so only loopback addresses are allowed",
+                self.listen
+            );
+        }
+        let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().thread_name("kapelle").build()?;
+        let result = runtime.block_on(self.serve());
+        runtime.shutdown_timeout(LINGER);
+        result
+    }
+
+    async fn serve(self) -> Result<()> {
+        let dir = self.data_dir.clone().unwrap_or_else(cli::default_data_dir);
+        fs::create_dir_all(&dir).with_context(|| format!("cannot use the data directory {}", dir.display()))?;
+        let dir = dir.canonicalize()?;
+        let stop = stop_on_signal()?;
+        let mut progress = cli::Progress::start(&format!("opening {}", dir.display()));
+        let options = Options { service_cidr: self.service_cidr, now };
+        let (registry, blobs) =
+            apiserver::open(&dir, options).await.with_context(|| format!("in {}", dir.display()))?;
+        let listener = TcpListener::bind(self.listen).await;
+        let listener = listener
+            .with_context(|| format!("cannot listen on {}; choose another address with --listen", self.listen))?;
+        let listen = listener.local_addr()?;
+        let server =
+            tokio::spawn(apiserver::serve(listener, Parts { registry: registry.clone(), blobs }, stop.clone()));
+        write_kubeconfig(&dir, listen)?;
+        progress.say("starting the controllers and the node");
+        tokio::spawn(bridge::control(registry.clone(), control::Config { pods: self.pods()? }));
+        let mut agent = tokio::spawn(agent::driver::run(self.node(&dir, listen), stop.clone()));
+        tokio::select! {
+            ready = node_ready(&registry) => ready?,
+            // An agent that ends before the node is ready has failed.
+            ended = &mut agent => return ended?.map_err(Into::into),
+            () = stop.cancelled() => return Ok(()),
+        }
+        progress.done("");
+        println!("ready: Kapelle {} serves http://{listen}", crate::version::VERSION);
+        tokio::select! {
+            () = stop.cancelled() => {}
+            told = self.tell(&dir, listen) => {
+                told?;
+                stop.cancelled().await;
+            }
+        }
+        let ended = async { tokio::join!(agent, server) };
+        if tokio::time::timeout(STOP_WITHIN, ended).await.is_err() {
+            tracing::warn!("some parts did not stop in time");
+        }
+        registry.shutdown().await;
+        Ok(())
+    }
+
+    /// Says what can be done now, and starts the demo if it is wanted.
+    async fn tell(&self, dir: &Path, listen: SocketAddr) -> Result<()> {
+        let config = dir.join("kubeconfig");
+        let config = config.display();
+        println!("  kubeconfig  {config}");
+        if self.demo {
+            let url = demo::start(listen).await?;
+            println!("  url         {url}");
+            println!("\nTry:");
+            println!("  curl {url}");
+            println!("  kubectl --kubeconfig {config} get pods -o wide");
+            println!("  kubectl --kubeconfig {config} scale deployment/hello --replicas=5");
+        } else {
+            println!("\nTry:");
+            println!("  kapelle push MODULE.wasm hello:v1 && kapelle run hello --image=hello:v1 --port=8080");
+            println!("  kubectl --kubeconfig {config} get all");
+        }
+        Ok(())
+    }
+
+    /// Each node gets a /18, or a quarter of a smaller range.
+    fn pods(&self) -> Result<PodRange> {
+        let Self { pod_cidr, .. } = self;
+        let part = pod_cidr.prefix().saturating_add(2).max(NODE_PREFIX);
+        Ok(PodRange::new(pod_cidr.base(), pod_cidr.prefix(), part.min(30))?)
+    }
+
+    fn node(&self, dir: &Path, listen: SocketAddr) -> agent::driver::Config {
+        agent::driver::Config {
+            name: NODE.to_owned(),
+            host: Ipv4Addr::LOCALHOST,
+            dir: dir.join("node"),
+            masters: vec![format!("http://{listen}")],
+            file_images: true,
+            allow_external: true,
+        }
+    }
+}
+
+/// Cancelled by SIGINT and SIGTERM.
+fn stop_on_signal() -> Result<CancellationToken> {
+    let stop = CancellationToken::new();
+    let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
+    let token = stop.clone();
+    tokio::spawn(async move {
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+        }
+        token.cancel();
+    });
+    Ok(stop)
+}
+
+/// Written beside its place and moved there, so that nobody reads half of it.
+fn write_kubeconfig(dir: &Path, listen: SocketAddr) -> Result<()> {
+    let unfinished = dir.join("kubeconfig.unfinished");
+    fs::write(&unfinished, cli::kubeconfig(&format!("http://{listen}")))?;
+    Ok(fs::rename(&unfinished, dir.join("kubeconfig"))?)
+}
+
+/// Waits until Pods can be placed on the node: it is ready and has a range of addresses.
+async fn node_ready(registry: &Registry) -> Result<()> {
+    let mut feed = Box::pin(registry.feed(&[Kind::Node]));
+    while let Some(changes) = feed.next().await {
+        for change in changes {
+            let Some(node) = change.object.get::<Node>() else { continue };
+            let has_range = node.spec.as_ref().is_some_and(|spec| !spec.pod_cidr.is_empty() && spec.taints.is_empty());
+            let ready = node.status.as_ref().is_some_and(|status| conditions::is_true(&status.conditions, "Ready"));
+            if has_range && ready {
+                return Ok(());
+            }
+        }
+    }
+    bail!("the cluster stopped before its node was ready")
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "tests")]
+    use super::loopback;
+
+    #[test]
+    fn ranges_must_be_loopback_and_aligned() {
+        assert_eq!(loopback("127.64.0.0/10").unwrap().to_string(), "127.64.0.0/10");
+        let error = |text: &str| loopback(text).unwrap_err().to_string();
+        assert!(error("10.0.0.0/8").contains("within 127.0.0.0/8"));
+        assert!(error("127.64.1.0/10").contains("not the first address"));
+        assert!(error("127.64.0.0").contains("is not ADDRESS/PREFIX"));
+    }
+}
