@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use api::{
     Key, Kind, Propagation, Timestamp,
-    core_v1::{Node, ObjectReference, Pod, Service, ServicePort, ServiceSpec},
+    core_v1::{ObjectReference, Pod, Service, ServicePort, ServiceSpec},
     discovery_v1::{Endpoint, EndpointConditions, EndpointPort, EndpointSlice},
     int_or_string::Value,
     kinds::Resource,
@@ -162,7 +162,7 @@ fn endpoint(world: &World, service: &ObjectMeta, spec: &ServiceSpec, pod: &Pod) 
         return None;
     }
     let node = pod::node_name(pod);
-    let serving = pod::is_ready(pod) && node.is_some_and(|node| answers(world, node));
+    let serving = pod::is_ready(pod) && node::vouches(world, pod);
     let terminating = pod::is_terminating(pod);
     let hostname = pod.spec.as_ref().filter(|pod| pod.subdomain == service.name).map(|pod| pod.hostname.clone());
     Some(Endpoint {
@@ -183,11 +183,6 @@ fn endpoint(world: &World, service: &ObjectMeta, spec: &ServiceSpec, pod: &Pod) 
         node_name: node.map(ToOwned::to_owned),
         ..Endpoint::default()
     })
-}
-
-/// Whether a Pod's node is there and not known to be lost. What Pods reported from a lost node is worth nothing.
-fn answers(world: &World, node: &str) -> bool {
-    world.named::<Node>("", node).is_some_and(node::answers)
 }
 
 #[cfg(test)]

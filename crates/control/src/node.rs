@@ -2,15 +2,16 @@
 //!
 //! A node's state becomes taints, so that the scheduler avoids it and `pod_life.rs` evicts what does not tolerate it. The
 //! Pods' own status is left as their node last reported it: only the node writes it, and what a lost node said is discounted
-//! where it is read, in `endpoint_slice.rs`.
+//! where it is read, by [`vouches`].
 
 use std::{collections::BTreeSet, time::Duration};
 
 use api::{
     Key, Timestamp,
     conditions::{self, ConditionStatus},
-    core_v1::{Node, NodeCondition, NodeSpec, Taint},
+    core_v1::{Node, NodeCondition, NodeSpec, Pod, Taint},
     kinds::Resource,
+    pod,
 };
 
 use crate::{
@@ -65,6 +66,11 @@ pub(crate) fn is_silent(world: &World, key: &Key) -> bool {
 /// Whether a node is not known to be lost.
 pub(crate) fn answers(node: &Node) -> bool {
     ready(node).is_none_or(|ready| ready.status != ConditionStatus::Unknown.word())
+}
+
+/// Whether a Pod's node is there and not known to be lost, so that what it last reported of the Pod still counts.
+pub(crate) fn vouches(world: &World, pod: &Pod) -> bool {
+    pod::node_name(pod).and_then(|node| world.named::<Node>("", node)).is_some_and(answers)
 }
 
 fn ready(node: &Node) -> Option<&NodeCondition> {

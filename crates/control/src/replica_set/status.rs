@@ -11,7 +11,7 @@ use api::{
     pod,
 };
 
-use crate::{plan::Plan, world::World};
+use crate::{node, plan::Plan, world::World};
 
 /// The condition under which a ReplicaSet says that its writes are refused.
 pub(crate) const REPLICA_FAILURE: &str = "ReplicaFailure";
@@ -36,6 +36,7 @@ fn status(world: &World, set: &ReplicaSet, pods: &[&Pod], old: &ReplicaSetStatus
         let own = pod.metadata.as_ref().map(|meta| &meta.labels);
         labels.into_iter().flatten().all(|(key, value)| own.and_then(|own| own.get(key)) == Some(value))
     };
+    let is_available = |pod: &Pod| pod::is_available(pod, min_ready_s, now) && node::vouches(world, pod);
     let active = || pods.iter().copied().filter(|pod| pod::is_active(pod));
     let terminating = pods.iter().filter(|pod| pod::is_terminating(pod) && !pod::is_terminal(pod)).count();
     let mut conditions = old.conditions.clone();
@@ -43,8 +44,8 @@ fn status(world: &World, set: &ReplicaSet, pods: &[&Pod], old: &ReplicaSetStatus
     ReplicaSetStatus {
         replicas: count(active()),
         fully_labeled_replicas: count(active().filter(labelled)),
-        ready_replicas: count(active().filter(|pod| pod::is_ready(pod))),
-        available_replicas: count(active().filter(|pod| pod::is_available(pod, min_ready_s, now))),
+        ready_replicas: count(active().filter(|pod| pod::is_ready(pod) && node::vouches(world, pod))),
+        available_replicas: count(active().filter(|pod| is_available(pod))),
         terminating_replicas: Some(i32::try_from(terminating).unwrap_or(i32::MAX)),
         observed_generation: set.metadata.as_ref().map_or(0, |meta| meta.generation),
         conditions,

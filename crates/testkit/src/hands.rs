@@ -1,0 +1,87 @@
+//! What users do to a cluster: apply manifests, scale, delete.
+
+use api::{
+    DeleteOptions, Error, Key, Kind, Object, Propagation, Subresource, Write,
+    apps_v1::Deployment,
+    core_v1::Node,
+    json::{self, Strictness},
+    kinds::Resource,
+    patch, yaml,
+};
+
+use crate::Cluster;
+
+/// Where objects of a manifest go that does not say.
+const NAMESPACE: &str = "default";
+
+impl Cluster {
+    /// Applies every document of a manifest. Answers a line for each.
+    ///
+    /// # Errors
+    /// The first that is refused.
+    pub fn apply(&mut self, manifest: &str) -> Result<Vec<String>, Error> {
+        yaml::documents(manifest)?.iter().map(|document| self.apply_one(document)).collect()
+    }
+
+    fn apply_one(&mut self, document: &serde_json::Value) -> Result<String, Error> {
+        let word = |name| document.get(name).and_then(|value| value.as_str()).unwrap_or_default();
+        let kind = Kind::from_api_version(word("apiVersion"), word("kind"))
+            .ok_or_else(|| Error::bad_request(format!("{} {} is not known here", word("apiVersion"), word("kind"))))?;
+        let mut object = json::decode(kind, document, Strictness::Strict)?.object;
+        if kind.info().namespaced && object.key().namespace.is_empty() {
+            NAMESPACE.clone_into(&mut object.metadata_mut().namespace);
+        }
+        let key = object.key();
+        let name = format!("{}/{}", kind.info().singular, key.name);
+        let Some(present) = self.view().get(&key).map(|record| record.object().clone()) else {
+            self.submit(&Write::Create(object))?;
+            return Ok(format!("{name} created"));
+        };
+        let mut value = json::encode(&present);
+        patch::strategic(kind.info().message, &mut value, document)?;
+        let mut changed = json::decode(kind, &value, Strictness::Strict)?.object;
+        changed.metadata_mut().resource_version.clear();
+        let stored = self.submit(&Write::Update(changed, Subresource::None))?;
+        let same = stored.revision() == present.revision();
+        Ok(format!("{name} {}", if same { "unchanged" } else { "configured" }))
+    }
+
+    /// Changes a Deployment.
+    ///
+    /// # Errors
+    /// If there is none of that name, or the change is refused.
+    pub fn change(&mut self, deployment: &str, change: impl FnOnce(&mut Deployment)) -> Result<(), Error> {
+        self.edit(&Key::namespaced(Kind::Deployment, NAMESPACE, deployment), change)
+    }
+
+    /// Closes a node for new Pods, or opens it again.
+    ///
+    /// # Errors
+    /// If there is none of that name.
+    pub fn cordon(&mut self, node: &str, closed: bool) -> Result<(), Error> {
+        let close = |node: &mut Node| node.spec.get_or_insert_default().unschedulable = closed;
+        self.edit(&Key::cluster(Kind::Node, node), close)
+    }
+
+    /// Deletes an object.
+    ///
+    /// # Errors
+    /// If there is none, or it may not be deleted.
+    pub fn delete(&mut self, key: Key, propagation: Propagation) -> Result<(), Error> {
+        self.submit(&Write::Delete(key, DeleteOptions { propagation, ..DeleteOptions::default() }))?;
+        Ok(())
+    }
+
+    fn edit<T: Resource + Clone + Into<Object>>(
+        &mut self,
+        key: &Key,
+        change: impl FnOnce(&mut T),
+    ) -> Result<(), Error> {
+        let record = self.view().get(key).cloned().ok_or_else(|| Error::not_found(key))?;
+        let mut object = record.object().get::<T>().cloned().ok_or_else(|| Error::not_found(key))?;
+        change(&mut object);
+        object.metadata_mut().resource_version.clear();
+        self.submit(&Write::Update(object.into(), Subresource::None))?;
+        Ok(())
+    }
+}
