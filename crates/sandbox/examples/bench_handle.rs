@@ -36,6 +36,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         for reuse in [1, 128] {
             let mut spec = Spec::new(image.clone());
             spec.http.reuse = reuse;
+            spec.log = Arc::new(|_, bytes| eprint!("{}", String::from_utf8_lossy(bytes)));
             let container = sandbox.start(spec)?;
             let handle = container.http().ok_or("not an HTTP image")?;
             let mut best = Duration::MAX;

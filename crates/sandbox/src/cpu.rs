@@ -16,6 +16,7 @@ use std::task::{Context, Poll};
 use std::thread::Thread;
 use std::time::{Duration, Instant};
 
+use tokio::task::coop::{Unconstrained, unconstrained};
 use wasmtime::{Engine, UpdateDeadline};
 
 /// Time between two epochs. A looping guest is stopped within a few of them.
@@ -165,9 +166,10 @@ impl Quota {
     }
 }
 
-/// A guest's future under its container's meter.
+/// A guest's future under its container's meter. Epochs bound what it does in one poll, so Tokio's own budget, which
+/// would make ready things look pending, is lifted.
 pub(crate) struct Metered<F> {
-    work: F,
+    work: Unconstrained<F>,
     meter: Arc<Meter>,
     ticker: Arc<Ticker>,
     pause: Option<Pin<Box<tokio::time::Sleep>>>,
@@ -175,7 +177,7 @@ pub(crate) struct Metered<F> {
 
 impl<F: Future + Unpin> Metered<F> {
     pub(crate) fn new(work: F, meter: Arc<Meter>, ticker: Arc<Ticker>) -> Self {
-        Self { work, meter, ticker, pause: None }
+        Self { work: unconstrained(work), meter, ticker, pause: None }
     }
 
     /// One poll on the data path; says whether the guest has spent the time that it may spend there.

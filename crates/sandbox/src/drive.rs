@@ -12,6 +12,7 @@ use http_body::{Body as _, Frame, SizeHint};
 use http_body_util::{BodyExt as _, Full};
 use tokio::runtime::Handle;
 use tokio::task::JoinHandle;
+use tokio::task::coop::unconstrained;
 use wasmtime_wasi_http::{Error, WasiBody};
 
 use crate::container::Shared;
@@ -217,17 +218,25 @@ enum Ready {
 }
 
 fn take_ready(body: &mut WasiBody) -> Ready {
-    let mut cx = Context::from_waker(Waker::noop());
     let mut frames = VecDeque::new();
-    while let Poll::Ready(next) = Pin::new(&mut *body).poll_frame(&mut cx) {
-        let Some(frame) = next else { return Ready::All(join(frames)) };
+    let whole = {
+        let gather = std::future::poll_fn(|cx| gather(body, &mut frames, cx));
+        let mut gather = std::pin::pin!(unconstrained(gather));
+        gather.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_ready()
+    };
+    if whole { Ready::All(join(frames)) } else { Ready::Some(frames) }
+}
+
+/// Ready at the end of a body that consists of data only.
+fn gather(body: &mut WasiBody, frames: &mut VecDeque<Result<Frame<Bytes>, Error>>, cx: &mut Context<'_>) -> Poll<()> {
+    while let Some(frame) = std::task::ready!(Pin::new(&mut *body).poll_frame(cx)) {
         let goes_on = frame.as_ref().is_ok_and(Frame::is_data);
         frames.push_back(frame);
         if !goes_on {
-            break;
+            return Poll::Pending;
         }
     }
-    Ready::Some(frames)
+    Poll::Ready(())
 }
 
 fn join(frames: VecDeque<Result<Frame<Bytes>, Error>>) -> Bytes {

@@ -41,6 +41,9 @@ const MAX_CONCURRENCY: u32 = 100_000;
 /// Requests that may wait for each place; more are refused at once, for they would only time out.
 const WAITING_PER_PLACE: u32 = 10;
 
+/// What a client reads when the guest failed; details are for the container's log only.
+const FAILED: &str = "the container failed; its log says why\n";
+
 /// What the guest gave: a response, or the `wasi:http` error it chose instead.
 type Answer = Result<http::Response<WasiBody>, String>;
 
@@ -79,8 +82,12 @@ pub(crate) enum Failure {
     Gone,
     /// No answer in time.
     Timeout,
-    /// The guest trapped, was refused memory, or broke the protocol.
+    /// The guest trapped or was refused memory; the container's log has it already.
     Guest(String),
+    /// The guest chose to answer with an error code of `wasi:http`.
+    Code(String),
+    /// The guest ended without an answer.
+    Silent,
     /// The host had no room for an instance.
     Host(String),
 }
@@ -142,7 +149,7 @@ impl Service {
         let mut driver = Driver::new(metered, self.runtime.clone(), &self.shared);
         match self.first_answer(&mut driver, answer, deadline).await {
             Ok(Ok(response)) => response.map(|body| GuestBody::deliver(body, driver, &self.shared)),
-            Ok(Err(code)) => self.refuse(&Failure::Guest(format!("the guest answered with the error {code}"))),
+            Ok(Err(code)) => self.refuse(&Failure::Code(code)),
             Err(failure) => self.refuse(&failure),
         }
     }
@@ -179,16 +186,16 @@ impl Service {
         let mut answer = Some(answer);
         let mut give_up = None;
         std::future::poll_fn(|cx| {
-            let driven = driver.poll(cx);
+            if let Poll::Ready(result) = driver.poll(cx) {
+                // Not `poll`: a receiver may claim to be pending because its task has done much already.
+                let given = answer.as_mut().and_then(|answer| answer.try_recv().ok());
+                return Poll::Ready(given.ok_or_else(|| result.err().unwrap_or(Failure::Silent)));
+            }
             match answer.as_mut().map(|answer| Pin::new(answer).poll(cx)) {
                 Some(Poll::Ready(Ok(answer))) => return Poll::Ready(Ok(answer)),
                 // The guest has dropped its side: how it ends comes from the driver.
                 Some(Poll::Ready(Err(_))) => answer = None,
                 Some(Poll::Pending) | None => {}
-            }
-            if let Poll::Ready(result) = driven {
-                let silent = "the guest ended without an answer";
-                return Poll::Ready(Err(result.err().unwrap_or_else(|| Failure::Guest(silent.into()))));
             }
             let give_up = give_up.get_or_insert_with(|| Box::pin(self.give_up(deadline)));
             give_up.as_mut().poll(cx).map(Err)
@@ -314,7 +321,15 @@ impl Service {
                 self.shared.log.say(&format!("a request got {text}").replace('\n', ""));
                 (StatusCode::GATEWAY_TIMEOUT, text)
             }
-            Failure::Guest(_) => (StatusCode::INTERNAL_SERVER_ERROR, "the container failed; its log says why\n".into()),
+            Failure::Guest(_) => (StatusCode::INTERNAL_SERVER_ERROR, FAILED.to_string()),
+            Failure::Code(code) => {
+                self.shared.log.say(&format!("a request was answered with the error {code}"));
+                (StatusCode::INTERNAL_SERVER_ERROR, FAILED.to_string())
+            }
+            Failure::Silent => {
+                self.shared.log.say("a request got no answer: the handler returned without setting one");
+                (StatusCode::INTERNAL_SERVER_ERROR, FAILED.to_string())
+            }
             Failure::Host(_) => (StatusCode::SERVICE_UNAVAILABLE, "the container has no room for the request\n".into()),
         };
         let body = Full::new(Bytes::from(text)).map_err(|never| match never {}).boxed_unsync();

@@ -65,6 +65,16 @@ async fn a_short_answer_knows_its_length() {
     assert_eq!(http_body::Body::size_hint(response.body()).exact(), Some(3));
 }
 
+/// Tokio lets a task do only so much before things look pending to it; answers must not get lost there.
+#[tokio::test]
+async fn a_task_that_never_yields_gets_every_answer() {
+    let (container, handle) = serve(Spec::new(image("hello-http").await));
+    for _ in 0..300 {
+        assert_eq!(text(handle.handle(get("/healthz")).await).await, "ok\n");
+    }
+    assert_eq!(container.stats().requests, 300);
+}
+
 #[tokio::test]
 async fn a_trap_costs_one_request_only() {
     let mut spec = Spec::new(image("slow-start").await);
