@@ -291,17 +291,17 @@ impl Decoder {
     }
 
     fn expected(&self, what: &str, found: &Value) -> Error {
-        let (found, remedy) = match found {
-            Value::Null => ("null".to_owned(), None),
-            Value::Bool(flag) => (flag.to_string(), Some(flag.to_string())),
-            Value::Number(number) => (format!("number {number}"), Some(number.to_string())),
-            Value::String(text) => (format!("string {:?}", clipped(text)), None),
-            Value::Array(_) => ("a list".to_owned(), None),
-            Value::Object(_) => ("an object".to_owned(), None),
-        };
         // `value: 80` and `value: yes` are what people write in YAML.
-        let remedy = remedy.filter(|_| what == A_STRING).map(|text| format!("; write it in quotes: \"{text}\""));
-        self.wrong(format!("expected {what}, found {found}{}", remedy.unwrap_or_default()))
+        let (found, remedy) = match found {
+            Value::Null => ("null".to_owned(), String::new()),
+            Value::Bool(flag) => (flag.to_string(), "; put the text in quotes".to_owned()),
+            Value::Number(number) => (format!("number {number}"), format!("; write it in quotes: \"{number}\"")),
+            Value::String(text) => (format!("string {:?}", clipped(text)), String::new()),
+            Value::Array(_) => ("a list".to_owned(), String::new()),
+            Value::Object(_) => ("an object".to_owned(), String::new()),
+        };
+        let remedy = if what == A_STRING { remedy } else { String::new() };
+        self.wrong(format!("expected {what}, found {found}{remedy}"))
     }
 }
 
