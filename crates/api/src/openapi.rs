@@ -15,11 +15,8 @@ use crate::{
 pub fn document(group: &str, version: &str) -> Value {
     let kinds =
         || Kind::ALL.iter().copied().filter(move |kind| kind.info().group == group && kind.info().version == version);
-    let mut schemas = BTreeMap::new();
+    let mut schemas = definitions(kinds().map(|kind| kind.info().message));
     for kind in kinds() {
-        if let Some(message) = Schema::get().message(kind.info().message) {
-            collect(message, &mut schemas);
-        }
         if let Some(Value::Object(schema)) = schemas.get_mut(kind.info().message) {
             identify(kind, schema);
         }
@@ -30,6 +27,17 @@ pub fn document(group: &str, version: &str) -> Value {
         "paths": kinds().map(path).collect::<Map<_, _>>(),
         "components": {"schemas": schemas},
     })
+}
+
+/// The schemas of some messages and of everything that they are made of, by their full names.
+/// Messages that `proto/` does not have are passed over.
+#[must_use]
+pub fn definitions<'a>(messages: impl IntoIterator<Item = &'a str>) -> BTreeMap<String, Value> {
+    let mut schemas = BTreeMap::new();
+    for message in messages.into_iter().filter_map(|name| Schema::get().message(name)) {
+        collect(message, &mut schemas);
+    }
+    schemas
 }
 
 /// The path of one object of a kind. Clients look for the patch operation and its `fieldValidation` parameter there.
@@ -88,8 +96,10 @@ fn schema(message: &Message) -> Value {
         Form::Object => json!({"type": "object", "properties": properties(message)}),
         Form::Time | Form::MicroTime => json!({"type": "string", "format": "date-time"}),
         Form::Quantity => json!({"oneOf": [{"type": "string"}, {"type": "number"}]}),
-        Form::IntOrString => json!({"format": "int-or-string", "oneOf": [{"type": "integer"}, {"type": "string"}]}),
-        Form::Raw => json!({"type": "object"}),
+        Form::IntOrString => json!({
+            "format": "int-or-string", "oneOf": [{"type": "integer"}, {"type": "string"}], "x-kubernetes-int-or-string": true,
+        }),
+        Form::Raw => json!({"type": "object", "x-kubernetes-preserve-unknown-fields": true}),
     };
     schema["description"] = Value::from(message.doc.as_str());
     schema
@@ -124,11 +134,8 @@ fn property(field: &Field) -> Value {
         Shape::Map => json!({"type": "object", "additionalProperties": one}),
     };
     property["description"] = Value::from(field.doc.as_str());
-    if field.merge {
-        property["x-kubernetes-patch-strategy"] =
-            Value::from(if field.retain_keys { "merge,retainKeys" } else { "merge" });
-    } else if field.retain_keys {
-        property["x-kubernetes-patch-strategy"] = Value::from("retainKeys");
+    if let Some(strategy) = patch_strategy(field) {
+        property["x-kubernetes-patch-strategy"] = Value::from(strategy);
     }
     if !field.merge_key.is_empty() {
         property["x-kubernetes-patch-merge-key"] = Value::from(field.merge_key.as_str());
@@ -136,9 +143,65 @@ fn property(field: &Field) -> Value {
     property
 }
 
+/// How a strategic merge patch treats the field, if otherwise than by default.
+fn patch_strategy(field: &Field) -> Option<&'static str> {
+    match (field.merge, field.retain_keys, field.replace) {
+        (true, true, _) => Some("merge,retainKeys"),
+        (true, false, _) => Some("merge"),
+        (false, true, _) => Some("retainKeys"),
+        (false, false, true) => Some("replace"),
+        (false, false, false) => None,
+    }
+}
+
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
+    use serde_json::Value;
+
     use super::document;
+    use crate::Kind;
+
+    /// Every name that a document refers to.
+    fn references(value: &Value, into: &mut BTreeSet<String>) {
+        match value {
+            Value::Object(fields) => {
+                if let Some(Value::String(target)) = fields.get("$ref") {
+                    into.insert(target.trim_start_matches("#/components/schemas/").to_owned());
+                }
+                fields.values().for_each(|value| references(value, into));
+            }
+            Value::Array(items) => items.iter().for_each(|value| references(value, into)),
+            Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+        }
+    }
+
+    #[test]
+    fn documents_refer_to_nothing_that_they_do_not_hold() {
+        for kind in Kind::ALL {
+            let document = document(kind.info().group, kind.info().version);
+            let schemas = &document["components"]["schemas"];
+            let mut referred = BTreeSet::new();
+            references(&document, &mut referred);
+            for name in referred {
+                assert!(schemas[&name].is_object(), "{kind}: {name}");
+            }
+            let identity = &schemas[kind.info().message]["x-kubernetes-group-version-kind"][0];
+            assert_eq!(identity["kind"], kind.info().kind);
+        }
+    }
+
+    #[test]
+    fn special_types_are_what_clients_expect() {
+        let core = document("", "v1");
+        let schemas = &core["components"]["schemas"];
+        assert_eq!(schemas["kapelle.meta.v1.IntOrString"]["x-kubernetes-int-or-string"], true);
+        assert_eq!(schemas["kapelle.meta.v1.Time"]["format"], "date-time");
+        assert_eq!(schemas["kapelle.meta.v1.Quantity"]["oneOf"][0]["type"], "string");
+        let volumes = &schemas["kapelle.core.v1.PodSpec"]["properties"]["volumes"];
+        assert_eq!(volumes["x-kubernetes-patch-strategy"], "merge,retainKeys");
+    }
 
     #[test]
     fn a_document_describes_its_kinds_and_what_they_are_made_of() {
