@@ -134,14 +134,14 @@ pub(crate) fn singular(kind: Kind) -> String {
 /// One object whole, or several as a `List`.
 ///
 /// # Errors
-/// If the value cannot be written as YAML, which no object of ours can cause.
+/// If the value cannot be written as JSON, which no object of ours can cause.
 pub(crate) fn whole(objects: &[&Object], single: bool, format: Format) -> Result<String> {
     let value = match objects {
         [one] if single => json::encode(one),
         many => list(many),
     };
     Ok(match format {
-        Format::Yaml => serde_yaml::to_string(&value)?,
+        Format::Yaml => api::yaml::to_string(&value),
         _ => format!("{}\n", serde_json::to_string_pretty(&value)?),
     })
 }

@@ -198,7 +198,7 @@ impl History {
             let set = sets.iter().find(|set| revision(set) == wanted);
             let set = set.with_context(|| format!("unable to find the specified revision {wanted}"))?;
             println!("deployment.apps/{name} with revision #{wanted}");
-            print!("{}", serde_yaml::to_string(&template(set)?)?);
+            print!("{}", api::yaml::to_string(&template(set)?));
             return Ok(());
         }
         println!("deployment.apps/{name}");
