@@ -1,9 +1,6 @@
 //! What must be true after every step, whatever went wrong before.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    time::Duration,
-};
+use std::{collections::BTreeMap, time::Duration};
 
 use api::{
     Change, Key, Kind, Timestamp,
@@ -15,7 +12,7 @@ use api::{
 };
 use store::View;
 
-use crate::worker::Worker;
+use crate::worker::{self, Worker};
 
 /// How long an endpoint may be announced as ready after its Pod has ceased to be: what seeing it and saying so may take in
 /// the worst weather, a refused write included.
@@ -58,13 +55,8 @@ impl Checker {
 
     /// No Pod may run in two places.
     pub(crate) fn running(&mut self, workers: &BTreeMap<String, Worker>) {
-        let mut seen = BTreeSet::new();
-        for (node, worker) in workers {
-            for (uid, running) in worker.pods.iter().filter(|(_, running)| running.is_live()) {
-                if !seen.insert(uid) {
-                    self.fail(format!("{} runs on {node} and elsewhere", running.pod.key()));
-                }
-            }
+        if let Some((node, uid)) = worker::double(workers) {
+            self.fail(format!("the Pod with uid {uid} runs on {node} and elsewhere"));
         }
     }
 

@@ -185,15 +185,18 @@ impl Cluster {
     /// A worker is cut off: it hears nothing and nobody hears it. What it runs, runs on.
     pub fn cut_off(&mut self, node: &str) {
         if let Some(worker) = self.workers.get_mut(node) {
-            worker.cut_off = true;
+            worker.cut_off();
         }
     }
 
     /// A worker that was cut off is back, and catches up.
     pub fn bring_back(&mut self, node: &str) {
         let view = self.view();
-        let Some(worker) = self.workers.get_mut(node).filter(|worker| worker.cut_off) else { return };
-        worker.cut_off = false;
+        let Some(worker) = self.workers.get_mut(node).filter(|worker| worker.is_cut_off()) else { return };
+        let unsaid = worker.bring_back();
+        for write in unsaid {
+            self.report(node, write);
+        }
         let kinds = [Kind::Node, Kind::Pod];
         let records = kinds.iter().flat_map(|kind| view.list(*kind, None, None));
         let everything = records.map(|record| record.object().clone()).collect();
@@ -212,7 +215,7 @@ impl Cluster {
         let Some(pod) = object.as_ref().and_then(|object| object.get::<core_v1::Pod>()) else { return };
         if let Some(node) = api::pod::node_name(pod) {
             let (node, uid) = (node.to_owned(), pod.uid().to_owned());
-            self.signal(&node, Signal::Ended { uid, code });
+            self.signal(&node, Signal::Crash { uid, code });
         }
     }
 
@@ -299,7 +302,7 @@ impl Cluster {
     }
 
     fn beat(&mut self, node: String) {
-        if self.workers.get(&node).is_none_or(|worker| worker.cut_off) {
+        if self.workers.get(&node).is_none_or(Worker::is_cut_off) {
             return;
         }
         let at = self.now;
@@ -309,25 +312,22 @@ impl Cluster {
 
     fn signal(&mut self, node: &str, signal: Signal) {
         let Some(worker) = self.workers.get_mut(node) else { return };
-        let cut_off = worker.cut_off;
-        if cut_off && signal.comes_from_outside() {
-            return;
-        }
         let wishes = worker.handle(signal, &self.behaviours, self.now);
         self.checker.running(&self.workers);
         for wish in wishes {
             match wish {
-                Wish::Write(_) if cut_off => {}
-                Wish::Write(write) => {
-                    let later = self.later();
-                    let at = self.workers.get_mut(node).map_or(later, |worker| worker.speaks_at(later));
-                    self.agenda.add(at, Happening::Reported(write));
-                }
+                Wish::Write(write) => self.report(node, write),
                 Wish::Later(after, signal) => {
                     self.agenda.add(self.now.after(after), Happening::Worker(node.to_owned(), signal));
                 }
             }
         }
+    }
+
+    fn report(&mut self, node: &str, write: Write) {
+        let later = self.later();
+        let at = self.workers.get_mut(node).map_or(later, |worker| worker.speaks_at(later));
+        self.agenda.add(at, Happening::Reported(write));
     }
 
     /// Spreads news: the checker sees it at once, the controllers and workers in a while, all in the same order.

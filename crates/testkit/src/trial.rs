@@ -15,7 +15,7 @@ const PAUSE_MS_MAX: u64 = 15_000;
 
 /// How long a cluster may take to come to rest: five minutes of back-off of a crashing container, a lost node's forty
 /// seconds, and more.
-const PEACE: Duration = Duration::from_secs(900);
+const PEACE: Duration = Duration::from_secs(600);
 
 const NODES: [&str; 4] = ["n1", "n2", "n3", "n4"];
 const DEPLOYMENTS: [&str; 2] = ["web", "shop"];
@@ -156,6 +156,7 @@ spec:
       - name: main
         image: {image}
         resources: {{requests: {{cpu: {cpu}m, memory: 64Mi}}}}
+        readinessProbe: {{httpGet: {{port: 8080}}, periodSeconds: 10}}
 ---
 apiVersion: v1
 kind: Service

@@ -1,31 +1,41 @@
-//! A simulated worker: runs the Pods bound to its node as their images' behaviour says, and reports.
+//! A worker: the shipped brain of the agent, with an interpreter for its effects.
+//!
+//! Where the agent's driver has images, sandboxes and sockets, this has the [`Behaviour`] of an image: how long things take
+//! and how they end. Whatever the brain decides is decided here as it is on a real node.
 
-use std::{collections::BTreeMap, net::Ipv4Addr, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::Ipv4Addr,
+    sync::Arc,
+    time::Duration,
+};
 
+use agent::{
+    Brain, Effect, Event,
+    brain::{Ended, ProbeKind, Run, Uid},
+};
 use api::{
-    Change, ChangeType, DeleteOptions, Object, Subresource, Timestamp, Write,
+    Change, DeleteOptions, Object, Subresource, Timestamp, Write,
     conditions::{self, ConditionStatus},
-    core_v1::{
-        ContainerState, ContainerStateRunning, ContainerStateTerminated, ContainerStateWaiting, ContainerStatus, Node,
-        NodeStatus, Pod, PodIp, PodStatus,
-    },
+    core_v1::{Node, NodeStatus, Pod},
+    event::{self, EventType},
     kinds::Resource,
     meta_v1::Quantity,
     pod,
 };
 
-/// How long a container rests after its first failure. Doubles with each further one.
-const REST_MIN: Duration = Duration::from_secs(10);
+/// How long what has no behaviour of its own takes: starting a container, answering a probe, removing what a Pod left.
+const MOMENT: Duration = Duration::from_millis(2);
 
-/// The longest rest between two starts.
-const REST_MAX: Duration = Duration::from_secs(300);
+/// The exit code of a container that was asked to end.
+const STOPPED: i32 = 0;
 
 /// How containers of an image behave.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Behaviour {
-    /// From being bound to running.
+    /// How long it takes to get the image and make it ready.
     pub start: Duration,
-    /// From running to ready; never, if it is `None`.
+    /// From running until readiness probes are answered well; never, if it is `None`.
     pub ready: Option<Duration>,
     /// From running to ending by itself with a code.
     pub end: Option<(Duration, i32)>,
@@ -40,37 +50,22 @@ impl Default for Behaviour {
     }
 }
 
-/// What a worker learns.
+/// What reaches a worker.
 #[derive(Clone, Debug)]
 pub(crate) enum Signal {
     /// Something about its node or its Pods changed.
     Seen(Change),
     /// Everything that exists, after it was cut off.
     Listed(Vec<Arc<Object>>),
-    /// A container has been started.
-    Started { uid: String, run: u32 },
-    /// A container answers.
-    Answers { uid: String, run: u32 },
-    /// A container ends by itself.
-    EndsItself { uid: String, run: u32, code: i32 },
-    /// A container has ended.
-    Ended { uid: String, code: i32 },
-    /// A Pod that was told to stop has stopped.
-    Stopped { uid: String },
-}
-
-impl Signal {
-    /// Whether it does not reach a worker that is cut off.
-    pub(crate) fn comes_from_outside(&self) -> bool {
-        match self {
-            Self::Seen(_) | Self::Listed(_) => true,
-            Self::Started { .. }
-            | Self::Answers { .. }
-            | Self::EndsItself { .. }
-            | Self::Ended { .. }
-            | Self::Stopped { .. } => false,
-        }
-    }
+    /// The container of a Pod ends now.
+    Crash {
+        /// The Pod's uid.
+        uid: String,
+        /// The exit code.
+        code: i32,
+    },
+    /// Something that the brain asked for has come about.
+    Done(Event),
 }
 
 /// What a worker wants.
@@ -83,51 +78,62 @@ pub(crate) enum Wish {
     Later(Duration, Signal),
 }
 
-/// A simulated worker.
+/// A container of a Pod, whichever run of it.
+type Place = (Uid, Arc<str>);
+
+/// A container that runs.
+#[derive(Debug)]
+struct Live {
+    run: Run,
+    since: Timestamp,
+    behaviour: Behaviour,
+}
+
+/// A worker.
 #[derive(Debug)]
 pub(crate) struct Worker {
     name: String,
-    pub(crate) cut_off: bool,
-    range: Option<Ipv4Addr>,
-    addresses: u32,
+    brain: Brain,
+    cut_off: bool,
+    /// The containers that run now.
+    live: BTreeMap<Place, Live>,
+    /// What could not be said while it was cut off; the agent's driver tries again until it can.
+    unsaid: Vec<Write>,
     /// What it hears and says stays in order: nothing arrives before these times.
     heard_until: Timestamp,
     said_until: Timestamp,
-    pub(crate) pods: BTreeMap<String, Running>,
-}
-
-/// A Pod on the worker.
-#[derive(Debug)]
-pub(crate) struct Running {
-    pub(crate) pod: Pod,
-    phase: Stage,
-    /// How often its container was started; what belongs to an earlier start is old news.
-    run: u32,
-    address: String,
-    since: Timestamp,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Stage {
-    Starting,
-    Running,
-    Ready,
-    Resting,
-    Over(i32),
-    Stopping,
 }
 
 impl Worker {
     pub(crate) fn new(name: &str) -> Self {
         Self {
             name: name.to_owned(),
+            brain: Brain::new(Ipv4Addr::LOCALHOST),
             cut_off: false,
-            range: None,
-            addresses: 0,
+            live: BTreeMap::new(),
+            unsaid: Vec::new(),
             heard_until: Timestamp(0),
             said_until: Timestamp(0),
-            pods: BTreeMap::new(),
         }
+    }
+
+    pub(crate) fn is_cut_off(&self) -> bool {
+        self.cut_off
+    }
+
+    pub(crate) fn cut_off(&mut self) {
+        self.cut_off = true;
+    }
+
+    /// It is heard again: answers what it could not say.
+    pub(crate) fn bring_back(&mut self) -> Vec<Write> {
+        self.cut_off = false;
+        std::mem::take(&mut self.unsaid)
+    }
+
+    /// The Pods that have a running container here.
+    fn live_pods(&self) -> BTreeSet<&Uid> {
+        self.live.keys().map(|(pod, _)| pod).collect()
     }
 
     /// When it hears something that could arrive at a time.
@@ -147,8 +153,8 @@ impl Worker {
         let room: BTreeMap<String, Quantity> =
             room.iter().map(|(name, amount)| ((*name).to_owned(), Quantity { string: (*amount).to_owned() })).collect();
         let ready = conditions::new("Ready", ConditionStatus::True, "KubeletReady", "", Timestamp(0));
-        let status =
-            NodeStatus { capacity: room.clone(), allocatable: room, conditions: vec![ready], ..NodeStatus::default() };
+        let (capacity, allocatable, conditions) = (room.clone(), room, vec![ready]);
+        let status = NodeStatus { capacity, allocatable, conditions, ..NodeStatus::default() };
         let mut node = Node { status: Some(status), ..Node::default() };
         node.metadata_mut().name.clone_from(&self.name);
         node.metadata_mut().labels.insert("kubernetes.io/hostname".to_owned(), self.name.clone());
@@ -161,217 +167,125 @@ impl Worker {
         behaviours: &BTreeMap<String, Behaviour>,
         now: Timestamp,
     ) -> Vec<Wish> {
-        match signal {
-            Signal::Seen(change) => self.seen(&change.object, change.change == ChangeType::Deleted, behaviours, now),
-            Signal::Listed(objects) => self.listed(&objects, behaviours, now),
-            Signal::Started { uid, run } => self.step(&uid, Some(run), Stage::Running, behaviours, now),
-            Signal::Answers { uid, run } => self.step(&uid, Some(run), Stage::Ready, behaviours, now),
-            Signal::EndsItself { uid, run, code } => {
-                let current = self.pods.get(&uid).is_some_and(|running| running.run == run);
-                if current { self.ended(&uid, code, behaviours, now) } else { Vec::new() }
+        let events = match signal {
+            Signal::Seen(_) | Signal::Listed(_) if self.cut_off => Vec::new(),
+            Signal::Seen(change) => match range(&change.object) {
+                Some(range) => vec![Event::Range(range)],
+                None => vec![Event::Pods(vec![change])],
+            },
+            Signal::Listed(objects) => self.listed(&objects),
+            Signal::Crash { uid, code } => {
+                let first = self.live.values().find(|live| *live.run.pod == *uid);
+                first.map(|live| ended(live.run.clone(), code)).into_iter().collect()
             }
-            Signal::Ended { uid, code } => self.ended(&uid, code, behaviours, now),
-            Signal::Stopped { uid } => self.stopped(&uid),
-        }
-    }
-
-    fn seen(
-        &mut self,
-        object: &Object,
-        gone: bool,
-        behaviours: &BTreeMap<String, Behaviour>,
-        now: Timestamp,
-    ) -> Vec<Wish> {
-        match object {
-            Object::Node(node) if node.name() == self.name => {
-                let range = node.spec.as_ref().and_then(|spec| spec.pod_cidr.split('/').next()?.parse().ok());
-                self.range = range.or(self.range);
-                let homeless: Vec<String> = self.pods.keys().cloned().collect();
-                homeless.iter().flat_map(|uid| self.begin(uid, behaviours, now)).collect()
-            }
-            Object::Pod(pod) if gone => {
-                self.pods.remove(pod.uid());
-                Vec::new()
-            }
-            Object::Pod(pod) if pod::node_name(pod) == Some(&self.name) => self.pod(pod, behaviours, now),
-            _ => Vec::new(),
-        }
-    }
-
-    fn listed(&mut self, all: &[Arc<Object>], behaviours: &BTreeMap<String, Behaviour>, now: Timestamp) -> Vec<Wish> {
-        let own = |object: &&Arc<Object>| match &***object {
-            Object::Pod(pod) => pod::node_name(pod) == Some(&self.name),
-            Object::Node(node) => node.name() == self.name,
-            _ => false,
+            Signal::Done(event) => vec![event],
         };
-        let own: Vec<Arc<Object>> = all.iter().filter(own).cloned().collect();
-        self.pods.retain(|uid, _| own.iter().any(|object| object.get::<Pod>().is_some_and(|pod| pod.uid() == uid)));
-        let mut wishes: Vec<Wish> = own.iter().flat_map(|object| self.seen(object, false, behaviours, now)).collect();
-        wishes.extend(self.pods.values().map(|running| Wish::Write(running.report())));
-        wishes
+        events.into_iter().flat_map(|event| self.take_in(event, behaviours, now)).collect()
     }
 
-    fn pod(&mut self, pod: &Pod, behaviours: &BTreeMap<String, Behaviour>, now: Timestamp) -> Vec<Wish> {
-        let uid = pod.uid().to_owned();
-        let stopping = pod::is_terminating(pod);
-        if let Some(running) = self.pods.get_mut(&uid) {
-            running.pod = pod.clone();
-            if !stopping || running.phase == Stage::Stopping {
+    fn listed(&self, objects: &[Arc<Object>]) -> Vec<Event> {
+        let own = |object: &&Arc<Object>| object.get::<Node>().is_some_and(|node| node.name() == self.name);
+        let range = objects.iter().find(own).and_then(|object| range(object)).map(Event::Range);
+        let pods = objects.iter().filter_map(|object| object.get::<Pod>());
+        let bound = pods.filter(|pod| pod::node_name(pod) == Some(&self.name)).cloned().map(Arc::new);
+        range.into_iter().chain([Event::AllPods(bound.collect())]).collect()
+    }
+
+    fn take_in(&mut self, event: Event, behaviours: &BTreeMap<String, Behaviour>, now: Timestamp) -> Vec<Wish> {
+        if let Event::Ended(run, _) = &event {
+            let place = place(run);
+            // A container ends once, whatever else was to end it.
+            if self.live.get(&place).is_none_or(|live| live.run != *run) {
                 return Vec::new();
             }
-            running.phase = Stage::Stopping;
-            let report = Wish::Write(running.report());
-            return vec![report, Wish::Later(behaviour(pod, behaviours).stop, Signal::Stopped { uid })];
+            self.live.remove(&place);
         }
-        if pod::is_terminal(pod) {
-            return if stopping { vec![Wish::Write(remove(pod))] } else { Vec::new() };
-        }
-        let phase = if stopping { Stage::Stopping } else { Stage::Starting };
-        let running = Running { pod: pod.clone(), phase, run: 0, address: String::new(), since: now };
-        self.pods.insert(uid.clone(), running);
-        if stopping { self.stopped(&uid) } else { self.begin(&uid, behaviours, now) }
+        let effects = self.brain.handle(event, now);
+        effects.into_iter().flat_map(|effect| self.carry_out(effect, behaviours, now)).collect()
     }
 
-    /// Starts a Pod once the node has addresses for it.
-    fn begin(&mut self, uid: &str, behaviours: &BTreeMap<String, Behaviour>, now: Timestamp) -> Vec<Wish> {
-        let (Some(range), Some(running)) = (self.range, self.pods.get_mut(uid)) else { return Vec::new() };
-        if !running.address.is_empty() || running.phase != Stage::Starting {
+    fn carry_out(&mut self, effect: Effect, behaviours: &BTreeMap<String, Behaviour>, now: Timestamp) -> Vec<Wish> {
+        let later = |after, event| vec![Wish::Later(after, Signal::Done(event))];
+        match effect {
+            Effect::Prepare(run, pod) => {
+                later(behaviour(&pod, behaviours).start, Event::Prepared(run, "sha256:simulated".to_owned()))
+            }
+            Effect::Start(run, pod, _) => {
+                let behaviour = behaviour(&pod, behaviours);
+                self.live.insert(place(&run), Live { run: run.clone(), since: now, behaviour });
+                let mut wishes = later(MOMENT, Event::Started(run.clone()));
+                if let Some((after, code)) = behaviour.end {
+                    wishes.extend(later(MOMENT + after, ended(run, code)));
+                }
+                wishes
+            }
+            Effect::Stop(run, grace) => {
+                let stop = self.live.get(&place(&run)).map_or(MOMENT, |live| live.behaviour.stop);
+                later(stop.min(grace), ended(run, STOPPED))
+            }
+            Effect::Probe(run, kind, _, _) => {
+                let answer = self.probe(&run, kind, now);
+                later(MOMENT, Event::Probed(run, kind, answer))
+            }
+            Effect::Drain(uid, _) => later(MOMENT, Event::Drained(uid)),
+            Effect::Clean(uid) => later(MOMENT, Event::Cleaned(uid)),
+            Effect::Report(pod) => self.say(Write::Update(Pod::clone(&pod).into(), Subresource::Status)),
+            Effect::Remove(key, uid) => {
+                let uid = Some(uid.to_string());
+                let options = DeleteOptions { grace_period_s: Some(0), uid, ..DeleteOptions::default() };
+                self.say(Write::Delete(key, options))
+            }
+            // That things go well is not worth telling in a story.
+            Effect::Tell(_, note) if !note.warning => Vec::new(),
+            Effect::Tell(pod, note) => {
+                let about = Object::from(Pod::clone(&pod));
+                let told = event::new(&about, EventType::Warning, note.reason, &note.message, "kubelet", now);
+                self.say(Write::Create(told.into()))
+            }
+            Effect::WakeAt(at) => later(at.since(now), Event::Woken),
+        }
+    }
+
+    fn probe(&self, run: &Run, kind: ProbeKind, now: Timestamp) -> Result<(), String> {
+        let answers = self.live.get(&place(run)).is_some_and(|live| {
+            let wait = if kind == ProbeKind::Readiness { live.behaviour.ready } else { Some(Duration::ZERO) };
+            wait.is_some_and(|wait| now >= live.since.after(wait))
+        });
+        if answers { Ok(()) } else { Err("nobody answers".to_owned()) }
+    }
+
+    fn say(&mut self, write: Write) -> Vec<Wish> {
+        if self.cut_off {
+            self.unsaid.push(write);
             return Vec::new();
         }
-        self.addresses += 1;
-        running.address = Ipv4Addr::from_bits(range.to_bits() + self.addresses).to_string();
-        running.start(uid, Duration::ZERO, behaviours, now)
-    }
-
-    fn step(
-        &mut self,
-        uid: &str,
-        run: Option<u32>,
-        to: Stage,
-        behaviours: &BTreeMap<String, Behaviour>,
-        now: Timestamp,
-    ) -> Vec<Wish> {
-        let Some(running) = self.pods.get_mut(uid) else { return Vec::new() };
-        let active = matches!(running.phase, Stage::Starting | Stage::Resting | Stage::Running);
-        if run.is_some_and(|run| run != running.run) || !active {
-            return Vec::new();
-        }
-        running.phase = to;
-        running.since = now;
-        let mut wishes = vec![Wish::Write(running.report())];
-        if to == Stage::Running {
-            let behaviour = behaviour(&running.pod, behaviours);
-            let (uid, run) = (uid.to_owned(), running.run);
-            wishes.extend(behaviour.ready.map(|after| Wish::Later(after, Signal::Answers { uid: uid.clone(), run })));
-            wishes.extend(behaviour.end.map(|(after, code)| Wish::Later(after, Signal::EndsItself { uid, run, code })));
-        }
-        wishes
-    }
-
-    fn ended(&mut self, uid: &str, code: i32, behaviours: &BTreeMap<String, Behaviour>, now: Timestamp) -> Vec<Wish> {
-        let Some(running) = self.pods.get_mut(uid) else { return Vec::new() };
-        if !matches!(running.phase, Stage::Running | Stage::Ready) {
-            return Vec::new();
-        }
-        let policy = running.pod.spec.as_ref().map_or("", |spec| spec.restart_policy.as_str());
-        let again = match policy {
-            "Never" => false,
-            "OnFailure" => code != 0,
-            _ => true,
-        };
-        running.since = now;
-        running.phase = if again { Stage::Resting } else { Stage::Over(code) };
-        let mut wishes = vec![Wish::Write(running.report())];
-        if again {
-            let rest = REST_MIN.saturating_mul(1 << running.run.saturating_sub(1).min(8)).min(REST_MAX);
-            wishes.extend(running.start(uid, rest, behaviours, now));
-        }
-        wishes
-    }
-
-    fn stopped(&mut self, uid: &str) -> Vec<Wish> {
-        self.pods.remove(uid).map(|running| Wish::Write(remove(&running.pod))).into_iter().collect()
+        vec![Wish::Write(write)]
     }
 }
 
-impl Running {
-    /// Whether a container of it may be running.
-    pub(crate) fn is_live(&self) -> bool {
-        !matches!(self.phase, Stage::Over(_) | Stage::Resting)
-    }
-
-    fn start(
-        &mut self,
-        uid: &str,
-        rest: Duration,
-        behaviours: &BTreeMap<String, Behaviour>,
-        now: Timestamp,
-    ) -> Vec<Wish> {
-        self.run += 1;
-        self.since = now;
-        let after = rest + behaviour(&self.pod, behaviours).start;
-        vec![Wish::Later(after, Signal::Started { uid: uid.to_owned(), run: self.run })]
-    }
-
-    fn report(&self) -> Write {
-        let mut pod = self.pod.clone();
-        let meta = pod.metadata_mut();
-        meta.resource_version.clear();
-        let status = pod.status.get_or_insert_default();
-        self.fill(status);
-        let containers = pod.spec.iter().flat_map(|spec| &spec.containers);
-        status.container_statuses =
-            containers.map(|container| self.container(&container.name, &container.image)).collect();
-        Write::Update(pod.into(), Subresource::Status)
-    }
-
-    fn fill(&self, status: &mut PodStatus) {
-        status.phase = match self.phase {
-            Stage::Starting => "Pending",
-            Stage::Running | Stage::Ready | Stage::Resting | Stage::Stopping => "Running",
-            Stage::Over(0) => "Succeeded",
-            Stage::Over(_) => "Failed",
-        }
-        .to_owned();
-        status.pod_ip.clone_from(&self.address);
-        status.pod_ips = vec![PodIp { ip: self.address.clone() }];
-        let ready = ConditionStatus::from(self.phase == Stage::Ready);
-        for kind in ["ContainersReady", "Ready"] {
-            conditions::set(&mut status.conditions, conditions::new(kind, ready, "", "", self.since));
-        }
-    }
-
-    fn container(&self, name: &str, image: &str) -> ContainerStatus {
-        let mut state = ContainerState::default();
-        match self.phase {
-            Stage::Starting => state.waiting = Some(waiting("ContainerCreating")),
-            Stage::Resting => state.waiting = Some(waiting("CrashLoopBackOff")),
-            Stage::Running | Stage::Ready | Stage::Stopping => {
-                state.running = Some(ContainerStateRunning { started_at: Some(self.since.into()) });
-            }
-            Stage::Over(exit_code) => {
-                let reason = if exit_code == 0 { "Completed" } else { "Error" }.to_owned();
-                state.terminated = Some(ContainerStateTerminated { exit_code, reason, ..Default::default() });
-            }
-        }
-        let restart_count = i32::try_from(self.run.saturating_sub(1)).unwrap_or(i32::MAX);
-        let ready = self.phase == Stage::Ready;
-        let (name, image) = (name.to_owned(), image.to_owned());
-        ContainerStatus { name, image, ready, restart_count, state: Some(state), ..ContainerStatus::default() }
-    }
+/// A Pod that runs on a node and elsewhere.
+pub(crate) fn double(workers: &BTreeMap<String, Worker>) -> Option<(&str, &Uid)> {
+    let mut seen = BTreeSet::new();
+    let mut all =
+        workers.iter().flat_map(|(node, worker)| worker.live_pods().into_iter().map(move |uid| (node.as_str(), uid)));
+    all.find(|(_, uid)| !seen.insert(*uid))
 }
 
-fn waiting(reason: &str) -> ContainerStateWaiting {
-    ContainerStateWaiting { reason: reason.to_owned(), message: String::new() }
+fn place(run: &Run) -> Place {
+    (run.pod.clone(), run.container.clone())
+}
+
+fn range(object: &Object) -> Option<String> {
+    let spec = object.get::<Node>()?.spec.as_ref()?;
+    Some(spec.pod_cidr.clone()).filter(|range| !range.is_empty())
+}
+
+fn ended(run: Run, code: i32) -> Event {
+    let reason = if code == 0 { "Completed" } else { "Error" }.to_owned();
+    Event::Ended(run, Ended { code, reason, message: String::new() })
 }
 
 fn behaviour(pod: &Pod, behaviours: &BTreeMap<String, Behaviour>) -> Behaviour {
     let image = pod.spec.as_ref().and_then(|spec| spec.containers.first()).map(|container| container.image.as_str());
     image.and_then(|image| behaviours.get(image)).copied().unwrap_or_default()
-}
-
-/// The Pod has stopped: nothing of it is left here.
-fn remove(pod: &Pod) -> Write {
-    let uid = Some(pod.uid().to_owned());
-    Write::Delete(pod.key(), DeleteOptions { grace_period_s: Some(0), uid, ..DeleteOptions::default() })
 }
