@@ -105,7 +105,7 @@ fn kubectl_creates_what_it_sends_as_protobuf() {
     assert!(kubectl.ok("delete cm -l zz=1").contains("No resources found"));
     assert!(kubectl.ok("delete ns n1 --timeout=60s").contains("deleted"));
     assert!(kubectl.run("get ns n1", "").err().contains("NotFound"));
-    assert!(kubectl.run("create configmap c1", "").err().contains("AlreadyExists"));
+    assert!(kubectl.run("create configmap c1", "").err().contains("already exists"));
     let typo = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: typo}\ndatta: {a: b}\n";
     assert!(kubectl.run("apply -f -", typo).err().contains("datta"));
 }

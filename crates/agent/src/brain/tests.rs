@@ -75,7 +75,7 @@ impl Node {
             Effect::Tell(_, note) => format!("tell {}: {}", note.reason, note.message),
             Effect::Report(pod) => {
                 self.pod.status = pod.status.clone();
-                format!("report {}", table::pod::summary(&self.pod))
+                format!("report {}", table::pod::summary(&self.pod).status)
             }
             Effect::WakeAt(_) => return,
         };
