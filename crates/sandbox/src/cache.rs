@@ -9,6 +9,7 @@ use std::fs::{self, File};
 use std::io::{self, Read as _, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 use sha2::Digest as _;
 
@@ -17,6 +18,9 @@ use crate::image::{Digest, Shape};
 
 /// The first line of a meta file; a new format gets a new number.
 const META_HEADER: &str = "kapelle-image 1";
+
+/// The most that compiled images may take on disk, five hundred large ones; those that were not used for longest go first.
+const MAX_CACHE_BYTES: u64 = 8 << 30;
 
 /// How much of a file is summed up at a time.
 const READ_BYTES: usize = 256 << 10;
@@ -63,6 +67,7 @@ impl ProgramKind {
 /// The directory for one compatibility hash.
 pub(crate) struct Cache {
     dir: PathBuf,
+    max_bytes: u64,
 }
 
 impl Cache {
@@ -76,7 +81,12 @@ impl Cache {
                 let _ = fs::remove_dir_all(entry.path());
             }
         }
-        Ok(Self { dir })
+        let cache = Self { dir, max_bytes: MAX_CACHE_BYTES };
+        for (path, _) in cache.files()?.into_iter().filter(|(path, _)| path.extension().is_some_and(|end| end == "tmp"))
+        {
+            let _ = fs::remove_file(path);
+        }
+        Ok(cache)
     }
 
     pub(crate) fn code_path(&self, digest: Digest) -> PathBuf {
@@ -94,15 +104,43 @@ impl Cache {
         let whole = file_sum(&self.code_path(digest)).is_ok_and(|actual| actual == sum);
         if !whole {
             tracing::warn!(%digest, "a compiled image is damaged and is compiled again");
+            return None;
         }
-        whole.then_some(meta)
+        // When it was used last decides what goes when the cache is full.
+        let _ = File::options()
+            .append(true)
+            .open(self.code_path(digest))
+            .and_then(|file| file.set_modified(SystemTime::now()));
+        Some(meta)
     }
 
     /// Stores machine code; the meta file comes last, so that code without it does not count.
     pub(crate) fn store(&self, digest: Digest, meta: Meta, code: &[u8]) -> io::Result<()> {
+        self.make_room(code.len() as u64)?;
         let sum = hex(&sha2::Sha256::digest(code));
         self.replace(&self.code_path(digest), code)?;
         self.replace(&self.meta_path(digest), render(meta, &sum).as_bytes())
+    }
+
+    /// Removes what was not used for longest until `bytes` more fit. Code that is in use stays mapped.
+    fn make_room(&self, bytes: u64) -> io::Result<()> {
+        let mut files = self.files()?;
+        files.sort_by_key(|(_, meta)| meta.modified().ok());
+        let mut total: u64 = files.iter().map(|(_, meta)| meta.len()).sum();
+        for (path, meta) in files.iter().filter(|(path, _)| path.extension().is_some_and(|end| end == "cwasm")) {
+            if total + bytes <= self.max_bytes {
+                break;
+            }
+            fs::remove_file(path)?;
+            let _ = fs::remove_file(path.with_extension("meta"));
+            total -= meta.len();
+        }
+        Ok(())
+    }
+
+    fn files(&self) -> io::Result<Vec<(PathBuf, fs::Metadata)>> {
+        let entries = fs::read_dir(&self.dir)?.flatten();
+        Ok(entries.filter_map(|entry| Some((entry.path(), entry.metadata().ok()?))).collect())
     }
 
     fn replace(&self, path: &Path, bytes: &[u8]) -> io::Result<()> {
@@ -169,4 +207,30 @@ fn file_sum(path: &Path) -> io::Result<String> {
 
 pub(crate) fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Cache, Meta, ProgramKind};
+    use crate::engine::Level;
+    use crate::image::Digest;
+
+    #[test]
+    fn a_full_cache_drops_what_was_not_used_for_longest() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let mut cache = Cache::open(dir.path(), "0123456789abcdef").expect("an empty cache");
+        cache.max_bytes = 2_500;
+        let meta = Meta { level: Level::Lean, program: ProgramKind::Core };
+        let [old, used, new] = [b"old", b"use", b"new"].map(|name| Digest::of(name));
+        cache.store(old, meta, &[1; 1_000]).expect("room");
+        cache.store(used, meta, &[2; 1_000]).expect("room");
+        let yesterday = std::time::SystemTime::now() - std::time::Duration::from_secs(86_400);
+        for digest in [old, used] {
+            let file = std::fs::File::options().append(true).open(cache.code_path(digest)).expect("stored");
+            file.set_modified(yesterday).expect("own file");
+        }
+        assert_eq!(cache.find(used), Some(meta), "and thereby it counts as used");
+        cache.store(new, meta, &[3; 1_000]).expect("room is made");
+        assert_eq!([old, used, new].map(|digest| cache.find(digest).is_some()), [false, true, true]);
+    }
 }

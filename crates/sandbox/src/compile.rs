@@ -1,4 +1,4 @@
-//! From bytes to machine code in the cache, on a thread of low priority.
+//! From bytes to machine code: out of the cache, or compiled on a thread of low priority.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -31,23 +31,33 @@ struct Job {
     done: oneshot::Sender<Result<Image, ImageError>>,
 }
 
-/// The thread that loads and compiles. Wasmtime compiles the functions of an image in parallel on threads that
-/// inherit this one's priority.
+/// Two threads: one loads what is in the cache, which takes a millisecond, and hands the rest to the other, which compiles.
+/// So nobody whose image is ready waits for somebody else's compiler. Wasmtime compiles the functions of an image
+/// in parallel, on threads that inherit the compiling one's priority.
 pub(crate) struct Compiler {
     jobs: mpsc::Sender<Job>,
 }
 
+/// What both threads need.
+struct Workshop {
+    engines: Arc<Engines>,
+    cache: Cache,
+}
+
 impl Compiler {
     pub(crate) fn start(engines: Arc<Engines>, cache: Cache) -> Result<Self, OpenError> {
+        let workshop = Arc::new(Workshop { engines, cache });
         let (jobs, inbox) = mpsc::channel::<Job>();
-        let work = move || {
+        let (misses, missed) = mpsc::channel::<Job>();
+        let loader = Arc::clone(&workshop);
+        let thread = |name: &str| std::thread::Builder::new().name(name.into());
+        let load = move || inbox.into_iter().for_each(|job| loader.load_or_pass(job, &misses));
+        thread("sandbox-load").spawn(load).map_err(OpenError::Thread)?;
+        let compile = move || {
             crate::sandbox::be_nice(COMPILE_NICE);
-            for job in inbox {
-                // Nobody waits any more if the receiver is gone; the result is in the cache all the same.
-                let _ = job.done.send(make(&engines, &cache, job.digest, &job.source));
-            }
+            missed.into_iter().for_each(|job| workshop.compile(job));
         };
-        std::thread::Builder::new().name("sandbox-compile".into()).spawn(work).map_err(OpenError::Thread)?;
+        thread("sandbox-compile").spawn(compile).map_err(OpenError::Thread)?;
         Ok(Self { jobs })
     }
 
@@ -60,21 +70,42 @@ impl Compiler {
     }
 }
 
-fn make(engines: &Arc<Engines>, cache: &Cache, digest: Digest, source: &Source) -> Result<Image, ImageError> {
-    if let Some(meta) = cache.find(digest) {
-        match Image::load(digest, meta, cache.code_path(digest), Arc::clone(engines)) {
-            Ok(image) => return Ok(image),
-            Err(error) => tracing::warn!(%digest, %error, "a compiled image does not load and is compiled again"),
+impl Workshop {
+    fn load_or_pass(&self, job: Job, misses: &mpsc::Sender<Job>) {
+        match self.load(job.digest) {
+            // Nobody waits any more if the receiver is gone.
+            Some(image) => drop(job.done.send(Ok(image))),
+            // The compiling thread ends after this one, whose sender keeps it alive.
+            None => drop(misses.send(job)),
         }
     }
-    let bytes = read(source)?;
-    let actual = Digest::of(&bytes);
-    if actual != digest {
-        return Err(ImageError::WrongDigest { expected: digest.to_string(), actual: actual.to_string() });
+
+    fn load(&self, digest: Digest) -> Option<Image> {
+        let meta = self.cache.find(digest)?;
+        let image = Image::load(digest, meta, self.cache.code_path(digest), Arc::clone(&self.engines));
+        image
+            .inspect_err(
+                |error| tracing::warn!(%digest, %error, "a compiled image does not load and is compiled again"),
+            )
+            .ok()
     }
-    let (meta, code) = compile(engines, &bytes)?;
-    cache.store(digest, meta, &code).map_err(|error| ImageError::Internal(error.to_string()))?;
-    Image::load(digest, meta, cache.code_path(digest), Arc::clone(engines))
+
+    fn compile(&self, job: Job) {
+        let image = self.make(job.digest, &job.source);
+        // Nobody waits any more if the receiver is gone; the result is in the cache all the same.
+        drop(job.done.send(image));
+    }
+
+    fn make(&self, digest: Digest, source: &Source) -> Result<Image, ImageError> {
+        let bytes = read(source)?;
+        let actual = Digest::of(&bytes);
+        if actual != digest {
+            return Err(ImageError::WrongDigest { expected: digest.to_string(), actual: actual.to_string() });
+        }
+        let (meta, code) = compile(&self.engines, &bytes)?;
+        self.cache.store(digest, meta, &code).map_err(|error| ImageError::Internal(error.to_string()))?;
+        Image::load(digest, meta, self.cache.code_path(digest), Arc::clone(&self.engines))
+    }
 }
 
 fn read(source: &Source) -> Result<Bytes, ImageError> {

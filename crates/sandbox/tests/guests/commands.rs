@@ -51,7 +51,11 @@ async fn a_trap_names_the_function() {
     let log = Remembered::of(&mut spec);
     let exit = SANDBOX.start(spec).unwrap().exited().await;
     assert_eq!((exit.code, exit.reason), (134, ExitReason::Error));
-    assert!(exit.message.contains("unreachable") && exit.message.contains("trap::divide"), "{}", exit.message);
+    assert!(
+        exit.message.contains("unreachable") && exit.message.contains("in trap::divide < trap::outer < trap::main"),
+        "{}",
+        exit.message
+    );
     assert!(log.text().contains(&exit.message), "the container's log says it too");
 }
 
