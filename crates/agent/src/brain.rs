@@ -12,7 +12,7 @@ mod tests;
 
 use std::{
     cmp::Reverse,
-    collections::{BinaryHeap, HashMap},
+    collections::{BTreeMap, BinaryHeap},
     net::Ipv4Addr,
     sync::Arc,
     time::Duration,
@@ -128,7 +128,7 @@ impl Note {
 #[derive(Debug)]
 pub struct Brain {
     host: Ipv4Addr,
-    pods: HashMap<Uid, PodLife>,
+    pods: BTreeMap<Uid, PodLife>,
     addresses: Addresses,
     /// Pods to look at again, soonest first.
     alarms: BinaryHeap<Reverse<(Timestamp, Uid)>>,
@@ -140,7 +140,7 @@ impl Brain {
     /// A brain that knows no Pod yet. `host` is the node's own address.
     #[must_use]
     pub fn new(host: Ipv4Addr) -> Self {
-        Self { host, pods: HashMap::new(), addresses: Addresses::default(), alarms: BinaryHeap::new(), asked: None }
+        Self { host, pods: BTreeMap::new(), addresses: Addresses::default(), alarms: BinaryHeap::new(), asked: None }
     }
 
     /// How many Pods it looks after.

@@ -124,7 +124,8 @@ fn state(life: &PodLife, container: &Container) -> ContainerState {
         ..ContainerState::default()
     };
     match &container.step {
-        Step::Idle if !container.init && life.containers.iter().any(|other| other.init && !other.succeeded()) => {
+        // As in Kubernetes: until a container of a Pod with init containers has begun, the Pod is initializing.
+        Step::Idle | Step::Preparing | Step::Starting if life.containers.iter().any(|other| other.init) => {
             waiting("PodInitializing", "")
         }
         Step::Idle | Step::Preparing | Step::Starting => waiting("ContainerCreating", ""),
