@@ -63,6 +63,12 @@ pub fn decode(body: &[u8]) -> Result<Envelope, Error> {
     })?;
     let unknown = meta_v1::Unknown::decode(inside)
         .map_err(|error| Error::bad_request(format!("the envelope of the body cannot be read: {error}")))?;
+    if !unknown.content_encoding.is_empty() {
+        let encoding = &unknown.content_encoding;
+        return Err(Error::bad_request(format!(
+            "the body is encoded as {encoding:?}, which is not read here; send it plain"
+        )));
+    }
     let meta_v1::TypeMeta { api_version, kind } = unknown.type_meta.unwrap_or_default();
     let known = Kind::from_api_version(&api_version, &kind).and_then(|kind| Schema::get().message(kind.info().message));
     let raw = match known {
@@ -178,6 +184,30 @@ mod tests {
         let body =
             encode(&Envelope { api_version: kind.api_version(), kind: kind.to_string(), raw: object.encode_bytes() });
         Object::decode_bytes(kind, decode(&body).unwrap().raw).unwrap()
+    }
+
+    /// The body that kubectl 1.32 sent for `create deployment web --image=hello:v1 --port=80 --replicas=0`, in hex.
+    const SENT_BY_KUBECTL: &str = "\
+        6b3873000a150a07617070732f7631120a4465706c6f796d656e7412bb010a1f0a0377656212001a0022002a003200380042\
+        005a0a0a0361707012037765621289010800120c0a0a0a0361707012037765621a6f0a1c0a0012001a0022002a0032003800\
+        42005a0a0a036170701203776562124f12310a0568656c6c6f120868656c6c6f3a76312a00320a0a001000185022002a0042\
+        006a007200800100880100900100a201001a00320042004a0052005800600068008201008a01009a0100c2010022020a0028\
+        0038001a0c0800100018002000280038001a002200";
+
+    #[test]
+    fn what_kubectl_sends_is_what_its_user_said() {
+        let digits = SENT_BY_KUBECTL.as_bytes().chunks(2).map(|pair| std::str::from_utf8(pair).unwrap());
+        let body: Vec<u8> = digits.map(|pair| u8::from_str_radix(pair, 16).unwrap()).collect();
+        let envelope = decode(&body).unwrap();
+        let got = Object::decode_bytes(Kind::Deployment, envelope.raw).unwrap();
+        let wanted = json!({
+            "metadata": {"name": "web", "labels": {"app": "web"}},
+            "spec": {"replicas": 0, "selector": {"matchLabels": {"app": "web"}}, "template": {
+                "metadata": {"labels": {"app": "web"}},
+                "spec": {"containers": [{"name": "hello", "image": "hello:v1", "ports": [{"containerPort": 80}]}]},
+            }},
+        });
+        assert_eq!(got, json::decode(Kind::Deployment, &wanted, Strictness::Strict).unwrap().object);
     }
 
     #[test]

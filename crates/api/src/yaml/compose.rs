@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use base64::{Engine as _, engine::general_purpose::STANDARD};
 use saphyr_parser::{Event, Parser, ScalarStyle, ScanError, Span, StrInput, Tag};
 use serde_json::{Map, Value, map::Entry};
 
@@ -195,6 +196,7 @@ impl<'a> Composer<'a> {
             None if plain => scalar::resolve(text),
             None | Some(("", "!") | ("!", "")) => Ok(Value::String(text.to_owned())),
             Some((CORE, "str")) => Ok(Value::String(text.to_owned())),
+            Some((CORE, "binary")) => binary(text),
             Some((CORE, wanted @ ("int" | "float" | "bool" | "null"))) => scalar::resolve(text).and_then(|value| {
                 if scalar::is(&value, wanted) { Ok(value) } else { Err(format!("{text:?} is not a !!{wanted}")) }
             }),
@@ -229,6 +231,13 @@ impl<'a> Composer<'a> {
         let place = format!("document {document}, line {}, column {}", marker.line(), marker.col() + 1);
         Error::bad_request(format!("{place}: not YAML: {}", error.info()))
     }
+}
+
+/// A text in base64, which may be folded.
+fn binary(text: &str) -> Result<Value, String> {
+    let letters: String = text.split_ascii_whitespace().collect();
+    let bytes = STANDARD.decode(letters).map_err(|error| format!("!!binary is not base64: {error}"))?;
+    String::from_utf8(bytes).map(Value::String).map_err(|_| "!!binary is no text; use binaryData or data".to_owned())
 }
 
 /// The handle of the tags that YAML itself defines, such as `!!str`.

@@ -128,7 +128,7 @@ fn looks_special(text: &str) -> bool {
     let numeric = text.starts_with(|first: char| first.is_ascii_digit())
         && text.chars().all(|letter| letter.is_ascii_digit() || "_:.-TZ+ ".contains(letter));
     let is_text = matches!(scalar::resolve(text), Ok(Value::String(_)));
-    !is_text || numeric || matches!(text, "y" | "Y" | "n" | "N" | "_")
+    !is_text || numeric
 }
 
 /// Whether YAML takes a letter as it is, and as no line end.

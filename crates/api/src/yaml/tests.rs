@@ -25,6 +25,8 @@ fn documents_and_lists_come_one_by_one() {
     );
     assert_eq!(documents("\u{feff}{\"a\": \"json\"}\n{\"b\":\t1}").unwrap(), [json!({"a": "json"}), json!({"b": 1})]);
     assert_eq!(one("{a: flow,\n b: [1]}"), json!({"a": "flow", "b": [1]}));
+    let odd = "%YAML 1.1\n--- # first\r\na: 1\r\nb: x y\r\n---\r\n\r\n--- {c: 2}\n--- |\n  text\n...\n# end";
+    assert_eq!(documents(odd).unwrap(), [json!({"a": 1, "b": "x y"}), json!({"c": 2}), json!("text\n")]);
     assert!(documents("").unwrap().is_empty() && documents("# only words\n---\n").unwrap().is_empty());
 }
 
@@ -38,7 +40,17 @@ fn plain_scalars_mean_what_they_mean_to_kubectl() {
         ("+12", json!(12)),
         ("-9223372036854775808", json!(i64::MIN)),
         ("18446744073709551615", json!(u64::MAX)),
-        ("1_000", json!("1_000")),
+        ("1_000", json!(1000)),
+        ("0x_1", json!(1)),
+        ("0b11", json!(3)),
+        ("-0644", json!(-420)),
+        ("0o8", json!("0o8")),
+        ("1e400", json!("1e400")),
+        ("1.", json!(1)),
+        ("-0", json!(0)),
+        ("y", json!(true)),
+        ("N", json!(false)),
+        ("!!binary aGk=", json!("hi")),
         ("0899", json!(899)),
         ("1.0", json!(1)),
         ("0.5", json!(0.5)),
@@ -68,7 +80,8 @@ fn plain_scalars_mean_what_they_mean_to_kubectl() {
     ] {
         assert_eq!(one(&format!("a: {text}\n"))["a"], value, "{text}");
     }
-    assert_eq!(one("1: a\ntrue: b\n\"2\": c\n"), json!({"1": "a", "true": "b", "2": "c"}));
+    let keys = one("1: a\non: b\n\"2\": c\n0644: d\n1.5: e\n");
+    assert_eq!(keys, json!({"1": "a", "true": "b", "2": "c", "420": "d", "1.5": "e"}));
 }
 
 #[test]
@@ -160,6 +173,7 @@ fn texts_that_look_like_something_else_are_written_so_that_they_stay_texts() {
         "0x1F",
         "0b1",
         "1_000",
+        "0x_1",
         "0899",
         "1.",
         ".5",
