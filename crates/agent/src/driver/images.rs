@@ -3,7 +3,10 @@
 use std::{
     collections::{HashMap, VecDeque},
     path::PathBuf,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 use api::core_v1::{Container, Pod};
@@ -36,6 +39,8 @@ pub(crate) struct Images {
     dir: PathBuf,
     files: bool,
     state: Mutex<State>,
+    /// Held by whoever looks a name up or pulls it; others who want the same wait for the result.
+    flights: Mutex<HashMap<String, Arc<tokio::sync::Mutex<()>>>>,
 }
 
 #[derive(Default)]
@@ -61,6 +66,7 @@ impl Images {
             dir: config.dir.join("images"),
             files: config.file_images,
             state: Mutex::default(),
+            flights: Mutex::default(),
         }
     }
 
@@ -80,6 +86,9 @@ impl Images {
         let reference = self.reference(&container.image)?;
         let name = reference.whole();
         let policy = container.image_pull_policy.as_str();
+        let flight =
+            self.flights.lock().unwrap_or_else(PoisonError::into_inner).entry(name.clone()).or_default().clone();
+        let _flying = flight.lock().await;
         let known = self.lock().names.get(&name).copied().filter(|_| policy != "Always");
         let digest = match known {
             Some(digest) => digest,
@@ -178,8 +187,10 @@ impl Images {
 
 /// Writes a file so that it is there whole or not at all.
 async fn store(dir: &std::path::Path, path: &std::path::Path, bytes: &[u8]) -> std::io::Result<()> {
+    /// Two names may lead to one digest at the same time: each writer has a file of its own.
+    static NEXT: AtomicU64 = AtomicU64::new(0);
     tokio::fs::create_dir_all(dir).await?;
-    let unfinished = path.with_extension("unfinished");
+    let unfinished = path.with_extension(format!("{}.unfinished", NEXT.fetch_add(1, Ordering::Relaxed)));
     tokio::fs::write(&unfinished, bytes).await?;
     tokio::fs::rename(&unfinished, path).await
 }

@@ -100,8 +100,7 @@ fn decoded(key: &Key, value: &Value, strictness: Strictness, unknown: &mut Vec<S
 }
 
 fn with_unknown(mut written: Written, unknown: &[String]) -> Written {
-    let warnings = unknown.iter().map(|field| format!("unknown field \"{field}\""));
-    written.warnings.splice(0..0, warnings);
+    written.warnings.splice(0..0, unknown.iter().cloned());
     written
 }
 
