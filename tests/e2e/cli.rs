@@ -28,7 +28,7 @@ fn from_an_image_to_an_answer_and_away_again() {
     cluster.kapelle("rollout status deployment/web").ok();
 
     cluster.kapelle("delete deployment,service web").ok();
-    wait_until("no Pods", || match cluster.kapelle("get pods -o name").ok() {
+    wait_until("no Pods", || match cluster.kapelle("get pods -o name").printed()? {
         left if left.is_empty() => Ok(()),
         left => Err(left),
     });
@@ -66,8 +66,12 @@ fn one_service_calls_another_by_name_and_containers_share_a_volume() {
 
     cluster.wait_for_field("pod/sidecar", "/status/phase", "Running");
     let ip = cluster.field("pod/sidecar", "/status/podIP");
-    assert_eq!(http_get(&format!("http://{ip}:8080/")).unwrap().0, 200);
-    wait_until("what the sidecar saw", || match cluster.kapelle("logs sidecar -c tail").ok() {
+    // A Pod runs as soon as one of its containers does; the others may still be compiling.
+    wait_until("an answer of the Pod itself", || match http_get(&format!("http://{ip}:8080/"))? {
+        (200, _) => Ok(()),
+        (status, body) => Err(format!("{status} {body}")),
+    });
+    wait_until("what the sidecar saw", || match cluster.kapelle("logs sidecar -c tail").printed()? {
         log if !log.is_empty() => Ok(()),
         log => Err(log),
     });

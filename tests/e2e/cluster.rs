@@ -195,6 +195,11 @@ impl Answer {
         self.stdout
     }
 
+    /// What a command printed, or what it complained about: for conditions that are waited for.
+    pub(crate) fn printed(self) -> Result<String, String> {
+        if self.code == Some(0) { Ok(self.stdout) } else { Err(self.stderr) }
+    }
+
     /// The command must have failed; answers its standard error.
     #[track_caller]
     pub(crate) fn err(self) -> String {
