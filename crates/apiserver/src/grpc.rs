@@ -15,6 +15,7 @@ use rpc::{
 };
 use tonic::{Request, Response, Status, service::Routes};
 
+use crate::caller::Caller;
 use crate::registry::{Item, ListQuery, Registry, WatchFrom, WatchQuery, WriteOptions, Written};
 
 /// The most writes in one batch. Each is decided and awaited at the same time as the others.
@@ -69,6 +70,12 @@ fn wire(object: Arc<Object>) -> api::api_v1::Object {
 }
 
 impl Door {
+    /// The door for whoever sent a request.
+    fn of<T>(&self, request: &Request<T>) -> Self {
+        let caller = request.extensions().get::<Caller>().cloned().unwrap_or(Caller::Nobody);
+        Self { registry: self.registry.for_caller(caller) }
+    }
+
     async fn write(
         &self,
         write: Result<Write, Error>,
@@ -197,52 +204,59 @@ impl services::objects_server::Objects for Door {
     type WatchStream = BoxStream<services::WatchResponse>;
 
     async fn get(&self, request: Request<services::GetRequest>) -> Answer<api::api_v1::Object> {
+        let door = self.of(&request);
         let request = request.into_inner();
         let key = convert::key_from_wire(request.key).map_err(refused)?;
         let at = convert::read_at_from_wire(&request.resource_version).map_err(refused)?;
-        Ok(Response::new(wire(self.registry.get(&key, at).await.map_err(refused)?)))
+        Ok(Response::new(wire(door.registry.get(&key, at).await.map_err(refused)?)))
     }
 
     async fn list(&self, request: Request<services::ListRequest>) -> Answer<services::ListResponse> {
+        let door = self.of(&request);
         let query = list_query(request.into_inner()).map_err(refused)?;
-        Ok(Response::new(self.page(query).await.map_err(refused)?))
+        Ok(Response::new(door.page(query).await.map_err(refused)?))
     }
 
     async fn watch(&self, request: Request<services::WatchRequest>) -> Answer<Self::WatchStream> {
+        let door = self.of(&request);
         let query = watch_query(request.into_inner()).map_err(refused)?;
-        let items = self.registry.watch(query).await.map_err(refused)?;
+        let items = door.registry.watch(query).await.map_err(refused)?;
         Ok(Response::new(Box::pin(items.flat_map(|items| stream::iter(messages(items))))))
     }
 
     async fn create(&self, request: Request<services::CreateRequest>) -> Answer<api::api_v1::Object> {
+        let door = self.of(&request);
         let request = request.into_inner();
         let write = convert::object_from_wire(request.object).map(Write::Create);
-        Ok(Response::new(wire(self.write(write, request.options).await?.object)))
+        Ok(Response::new(wire(door.write(write, request.options).await?.object)))
     }
 
     async fn update(&self, request: Request<services::UpdateRequest>) -> Answer<api::api_v1::Object> {
+        let door = self.of(&request);
         let request = request.into_inner();
         let part = convert::subresource_from_wire(&request.subresource).map_err(refused)?;
         let write = convert::object_from_wire(request.object).map(|object| Write::Update(object, part));
-        Ok(Response::new(wire(self.write(write, request.options).await?.object)))
+        Ok(Response::new(wire(door.write(write, request.options).await?.object)))
     }
 
     async fn patch(&self, request: Request<services::PatchRequest>) -> Answer<api::api_v1::Object> {
+        let door = self.of(&request);
         let request = request.into_inner();
         let kind = convert::patch_kind_from_wire(request.r#type()).map_err(refused)?;
         let key = convert::key_from_wire(request.key).map_err(refused)?;
         let part = convert::subresource_from_wire(&request.subresource).map_err(refused)?;
         let patch = json(&request.patch, "patch").map_err(refused)?;
         let options = write_options(request.options);
-        let written = self.registry.patch(&key, kind, patch, part, options).await.map_err(refused)?;
+        let written = door.registry.patch(&key, kind, patch, part, options).await.map_err(refused)?;
         Ok(Response::new(wire(written.object)))
     }
 
     async fn apply(&self, request: Request<services::ApplyRequest>) -> Answer<services::ApplyResponse> {
+        let door = self.of(&request);
         let request = request.into_inner();
         let manifest = json(&request.manifest, "manifest").map_err(refused)?;
         let options = write_options(request.options);
-        let applied = self.registry.apply(manifest, &request.namespace, options).await;
+        let applied = door.registry.apply(manifest, &request.namespace, options).await;
         let (written, outcome) = applied.map_err(refused)?;
         let outcome = match outcome {
             ApplyOutcome::Created => services::apply_response::Outcome::Created,
@@ -258,20 +272,22 @@ impl services::objects_server::Objects for Door {
     }
 
     async fn delete(&self, request: Request<services::DeleteRequest>) -> Answer<services::DeleteResponse> {
+        let door = self.of(&request);
         let request = request.into_inner();
         let key = convert::key_from_wire(request.key).map_err(refused)?;
         let options = convert::delete_from_wire(request.options.unwrap_or_default()).map_err(refused)?;
-        Ok(Response::new(deleted(self.write(Ok(Write::Delete(key, options)), None).await?)))
+        Ok(Response::new(deleted(door.write(Ok(Write::Delete(key, options)), None).await?)))
     }
 
     async fn batch(&self, request: Request<services::BatchRequest>) -> Answer<services::BatchResponse> {
+        let door = self.of(&request);
         let writes = request.into_inner().writes;
         if writes.len() > BATCH_WRITES_MAX {
             let message =
                 format!("writes: {} are more than the {BATCH_WRITES_MAX} of one batch; split it", writes.len());
             return Err(refused(Error::bad_request(message)));
         }
-        let results = join_all(writes.into_iter().map(|write| self.one_of_batch(write))).await;
+        let results = join_all(writes.into_iter().map(|write| door.one_of_batch(write))).await;
         Ok(Response::new(services::BatchResponse { results }))
     }
 }
@@ -285,7 +301,8 @@ impl services::logs_server::Logs for Door {
     type ReadStream = BoxStream<services::LogChunk>;
 
     async fn read(&self, request: Request<services::LogRequest>) -> Answer<Self::ReadStream> {
-        let chunks = self.registry.log(request.into_inner()).await.map_err(refused)?;
+        let door = self.of(&request);
+        let chunks = door.registry.log(request.into_inner()).await.map_err(refused)?;
         Ok(Response::new(Box::pin(chunks.map(|chunk| chunk.map_err(refused)))))
     }
 }
@@ -293,7 +310,8 @@ impl services::logs_server::Logs for Door {
 #[tonic::async_trait]
 impl services::nodes_server::Nodes for Door {
     async fn heartbeat(&self, request: Request<services::HeartbeatRequest>) -> Answer<services::HeartbeatResponse> {
-        self.registry.heartbeat(&request.into_inner().node).map_err(refused)?;
+        let door = self.of(&request);
+        door.registry.heartbeat(&request.into_inner().node).map_err(refused)?;
         Ok(Response::new(services::HeartbeatResponse {}))
     }
 }

@@ -4,6 +4,7 @@
 //! Deciding what should happen next is the controllers'; agreeing on an order is `consensus`'; keeping is `store`'s.
 
 pub mod blobs;
+mod caller;
 pub mod door;
 mod grpc;
 mod oci;
@@ -15,6 +16,7 @@ mod server;
 mod tests;
 
 pub use blobs::Blobs;
+pub use caller::Caller;
 pub use door::Cidr;
 pub use open::{OpenError, open};
 pub use registry::{Options, Registry};

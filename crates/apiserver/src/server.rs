@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 use tower::ServiceExt as _;
 use tracing::{debug, warn};
 
-use crate::{blobs::Blobs, grpc, oci, registry::Registry, rest};
+use crate::{blobs::Blobs, caller::Caller, grpc, oci, registry::Registry, rest};
 
 /// The most connections at a time; further clients wait to be accepted. Each costs a file and some buffers.
 const CONNECTIONS_MAX: usize = 16_384;
@@ -67,7 +67,7 @@ pub async fn serve(listener: TcpListener, parts: Parts, shutdown: CancellationTo
         };
         match accepted {
             Ok((stream, place)) => {
-                let connection = connection(stream, doors.clone(), &graceful);
+                let connection = connection(stream, doors.clone(), plain(), &graceful);
                 tokio::spawn(async move {
                     connection.await;
                     drop(place);
@@ -97,9 +97,15 @@ async fn accept(
     Ok((stream, place))
 }
 
+/// Without encryption nobody proves who they are. Whoever reaches the socket, which is on loopback, owns the machine.
+fn plain() -> Caller {
+    Caller::Admin { name: "system:admin".to_owned() }
+}
+
 fn connection(
     stream: TcpStream,
     doors: Doors,
+    caller: Caller,
     graceful: &GracefulShutdown,
 ) -> impl Future<Output = ()> + Send + 'static + use<> {
     let mut builder = auto::Builder::new(TokioExecutor::new());
@@ -110,7 +116,10 @@ fn connection(
         .keep_alive_interval(KEEP_ALIVE_INTERVAL)
         .max_concurrent_streams(STREAMS_MAX)
         .adaptive_window(true);
-    let service = service_fn(move |request: Request<Incoming>| doors.clone().answer(request.map(Body::new)));
+    let service = service_fn(move |mut request: Request<Incoming>| {
+        request.extensions_mut().insert(caller.clone());
+        doors.clone().answer(request.map(Body::new))
+    });
     let connection = builder.serve_connection_with_upgrades(TokioIo::new(stream), service).into_owned();
     let watched = graceful.watch(connection);
     async move {

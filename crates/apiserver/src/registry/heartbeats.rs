@@ -12,6 +12,8 @@ use futures::{Stream, stream};
 use store::View;
 use tokio::sync::broadcast::{self, error::RecvError};
 
+use crate::caller::Caller;
+
 use super::{ListPage, ListQuery, Registry, read::selected};
 
 /// Where nodes have their Leases.
@@ -48,8 +50,11 @@ impl Registry {
     /// Notes that a node is alive.
     ///
     /// # Errors
-    /// If no such node is registered: it should register itself again.
+    /// If no such node is registered: it should register itself again; if another node asks.
     pub fn heartbeat(&self, node: &str) -> Result<(), Error> {
+        if !matches!(&self.caller, Caller::Node { name } if name == node) {
+            self.caller.must_be_admin("send the heartbeat of another node")?;
+        }
         let view = self.inner.store.view();
         let key = Key::cluster(Kind::Node, node);
         if view.get(&key).is_none() {

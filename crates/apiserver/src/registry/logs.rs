@@ -9,6 +9,8 @@ use api::{
 };
 use futures::{Stream, StreamExt as _};
 
+use crate::caller::Reading;
+
 use super::{LogChunk, LogRequest, Registry};
 
 /// Names the container that is meant where nobody says.
@@ -25,6 +27,7 @@ impl Registry {
         request: LogRequest,
     ) -> Result<impl Stream<Item = Result<LogChunk, Error>> + Send + 'static + use<>, Error> {
         let key = Key::namespaced(Kind::Pod, request.namespace.as_str(), request.pod.as_str());
+        self.caller.may_read(&self.inner.store.view(), Reading::Log(&key))?;
         let object = self.get(&key, ReadAt::Latest).await?;
         let pod: &Pod = object.get().ok_or_else(|| Error::not_found(&key))?;
         let container = container(pod, &request.container).map_err(|why| Error::bad_request(why).about(&key))?;

@@ -29,14 +29,18 @@ pub use api::{ApplyOutcome, PatchKind, ReadAt};
 pub use heartbeats::Heartbeat;
 pub use rpc::services::{LogChunk, LogRequest};
 
-use crate::door::{Cidr, Rules};
+use crate::{
+    caller::Caller,
+    door::{Cidr, Rules},
+};
 use heartbeats::Heartbeats;
 use pages::Pins;
 
-/// The one door to the cluster's state. Cloning is cheap and shares everything.
+/// The one door to the cluster's state, for somebody. Cloning is cheap and shares everything.
 #[derive(Clone)]
 pub struct Registry {
     inner: Arc<Inner>,
+    caller: Caller,
 }
 
 struct Inner {
@@ -170,7 +174,7 @@ pub struct Written {
 }
 
 impl Registry {
-    /// A Registry over a state and the log that drives it.
+    /// A Registry over a state and the log that drives it, for this process itself: see [`Registry::for_caller`].
     #[must_use]
     pub fn new(store: Store, consensus: Consensus<Result<Applied, Refusal>>, options: Options) -> Self {
         let inner = Inner {
@@ -182,7 +186,19 @@ impl Registry {
             heartbeats: Heartbeats::default(),
             closing: CancellationToken::new(),
         };
-        Self { inner: Arc::new(inner) }
+        Self { inner: Arc::new(inner), caller: Caller::Cluster }
+    }
+
+    /// The same door for somebody else: from now on it allows what that caller may do.
+    #[must_use]
+    pub fn for_caller(&self, caller: Caller) -> Self {
+        Self { inner: self.inner.clone(), caller }
+    }
+
+    /// For whom this door is.
+    #[must_use]
+    pub fn caller(&self) -> &Caller {
+        &self.caller
     }
 
     /// The time, by the Registry's clock.

@@ -5,6 +5,8 @@ use std::sync::Arc;
 use api::{Error, Key, Kind, Object, Reason, Revision, error::Cause, selector::Fields};
 use store::View;
 
+use crate::caller::Reading;
+
 use super::{ListPage, ListQuery, ReadAt, Registry, pages::Token, refused};
 
 impl Registry {
@@ -14,6 +16,7 @@ impl Registry {
     /// If it does not exist, or if no state can be had that is new enough.
     pub async fn get(&self, key: &Key, at: ReadAt) -> Result<Arc<Object>, Error> {
         let view = self.view(at).await?;
+        self.caller.may_read(&view, Reading::One(key))?;
         let found = view.get(key).map(|record| record.object().clone());
         let found = if key.kind == Kind::Lease { self.inner.heartbeats.lease(&view, key, found) } else { found };
         found.ok_or_else(|| Error::not_found(key))
@@ -32,6 +35,7 @@ impl Registry {
             }
             None => self.view(query.at).await?,
         };
+        self.caller.may_read(&view, Reading::Many(query.kind))?;
         let page = page(&view, &query, token.as_ref());
         if page.continue_.is_some() {
             self.inner.pins.keep(view.clone(), self.now());

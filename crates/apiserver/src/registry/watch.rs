@@ -8,6 +8,8 @@ use store::{Event, Expired, View, Watch};
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at};
 use tokio_util::sync::CancellationToken;
 
+use crate::caller::Reading;
+
 use super::{Item, Registry, WatchFrom, WatchQuery, read::single};
 
 /// How often a watch that asked for bookmarks says where it is. Kubernetes' minute.
@@ -31,6 +33,7 @@ impl Registry {
             WatchFrom::After(revision) => ReadAt::NotOlderThan(revision),
         };
         let view = self.view(at).await?;
+        self.caller.may_read(&view, Reading::Many(query.kind))?;
         let (after, existing) = match query.from {
             WatchFrom::Existing(_) => (view.revision(), true),
             WatchFrom::Now => (view.revision(), false),

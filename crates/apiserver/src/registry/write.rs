@@ -48,6 +48,7 @@ impl Registry {
             let decision = {
                 let view = self.inner.store.view();
                 let write = make(&view)?;
+                self.caller.may_write(&view, &write)?;
                 match door::decide(&view, &write, &self.stamp(attempt)?, &self.inner.rules) {
                     Err(error) if error.reason == Reason::AlreadyExists && generated(&write) => continue,
                     decision => decision?,

@@ -27,7 +27,10 @@ use api::{Error, Key, Kind, Reason};
 use axum::{body::Body, extract::State};
 use http::{HeaderMap, Method, Request, Response, StatusCode};
 
-use crate::registry::{ReadAt, Registry};
+use crate::{
+    caller::Caller,
+    registry::{ReadAt, Registry},
+};
 use lines::Lines;
 use path::Place;
 use query::Query;
@@ -53,6 +56,8 @@ struct Asked {
 }
 
 async fn serve(State(rest): State<Rest>, request: Request<Body>) -> Response<Body> {
+    let caller = request.extensions().get::<Caller>().cloned().unwrap_or(Caller::Nobody);
+    let rest = Rest { registry: rest.registry.for_caller(caller), lines: rest.lines };
     match rest.answer(request).await {
         Ok(response) => response,
         Err(error) => answer::error(&error),
@@ -71,7 +76,7 @@ impl Rest {
                 only(&asked.method, &Method::POST)?;
                 let sent = body::read(&asked.headers, body).await?.value().unwrap_or_default();
                 let spec = sent.get("spec").cloned().unwrap_or_else(|| serde_json::json!({}));
-                Ok(answer::json(StatusCode::CREATED, &review::answer(review, spec)))
+                Ok(answer::json(StatusCode::CREATED, &review::answer(review, spec, self.registry.caller())))
             }
             Place::Alive => Ok(healthy()),
             Place::Ready => self.ready().await,
@@ -85,7 +90,8 @@ impl Rest {
     /// Ready is who can find out what the masters agree on.
     async fn ready(&self) -> Result<Response<Body>, Error> {
         let namespaces = Key::cluster(Kind::Namespace, "default");
-        match self.registry.get(&namespaces, ReadAt::Latest).await {
+        let myself = self.registry.for_caller(Caller::Cluster);
+        match myself.get(&namespaces, ReadAt::Latest).await {
             Err(error) if error.reason != Reason::NotFound => Err(error),
             _ => Ok(healthy()),
         }

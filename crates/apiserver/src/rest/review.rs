@@ -1,19 +1,19 @@
-//! Questions about the asker. There is no authentication yet: whoever reaches the socket may do everything, and that is
-//! what these answers say.
+//! Questions about the asker: who is it, and what may it do?
 
 use serde_json::{Value, json};
 
 use super::path::Review;
-
-/// Why everything is allowed.
-const REASON: &str = "this server authenticates nobody: whoever reaches it may do everything";
+use crate::caller::Caller;
 
 /// The answer; `spec` is the question, as far as it is known.
-pub(crate) fn answer(review: Review, spec: Value) -> Value {
+///
+/// Whoever is in `system:masters` may do everything. What a node may do depends on its Pods, so the answer for a node is
+/// that the request itself will tell.
+pub(crate) fn answer(review: Review, spec: Value, caller: &Caller) -> Value {
     let (group, kind, status) = match review {
-        Review::Access => ("authorization", "SelfSubjectAccessReview", json!({ "allowed": true, "reason": REASON })),
-        Review::Rules => ("authorization", "SelfSubjectRulesReview", rules()),
-        Review::Myself => ("authentication", "SelfSubjectReview", json!({ "userInfo": myself() })),
+        Review::Access => ("authorization", "SelfSubjectAccessReview", access(caller)),
+        Review::Rules => ("authorization", "SelfSubjectRulesReview", rules(caller)),
+        Review::Myself => ("authentication", "SelfSubjectReview", json!({ "userInfo": myself(caller) })),
     };
     let mut answer = json!({
         "kind": kind,
@@ -27,14 +27,27 @@ pub(crate) fn answer(review: Review, spec: Value) -> Value {
     answer
 }
 
-fn rules() -> Value {
-    json!({
-        "resourceRules": [{ "verbs": ["*"], "apiGroups": ["*"], "resources": ["*"] }],
-        "nonResourceRules": [{ "verbs": ["*"], "nonResourceURLs": ["*"] }],
-        "incomplete": false,
-    })
+fn access(caller: &Caller) -> Value {
+    if caller.may_everything() {
+        json!({ "allowed": true, "reason": "system:masters may do everything" })
+    } else {
+        json!({ "allowed": false, "reason": "what a node may do depends on its Pods; ask for the object itself" })
+    }
 }
 
-fn myself() -> Value {
-    json!({ "username": "system:admin", "groups": ["system:masters", "system:authenticated"] })
+fn rules(caller: &Caller) -> Value {
+    let all = caller.may_everything();
+    let (resources, urls) = if all {
+        (
+            json!([{ "verbs": ["*"], "apiGroups": ["*"], "resources": ["*"] }]),
+            json!([{ "verbs": ["*"], "nonResourceURLs": ["*"] }]),
+        )
+    } else {
+        (json!([]), json!([]))
+    };
+    json!({ "resourceRules": resources, "nonResourceRules": urls, "incomplete": !all })
+}
+
+fn myself(caller: &Caller) -> Value {
+    json!({ "username": caller.user(), "groups": caller.groups() })
 }

@@ -18,6 +18,7 @@ use tempfile::TempDir;
 use tokio::net::TcpListener;
 
 use crate::{
+    Caller,
     door::Cidr,
     registry::{Options, Registry},
 };
@@ -49,8 +50,12 @@ async fn start() -> Server {
     registry.bootstrap().await.unwrap();
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let origin = format!("http://{}", listener.local_addr().unwrap());
-    tokio::spawn(async move { axum::serve(listener, super::router(registry)).await });
+    tokio::spawn(async move { axum::serve(listener, super::router(registry).layer(asked_by_admin())).await });
     Server { origin, client: Client::builder(TokioExecutor::new()).build_http(), _dir: dir }
+}
+
+fn asked_by_admin() -> axum::Extension<Caller> {
+    axum::Extension(Caller::Admin { name: "tester".to_owned() })
 }
 
 struct Answer {
@@ -443,13 +448,13 @@ fn enveloped(api_version: &str, kind: &str, message: &impl prost::Message) -> By
 }
 
 #[tokio::test]
-async fn whoever_asks_may_do_everything() {
+async fn an_administrator_is_told_what_may_be_done() {
     let server = start().await;
     let review = json!({ "spec": { "resourceAttributes": { "verb": "create", "resource": "pods" } } });
     let access = server.post("/apis/authorization.k8s.io/v1/selfsubjectaccessreviews", &review).await;
     assert_eq!(access.shows(&["/status/allowed", "/spec"]), (201, vec![json!(true), review["spec"].clone()]));
     let myself = server.post("/apis/authentication.k8s.io/v1/selfsubjectreviews", &json!({})).await;
-    assert_eq!(myself.shows(&["/status/userInfo/username"]), (201, vec![json!("system:admin")]));
+    assert_eq!(myself.shows(&["/status/userInfo/username"]), (201, vec![json!("tester")]));
 }
 
 #[tokio::test]
