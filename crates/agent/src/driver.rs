@@ -4,15 +4,16 @@ mod containers;
 mod environment;
 mod images;
 mod logs;
+mod mirror;
 mod network;
 mod node;
 mod probing;
+mod ranges;
 mod reports;
 mod server;
 mod volumes;
 
 use std::{
-    collections::HashMap,
     net::{Ipv4Addr, SocketAddr},
     path::PathBuf,
     pin::Pin,
@@ -21,8 +22,8 @@ use std::{
 };
 
 use api::{
-    Change, ChangeType, Error, Key, Kind, Object, Timestamp,
-    core_v1::{Node, Pod, Service},
+    Cidr, Error, Kind, Object, Reason, Timestamp,
+    core_v1::{Pod, Service},
     discovery_v1::EndpointSlice,
     event::EventType,
 };
@@ -34,6 +35,7 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use crate::{Brain, Effect, Event};
+use mirror::Mirror;
 
 /// How many events may wait before whoever sends more has to wait as well.
 const INBOX: usize = 4096;
@@ -50,6 +52,8 @@ pub struct Config {
     pub host: Ipv4Addr,
     /// Where volumes, logs and images are kept.
     pub dir: PathBuf,
+    /// The range of the addresses of Services.
+    pub services: Cidr,
     /// `http://host:port` of the masters.
     pub masters: Vec<String>,
     /// Whether `file:///…` images may be run: only where whoever writes manifests owns the machine.
@@ -137,8 +141,9 @@ pub async fn run(config: Config, shutdown: CancellationToken) -> Result<(), Agen
     tokio::spawn(server::serve(listener, world.clone(), shutdown.clone()));
     node::register(&world, port).await?;
     tokio::spawn(routes(world.clone()));
+    tokio::spawn(ranges::follow(world.clone()));
     tokio::spawn(complain(world.clone(), problems));
-    tokio::spawn(heartbeats(world.clone()));
+    tokio::spawn(heartbeats(world.clone(), port));
     tokio::select! {
         () = shutdown.cancelled() => {}
         () = think(world.clone(), inbox) => {}
@@ -152,18 +157,11 @@ async fn think(world: Arc<World>, mut inbox: mpsc::Receiver<Event>) {
     let mut brain = Brain::new(world.config.host);
     let fields = format!("spec.nodeName={}", world.config.name);
     let pods = world.client.watch(Query { fields, ..Query::all(Kind::Pod) }, None);
-    let fields = format!("metadata.name={}", world.config.name);
-    let nodes = world.client.watch(Query { fields, ..Query::all(Kind::Node) }, None);
     let mut pods = Restarts { updates: Box::pin(pods), again: None };
-    let mut nodes = Box::pin(nodes);
     let mut wake: Option<Timestamp> = None;
     loop {
         let event = tokio::select! {
             Some(event) = pods.next() => event,
-            Some(Ok(Update::Changes(changes))) = nodes.next() => match range(&changes) {
-                Some(range) => Event::Range(range),
-                None => continue,
-            },
             Some(event) = inbox.recv() => event,
             () = sleep_until(wake) => {
                 wake = None;
@@ -177,11 +175,6 @@ async fn think(world: Arc<World>, mut inbox: mpsc::Receiver<Event>) {
             }
         }
     }
-}
-
-fn range(changes: &[Change]) -> Option<String> {
-    let node = changes.last()?.object.get::<Node>()?;
-    node.spec.as_ref().map(|spec| spec.pod_cidr.clone()).filter(|range| !range.is_empty())
 }
 
 async fn sleep_until(at: Option<Timestamp>) {
@@ -244,59 +237,22 @@ async fn routes(world: Arc<World>) {
     let services = world.client.watch(Query::all(Kind::Service), None);
     let slices = world.client.watch(Query::all(Kind::EndpointSlice), None);
     let (mut services, mut slices) = (Box::pin(services), Box::pin(slices));
-    let mut known = Known::default();
+    let (mut known_services, mut known_slices) = (Mirror::default(), Mirror::default());
     loop {
-        let update = tokio::select! {
-            Some(update) = services.next() => (Kind::Service, update),
-            Some(update) = slices.next() => (Kind::EndpointSlice, update),
+        let is_news = tokio::select! {
+            Some(update) = services.next() => known_services.take(update),
+            Some(update) = slices.next() => known_slices.take(update),
             else => return,
         };
-        if known.take(update) {
-            world.proxy.update(known.table());
+        if is_news {
+            world.proxy.update(table(&known_services, &known_slices));
         }
     }
 }
 
-/// What the routes are made of.
-#[derive(Default)]
-struct Known {
-    services: HashMap<Key, Arc<Object>>,
-    slices: HashMap<Key, Arc<Object>>,
-}
-
-impl Known {
-    /// Takes in an update; answers whether the table should be built anew.
-    fn take(&mut self, (kind, update): (Kind, Result<Update, Error>)) -> bool {
-        let objects = if kind == Kind::Service { &mut self.services } else { &mut self.slices };
-        match update {
-            Ok(Update::Changes(changes)) => {
-                for change in changes {
-                    match change.change {
-                        ChangeType::Deleted => drop(objects.remove(&change.object.key())),
-                        ChangeType::Added | ChangeType::Modified => {
-                            drop(objects.insert(change.object.key(), change.object))
-                        }
-                    }
-                }
-                true
-            }
-            Ok(Update::Restarted) => {
-                // Routes stay until the new state is known: a master that is away must not cut Services off.
-                objects.clear();
-                false
-            }
-            Ok(Update::Synced(_)) => true,
-            Err(error) => {
-                tracing::error!(%error, "the masters refuse to tell this node its routes");
-                false
-            }
-        }
-    }
-
-    fn table(&self) -> Table {
-        let services = self.services.values().filter_map(|object| object.get::<Service>());
-        Table::build(services, self.slices.values().filter_map(|object| object.get::<EndpointSlice>()))
-    }
+fn table(services: &Mirror, slices: &Mirror) -> Table {
+    let services = services.objects().filter_map(Object::get::<Service>);
+    Table::build(services, slices.objects().filter_map(Object::get::<EndpointSlice>))
 }
 
 /// Tells users what the proxy could not do.
@@ -309,12 +265,20 @@ async fn complain(world: Arc<World>, mut problems: mpsc::UnboundedReceiver<Probl
     }
 }
 
-async fn heartbeats(world: Arc<World>) {
+/// Says that the node is alive. A node that the cluster has forgotten registers itself again.
+async fn heartbeats(world: Arc<World>, port: u16) {
     let mut beat = tokio::time::interval(HEARTBEAT_EVERY);
     loop {
         beat.tick().await;
-        if let Err(error) = world.client.heartbeat(&world.config.name).await {
-            tracing::warn!(%error, "no master took the heartbeat");
+        match world.client.heartbeat(&world.config.name).await {
+            Err(error) if error.reason == Reason::NotFound => {
+                tracing::warn!("the cluster does not know this node any more; registering again");
+                if let Err(error) = node::register(&world, port).await {
+                    tracing::error!(%error, "this node cannot register");
+                }
+            }
+            Err(error) => tracing::warn!(%error, "no master took the heartbeat"),
+            Ok(()) => {}
         }
     }
 }

@@ -4,6 +4,7 @@
 //! names and keys, times, errors, codecs, defaults, validation, selectors, quantities, patches and table columns.
 //! Nothing here reads a clock, a file or a socket.
 
+pub mod cidr;
 pub mod conditions;
 pub mod defaults;
 pub mod envelope;
@@ -35,6 +36,7 @@ pub mod pb {
     include!(concat!(env!("OUT_DIR"), "/pb.rs"));
 }
 
+pub use cidr::Cidr;
 pub use error::{Error, Reason};
 pub use key::{Key, Revision};
 pub use kinds::{Kind, Object};

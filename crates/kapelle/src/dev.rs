@@ -160,6 +160,7 @@ impl Dev {
             name: NODE.to_owned(),
             host: Ipv4Addr::LOCALHOST,
             dir: dir.join("node"),
+            services: self.service_cidr,
             masters: vec![format!("http://{listen}")],
             file_images: true,
             allow_external: true,

@@ -7,6 +7,7 @@
 mod listen;
 mod locals;
 mod names;
+mod net;
 mod outgoing;
 mod serve;
 mod table;
@@ -29,6 +30,7 @@ use tokio::sync::mpsc;
 
 pub use listen::Problem;
 pub use names::Resolved;
+pub use net::{Net, NetError, Way};
 pub use outgoing::SendError;
 pub use table::{Endpoint, Route, Table};
 

@@ -5,7 +5,6 @@
 //! Services. The [`Registry`](crate::Registry) proposes what was decided.
 
 mod allocate;
-mod cidr;
 mod create;
 mod delete;
 #[cfg(test)]
@@ -17,7 +16,7 @@ use std::sync::Arc;
 use api::{Error, Key, Object, Reason, Timestamp, Write, error::Cause, validate};
 use store::{Expect, Op, Record, Txn, View};
 
-pub use cidr::Cidr;
+pub use api::Cidr;
 
 /// The largest object, in bytes of protobuf: Kubernetes' limit of an entry in its store, and well below that of our log.
 pub const OBJECT_BYTES_MAX: usize = 1_536 << 10;

@@ -3,7 +3,7 @@
 use std::{fmt, net::Ipv4Addr, str::FromStr};
 
 /// A range of IPv4 addresses that share their leading bits, such as `127.128.0.0/12`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Cidr {
     base: Ipv4Addr,
     prefix: u8,
