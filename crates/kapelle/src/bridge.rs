@@ -1,22 +1,37 @@
-//! Joins the controllers to the one door: changes and heartbeats in, writes out.
+//! Joins the controllers to the one door: changes and heartbeats in, writes out. They run on the master that leads.
 
 use apiserver::Registry;
 use control::{Brain, Config, Event, Ticket, driver};
 use futures::StreamExt as _;
-use tokio::sync::mpsc;
+use tokio::{sync::mpsc, task::JoinSet};
 
-use crate::dev::now;
+use crate::clock::now;
 
 /// How many batches may wait on either side before the other has to wait as well.
 const BATCHES: usize = 256;
 
-/// Runs the controllers and the scheduler on a Registry until its feed ends.
+/// Runs the controllers and the scheduler whenever this master leads, until the process stops.
+///
+/// A new leader begins with a new brain: it knows what the log says and grants every node a full term before it misses a
+/// heartbeat. What an old leader still had on its way carries preconditions, so it cannot undo what the new one did.
 pub(crate) async fn control(registry: Registry, config: Config) {
+    while registry.until_leading().await {
+        tracing::info!("this master leads: the controllers start");
+        tokio::select! {
+            () = run(registry.clone(), config.clone()) => return,
+            () = registry.until_following() => tracing::info!("this master follows: the controllers stop"),
+        }
+    }
+}
+
+/// Runs the controllers until the Registry's feed ends or this is dropped.
+async fn run(registry: Registry, config: Config) {
     let (events, inputs) = mpsc::channel(BATCHES);
     let (writes, wishes) = mpsc::channel(BATCHES);
-    tokio::spawn(observe(registry.clone(), events.clone()));
-    tokio::spawn(listen(registry.clone(), events.clone()));
-    tokio::spawn(carry_out(registry, wishes, events));
+    let mut tasks = JoinSet::new();
+    tasks.spawn(observe(registry.clone(), events.clone()));
+    tasks.spawn(listen(registry.clone(), events.clone()));
+    tasks.spawn(carry_out(registry, wishes, events));
     driver::run(Brain::new(config), inputs, writes, now).await;
 }
 
@@ -51,14 +66,22 @@ async fn carry_out(
     mut wishes: mpsc::Receiver<Vec<(Ticket, api::Write)>>,
     events: mpsc::Sender<Vec<Event>>,
 ) {
-    while let Some(batch) = wishes.recv().await {
-        let (registry, events) = (registry.clone(), events.clone());
-        tokio::spawn(async move {
-            let (tickets, writes): (Vec<_>, Vec<_>) = batch.into_iter().unzip();
-            let outcomes = registry.submit_all(writes).await;
-            let settled = tickets.into_iter().zip(outcomes).map(|(ticket, outcome)| Event::Settled { ticket, outcome });
-            // Nobody listens only while the process ends.
-            let _ = events.send(settled.collect()).await;
-        });
+    let mut under_way = JoinSet::new();
+    loop {
+        tokio::select! {
+            batch = wishes.recv() => match batch {
+                Some(batch) => drop(under_way.spawn(settle(registry.clone(), batch, events.clone()))),
+                None => return,
+            },
+            Some(_) = under_way.join_next() => {}
+        }
     }
+}
+
+async fn settle(registry: Registry, batch: Vec<(Ticket, api::Write)>, events: mpsc::Sender<Vec<Event>>) {
+    let (tickets, writes): (Vec<_>, Vec<_>) = batch.into_iter().unzip();
+    let outcomes = registry.submit_all(writes).await;
+    let settled = tickets.into_iter().zip(outcomes).map(|(ticket, outcome)| Event::Settled { ticket, outcome });
+    // Nobody listens only while the process ends or another master has taken over.
+    let _ = events.send(settled.collect()).await;
 }

@@ -7,11 +7,11 @@ use std::{
     fs,
     net::{Ipv4Addr, SocketAddr},
     path::{Path, PathBuf},
-    time::{Duration, SystemTime},
+    time::Duration,
 };
 
 use anyhow::{Context as _, Result, bail};
-use api::{Kind, Timestamp, conditions, core_v1::Node};
+use api::{Kind, conditions, core_v1::Node};
 use apiserver::{Cidr, Options, Parts, Registry};
 use clap::Args;
 use control::PodRange;
@@ -22,7 +22,7 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use crate::{bridge, demo, logging};
+use crate::{bridge, clock::now, demo, logging};
 
 /// How long everything gets to stop after a signal.
 const STOP_WITHIN: Duration = Duration::from_secs(4);
@@ -63,12 +63,6 @@ fn loopback(text: &str) -> Result<Cidr> {
         bail!("choose a range of /8 to /28 within 127.0.0.0/8; only these need no root");
     }
     Ok(range)
-}
-
-/// The wall clock, the only one that leaves the drivers.
-pub(crate) fn now() -> Timestamp {
-    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-    Timestamp(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
 }
 
 impl Dev {

@@ -1,6 +1,7 @@
 //! The `kapelle` command: builds the parts and joins them. Nothing here decides anything about an object.
 
 mod bridge;
+mod clock;
 mod demo;
 mod dev;
 mod logging;

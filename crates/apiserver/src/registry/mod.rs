@@ -7,6 +7,7 @@
 mod bootstrap;
 mod feed;
 mod heartbeats;
+mod lead;
 mod logs;
 mod modify;
 mod pages;
