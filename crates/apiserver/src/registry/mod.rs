@@ -12,6 +12,7 @@ mod logs;
 mod modify;
 mod pages;
 mod read;
+mod tokens;
 mod watch;
 mod write;
 
@@ -29,6 +30,7 @@ use tokio_util::sync::CancellationToken;
 pub use api::{ApplyOutcome, PatchKind, ReadAt};
 pub use heartbeats::Heartbeat;
 pub use rpc::services::{LogChunk, LogRequest};
+pub use tokens::{Invitation, JoinAs, TOKEN_LIFE, TOKEN_LIFE_MAX};
 
 use crate::{
     caller::Caller,
