@@ -40,6 +40,11 @@ impl Record {
         object
     }
 
+    /// The same record without the decoded value, which is made again if somebody asks.
+    pub(crate) fn cooled(&self) -> Arc<Self> {
+        Arc::new(Self::new(self.key.clone(), self.bytes.clone(), self.revision, self.created))
+    }
+
     /// What the record costs in memory, about: the bytes and the names. In bytes.
     #[must_use]
     pub fn size(&self) -> usize {

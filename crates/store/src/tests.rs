@@ -195,3 +195,23 @@ proptest! {
         let _ = new().0.restore(&mut bytes.as_slice());
     }
 }
+
+#[test]
+fn history_says_the_same_after_it_has_cooled() {
+    let (mut machine, store) = new();
+    let mut warm = store.watch(&[Kind::ConfigMap], Revision(0)).unwrap();
+    let mut heard = Vec::new();
+    for n in 0..300_u32 {
+        let name = format!("name-{}", n % 7);
+        feed(&mut machine, &one(put(&name, &n.to_string(), Expect::Any)));
+        if n % 50 == 49 {
+            feed(&mut machine, &one(Op::Delete { key: key(&name), expect: Expect::Any }));
+        }
+        heard.extend(warm.ready().unwrap());
+    }
+    let cold = store.watch(&[Kind::ConfigMap], Revision(0)).unwrap().ready().unwrap();
+    let all = |events: &[std::sync::Arc<Event>]| -> Vec<api::Change> {
+        events.iter().map(|event| api::Change::from(&**event)).collect()
+    };
+    assert_eq!(all(&cold), all(&heard));
+}

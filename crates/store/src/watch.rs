@@ -8,7 +8,7 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
 };
 
-use api::{Kind, Revision};
+use api::{ChangeType, Kind, Revision};
 use tokio::sync::Notify;
 
 use crate::{Event, machine::Shared};
@@ -18,6 +18,10 @@ pub const EVENTS_MAX: usize = 65_536;
 
 /// The most memory that one kind's ring keeps alive, in bytes.
 pub const RING_BYTES_MAX: usize = 32 << 20;
+
+/// So many events of a kind stay as they were decoded: the watchers that keep up read them at once. A decoded object takes
+/// several times the memory of its bytes, so what is older and was replaced since is kept as bytes.
+const WARM_EVENTS: usize = 64;
 
 /// The most events that one call of [`Watch::next`] answers, so that a watcher far behind does not build one huge answer.
 const BATCH_MAX: usize = 1024;
@@ -54,11 +58,27 @@ impl Lane {
     pub(crate) fn push(&mut self, event: Arc<Event>) {
         self.bytes += event.size();
         self.events.push_back(event);
+        self.cool();
         while self.bytes > RING_BYTES_MAX || self.events.len() > EVENTS_MAX {
             let Some(oldest) = self.events.pop_front() else { break };
             self.bytes -= oldest.size();
             self.floor = oldest.revision();
         }
+    }
+
+    /// Drops the decoded values of what the event that has just got old replaced.
+    fn cool(&mut self) {
+        let Some(old) = self.events.len().checked_sub(WARM_EVENTS + 1) else { return };
+        let Some(before) = self.events[old].before.as_ref().map(|before| before.cooled()) else { return };
+        if let Ok(replaced) = self.events.binary_search_by_key(&before.revision, |event| event.revision()) {
+            let event = Event { record: before.clone(), ..Event::clone(&self.events[replaced]) };
+            self.events[replaced] = Arc::new(event);
+        }
+        let mut event = Event { before: Some(before), ..Event::clone(&self.events[old]) };
+        if event.change == ChangeType::Deleted {
+            event.record = event.record.cooled();
+        }
+        self.events[old] = Arc::new(event);
     }
 
     /// Wakes every watcher and forgets those that are gone.
