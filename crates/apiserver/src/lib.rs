@@ -4,6 +4,7 @@
 //! Deciding what should happen next is the controllers'; agreeing on an order is `consensus`'; keeping is `store`'s.
 
 pub mod blobs;
+mod budget;
 mod caller;
 pub mod door;
 mod grpc;
@@ -19,5 +20,5 @@ pub use blobs::Blobs;
 pub use caller::Caller;
 pub use door::Cidr;
 pub use open::{OpenError, open};
-pub use registry::{Options, Registry};
+pub use registry::{Options, QUOTA_BYTES, Registry};
 pub use server::{Parts, serve};

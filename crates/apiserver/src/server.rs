@@ -4,6 +4,7 @@ use std::{convert::Infallible, io, sync::Arc, time::Duration};
 
 use axum::{Router, body::Body};
 use http::{Request, Response, header::CONTENT_TYPE};
+use http_body::Body as _;
 use hyper::{body::Incoming, service::service_fn};
 use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer},
@@ -17,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 use tower::ServiceExt as _;
 use tracing::{debug, warn};
 
-use crate::{blobs::Blobs, caller::Caller, grpc, oci, registry::Registry, rest};
+use crate::{blobs::Blobs, budget::Budget, caller::Caller, grpc, oci, registry::Registry, rest};
 
 /// The most connections at a time; further clients wait to be accepted. Each costs a file and some buffers.
 const CONNECTIONS_MAX: usize = 16_384;
@@ -53,6 +54,7 @@ pub struct Parts {
 /// If the services cannot be built. Failing connections are logged and harm nobody else.
 pub async fn serve(listener: TcpListener, parts: Parts, shutdown: CancellationToken) -> io::Result<()> {
     let doors = Doors {
+        budget: Budget::default(),
         grpc: grpc::router(parts.registry.clone()).await.map_err(io::Error::other)?,
         oci: oci::router(parts.blobs),
         rest: rest::router(parts.registry.clone()),
@@ -116,10 +118,8 @@ fn connection(
         .keep_alive_interval(KEEP_ALIVE_INTERVAL)
         .max_concurrent_streams(STREAMS_MAX)
         .adaptive_window(true);
-    let service = service_fn(move |mut request: Request<Incoming>| {
-        request.extensions_mut().insert(caller.clone());
-        doors.clone().answer(request.map(Body::new))
-    });
+    let service =
+        service_fn(move |request: Request<Incoming>| doors.clone().answer(request.map(Body::new), caller.clone()));
     let connection = builder.serve_connection_with_upgrades(TokioIo::new(stream), service).into_owned();
     let watched = graceful.watch(connection);
     async move {
@@ -132,15 +132,23 @@ fn connection(
 /// What stands behind the port.
 #[derive(Clone)]
 struct Doors {
+    budget: Budget,
     grpc: Router,
     oci: Router,
     rest: Router,
 }
 
 impl Doors {
-    async fn answer(self, request: Request<Body>) -> Result<Response<Body>, Infallible> {
+    async fn answer(self, mut request: Request<Body>, caller: Caller) -> Result<Response<Body>, Infallible> {
         let grpc =
             request.headers().get(CONTENT_TYPE).is_some_and(|value| value.as_bytes().starts_with(b"application/grpc"));
+        // Streams leave their place when they begin: watches have a limit of their own.
+        let _place = match self.budget.take(&caller, request.body().size_hint().exact()) {
+            Ok(place) => place,
+            Err(error) if grpc => return Ok(rpc::status::to_tonic(&error).into_http()),
+            Err(error) => return Ok(rest::refusal(&error)),
+        };
+        request.extensions_mut().insert(caller);
         let path = request.uri().path();
         let router = if grpc {
             self.grpc

@@ -12,7 +12,7 @@ use std::{
 
 use anyhow::{Context as _, Result, bail};
 use api::{Kind, conditions, core_v1::Node};
-use apiserver::{Cidr, Options, Parts, Registry};
+use apiserver::{Cidr, Options, Parts, QUOTA_BYTES, Registry};
 use clap::Args;
 use control::PodRange;
 use futures::StreamExt as _;
@@ -86,7 +86,7 @@ impl Dev {
         let dir = dir.canonicalize()?;
         let stop = stop_on_signal()?;
         let mut progress = cli::Progress::start(&format!("opening {}", dir.display()));
-        let options = Options { service_cidr: self.service_cidr, now };
+        let options = Options { service_cidr: self.service_cidr, quota_bytes: QUOTA_BYTES, now };
         let (registry, blobs) =
             apiserver::open(&dir, options).await.with_context(|| format!("in {}", dir.display()))?;
         let listener = TcpListener::bind(self.listen).await;

@@ -25,6 +25,7 @@ use api::{
 };
 use consensus::{Consensus, ProposeError};
 use store::{Applied, Refusal, Store};
+use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 pub use api::{ApplyOutcome, PatchKind, ReadAt};
@@ -33,6 +34,7 @@ pub use rpc::services::{LogChunk, LogRequest};
 pub use tokens::{Invitation, JoinAs, TOKEN_LIFE, TOKEN_LIFE_MAX};
 
 use crate::{
+    budget::WATCHES_MAX,
     caller::Caller,
     door::{Cidr, Rules},
 };
@@ -53,6 +55,8 @@ struct Inner {
     rules: Rules,
     pins: Pins,
     heartbeats: Heartbeats,
+    /// Places for open watches.
+    watches: Arc<Semaphore>,
     /// Cancelled when the process stops: open watches say where they are and end.
     closing: CancellationToken,
 }
@@ -62,9 +66,14 @@ struct Inner {
 pub struct Options {
     /// The range from which Services get their addresses.
     pub service_cidr: Cidr,
+    /// How many bytes all objects may take. Near it writers are warned; from it on only deletions are taken.
+    pub quota_bytes: usize,
     /// The wall clock.
     pub now: fn() -> Timestamp,
 }
+
+/// The usual quota, in bytes: four times etcd's, since the state is in memory once and not beside a database.
+pub const QUOTA_BYTES: usize = 8 << 30;
 
 /// Which objects to list.
 #[derive(Clone, Debug)]
@@ -187,6 +196,7 @@ impl Registry {
             rules: Rules { service_cidr: options.service_cidr },
             pins: Pins::default(),
             heartbeats: Heartbeats::default(),
+            watches: Arc::new(Semaphore::new(WATCHES_MAX)),
             closing: CancellationToken::new(),
         };
         Self { inner: Arc::new(inner), caller: Caller::Cluster }

@@ -5,6 +5,7 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use api::{Change, ChangeType, Error, Key, Object, ReadAt, Reason, Revision};
 use futures::{Stream, stream};
 use store::{Event, Expired, View, Watch};
+use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at};
 use tokio_util::sync::CancellationToken;
 
@@ -39,11 +40,22 @@ impl Registry {
             WatchFrom::Now => (view.revision(), false),
             WatchFrom::After(revision) => (revision, false),
         };
+        let full =
+            |_| Error::new(Reason::TooManyRequests, "the master has as many open watches as it can; try another");
+        let place = self.inner.watches.clone().try_acquire_owned().map_err(full)?;
         let watch = self.inner.store.watch(&[query.kind], after).map_err(expired)?;
         let mut bookmarks = interval_at(Instant::now() + BOOKMARK_INTERVAL, BOOKMARK_INTERVAL);
         bookmarks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let initial = existing.then_some(Initial { view, after: None });
-        let watcher = Watcher { watch, query, initial, bookmarks, closing: self.inner.closing.clone(), ended: false };
+        let watcher = Watcher {
+            watch,
+            query,
+            initial,
+            bookmarks,
+            closing: self.inner.closing.clone(),
+            ended: false,
+            _place: place,
+        };
         Ok(stream::unfold(watcher, |mut watcher| async move { Some((watcher.next().await?, watcher)) }))
     }
 }
@@ -61,6 +73,7 @@ struct Watcher {
     bookmarks: Interval,
     closing: CancellationToken,
     ended: bool,
+    _place: OwnedSemaphorePermit,
 }
 
 /// What existed at the start and was not sent yet.

@@ -9,6 +9,7 @@ use store::{Applied, Refusal, View};
 use tracing::debug;
 
 use super::{Registry, WriteOptions, Written, refused};
+use crate::caller::Caller;
 use crate::door::{self, Decision, Fate, Stamp};
 
 /// How often a write is decided anew because others were faster, before its sender is told to try again.
@@ -45,15 +46,18 @@ impl Registry {
         mut make: impl FnMut(&View) -> Result<Cow<'a, Write>, Error>,
     ) -> Result<Written, Error> {
         for attempt in 0..ATTEMPTS_MAX {
+            let room;
             let decision = {
                 let view = self.inner.store.view();
                 let write = make(&view)?;
                 self.caller.may_write(&view, &write)?;
+                room = self.room(&view, &write)?;
                 match door::decide(&view, &write, &self.stamp(attempt)?, &self.inner.rules) {
                     Err(error) if error.reason == Reason::AlreadyExists && generated(&write) => continue,
                     decision => decision?,
                 }
             };
+            let decision = warned(decision, room);
             if dry_run || decision.txn.ops.is_empty() {
                 return Ok(planned(decision));
             }
@@ -99,4 +103,48 @@ fn written(decision: Decision, applied: &Applied) -> Written {
     let stored: Option<Arc<Object>> = applied.records.iter().flatten().next().map(|record| record.object().clone());
     let planned = planned(decision);
     Written { object: stored.unwrap_or(planned.object), ..planned }
+}
+
+/// How full the state is, where that is worth a warning.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Nearly {
+    percent: usize,
+    quota_bytes: usize,
+}
+
+/// Writers are warned from so many percent of the quota on: the first of the two alarms before it is full.
+const WARNING_PERCENT: usize = 80;
+
+/// Nodes and controllers may go on to so many percent: what they write makes room again.
+const SYSTEM_PERCENT: usize = 110;
+
+impl Registry {
+    /// Refuses what would make a full state larger. Deletions are always taken.
+    fn room(&self, view: &View, write: &Write) -> Result<Option<Nearly>, Error> {
+        let quota_bytes = self.inner.options.quota_bytes;
+        let percent = view.bytes().saturating_mul(100) / quota_bytes.max(1);
+        let limit = if matches!(self.caller, Caller::Admin { .. }) { 100 } else { SYSTEM_PERCENT };
+        match write {
+            Write::Create(_) | Write::Update(..) if percent >= limit => Err(full(view.bytes(), quota_bytes)),
+            Write::Create(_) | Write::Update(..) => {
+                Ok((percent >= WARNING_PERCENT).then_some(Nearly { percent, quota_bytes }))
+            }
+            Write::Delete(..) => Ok(None),
+        }
+    }
+}
+
+fn full(bytes: usize, quota_bytes: usize) -> Error {
+    let message = format!(
+        "the state is full: {bytes} of {quota_bytes} bytes; delete what is not needed, or start the masters with a larger \
+         --quota-bytes. Reads and deletions go on"
+    );
+    Error::new(Reason::Forbidden, message)
+}
+
+fn warned(mut decision: Decision, room: Option<Nearly>) -> Decision {
+    decision.warnings.extend(room.map(|Nearly { percent, quota_bytes }| {
+        format!("the state has reached {percent} % of its {quota_bytes} bytes; at 100 % only deletions are taken")
+    }));
+    decision
 }

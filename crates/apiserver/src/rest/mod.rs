@@ -31,6 +31,8 @@ use crate::{
     caller::Caller,
     registry::{ReadAt, Registry},
 };
+pub(crate) use answer::error as refusal;
+pub(crate) use body::BODY_BYTES_MAX;
 use lines::Lines;
 use path::Place;
 use query::Query;

@@ -20,7 +20,7 @@ use tokio::net::TcpListener;
 use crate::{
     Caller,
     door::Cidr,
-    registry::{Options, Registry},
+    registry::{Options, QUOTA_BYTES, Registry},
 };
 
 /// The time, as far as these tests go.
@@ -46,7 +46,7 @@ async fn start() -> Server {
     let (machine, store) = store::new();
     let consensus = consensus::open(consensus::Config::new(dir.path()), machine).unwrap();
     let service_cidr = Cidr::new(Ipv4Addr::new(127, 128, 0, 0), 12).unwrap();
-    let registry = Registry::new(store, consensus, Options { service_cidr, now: || NOW });
+    let registry = Registry::new(store, consensus, Options { service_cidr, quota_bytes: QUOTA_BYTES, now: || NOW });
     registry.bootstrap().await.unwrap();
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let origin = format!("http://{}", listener.local_addr().unwrap());

@@ -12,7 +12,7 @@ use api::{Object, Timestamp, core_v1, kinds::Resource as _};
 use tokio::{net::TcpListener, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
 
-use crate::{Blobs, Options, Parts, Registry, serve};
+use crate::{Blobs, Options, Parts, QUOTA_BYTES, Registry, serve};
 
 /// How long a test waits for what must come.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -20,7 +20,7 @@ const PATIENCE: Duration = Duration::from_secs(20);
 /// The options of every test: the range that `kapelle dev` uses, and a real clock.
 fn options() -> Options {
     let now = || Timestamp(i64::try_from(std::time::UNIX_EPOCH.elapsed().unwrap().as_millis()).unwrap());
-    Options { service_cidr: "127.128.0.0/12".parse().unwrap(), now }
+    Options { service_cidr: "127.128.0.0/12".parse().unwrap(), quota_bytes: QUOTA_BYTES, now }
 }
 
 /// A Registry over a log in a directory that goes away with it.

@@ -7,7 +7,7 @@ use futures::{StreamExt as _, future::join_all};
 
 use super::{House, config_map, soon};
 use crate::{
-    Caller,
+    Caller, Options,
     registry::{Invitation, Item, JoinAs, ListQuery, Registry, TOKEN_LIFE_MAX, WatchFrom, WatchQuery, WriteOptions},
 };
 
@@ -221,4 +221,39 @@ async fn a_token_lets_one_in_once_and_as_what_it_says() {
     }
     let node = registry.for_caller(Caller::Node { name: "w1".to_owned() });
     assert_eq!(reason(node.invite(&invitation("sneaky", ""), life).await.map(drop)), Reason::Forbidden);
+}
+
+#[tokio::test]
+async fn a_full_state_takes_deletions_only() {
+    let dir = tempfile::tempdir().unwrap();
+    let options = Options { quota_bytes: 20_000, ..super::options() };
+    let (registry, _) = crate::open(dir.path(), options).await.unwrap();
+    let admin = registry.for_caller(Caller::Admin { name: "a".to_owned() });
+    let create = |registry: Registry, name: String| async move {
+        let write = Write::Create(config_map(&name, &"x".repeat(1000)));
+        registry.submit(write, WriteOptions::default()).await
+    };
+    let mut warnings = Vec::new();
+    let mut refusal = None;
+    for n in 0..40 {
+        match create(admin.clone(), format!("m{n}")).await {
+            Ok(written) => warnings.extend(written.warnings),
+            Err(error) => {
+                refusal = Some(error);
+                break;
+            }
+        }
+    }
+    assert!(warnings.iter().any(|warning| warning.contains("of its 20000 bytes")), "{warnings:?}");
+    let refusal = refusal.expect("it gets full");
+    assert_eq!(refusal.reason, Reason::Forbidden);
+    assert!(refusal.message.contains("--quota-bytes"), "{refusal}");
+    create(registry.clone(), "system".to_owned()).await.unwrap();
+    let key = Key::namespaced(Kind::ConfigMap, "default", "m0");
+    assert!(admin.get(&key, ReadAt::Latest).await.is_ok(), "reads go on");
+    for n in 0..2 {
+        let key = Key::namespaced(Kind::ConfigMap, "default", format!("m{n}"));
+        admin.submit(Write::Delete(key, DeleteOptions::default()), WriteOptions::default()).await.unwrap();
+    }
+    create(admin, "again".to_owned()).await.unwrap();
 }
