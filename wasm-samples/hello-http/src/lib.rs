@@ -1,7 +1,7 @@
 //! Says who answered, and how often it has.
 //!
-//! `/` names the Pod and its version (from `POD_NAME` and `VERSION`) and the number of requests that this Pod has
-//! answered. Every request runs in a fresh sandbox, so the number is kept where it survives: as the length of
+//! `/` names the Pod and its version (from `POD_NAME`, else `HOSTNAME`, and `VERSION`) and the number of requests
+//! that this Pod has answered. Every request runs in a fresh sandbox, so the number is kept where it survives: as the length of
 //! a file in the volume `/state`, to which each request appends one byte. Without that volume the number is left out.
 //! `/healthz` answers `ok`, `/env` lists the environment.
 
@@ -27,7 +27,7 @@ impl Guest for Hello {
 }
 
 fn greeting() -> String {
-    let name = std::env::var("POD_NAME").unwrap_or_else(|_| "a Pod without a name".into());
+    let name = std::env::var("POD_NAME").or_else(|_| std::env::var("HOSTNAME")).unwrap_or_else(|_| "nobody".into());
     let version = std::env::var("VERSION").unwrap_or_else(|_| "1".into());
     match count() {
         Some(count) => format!("Hello from {name}, version {version}, request {count}\n"),

@@ -12,14 +12,15 @@ use api::{
 use super::World;
 use crate::brain::Failure;
 
-/// Every variable, in the order of the manifest; `envFrom` first, so that `env` wins.
+/// Every variable, in the order of the manifest: `HOSTNAME` as container engines set it, then `envFrom`, then `env`, which
+/// wins.
 pub(crate) async fn resolve(
     world: &World,
     pod: &Pod,
     container: &Container,
     address: Ipv4Addr,
 ) -> Result<Vec<(String, String)>, Failure> {
-    let mut env: Vec<(String, String)> = Vec::new();
+    let mut env = vec![("HOSTNAME".to_owned(), pod.name().to_owned())];
     for source in &container.env_from {
         let (kind, name, optional) = match (&source.config_map_ref, &source.secret_ref) {
             (Some(map), _) => (Kind::ConfigMap, name_of(map.local_object_reference.as_ref()), map.optional),
