@@ -7,6 +7,7 @@ use std::{
     path::{Path, PathBuf},
     process::{Child, Command, Output, Stdio},
     sync::{
+        Mutex,
         atomic::{AtomicU8, Ordering},
         mpsc,
     },
@@ -18,10 +19,10 @@ use std::{
 pub(crate) const KAPELLE: &str = env!("CARGO_BIN_EXE_kapelle");
 
 /// How long anything may take before a test gives up. Generous: CI machines are slow and shared.
-const PATIENCE: Duration = Duration::from_secs(120);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
 
 /// How often a condition is looked at.
-const LOOK_EVERY: Duration = Duration::from_millis(50);
+pub(crate) const LOOK_EVERY: Duration = Duration::from_millis(50);
 
 /// A running cluster with a directory of its own. Dropping it kills the process and removes the directory.
 pub(crate) struct Cluster {
@@ -29,8 +30,8 @@ pub(crate) struct Cluster {
     dir: tempfile::TempDir,
     port: u16,
     network: u8,
-    /// Lines of standard output since `ready`.
-    pub(crate) said: mpsc::Receiver<String>,
+    /// Lines of standard output since `ready`; behind a lock so that threads can share a cluster.
+    said: Mutex<mpsc::Receiver<String>>,
 }
 
 impl Cluster {
@@ -46,7 +47,7 @@ impl Cluster {
         let dir = tempfile::tempdir().unwrap();
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let network = NETWORKS.fetch_add(1, Ordering::Relaxed);
-        let mut cluster = Self { process: None, dir, port, network, said: mpsc::channel().1 };
+        let mut cluster = Self { process: None, dir, port, network, said: Mutex::new(mpsc::channel().1) };
         cluster.start_again(arguments);
         cluster
     }
@@ -70,14 +71,15 @@ impl Cluster {
         let stdout = BufReader::new(child.stdout.take().unwrap());
         thread::spawn(move || stdout.lines().map_while(Result::ok).all(|line| tell.send(line).is_ok()));
         self.process = Some(child);
-        self.said = said;
+        self.said = Mutex::new(said);
         self.wait_for_line("ready");
     }
 
     /// Waits for a line of standard output that begins with `start`.
     pub(crate) fn wait_for_line(&mut self, start: &str) -> String {
         let until = Instant::now() + PATIENCE;
-        while let Ok(line) = self.said.recv_timeout(until.saturating_duration_since(Instant::now())) {
+        let said = self.said.get_mut().unwrap();
+        while let Ok(line) = said.recv_timeout(until.saturating_duration_since(Instant::now())) {
             if line.starts_with(start) {
                 return line;
             }

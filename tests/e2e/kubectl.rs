@@ -2,18 +2,23 @@
 
 use std::process::Command;
 
-use crate::cluster::{Answer, Cluster};
+use crate::{
+    cluster::{Answer, Cluster},
+    script::words,
+};
 
 /// The client under test where several are installed; any other `kubectl` serves as well.
 const NAMES: [&str; 2] = ["kubectl.1.32", "kubectl"];
 
-struct Kubectl<'a> {
+/// A `kubectl` that talks to a cluster.
+pub(crate) struct Kubectl<'a> {
     cluster: &'a Cluster,
     binary: &'static str,
 }
 
 impl Kubectl<'_> {
-    fn find(cluster: &Cluster) -> Option<Kubectl<'_>> {
+    /// The `kubectl` of this machine.
+    pub(crate) fn find(cluster: &Cluster) -> Option<Kubectl<'_>> {
         let runs = |name: &&str| {
             Command::new(name).args(["version", "--client"]).output().is_ok_and(|out| out.status.success())
         };
@@ -25,30 +30,22 @@ impl Kubectl<'_> {
         found.map(|binary| Kubectl { cluster, binary })
     }
 
-    fn run(&self, arguments: &str, input: &str) -> Answer {
+    /// A call of it, with a cache of its own.
+    pub(crate) fn command(&self) -> Command {
         let mut command = Command::new(self.binary);
         command.arg("--kubeconfig").arg(self.cluster.kubeconfig());
         command.arg("--cache-dir").arg(self.cluster.dir().join("kubectl-cache"));
-        command.args(words(arguments));
-        Answer::of(&mut command, input)
+        command
+    }
+
+    fn run(&self, arguments: &str, input: &str) -> Answer {
+        Answer::of(self.command().args(words(arguments)), input)
     }
 
     #[track_caller]
     fn ok(&self, arguments: &str) -> String {
         self.run(arguments, "").ok()
     }
-}
-
-/// Words as a shell splits them, as far as single quotes go.
-fn words(line: &str) -> Vec<String> {
-    line.split('\'').enumerate().fold(Vec::new(), |mut words, (index, part)| {
-        if index % 2 == 1 {
-            words.push(part.to_owned());
-        } else {
-            words.extend(part.split_whitespace().map(str::to_owned));
-        }
-        words
-    })
 }
 
 #[test]

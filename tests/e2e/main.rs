@@ -6,8 +6,10 @@
 
 mod bad_guests;
 mod bad_input;
+mod checklist;
 mod cli;
 mod cluster;
 mod crash;
 mod demo;
 mod kubectl;
+mod script;

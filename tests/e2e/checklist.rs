@@ -1,0 +1,167 @@
+//! What people do with `kubectl` and `kapelle`, command by command: the sessions are in `scripts/`.
+
+use std::thread;
+
+use crate::{cluster::Cluster, kubectl::Kubectl, script::Script};
+
+/// An object of a kind, and what is particular to the kind.
+struct Sample {
+    /// As the columns and messages of clients name it: `deployment.apps`.
+    resource: &'static str,
+    kind: &'static str,
+    manifest: &'static str,
+    /// What of the manifest becomes what.
+    change: (&'static str, &'static str),
+    /// Headings of `get`.
+    columns: &'static [&'static str],
+    /// Headings that `-o wide` has besides.
+    wide: &'static str,
+    /// Something that only `describe` of this kind says.
+    describe: &'static str,
+}
+
+const SAMPLES: [Sample; 11] = [
+    Sample {
+        resource: "namespace",
+        kind: "Namespace",
+        manifest: "apiVersion: v1\nkind: Namespace\nmetadata: {name: sample, labels: {size: small}}\n",
+        change: ("size: small", "size: large"),
+        columns: &["NAME", "STATUS", "AGE"],
+        wide: "STATUS",
+        describe: "Status:       Active",
+    },
+    Sample {
+        resource: "node",
+        kind: "Node",
+        manifest: "apiVersion: v1\nkind: Node\nmetadata: {name: sample, labels: {size: small}}\nspec: {unschedulable: true}\n",
+        change: ("size: small", "size: large"),
+        columns: &["NAME", "STATUS", "ROLES", "AGE", "VERSION"],
+        wide: "INTERNAL-IP",
+        describe: "Unschedulable:      true",
+    },
+    Sample {
+        resource: "pod",
+        kind: "Pod",
+        manifest: "apiVersion: v1\nkind: Pod\nmetadata: {name: sample, labels: {size: small}}\nspec:\n  \
+                   containers: [{name: main, image: 'hello-http:v1', ports: [{containerPort: 8080}]}]\n",
+        change: ("size: small", "size: large"),
+        columns: &["NAME", "READY", "STATUS", "RESTARTS", "AGE"],
+        wide: "NOMINATED NODE",
+        describe: "Containers:",
+    },
+    Sample {
+        resource: "service",
+        kind: "Service",
+        manifest: "apiVersion: v1\nkind: Service\nmetadata: {name: sample}\nspec:\n  selector: {app: nobody}\n  \
+                   ports: [{name: http, port: 8081}]\n",
+        change: ("port: 8081", "port: 8082"),
+        columns: &["NAME", "TYPE", "CLUSTER-IP", "EXTERNAL-IP", "PORT(S)", "AGE"],
+        wide: "SELECTOR",
+        describe: "Session Affinity:",
+    },
+    Sample {
+        resource: "endpointslice.discovery.k8s.io",
+        kind: "EndpointSlice",
+        manifest: "apiVersion: discovery.k8s.io/v1\nkind: EndpointSlice\nmetadata: {name: sample}\n\
+                   addressType: IPv4\nports: [{name: http, port: 80, protocol: TCP}]\nendpoints: [{addresses: [10.0.0.7]}]\n",
+        change: ("10.0.0.7", "10.0.0.8"),
+        columns: &["NAME", "ADDRESSTYPE", "PORTS", "ENDPOINTS", "AGE"],
+        wide: "ENDPOINTS",
+        describe: "AddressType:",
+    },
+    Sample {
+        resource: "configmap",
+        kind: "ConfigMap",
+        manifest: "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: sample}\ndata: {colour: red}\n",
+        change: ("colour: red", "colour: blue"),
+        columns: &["NAME", "DATA", "AGE"],
+        wide: "DATA",
+        describe: "colour:",
+    },
+    Sample {
+        resource: "secret",
+        kind: "Secret",
+        manifest: "apiVersion: v1\nkind: Secret\nmetadata: {name: sample, labels: {size: small}}\ndata: {word: b3Blbg==}\n",
+        change: ("size: small", "size: large"),
+        columns: &["NAME", "TYPE", "DATA", "AGE"],
+        wide: "TYPE",
+        describe: "word:  4 bytes",
+    },
+    Sample {
+        resource: "event",
+        kind: "Event",
+        manifest: "apiVersion: v1\nkind: Event\nmetadata: {name: sample, namespace: default}\nreason: Noted\nmessage: something\n\
+                   type: Normal\ninvolvedObject: {kind: Pod, namespace: default, name: somebody}\n",
+        change: ("message: something", "message: otherwise"),
+        columns: &["LAST SEEN", "TYPE", "REASON", "OBJECT", "MESSAGE"],
+        wide: "SUBOBJECT",
+        describe: "Involved Object:",
+    },
+    Sample {
+        resource: "lease.coordination.k8s.io",
+        kind: "Lease",
+        manifest: "apiVersion: coordination.k8s.io/v1\nkind: Lease\nmetadata: {name: sample}\n\
+                   spec: {holderIdentity: somebody, leaseDurationSeconds: 30}\n",
+        change: ("holderIdentity: somebody", "holderIdentity: another"),
+        columns: &["NAME", "HOLDER", "AGE"],
+        wide: "HOLDER",
+        describe: "Lease Duration Seconds:",
+    },
+    Sample {
+        resource: "deployment.apps",
+        kind: "Deployment",
+        manifest: "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: sample}\nspec:\n  replicas: 1\n  \
+                   selector: {matchLabels: {app: sample-d}}\n  template:\n    metadata: {labels: {app: sample-d}}\n    \
+                   spec: {containers: [{name: main, image: 'hello-http:v1'}]}\n",
+        change: ("replicas: 1", "replicas: 2"),
+        columns: &["NAME", "READY", "UP-TO-DATE", "AVAILABLE", "AGE"],
+        wide: "SELECTOR",
+        describe: "StrategyType:",
+    },
+    Sample {
+        resource: "replicaset.apps",
+        kind: "ReplicaSet",
+        manifest: "apiVersion: apps/v1\nkind: ReplicaSet\nmetadata: {name: sample}\nspec:\n  replicas: 1\n  \
+                   selector: {matchLabels: {app: sample-r}}\n  template:\n    metadata: {labels: {app: sample-r}}\n    \
+                   spec: {containers: [{name: main, image: 'hello-http:v1'}]}\n",
+        change: ("replicas: 1", "replicas: 2"),
+        columns: &["NAME", "DESIRED", "CURRENT", "READY", "AGE"],
+        wide: "SELECTOR",
+        describe: "Pods Status:",
+    },
+];
+
+impl Sample {
+    fn run(&self, cluster: &Cluster, kubectl: &Kubectl<'_>) {
+        let script = Script::new(self.kind, cluster, Some(kubectl));
+        let (from, to) = self.change;
+        assert!(self.manifest.contains(from), "{from}");
+        script.file("object.yaml", self.manifest);
+        script.file("changed.yaml", &self.manifest.replace(from, to));
+        let columns = self.columns.join("\n  ");
+        let values = [
+            ("resource", self.resource),
+            ("plain", self.resource.split('.').next().unwrap()),
+            ("kind", self.kind),
+            ("name", "sample"),
+            ("object", &format!("{}/sample", self.resource)),
+            ("columns", &columns),
+            ("wide", self.wide),
+            ("changed", to),
+            ("describe", self.describe),
+        ];
+        script.run(include_str!("scripts/kind.txt"), &values);
+    }
+}
+
+#[test]
+fn every_kind_lives_and_dies_by_kubectl() {
+    let cluster = Cluster::start();
+    let Some(kubectl) = Kubectl::find(&cluster) else { return };
+    cluster.push("hello-http");
+    thread::scope(|scope| {
+        for sample in &SAMPLES {
+            scope.spawn(|| sample.run(&cluster, &kubectl));
+        }
+    });
+}
