@@ -126,7 +126,7 @@ pub async fn run(config: Config, shutdown: CancellationToken) -> Result<(), Agen
     let (proxy, problems) = Proxy::new(proxy::Config { allow_external: config.allow_external });
     let (events, inbox) = mpsc::channel(INBOX);
     let world = Arc::new(World {
-        images: images::Images::new(&config, sandbox.clone()),
+        images: images::Images::new(&config, client.clone(), sandbox.clone()),
         reports: reports::Reports::start(client.clone()),
         containers: containers::Containers::default(),
         config,

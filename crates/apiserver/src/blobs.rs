@@ -72,7 +72,7 @@ pub enum UploadError {
     #[error("the body broke off: {0}")]
     Body(String),
     /// The disk.
-    #[error("the disk failed")]
+    #[error("the disk failed: {0}")]
     Disk(#[from] io::Error),
 }
 
@@ -246,18 +246,30 @@ impl Blobs {
     /// # Errors
     /// If there is no such upload, the content has another digest (it is then dropped), or the disk fails.
     pub async fn finish(&self, id: &str, digest: &Digest) -> Result<(), UploadError> {
+        self.end(id, Some(digest)).await.map(drop)
+    }
+
+    /// Ends an upload: the bytes become the blob of whatever digest they have.
+    ///
+    /// # Errors
+    /// If there is no such upload, or the disk fails.
+    pub async fn seal(&self, id: &str) -> Result<Digest, UploadError> {
+        self.end(id, None).await
+    }
+
+    async fn end(&self, id: &str, wanted: Option<&Digest>) -> Result<Digest, UploadError> {
         let slot = self.uploads().remove(id).ok_or(UploadError::Unknown)?;
         let mut upload = slot.upload.lock().await;
         let is = Digest::from_hasher(upload.hasher.clone());
-        if is != *digest {
+        if wanted.is_some_and(|wanted| is != *wanted) {
             fs::remove_file(&upload.path).await?;
             return Err(UploadError::Mismatch(is));
         }
         upload.file.flush().await?;
         upload.file.set_len(upload.length).await?;
         upload.file.sync_all().await?;
-        install(&upload.path, &self.path(digest)).await?;
-        Ok(())
+        install(&upload.path, &self.path(&is)).await?;
+        Ok(is)
     }
 
     /// Drops an upload.

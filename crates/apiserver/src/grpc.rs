@@ -1,7 +1,9 @@
-//! The gRPC door: `Objects`, `Logs` and `Nodes` over the [`Registry`], with reflection and health beside them.
+//! The gRPC door: `Objects`, `Logs` and `Nodes` over the [`Registry`], `Images` over the images, with reflection and health beside them.
 //!
 //! A request is read into the words of the API, the Registry is asked, and its answer is written back. Nothing is decided
 //! here.
+
+mod images;
 
 use std::{pin::Pin, sync::Arc};
 
@@ -10,13 +12,17 @@ use futures::{Stream, StreamExt as _, future::join_all, stream};
 use prost::Message as _;
 use rpc::{
     MESSAGE_BYTES_MAX, convert,
-    services::{self, logs_server::LogsServer, nodes_server::NodesServer, objects_server::ObjectsServer},
+    services::{
+        self, images_server::ImagesServer, logs_server::LogsServer, nodes_server::NodesServer,
+        objects_server::ObjectsServer,
+    },
     status::to_tonic,
 };
 use tonic::{Request, Response, Status, service::Routes};
 
-use crate::caller::Caller;
 use crate::registry::{Item, ListQuery, Registry, WatchFrom, WatchQuery, WriteOptions, Written};
+use crate::{caller::Caller, gallery::Gallery};
+use images::ImagesDoor;
 
 /// The most writes in one batch. Each is decided and awaited at the same time as the others.
 const BATCH_WRITES_MAX: usize = 8192;
@@ -28,7 +34,10 @@ const FILL_BYTES_MAX: usize = MESSAGE_BYTES_MAX / 2;
 ///
 /// # Errors
 /// If the descriptors that reflection answers from are broken, which only a broken build can cause.
-pub(crate) async fn router(registry: Registry) -> Result<axum::Router, tonic_reflection::server::Error> {
+pub(crate) async fn router(
+    registry: Registry,
+    gallery: Gallery,
+) -> Result<axum::Router, tonic_reflection::server::Error> {
     let door = Door { registry };
     let reflection = tonic_reflection::server::Builder::configure()
         .register_encoded_file_descriptor_set(rpc::DESCRIPTORS)
@@ -40,9 +49,13 @@ pub(crate) async fn router(registry: Registry) -> Result<axum::Router, tonic_ref
     health.set_serving::<NodesServer<Door>>().await;
     let objects = ObjectsServer::new(door.clone());
     let objects = objects.max_decoding_message_size(MESSAGE_BYTES_MAX).max_encoding_message_size(MESSAGE_BYTES_MAX);
+    health.set_serving::<ImagesServer<ImagesDoor>>().await;
+    let images = ImagesServer::new(ImagesDoor { gallery });
+    let images = images.max_decoding_message_size(MESSAGE_BYTES_MAX).max_encoding_message_size(MESSAGE_BYTES_MAX);
     let routes = Routes::new(objects)
         .add_service(LogsServer::new(door.clone()))
         .add_service(NodesServer::new(door))
+        .add_service(images)
         .add_service(reflection)
         .add_service(health_service);
     Ok(routes.prepare().into_axum_router())

@@ -1,10 +1,10 @@
 //! The OCI distribution API under `/v2/`, so that standard tools push and pull modules.
 //!
-//! Who can reach the port may read and write everything, as with the rest of the API in a cluster without authentication.
-//! Repositories share blobs, so mounting one from another repository only asks whether it is there.
+//! Everybody of the cluster may read, administrators and masters may write. Repositories share blobs, so mounting one from another repository only asks whether it is there.
 
 use std::io;
 
+use api::{Error, Reason};
 use axum::{
     Router,
     body::{Body, to_bytes},
@@ -18,6 +18,8 @@ use tokio_util::io::ReaderStream;
 
 use crate::{
     blobs::{BadDigest, Blobs, Digest, MANIFEST_BYTES_MAX, UploadError},
+    caller::Caller,
+    gallery::{Gallery, Manifest, parts},
     rest::text,
 };
 
@@ -33,9 +35,37 @@ const MANIFEST_TYPE: &str = "application/vnd.oci.image.manifest.v1+json";
 /// Carries the digest of what was answered or stored.
 const DIGEST_HEADER: &str = "docker-content-digest";
 
-/// The OCI distribution API over some blobs.
-pub(crate) fn router(blobs: Blobs) -> Router {
-    Router::new().fallback(serve).with_state(blobs)
+/// The OCI distribution API over some images.
+pub(crate) fn router(gallery: Gallery) -> Router {
+    Router::new().fallback(serve).with_state(gallery)
+}
+
+/// Whether somebody may read or write images.
+///
+/// # Errors
+/// If not.
+pub(crate) fn may(caller: &Caller, write: bool) -> Result<(), Error> {
+    match caller {
+        Caller::Node { .. } if !write => Ok(()),
+        caller => caller.must_be_admin("write images"),
+    }
+}
+
+/// Whether an image can have a name: a repository and a tag or digest.
+///
+/// # Errors
+/// If not; says what would do.
+pub(crate) fn check_name(name: &str, reference: &str) -> Result<(), Error> {
+    let parts: Vec<&str> = name.split('/').collect();
+    repository(&parts).map_err(|refusal| Error::bad_request(refusal.message))?;
+    if is_tag(reference) || reference.parse::<Digest>().is_ok() {
+        return Ok(());
+    }
+    Err(Error::bad_request(bad_reference(reference)))
+}
+
+fn bad_reference(reference: &str) -> String {
+    format!("\"{reference}\" is neither a digest nor a tag of letters, digits, '_', '.' and '-'")
 }
 
 /// What a path names. Names of repositories may have slashes in them.
@@ -67,8 +97,14 @@ struct Asked {
     headers: HeaderMap,
 }
 
-async fn serve(State(blobs): State<Blobs>, request: Request<Body>) -> Response<Body> {
-    let mut response = match answer(&blobs, request).await {
+async fn serve(State(gallery): State<Gallery>, request: Request<Body>) -> Response<Body> {
+    let caller = request.extensions().get::<Caller>().cloned().unwrap_or(Caller::Nobody);
+    let writes = !matches!(*request.method(), Method::GET | Method::HEAD);
+    let answered = match may(&caller, writes) {
+        Ok(()) => answer(&gallery, request).await,
+        Err(error) => Err(error.into()),
+    };
+    let mut response = match answered {
         Ok(response) => response,
         Err(refusal) => refusal.response(),
     };
@@ -77,7 +113,8 @@ async fn serve(State(blobs): State<Blobs>, request: Request<Body>) -> Response<B
     response
 }
 
-async fn answer(blobs: &Blobs, request: Request<Body>) -> Answer {
+async fn answer(gallery: &Gallery, request: Request<Body>) -> Answer {
+    let blobs = &gallery.blobs;
     let (head, body) = request.into_parts();
     let query = text::pairs(head.uri.query().unwrap_or_default());
     let query = query.ok_or_else(|| Refusal::unsupported("the query has a broken percent escape"))?;
@@ -88,12 +125,12 @@ async fn answer(blobs: &Blobs, request: Request<Body>) -> Answer {
         (Method::GET, Place::Base) => Ok(json_answer(&json!({}))),
         (Method::GET, Place::Catalog) => catalog(blobs, &asked).await,
         (Method::GET, Place::Tags { name }) => tags(blobs, &asked, &name).await,
-        (Method::GET, Place::Manifest { name, reference }) => get_manifest(blobs, &asked, &name, &reference).await,
+        (Method::GET, Place::Manifest { name, reference }) => get_manifest(gallery, &asked, &name, &reference).await,
         (Method::PUT, Place::Manifest { name, reference }) => {
-            put_manifest(blobs, &asked, &name, &reference, body).await
+            put_manifest(gallery, &asked, &name, &reference, body).await
         }
-        (Method::DELETE, Place::Manifest { name, reference }) => delete_manifest(blobs, &name, &reference).await,
-        (Method::GET, Place::Blob { digest, .. }) => get_blob(blobs, &asked, &digest.parse()?).await,
+        (Method::DELETE, Place::Manifest { name, reference }) => delete_manifest(gallery, &name, &reference).await,
+        (Method::GET, Place::Blob { digest, .. }) => get_blob(gallery, &asked, &digest.parse()?).await,
         (Method::POST, Place::Uploads { name }) => begin(blobs, &asked, &name, body).await,
         (Method::GET, Place::Upload { name, id }) => {
             Ok(progress(StatusCode::NO_CONTENT, &name, &id, blobs.length(&id).await?))
@@ -179,22 +216,19 @@ fn paged(mut names: Vec<String>, asked: &Asked) -> Result<(Vec<String>, Option<S
     Ok((names, next))
 }
 
-async fn find(blobs: &Blobs, name: &str, reference: &str) -> Result<(Digest, String, bytes::Bytes), Refusal> {
+async fn find(gallery: &Gallery, name: &str, reference: &str) -> Result<Manifest, Refusal> {
     let unknown = || {
         let message = format!("no manifest \"{reference}\" in repository \"{name}\"");
         Refusal::new(StatusCode::NOT_FOUND, "MANIFEST_UNKNOWN", message)
     };
-    let digest = match reference.parse::<Digest>() {
-        Ok(digest) => digest,
-        Err(_) if is_tag(reference) => blobs.resolve(name, reference).await?.ok_or_else(unknown)?,
-        Err(_) => return Err(unknown()),
-    };
-    let (media_type, content) = blobs.manifest(name, &digest).await?.ok_or_else(unknown)?;
-    Ok((digest, media_type, content))
+    if reference.parse::<Digest>().is_err() && !is_tag(reference) {
+        return Err(unknown());
+    }
+    gallery.manifest(name, reference).await?.ok_or_else(unknown)
 }
 
-async fn get_manifest(blobs: &Blobs, asked: &Asked, name: &str, reference: &str) -> Answer {
-    let (digest, media_type, content) = find(blobs, name, reference).await?;
+async fn get_manifest(gallery: &Gallery, asked: &Asked, name: &str, reference: &str) -> Answer {
+    let Manifest { digest, media_type, content } = find(gallery, name, reference).await?;
     let builder =
         Response::builder().header(header::CONTENT_TYPE, media_type).header(DIGEST_HEADER, digest.to_string());
     let builder = builder.header(header::CONTENT_LENGTH, content.len()).header(header::ETAG, format!("\"{digest}\""));
@@ -202,11 +236,11 @@ async fn get_manifest(blobs: &Blobs, asked: &Asked, name: &str, reference: &str)
     built(builder.body(body))
 }
 
-async fn put_manifest(blobs: &Blobs, asked: &Asked, name: &str, reference: &str, body: Body) -> Answer {
+async fn put_manifest(gallery: &Gallery, asked: &Asked, name: &str, reference: &str, body: Body) -> Answer {
+    let blobs = &gallery.blobs;
     let wanted = reference.parse::<Digest>().ok();
     if wanted.is_none() && !is_tag(reference) {
-        let message = format!("\"{reference}\" is neither a digest nor a tag of letters, digits, '_', '.' and '-'");
-        return Err(Refusal::new(StatusCode::BAD_REQUEST, "MANIFEST_INVALID", message));
+        return Err(Refusal::new(StatusCode::BAD_REQUEST, "MANIFEST_INVALID", bad_reference(reference)));
     }
     let content = to_bytes(body, MANIFEST_BYTES_MAX).await.map_err(|_| {
         let message = format!("the manifest is larger than {MANIFEST_BYTES_MAX} bytes, or broke off");
@@ -226,12 +260,16 @@ async fn put_manifest(blobs: &Blobs, asked: &Asked, name: &str, reference: &str,
     if wanted.is_none() {
         blobs.tag(name, reference, &digest).await?;
     }
+    gallery.tell_others(name, reference).await;
     created(&format!("/v2/{name}/manifests/{digest}"), &digest)
 }
 
 /// A manifest is stored only when everything it refers to is there, so that what can be named can be pulled.
 async fn known_parts(blobs: &Blobs, manifest: &Value) -> Result<(), Refusal> {
-    for digest in parts(manifest)? {
+    let malformed = |error: BadDigest| {
+        Refusal::new(StatusCode::BAD_REQUEST, "MANIFEST_INVALID", format!("a descriptor's digest: {error}"))
+    };
+    for digest in parts(manifest).map_err(malformed)? {
         if blobs.size(&digest).await?.is_none() {
             let message = format!("{digest} is not here; push it before the manifest");
             return Err(Refusal::new(StatusCode::NOT_FOUND, "MANIFEST_BLOB_UNKNOWN", message));
@@ -240,20 +278,9 @@ async fn known_parts(blobs: &Blobs, manifest: &Value) -> Result<(), Refusal> {
     Ok(())
 }
 
-/// What a manifest or index refers to, but for layers with URLs, which lie elsewhere.
-fn parts(manifest: &Value) -> Result<Vec<Digest>, Refusal> {
-    let lists = [&manifest["layers"], &manifest["manifests"]].into_iter().filter_map(Value::as_array).flatten();
-    let elsewhere = |part: &Value| part["urls"].as_array().is_some_and(|urls| !urls.is_empty());
-    let here = lists.chain(manifest.get("config")).filter(|part| !elsewhere(part));
-    let digest = |part: &Value| part["digest"].as_str().unwrap_or_default().parse();
-    let digests: Result<Vec<Digest>, BadDigest> = here.map(digest).collect();
-    digests.map_err(|error| {
-        Refusal::new(StatusCode::BAD_REQUEST, "MANIFEST_INVALID", format!("a descriptor's digest: {error}"))
-    })
-}
-
-async fn delete_manifest(blobs: &Blobs, name: &str, reference: &str) -> Answer {
-    let (digest, _, _) = find(blobs, name, reference).await?;
+async fn delete_manifest(gallery: &Gallery, name: &str, reference: &str) -> Answer {
+    let blobs = &gallery.blobs;
+    let digest = find(gallery, name, reference).await?.digest;
     if reference.parse::<Digest>().is_ok() {
         blobs.forget(name, &digest).await?;
     } else {
@@ -262,7 +289,9 @@ async fn delete_manifest(blobs: &Blobs, name: &str, reference: &str) -> Answer {
     Ok(empty(StatusCode::ACCEPTED))
 }
 
-async fn get_blob(blobs: &Blobs, asked: &Asked, digest: &Digest) -> Answer {
+async fn get_blob(gallery: &Gallery, asked: &Asked, digest: &Digest) -> Answer {
+    gallery.fetch(digest).await?;
+    let blobs = &gallery.blobs;
     let unknown = || Refusal::new(StatusCode::NOT_FOUND, "BLOB_UNKNOWN", format!("no blob {digest}"));
     let size = blobs.size(digest).await?.ok_or_else(unknown)?;
     let range =
@@ -366,6 +395,17 @@ impl Refusal {
         let mut response = json_answer(&body);
         *response.status_mut() = self.status;
         response
+    }
+}
+
+impl From<Error> for Refusal {
+    fn from(error: Error) -> Self {
+        let (status, code) = match error.reason {
+            Reason::Unauthorized => (StatusCode::UNAUTHORIZED, "UNAUTHORIZED"),
+            Reason::Forbidden => (StatusCode::FORBIDDEN, "DENIED"),
+            _ => (StatusCode::INTERNAL_SERVER_ERROR, "UNKNOWN"),
+        };
+        Self::new(status, code, error.message)
     }
 }
 

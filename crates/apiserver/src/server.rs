@@ -18,7 +18,15 @@ use tokio_util::sync::CancellationToken;
 use tower::ServiceExt as _;
 use tracing::{debug, warn};
 
-use crate::{blobs::Blobs, budget::Budget, caller::Caller, grpc, oci, registry::Registry, rest};
+use crate::{
+    blobs::Blobs,
+    budget::Budget,
+    caller::Caller,
+    gallery::{Gallery, Others},
+    grpc, oci,
+    registry::Registry,
+    rest,
+};
 
 /// The most connections at a time; further clients wait to be accepted. Each costs a file and some buffers.
 const CONNECTIONS_MAX: usize = 16_384;
@@ -45,6 +53,8 @@ pub struct Parts {
     pub registry: Registry,
     /// Behind `/v2/`.
     pub blobs: Blobs,
+    /// The other masters.
+    pub others: Arc<dyn Others>,
 }
 
 /// Serves until `shutdown` is cancelled, then ends within a few seconds: open watches say where they are and end,
@@ -53,10 +63,11 @@ pub struct Parts {
 /// # Errors
 /// If the services cannot be built. Failing connections are logged and harm nobody else.
 pub async fn serve(listener: TcpListener, parts: Parts, shutdown: CancellationToken) -> io::Result<()> {
+    let gallery = Gallery::new(parts.blobs, parts.others);
     let doors = Doors {
         budget: Budget::default(),
-        grpc: grpc::router(parts.registry.clone()).await.map_err(io::Error::other)?,
-        oci: oci::router(parts.blobs),
+        grpc: grpc::router(parts.registry.clone(), gallery.clone()).await.map_err(io::Error::other)?,
+        oci: oci::router(gallery),
         rest: rest::router(parts.registry.clone()),
     };
     let graceful = GracefulShutdown::new();

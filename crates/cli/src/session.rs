@@ -9,13 +9,7 @@ use api::{
 };
 use bytes::Bytes;
 use futures::{Stream, StreamExt as _};
-use oci_client::{
-    Client, Reference,
-    client::{ClientConfig, ClientProtocol, Config, ImageLayer},
-    manifest::OciImageManifest,
-    secrets::RegistryAuth,
-};
-use rpc::{Applied, Query, Update, services::LogRequest};
+use rpc::{Applied, Client, Query, Update, services::LogRequest};
 use serde_json::Value;
 
 use crate::{Connection, connect};
@@ -23,8 +17,7 @@ use crate::{Connection, connect};
 /// A connection to a cluster with the namespace that is meant.
 #[derive(Debug)]
 pub(crate) struct Session {
-    client: rpc::Client,
-    server: String,
+    client: Client,
     namespace: String,
 }
 
@@ -50,13 +43,13 @@ impl Session {
     /// Finds the cluster; the connection itself is made when it is first needed.
     pub(crate) fn open(connection: &Connection) -> Result<Self> {
         let target = connect::target(connection.kubeconfig.as_deref())?;
-        let client = rpc::Client::connect(std::slice::from_ref(&target.server))?.with_field_manager("kapelle");
-        Ok(Self { client, server: target.server, namespace: connection.namespace.clone().unwrap_or(target.namespace) })
+        let client = Client::connect(std::slice::from_ref(&target.server))?.with_field_manager("kapelle");
+        Ok(Self { client, namespace: connection.namespace.clone().unwrap_or(target.namespace) })
     }
 
-    /// `http://host:port` of the master.
-    pub(crate) fn server(&self) -> &str {
-        &self.server
+    /// The connection itself.
+    pub(crate) fn client(&self) -> &Client {
+        &self.client
     }
 
     pub(crate) fn namespace(&self) -> &str {
@@ -160,23 +153,17 @@ pub async fn server_version(connection: &Connection) -> Result<String> {
     version.context("no node tells its version")
 }
 
-/// Stores a module under `NAME[:TAG]` in the registry that a master serves. Answers the manifest's digest.
-pub async fn push(server: &str, name: &str, module: Vec<u8>) -> Result<String> {
-    /// What the Wasm working group of the CNCF settled on for the layer and its configuration.
-    const LAYER: &str = "application/wasm";
-    const CONFIG: &str = "application/vnd.wasm.config.v0+json";
-
-    let registry = server.strip_prefix("http://").unwrap_or(server);
-    let reference: Reference =
-        format!("{registry}/{name}").parse().with_context(|| format!("{name:?} is not NAME[:TAG]"))?;
-    if reference.digest().is_some() {
-        bail!("{name:?}: a digest cannot be chosen, it follows from the content");
+/// Stores a module under `NAME[:TAG]` in the registry that the masters serve. Answers the manifest's digest.
+///
+/// # Errors
+/// If the name is not one, or no master takes the module.
+pub async fn push(client: &Client, name: &str, module: Vec<u8>) -> Result<String> {
+    if name.contains('@') {
+        bail!("{name:?}: a digest cannot be chosen, it follows from the content; give NAME[:TAG]");
     }
-    let layers = [ImageLayer::new(module, LAYER.to_owned(), None)];
-    let config = Config::new(b"{\"architecture\":\"wasm\",\"os\":\"wasip2\"}".to_vec(), CONFIG.to_owned(), None);
-    let manifest = OciImageManifest::build(&layers, &config, None);
-    let client = Client::new(ClientConfig { protocol: ClientProtocol::Http, ..ClientConfig::default() });
-    let pushed = client.push(&reference, &layers, config, &RegistryAuth::Anonymous, Some(manifest)).await?;
-    // The registry answers where the manifest is; its last part is the digest.
-    Ok(pushed.manifest_url.rsplit('/').next().unwrap_or_default().to_owned())
+    let (repository, tag) = match name.rsplit_once(':') {
+        Some((repository, tag)) if !tag.contains('/') => (repository, tag),
+        _ => (name, "latest"),
+    };
+    Ok(client.push(repository, tag, module.into()).await?)
 }

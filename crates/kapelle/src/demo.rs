@@ -18,11 +18,10 @@ const IMAGE: &str = "hello-http:v1";
 
 /// Pushes the sample, applies the manifests and waits until all Pods answer. Answers the Service's URL.
 pub(crate) async fn start(listen: SocketAddr) -> Result<String> {
-    let server = format!("http://{listen}");
+    let client = Client::connect(&[format!("http://{listen}")])?.with_field_manager("kapelle");
     let mut progress = cli::Progress::start("pushing the sample hello-http:v1 into the cluster's registry");
-    cli::push(&server, IMAGE, MODULE.to_vec()).await?;
+    cli::push(&client, IMAGE, MODULE.to_vec()).await?;
     progress.say("applying deploy/examples/hello.yaml: a Deployment of 3 replicas and a Service");
-    let client = Client::connect(&[server])?.with_field_manager("kapelle");
     for manifest in yaml::documents(MANIFESTS)? {
         client.apply(manifest.to_string(), "default").await?;
     }

@@ -93,8 +93,11 @@ impl Dev {
         let listener = listener
             .with_context(|| format!("cannot listen on {}; choose another address with --listen", self.listen))?;
         let listen = listener.local_addr()?;
-        let server =
-            tokio::spawn(apiserver::serve(listener, Parts { registry: registry.clone(), blobs }, stop.clone()));
+        let server = tokio::spawn(apiserver::serve(
+            listener,
+            Parts { registry: registry.clone(), blobs, others: std::sync::Arc::new(apiserver::Alone) },
+            stop.clone(),
+        ));
         write_kubeconfig(&dir, listen)?;
         progress.say("starting the controllers and the node");
         tokio::spawn(bridge::control(registry.clone(), control::Config { pods: self.pods()? }));

@@ -103,7 +103,7 @@ pub struct Deleted {
 
 /// Whether a request may be sent again without knowing what became of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Repeat {
+pub(crate) enum Repeat {
     /// It changes nothing, or nothing more the second time.
     Always,
     /// Only if it reached nobody, or was refused before anything happened.
@@ -415,7 +415,7 @@ impl Client {
     }
 
     /// Asks the master that answered last, then each of the others once, as far as asking again does no harm.
-    async fn call<T, F>(&self, repeat: Repeat, mut ask: impl FnMut(Channel) -> F) -> Result<T, Error>
+    pub(crate) async fn call<T, F>(&self, repeat: Repeat, mut ask: impl FnMut(Channel) -> F) -> Result<T, Error>
     where
         F: Future<Output = Result<Response<T>, Status>>,
     {

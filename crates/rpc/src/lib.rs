@@ -4,6 +4,7 @@
 
 pub mod client;
 pub mod convert;
+mod images;
 pub mod node;
 pub mod status;
 #[cfg(test)]

@@ -1,4 +1,7 @@
-//! From an image's name to something that can be started: files, the cluster's registry, any OCI registry.
+//! From an image's name to something that can be started: files, the masters' registry, any OCI registry.
+
+mod cluster;
+mod remote;
 
 use std::{
     collections::{HashMap, VecDeque},
@@ -10,11 +13,7 @@ use std::{
 };
 
 use api::core_v1::{Container, Pod};
-use oci_client::{
-    Client, Reference,
-    client::{ClientConfig, ClientProtocol},
-    secrets::RegistryAuth,
-};
+use oci_client::Reference;
 use sandbox::{Digest, Image, Sandbox, Source};
 
 use super::{Config, World};
@@ -30,12 +29,13 @@ const MODULE_TYPES: [&str; 3] = [
 /// How many images stay loaded although nothing runs them, so that the next Pod starts at once.
 const WARM_MAX: usize = 64;
 
+/// Stands for the masters in the full name of an image of theirs. No host outside has it.
+const CLUSTER: &str = "masters.kapelle";
+
 /// Images by name and digest.
 pub(crate) struct Images {
-    client: Client,
+    masters: rpc::Client,
     sandbox: Sandbox,
-    /// `host:port` of the registry that the masters serve.
-    cluster: String,
     dir: PathBuf,
     files: bool,
     state: Mutex<State>,
@@ -53,16 +53,10 @@ struct State {
 }
 
 impl Images {
-    pub(crate) fn new(config: &Config, sandbox: Sandbox) -> Self {
-        let cluster =
-            config.masters.first().map(|url| url.trim_start_matches("http://").trim_end_matches('/').to_owned());
-        let cluster = cluster.unwrap_or_default();
-        // Only the cluster's own registry is spoken to without TLS.
-        let plain = ClientProtocol::HttpsExcept(vec![cluster.clone()]);
+    pub(crate) fn new(config: &Config, masters: rpc::Client, sandbox: Sandbox) -> Self {
         Self {
-            client: Client::new(ClientConfig { protocol: plain, ..ClientConfig::default() }),
+            masters,
             sandbox,
-            cluster,
             dir: config.dir.join("images"),
             files: config.file_images,
             state: Mutex::default(),
@@ -79,15 +73,14 @@ impl Images {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    async fn get(&self, container: &Container) -> Result<Arc<Image>, Failure> {
+    async fn get(&self, pod: &Pod, container: &Container) -> Result<Arc<Image>, Failure> {
         if let Some(path) = container.image.strip_prefix("file://") {
             return self.file(path).await;
         }
-        let reference = self.reference(&container.image)?;
+        let reference = reference(&container.image)?;
         let name = reference.whole();
         let policy = container.image_pull_policy.as_str();
-        let flight =
-            self.flights.lock().unwrap_or_else(PoisonError::into_inner).entry(name.clone()).or_default().clone();
+        let flight = self.flight(&name);
         let _flying = flight.lock().await;
         let known = self.lock().names.get(&name).copied().filter(|_| policy != "Always");
         let digest = match known {
@@ -98,7 +91,7 @@ impl Images {
                     format!("image {:?} is not on this node, and imagePullPolicy is Never", container.image),
                 ));
             }
-            None => self.pull(&container.image, &reference).await?,
+            None => self.pull(pod, &container.image, &reference).await?,
         };
         let image = self.load(digest, Source::Path(self.path(digest))).await?;
         self.lock().names.insert(name, digest);
@@ -118,54 +111,34 @@ impl Images {
         self.load(Digest::of(&bytes), Source::Bytes(bytes.into())).await
     }
 
-    /// A name without a host means the cluster's own registry.
-    fn reference(&self, image: &str) -> Result<Reference, Failure> {
-        let first = image.split('/').next().unwrap_or_default();
-        let has_host = image.contains('/') && (first.contains(['.', ':']) || first == "localhost");
-        let whole = if has_host { image.to_owned() } else { format!("{}/{image}", self.cluster) };
-        whole.parse().map_err(|error| {
-            failure(
-                "InvalidImageName",
-                format!("{image:?} is not an image reference: {error}; use NAME:TAG, HOST/NAME:TAG or file:///PATH"),
-            )
-        })
+    /// The lock of a name. Locks that nobody holds any more are forgotten.
+    fn flight(&self, name: &str) -> Arc<tokio::sync::Mutex<()>> {
+        let mut flights = self.flights.lock().unwrap_or_else(PoisonError::into_inner);
+        flights.retain(|_, flight| Arc::strong_count(flight) > 1);
+        flights.entry(name.to_owned()).or_default().clone()
     }
 
     /// Gets the module into the image store, unless it is there. Answers its digest.
-    async fn pull(&self, image: &str, reference: &Reference) -> Result<Digest, Failure> {
-        let failed = |error: &dyn std::fmt::Display| {
-            failure(
-                "ErrImagePull",
-                format!(
-                    "cannot pull {image:?}: {error}; push it with `kapelle push FILE {image}`, or correct its name"
-                ),
-            )
-        };
-        let (manifest, _) = self
-            .client
-            .pull_image_manifest(reference, &RegistryAuth::Anonymous)
-            .await
-            .map_err(|error| failed(&error))?;
-        let layer = manifest.layers.iter().find(|layer| MODULE_TYPES.contains(&layer.media_type.as_str())).or(
-            match manifest.layers.as_slice() {
-                [only] => Some(only),
-                _ => None,
-            },
-        );
-        let layer = layer.ok_or_else(|| failed(&"it holds no WebAssembly layer; is it a container image?"))?;
-        let digest = Digest::parse(&layer.digest)
-            .ok_or_else(|| failed(&format!("the layer's digest {} is not SHA-256", layer.digest)))?;
-        let path = self.path(digest);
-        if tokio::fs::try_exists(&path).await.unwrap_or(false) {
-            return Ok(digest);
+    async fn pull(&self, pod: &Pod, image: &str, reference: &Reference) -> Result<Digest, Failure> {
+        let failed = |why: String| failure("ErrImagePull", format!("cannot pull {image:?}: {why}"));
+        if reference.registry() == CLUSTER {
+            cluster::pull(self, image, reference).await.map_err(failed)
+        } else {
+            remote::pull(self, pod, reference).await.map_err(failed)
         }
-        let mut bytes = Vec::new();
-        self.client.pull_blob(reference, layer, &mut bytes).await.map_err(|error| failed(&error))?;
-        if Digest::of(&bytes) != digest {
-            return Err(failed(&"what came does not have the digest that was promised"));
+    }
+
+    /// Keeps a module that came, if it is what it should be.
+    async fn keep(&self, digest: Digest, bytes: &[u8]) -> Result<(), String> {
+        if Digest::of(bytes) != digest {
+            return Err("what came does not have the digest that was promised".to_owned());
         }
-        store(&self.dir, &path, &bytes).await.map_err(|error| failed(&error))?;
-        Ok(digest)
+        store(&self.dir, &self.path(digest), bytes).await.map_err(|error| error.to_string())
+    }
+
+    /// Whether a module is here already.
+    async fn has(&self, digest: Digest) -> bool {
+        tokio::fs::try_exists(&self.path(digest)).await.unwrap_or(false)
     }
 
     fn path(&self, digest: Digest) -> PathBuf {
@@ -185,6 +158,29 @@ impl Images {
     }
 }
 
+/// A name without a host means the masters' registry.
+fn reference(image: &str) -> Result<Reference, Failure> {
+    let first = image.split('/').next().unwrap_or_default();
+    let has_host = image.contains('/') && (first.contains(['.', ':']) || first == "localhost");
+    let whole = if has_host { image.to_owned() } else { format!("{CLUSTER}/{image}") };
+    whole.parse().map_err(|error| {
+        failure(
+            "InvalidImageName",
+            format!("{image:?} is not an image reference: {error}; use NAME:TAG, HOST/NAME:TAG or file:///PATH"),
+        )
+    })
+}
+
+/// The layer with the module, of those with these media types, and its digest: the one with a type of ours, or the only one.
+fn module<'a>(layers: impl Iterator<Item = (&'a str, &'a str)> + Clone) -> Result<(usize, Digest), String> {
+    let known = layers.clone().position(|(media_type, _)| MODULE_TYPES.contains(&media_type));
+    let only = (layers.clone().count() == 1).then_some(0);
+    let index = known.or(only).ok_or("it holds no WebAssembly layer; is it a container image?")?;
+    let (_, digest) = layers.clone().nth(index).unwrap_or_default();
+    let parsed = Digest::parse(digest).ok_or_else(|| format!("the layer's digest {digest} is not SHA-256"))?;
+    Ok((index, parsed))
+}
+
 /// Writes a file so that it is there whole or not at all.
 async fn store(dir: &std::path::Path, path: &std::path::Path, bytes: &[u8]) -> std::io::Result<()> {
     /// Two names may lead to one digest at the same time: each writer has a file of its own.
@@ -202,7 +198,7 @@ fn failure(reason: &'static str, message: String) -> Failure {
 /// Makes the image of a run ready and tells the brain.
 pub(crate) async fn prepare(world: &World, run: Run, pod: &Pod) {
     let Some(container) = container(pod, &run.container) else { return };
-    match world.images.get(container).await {
+    match world.images.get(pod, container).await {
         Ok(image) => {
             let id = image.digest().to_string();
             world.images.lock().ready.insert(run.clone(), image);
@@ -216,4 +212,42 @@ pub(crate) async fn prepare(world: &World, run: Run, pod: &Pod) {
 pub(crate) fn container<'a>(pod: &'a Pod, name: &str) -> Option<&'a Container> {
     let spec = pod.spec.as_ref()?;
     spec.init_containers.iter().chain(&spec.containers).find(|container| container.name == name)
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "tests")]
+    use super::{CLUSTER, module, reference};
+
+    #[test]
+    fn a_name_without_a_host_means_the_masters() {
+        for (image, registry, repository, tag) in [
+            ("hello", CLUSTER, "hello", "latest"),
+            ("hello:v1", CLUSTER, "hello", "v1"),
+            ("team/hello:v1", CLUSTER, "team/hello", "v1"),
+            ("registry.example/hello:v1", "registry.example", "hello", "v1"),
+            ("localhost/hello:v1", "localhost", "hello", "v1"),
+            ("10.0.0.1:5000/hello", "10.0.0.1:5000", "hello", "latest"),
+        ] {
+            let reference = reference(image).unwrap();
+            assert_eq!(
+                (reference.registry(), reference.repository(), reference.tag()),
+                (registry, repository, Some(tag)),
+                "{image}"
+            );
+        }
+        assert_eq!(reference("Not A Name").unwrap_err().reason, "InvalidImageName");
+    }
+
+    #[test]
+    fn the_module_is_the_layer_with_its_type_or_the_only_one() {
+        let digest = format!("sha256:{}", "a".repeat(64));
+        let layer = |media_type| (media_type, digest.as_str());
+        let found = |layers: &[(&str, &str)]| module(layers.iter().copied()).map(|(index, _)| index);
+        assert_eq!(found(&[layer("text/plain"), layer("application/wasm")]), Ok(1));
+        assert_eq!(found(&[layer("application/octet-stream")]), Ok(0));
+        assert!(found(&[layer("a/b"), layer("c/d")]).unwrap_err().contains("container image"));
+        assert!(found(&[]).is_err());
+        assert!(found(&[("application/wasm", "md5:1")]).unwrap_err().contains("not SHA-256"));
+    }
 }

@@ -52,7 +52,11 @@ impl Server {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let shutdown = CancellationToken::new();
-        let parts = Parts { registry: house.registry.clone(), blobs: house.blobs.clone() };
+        let parts = Parts {
+            registry: house.registry.clone(),
+            blobs: house.blobs.clone(),
+            others: std::sync::Arc::new(crate::Alone),
+        };
         let running = tokio::spawn(serve(listener, parts, shutdown.clone()));
         Self { house, url, shutdown, running }
     }

@@ -6,7 +6,7 @@ use http_body_util::BodyExt as _;
 use serde_json::{Value, json};
 use tower::ServiceExt as _;
 
-use crate::{Blobs, blobs::Digest, oci};
+use crate::{Blobs, Caller, blobs::Digest, gallery::Gallery, oci};
 
 const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
 
@@ -39,7 +39,13 @@ impl Answer {
 impl Hall {
     async fn new() -> Self {
         let dir = tempfile::tempdir().unwrap();
-        Self { router: oci::router(Blobs::open(dir.path()).await.unwrap()), _dir: dir }
+        Self {
+            router: {
+                let gallery = Gallery::new(Blobs::open(dir.path()).await.unwrap(), std::sync::Arc::new(crate::Alone));
+                oci::router(gallery).layer(axum::Extension(Caller::Admin { name: "tester".to_owned() }))
+            },
+            _dir: dir,
+        }
     }
 
     async fn ask(&self, line: &str, headers: &[(&str, &str)], body: impl Into<Body>) -> Answer {

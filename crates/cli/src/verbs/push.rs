@@ -29,7 +29,7 @@ impl Push {
             );
         }
         let progress = Progress::start(&format!("pushing {} KiB", bytes.len().div_ceil(1024)));
-        let pushed = crate::session::push(session.server(), &self.name, bytes).await;
+        let pushed = crate::session::push(session.client(), &self.name, bytes).await;
         progress.done("");
         let digest = pushed?;
         println!("{} pushed\ndigest: {digest}", self.name);

@@ -17,6 +17,13 @@ fn serve(spec: Spec) -> (Container, HttpHandle) {
     (container, handle)
 }
 
+/// Waits for what follows an answer without being part of it.
+async fn until(holds: impl Fn() -> bool) {
+    while !holds() {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+}
+
 fn mounted(dir: &tempfile::TempDir, guest: &str) -> Vec<Mount> {
     vec![Mount { host: dir.path().into(), guest: guest.into(), access: Access::ReadWrite }]
 }
@@ -34,8 +41,8 @@ async fn a_handler_answers_with_environment_and_state() {
         assert_eq!(text(response).await, format!("Hello from hello-1, version 7, request {count}\n"));
     }
     assert_eq!(handle.handle(get("/nowhere")).await.status(), 404);
-    assert_eq!(container.stats().requests, 4);
-    assert_eq!(container.stats().memory_bytes, 0, "no instance is held while nobody calls");
+    // No instance is held while nobody calls; the last one may still be on its way out.
+    until(|| container.stats().requests == 4 && container.stats().memory_bytes == 0).await;
 }
 
 #[tokio::test]
@@ -78,26 +85,27 @@ async fn a_task_that_never_yields_gets_every_answer() {
 #[tokio::test]
 async fn a_trap_costs_one_request_only() {
     let mut spec = Spec::new(image("slow-start").await);
-    let log = Remembered::of(&mut spec);
+    let mut log = Remembered::of(&mut spec);
     let (container, handle) = serve(spec);
     assert_eq!(handle.handle(get("/trap")).await.status(), 500);
     assert_eq!(handle.handle(get("/?ms=0")).await.status(), 200);
     assert_eq!(container.stats().traps, 1);
-    assert!(log.text().contains("told to fail") && log.text().contains("a request failed"), "{}", log.text());
+    log.has("told to fail").await;
+    log.has("a request failed").await;
 }
 
 #[tokio::test]
 async fn a_request_that_eats_memory_fails_alone_and_gives_it_back() {
     let mut spec = Spec::new(image("slow-start").await);
     spec.limits.memory_bytes = 32 << 20;
-    let log = Remembered::of(&mut spec);
+    let mut log = Remembered::of(&mut spec);
     let (container, handle) = serve(spec);
     assert_eq!(handle.handle(get("/alloc")).await.status(), 500);
     assert_eq!(handle.handle(get("/?ms=0")).await.status(), 200);
     let stats = container.stats();
     assert!(stats.memory_refused > 0 && stats.memory_peak_bytes <= 32 << 20, "{stats:?}");
-    assert_eq!(stats.memory_bytes, 0);
-    assert!(log.text().contains("memory limit"), "{}", log.text());
+    until(|| container.stats().memory_bytes == 0).await;
+    log.has("memory limit").await;
 }
 
 /// The caller's runtime has one thread here: a guest that held it would let nobody else answer.
@@ -119,7 +127,7 @@ async fn loops_leave_the_data_path_and_end_with_504() {
     for response in loops {
         assert_eq!(response.await.unwrap().status(), 504);
     }
-    assert_eq!(container.stats().timeouts, 4);
+    until(|| container.stats().timeouts == 4).await;
     log.has("no answer within 300ms").await;
 }
 

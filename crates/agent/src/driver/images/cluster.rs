@@ -1,0 +1,45 @@
+//! Images of the masters' own registry, over the connection that the agent has to them.
+
+use api::Reason;
+use futures::TryStreamExt as _;
+use oci_client::Reference;
+use sandbox::Digest;
+use serde_json::Value;
+
+use super::{Images, module};
+
+/// The largest module, in bytes: the limit of the masters' registry.
+const MODULE_BYTES_MAX: usize = 512 << 20;
+
+/// Gets the module of an image, unless it is there. Answers its digest.
+pub(super) async fn pull(images: &Images, image: &str, reference: &Reference) -> Result<Digest, String> {
+    let repository = reference.repository();
+    let tag = reference.digest().or(reference.tag()).unwrap_or("latest");
+    let manifest = images.masters.manifest(repository, tag, false).await.map_err(|error| match error.reason {
+        Reason::NotFound => {
+            format!("it is not in the cluster's registry; push it with `kapelle push FILE.wasm {image}`, or correct its name")
+        }
+        _ => error.message,
+    })?;
+    let manifest: Value = serde_json::from_slice(&manifest.content).map_err(|error| error.to_string())?;
+    let none = Vec::new();
+    let layers = manifest["layers"].as_array().unwrap_or(&none);
+    let text = |layer: &'static str| move |value: &'_ Value| value[layer].as_str().unwrap_or_default().to_owned();
+    let named: Vec<(String, String)> =
+        layers.iter().map(|layer| (text("mediaType")(layer), text("digest")(layer))).collect();
+    let (_, digest) = module(named.iter().map(|(media_type, digest)| (media_type.as_str(), digest.as_str())))?;
+    if images.has(digest).await {
+        return Ok(digest);
+    }
+    let chunks = images.masters.blob(&digest.to_string(), false).await.map_err(|error| error.message)?;
+    let gather = |mut bytes: Vec<u8>, chunk: bytes::Bytes| async move {
+        if bytes.len() + chunk.len() > MODULE_BYTES_MAX {
+            return Err(api::Error::internal(format!("the module is larger than {MODULE_BYTES_MAX} bytes")));
+        }
+        bytes.extend_from_slice(&chunk);
+        Ok(bytes)
+    };
+    let bytes = chunks.try_fold(Vec::new(), gather).await.map_err(|error| error.message)?;
+    images.keep(digest, &bytes).await?;
+    Ok(digest)
+}

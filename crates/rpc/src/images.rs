@@ -1,0 +1,98 @@
+//! Images of the masters' own registry.
+
+use api::Error;
+use bytes::Bytes;
+use futures::{Stream, StreamExt as _, stream};
+use tonic::transport::Channel;
+
+use crate::{
+    Client, MESSAGE_BYTES_MAX,
+    client::Repeat,
+    services::{self, images_client::ImagesClient},
+    status,
+};
+
+/// The bytes of a module in one message.
+const PIECE_BYTES: usize = 1 << 20;
+
+impl Client {
+    /// Reads a manifest. `reference` is a tag or a digest; with `local` a master answers only what it has itself.
+    ///
+    /// # Errors
+    /// [`api::Reason::NotFound`] if no master has it; otherwise if no master answers.
+    pub async fn manifest(&self, repository: &str, reference: &str, local: bool) -> Result<services::Manifest, Error> {
+        let request =
+            services::ManifestRequest { repository: repository.to_owned(), reference: reference.to_owned(), local };
+        let ask = |channel: Channel| {
+            let request = request.clone();
+            async move { images(channel).read_manifest(request).await }
+        };
+        self.call(Repeat::Always, ask).await
+    }
+
+    /// Reads a blob by its digest, piece by piece.
+    ///
+    /// # Errors
+    /// As [`Client::manifest`]. Whoever uses the bytes checks their digest.
+    pub async fn blob(
+        &self,
+        digest: &str,
+        local: bool,
+    ) -> Result<impl Stream<Item = Result<Bytes, Error>> + Send + 'static + use<>, Error> {
+        let request = services::BlobRequest { digest: digest.to_owned(), local };
+        let ask = |channel: Channel| {
+            let request = request.clone();
+            async move { images(channel).read_blob(request).await }
+        };
+        let chunks = self.call(Repeat::Always, ask).await?;
+        Ok(chunks.map(|chunk| chunk.map(|chunk| chunk.data).map_err(|error| status::from_tonic(&error))))
+    }
+
+    /// Stores a module under a name. Answers the digest of its manifest.
+    ///
+    /// # Errors
+    /// If the name is malformed, the module is too large, or no master answers.
+    pub async fn push(&self, repository: &str, tag: &str, module: Bytes) -> Result<String, Error> {
+        // Storing the same bytes twice changes nothing, so it may be sent again.
+        let ask = |channel: Channel| {
+            let pieces = stream::iter(pieces(repository, tag, &module));
+            async move { images(channel).push(pieces).await }
+        };
+        Ok(self.call(Repeat::Always, ask).await?.digest)
+    }
+
+    /// Tells a master that the one at the URL `master` has an image.
+    ///
+    /// # Errors
+    /// If it does not answer or cannot copy the image.
+    pub async fn announce(&self, repository: &str, reference: &str, master: &str) -> Result<(), Error> {
+        let request = services::AnnounceRequest {
+            repository: repository.to_owned(),
+            reference: reference.to_owned(),
+            master: master.to_owned(),
+        };
+        let ask = |channel: Channel| {
+            let request = request.clone();
+            async move { images(channel).announce(request).await }
+        };
+        self.call(Repeat::Always, ask).await.map(drop)
+    }
+}
+
+fn images(channel: Channel) -> ImagesClient<Channel> {
+    let client = ImagesClient::new(channel);
+    client.max_decoding_message_size(MESSAGE_BYTES_MAX).max_encoding_message_size(MESSAGE_BYTES_MAX)
+}
+
+fn pieces(repository: &str, tag: &str, module: &Bytes) -> Vec<services::PushRequest> {
+    let first = services::PushRequest {
+        repository: repository.to_owned(),
+        tag: tag.to_owned(),
+        data: module.slice(..module.len().min(PIECE_BYTES)),
+    };
+    let more = (PIECE_BYTES..module.len()).step_by(PIECE_BYTES).map(|at| services::PushRequest {
+        data: module.slice(at..module.len().min(at + PIECE_BYTES)),
+        ..services::PushRequest::default()
+    });
+    std::iter::once(first).chain(more).collect()
+}
