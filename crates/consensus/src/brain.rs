@@ -19,7 +19,7 @@ mod storage;
 #[cfg(test)]
 mod tests;
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 
 use bytes::Bytes;
 use raft::{
@@ -27,15 +27,15 @@ use raft::{
     eraftpb::{self, MessageType},
 };
 
-pub use change::{Change, ChangeRefusal};
+pub use change::Change;
 pub use event::{Commit, Effect, Event, Persist, Proposal, Setup};
 pub(crate) use storage::FOUNDING_INDEX;
 
 use crate::{
-    ELECTION_TICKS_MAX, ELECTION_TICKS_MIN, EntryKind, HEARTBEAT_TICKS, Mark, MemberId, Members, ProposeError, Role,
-    Status,
+    ChangeError, ELECTION_TICKS_MAX, ELECTION_TICKS_MIN, EntryKind, HEARTBEAT_TICKS, Mark, MemberId, Members, Origin,
+    PeerStatus, ProposeError, Role, Status,
     codec::{self, Message},
-    types::{from_raft_entry, from_raft_hard_state, from_raft_members, kind_of},
+    types::{from_raft_entry, from_raft_hard_state, from_raft_snapshot, kind_of},
 };
 use reads::Reads;
 use storage::Log;
@@ -58,6 +58,9 @@ const COMMITTED_BYTES_A_STEP: u64 = 16 << 20;
 
 /// Marks a command for the machine; the empty entry of a new leader has no mark. A later format takes another number.
 const COMMAND_MARK: &[u8] = &[1];
+
+/// Marks a command that another member forwarded; the member's id and its number for the command follow.
+const FORWARDED_MARK: u8 = 2;
 
 /// A proposal that waits for its entry to be agreed.
 #[derive(Debug)]
@@ -87,6 +90,9 @@ pub struct Brain<P, R> {
     snapshots: Snapshots,
     seed: u64,
     removed: bool,
+    /// Ticks so far, and at which of them each member was heard last.
+    ticks: u64,
+    heard: BTreeMap<u64, u64>,
     effects: Vec<Effect<P, R>>,
 }
 
@@ -141,6 +147,8 @@ impl<P, R> Brain<P, R> {
             },
             seed: mix(nonce).wrapping_add(member.0),
             removed: false,
+            ticks: 0,
+            heard: BTreeMap::new(),
             effects: Vec::new(),
         }
     }
@@ -184,15 +192,37 @@ impl<P, R> Brain<P, R> {
             log_last: raft.raft_log.last_index(),
             snapshot: log.mark.index,
             members: self.members.clone(),
+            peers: self.peers(),
             ..Status::default()
         }
     }
 
-    fn leader(&self) -> Option<MemberId> {
+    /// How the others do; only a leader knows.
+    fn peers(&self) -> Vec<PeerStatus> {
+        if self.removed || !self.is_leader() {
+            return Vec::new();
+        }
+        let others = self.node.raft.prs().iter().filter(|(id, _)| **id != self.node.raft.id);
+        let status = |(id, progress): (&u64, &raft::Progress)| {
+            let (member, is_active) = (MemberId(*id), self.is_active(MemberId(*id)));
+            PeerStatus { member, matched: progress.matched, is_active, is_reachable: is_active }
+        };
+        let mut peers: Vec<PeerStatus> = others.map(status).collect();
+        peers.sort_unstable_by_key(|peer| peer.member);
+        peers
+    }
+
+    /// Whether a member said anything within the shortest election timeout.
+    fn is_active(&self, member: MemberId) -> bool {
+        let is_recent = |tick: &u64| self.ticks - tick < ELECTION_TICKS_MIN as u64;
+        member.0 == self.node.raft.id || self.heard.get(&member.0).is_some_and(is_recent)
+    }
+
+    pub(crate) fn leader(&self) -> Option<MemberId> {
         Some(MemberId(self.node.raft.leader_id)).filter(|leader| leader.0 != raft::INVALID_ID)
     }
 
-    fn is_leader(&self) -> bool {
+    pub(crate) fn is_leader(&self) -> bool {
         self.node.raft.state == StateRole::Leader
     }
 
@@ -206,6 +236,7 @@ impl<P, R> Brain<P, R> {
     }
 
     fn tick(&mut self) {
+        self.ticks += 1;
         // Raft 0.7 panics when it campaigns between a snapshot's arrival and its application.
         if self.restoring.is_none() {
             self.node.tick();
@@ -231,8 +262,8 @@ impl<P, R> Brain<P, R> {
         let first = self.node.raft.raft_log.last_index() + 1;
         let (tickets, entries): (Vec<P>, Vec<eraftpb::Entry>) = proposals
             .into_iter()
-            .map(|Proposal { ticket, command }| {
-                let context = Bytes::from_static(COMMAND_MARK);
+            .map(|Proposal { ticket, command, origin }| {
+                let context = origin.map_or(Bytes::from_static(COMMAND_MARK), forwarded_mark);
                 (ticket, eraftpb::Entry { data: command, context, ..Default::default() })
             })
             .unzip();
@@ -257,6 +288,9 @@ impl<P, R> Brain<P, R> {
     fn receive(&mut self, message: Message) {
         if message.to().0 != self.node.raft.id || !codec::may_travel(&message) {
             return;
+        }
+        if self.members.contains(message.from()) {
+            self.heard.insert(message.from().0, self.ticks);
         }
         let is_vote = matches!(
             message.0.get_msg_type(),
@@ -364,9 +398,7 @@ impl<P, R> Brain<P, R> {
         if ready.snapshot().is_empty() {
             return None;
         }
-        let meta = ready.snapshot().get_metadata();
-        let members = from_raft_members(meta.get_conf_state());
-        let mark = Mark { index: meta.index, term: meta.term, members };
+        let mark = from_raft_snapshot(ready.snapshot());
         self.node.mut_store().install(mark.clone());
         self.members = mark.members.clone();
         self.applied = mark.index;
@@ -383,9 +415,15 @@ impl<P, R> Brain<P, R> {
             self.snapshots.since += storage::cost(&entry);
             let ticket = self.ticket(entry.index, entry.term);
             match kind_of(&entry) {
-                EntryKind::Change => is_out |= self.apply_change(&entry.context),
+                EntryKind::Change => {
+                    is_out |= self.apply_change(&entry.context);
+                    self.effects.push(Effect::Changed { index: entry.index, term: entry.term });
+                }
                 EntryKind::Command if entry.context.is_empty() => {}
-                EntryKind::Command => commits.push(Commit { index: entry.index, command: entry.data, ticket }),
+                EntryKind::Command => {
+                    let origin = origin_of(&entry.context);
+                    commits.push(Commit { index: entry.index, command: entry.data, ticket, origin });
+                }
             }
         }
         if !commits.is_empty() {
@@ -457,7 +495,7 @@ impl<P, R> Brain<P, R> {
                 self.refuse_all(tickets, ProposeError::NoLeader { hint });
             }
             Event::Read(tickets) => self.fail_reads(tickets, ProposeError::NoLeader { hint }),
-            Event::Change(change) => self.effects.push(Effect::ChangeRefused(change, ChangeRefusal::NoLeader { hint })),
+            Event::Change(change) => self.effects.push(Effect::ChangeRefused(change, ChangeError::NoLeader { hint })),
             Event::Start
             | Event::TransferLeader(_)
             | Event::Peer(_)
@@ -499,6 +537,19 @@ impl<P, R> Brain<P, R> {
         self.node.mut_store().compact(mark.clone(), tail);
         self.effects.push(Effect::Forget { mark, keep_from: before + 1 });
     }
+}
+
+fn forwarded_mark(origin: Origin) -> Bytes {
+    let mut mark = vec![FORWARDED_MARK];
+    mark.extend_from_slice(&origin.member.0.to_le_bytes());
+    mark.extend_from_slice(&origin.id.to_le_bytes());
+    mark.into()
+}
+
+fn origin_of(context: &[u8]) -> Option<Origin> {
+    let (member, id) = context.strip_prefix(&[FORWARDED_MARK])?.split_first_chunk()?;
+    let id = u64::from_le_bytes(id.try_into().ok()?);
+    Some(Origin { member: MemberId(u64::from_le_bytes(*member)), id })
 }
 
 /// Spreads numbers that are close to each other evenly over all numbers (the finaliser of SplitMix64).

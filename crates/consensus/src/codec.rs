@@ -4,12 +4,14 @@
 //! is never parsed from a disk or a wire: its parser has a known stack overflow that is not mended in that version.
 //! Every decoder checks each length against what is left before it allocates.
 
+use std::collections::BTreeMap;
+
 use bytes::{Buf, BufMut, Bytes};
 use raft::eraftpb;
 
 use crate::{
     ClusterId, Entry, EntryKind, HardState, Mark, MemberId, Members,
-    types::{from_raft_entry, from_raft_members, to_raft_entry, to_raft_members},
+    types::{from_raft_entry, from_raft_snapshot, to_raft_entry, to_raft_snapshot},
 };
 
 /// The longest message between members, in bytes: a batch of entries of about 1 MiB, or one of the largest, and room.
@@ -19,10 +21,13 @@ pub const MESSAGE_BYTES_MAX: usize = 8 << 20;
 pub const CHANGE_BYTES_MAX: usize = 4 << 10;
 
 /// The most members in any list: far above any sensible group.
-const MEMBERS_MAX: usize = 1024;
+pub const MEMBERS_MAX: usize = 128;
+
+/// The longest contact, in bytes: the longest host name (253) with a port.
+pub const CONTACT_BYTES_MAX: usize = 260;
 
 /// The version of the format of messages; members of different versions do not talk.
-const MESSAGE_VERSION: u8 = 1;
+const MESSAGE_VERSION: u8 = 2;
 
 /// Bytes that are not what they should be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -103,9 +108,7 @@ impl Message {
         }
         out.put_u8(u8::from(m.has_snapshot()));
         if m.has_snapshot() {
-            let meta = m.get_snapshot().get_metadata();
-            let members = from_raft_members(meta.get_conf_state());
-            put_mark(&mut out, &Mark { index: meta.index, term: meta.term, members });
+            put_mark(&mut out, &from_raft_snapshot(m.get_snapshot()));
         }
         out.into()
     }
@@ -148,10 +151,7 @@ impl Message {
             m.mut_entries().push(to_raft_entry(from.entry()?));
         }
         if from.u8()? != 0 {
-            let mark = from.mark()?;
-            let meta = m.mut_snapshot().mut_metadata();
-            (meta.index, meta.term) = (mark.index, mark.term);
-            meta.set_conf_state(to_raft_members(&mark.members));
+            m.set_snapshot(to_raft_snapshot(&from.mark()?));
         }
         from.end()?;
         Ok(Self(m))
@@ -215,12 +215,32 @@ pub(crate) fn put_hard_state(out: &mut Vec<u8>, hard: &HardState) {
 pub(crate) fn put_mark(out: &mut Vec<u8>, mark: &Mark) {
     out.put_u64_le(mark.index);
     out.put_u64_le(mark.term);
-    let m = &mark.members;
+    put_members(out, &mark.members);
+}
+
+pub(crate) fn put_members(out: &mut Vec<u8>, m: &Members) {
     for list in [&m.voters, &m.learners, &m.voters_outgoing, &m.learners_next] {
         out.put_u32_le(list.len() as u32);
         list.iter().for_each(|member| out.put_u64_le(member.0));
     }
     out.put_u8(u8::from(m.auto_leave));
+    put_contacts(out, &m.contacts);
+}
+
+pub(crate) fn put_contacts(out: &mut Vec<u8>, contacts: &BTreeMap<MemberId, String>) {
+    out.put_u32_le(contacts.len() as u32);
+    for (member, contact) in contacts {
+        out.put_u64_le(member.0);
+        put_bytes(out, contact.as_bytes());
+    }
+}
+
+/// Reads what [`put_contacts`] wrote in this process; bytes of others are checked when their message is decoded.
+pub(crate) fn contacts_of(bytes: &Bytes) -> BTreeMap<MemberId, String> {
+    if bytes.is_empty() {
+        return BTreeMap::new();
+    }
+    Source(bytes.clone()).contacts().unwrap_or_default()
 }
 
 /// Bytes being read from the front.
@@ -282,15 +302,34 @@ impl Source {
     }
 
     pub(crate) fn mark(&mut self) -> Result<Mark, Malformed> {
-        let (index, term) = (self.u64()?, self.u64()?);
-        let members = Members {
+        Ok(Mark { index: self.u64()?, term: self.u64()?, members: self.members()? })
+    }
+
+    pub(crate) fn members(&mut self) -> Result<Members, Malformed> {
+        Ok(Members {
             voters: self.member_list()?,
             learners: self.member_list()?,
             voters_outgoing: self.member_list()?,
             learners_next: self.member_list()?,
             auto_leave: self.u8()? != 0,
-        };
-        Ok(Mark { index, term, members })
+            contacts: self.contacts()?,
+        })
+    }
+
+    fn contacts(&mut self) -> Result<BTreeMap<MemberId, String>, Malformed> {
+        let count = self.count(12)?;
+        if count > MEMBERS_MAX {
+            return Err(Malformed::Impossible("the number of contacts"));
+        }
+        (0..count).map(|_| Ok((MemberId(self.u64()?), self.contact()?))).collect()
+    }
+
+    pub(crate) fn contact(&mut self) -> Result<String, Malformed> {
+        let bytes = self.bytes()?;
+        if bytes.len() > CONTACT_BYTES_MAX {
+            return Err(Malformed::Impossible("the length of a contact"));
+        }
+        String::from_utf8(bytes.into()).map_err(|_| Malformed::Impossible("a contact that is no text"))
     }
 
     fn member_list(&mut self) -> Result<Vec<MemberId>, Malformed> {
@@ -319,6 +358,10 @@ mod tests {
         let meta = m.mut_snapshot().mut_metadata();
         meta.index = 3;
         meta.mut_conf_state().voters = vec![1, 2, 3];
+        let contacts = [(MemberId(2), "two:6443".to_owned())].into();
+        let mut data = Vec::new();
+        put_contacts(&mut data, &contacts);
+        m.mut_snapshot().data = data.into();
         Message(m)
     }
 

@@ -47,6 +47,82 @@ pub enum OpenError {
     },
 }
 
+/// Why the members stay as they are, or who leads.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ChangeError {
+    /// Nobody leads, or this member does not and cannot ask whoever does. Nothing happened; try again.
+    #[error("no master leads the group at the moment")]
+    NoLeader {
+        /// Who leads, as far as this member knows.
+        hint: Option<MemberId>,
+    },
+    /// Another change has not ended; try again when it has.
+    #[error("another change of the members is still under way")]
+    Busy,
+    /// The leader was to be removed and hands over first; ask the next leader.
+    #[error("the leader hands over to {to} before it leaves; ask again there")]
+    HandsOver {
+        /// Who is to lead.
+        to: MemberId,
+    },
+    /// The only member with a vote cannot leave.
+    #[error("the last master with a vote cannot be removed")]
+    LastVoter,
+    /// The member to be added is one already; ids are never used again.
+    #[error("{member} belongs to the group already")]
+    AlreadyMember {
+        /// Which.
+        member: MemberId,
+    },
+    /// The group does not know the member.
+    #[error("{member} does not belong to the group")]
+    NoSuchMember {
+        /// Which.
+        member: MemberId,
+    },
+    /// The member only listens, so it cannot lead.
+    #[error("{member} has no vote; promote it first")]
+    NotAVoter {
+        /// Which.
+        member: MemberId,
+    },
+    /// The member to be promoted has not got most of the log, or has not answered lately. Try again when it has.
+    #[error("{member} is not ready for a vote: it is {behind} entries behind or does not answer")]
+    NotCaughtUp {
+        /// Which.
+        member: MemberId,
+        /// How many entries it lacks.
+        behind: u64,
+    },
+    /// Afterwards fewer voters than a majority would answer, so nothing could be agreed any more.
+    #[error("the change of {member} would leave no majority of masters that answer; repair the others first")]
+    WouldLoseQuorum {
+        /// Whose change.
+        member: MemberId,
+    },
+    /// The group is as large as it may be.
+    #[error("the group has {} members already; remove one first", crate::codec::MEMBERS_MAX)]
+    TooManyMembers,
+    /// The contact is too long.
+    #[error("the contact is longer than {} bytes", crate::codec::CONTACT_BYTES_MAX)]
+    ContactTooLong,
+    /// The member that was to lead did not take over in time; somebody leads, and it may be tried again.
+    #[error("{to} did not take over in time; the leader stays")]
+    NotTakenOver {
+        /// Who was to lead.
+        to: MemberId,
+    },
+    /// Too much is waiting already. Nothing happened; try again later.
+    #[error("too much is waiting")]
+    Overloaded,
+    /// The member is shut down. Nothing happened.
+    #[error("this master is shutting down")]
+    Stopped,
+    /// The leader was lost before the outcome was known. Look at the members before trying again.
+    #[error("the outcome of the change is unknown; look at the members")]
+    Unknown,
+}
+
 /// Why a command or a read was not answered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ProposeError {

@@ -17,12 +17,13 @@ mod status;
 mod types;
 mod wal;
 
+pub use brain::Change;
 pub use config::{
     COMMAND_BYTES_MAX, Config, ELECTION_TICKS_MAX, ELECTION_TICKS_MIN, HEARTBEAT_TICKS, InvalidConfig, OnFailure,
     TICK_MS,
 };
 pub use driver::{Consensus, open};
-pub use error::{OpenError, ProposeError};
+pub use error::{ChangeError, OpenError, ProposeError};
 pub use machine::{Machine, SnapshotWriter};
-pub use status::{Role, Status};
-pub use types::{ClusterId, Entry, EntryKind, HardState, Mark, MemberId, Members};
+pub use status::{PeerStatus, Role, Status};
+pub use types::{ClusterId, Entry, EntryKind, HardState, Mark, MemberId, Members, Origin};

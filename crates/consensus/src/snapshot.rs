@@ -23,14 +23,14 @@ use crate::{
 };
 
 /// The version of the format around the machine's bytes.
-const SNAPSHOT_VERSION: u32 = 1;
+const SNAPSHOT_VERSION: u32 = 2;
 
 const MAGIC: &[u8; 8] = b"KPL-SNAP";
 
 /// The most bytes of a block: what is lost in memory to check before it is used.
 const BLOCK_BYTES_MAX: usize = 256 << 10;
 
-/// The longest mark, in bytes: four lists of a thousand members.
+/// The longest mark, in bytes: four lists of as many members as there may be, and their contacts.
 const MARK_BYTES_MAX: u32 = 64 << 10;
 
 /// The file is synced every so many bytes, so that a commit never waits behind a heap of unwritten pages.

@@ -16,6 +16,19 @@ pub enum Role {
     Stopped,
 }
 
+/// How another member does, as the leader sees it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PeerStatus {
+    /// Which member.
+    pub member: MemberId,
+    /// The last index that it is known to hold.
+    pub matched: u64,
+    /// Whether it said anything within the shortest election timeout.
+    pub is_active: bool,
+    /// Whether there is a connection to it.
+    pub is_reachable: bool,
+}
+
 /// A snapshot of a member's own view; it may be outdated by the time it is read.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
 pub struct Status {
@@ -41,6 +54,8 @@ pub struct Status {
     pub snapshot: u64,
     /// Who belongs to the group, as applied here.
     pub members: Members,
+    /// How the others do; empty unless this member leads.
+    pub peers: Vec<PeerStatus>,
     /// Why the member stopped by itself, if it did. Seen only under [`OnFailure::Stop`](crate::OnFailure::Stop).
     pub failure: Option<String>,
 }

@@ -1,9 +1,11 @@
 //! The nouns of the log: ids, entries, and what a member must remember across a crash.
 
-use std::fmt;
+use std::{collections::BTreeMap, fmt};
 
 use bytes::Bytes;
 use raft::eraftpb;
+
+use crate::codec::{contacts_of, put_contacts};
 
 /// Which group a file or a message belongs to: 128 random bits drawn at the founding.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
@@ -73,6 +75,32 @@ pub struct Members {
     pub learners_next: Vec<MemberId>,
     /// In the middle of a change: whether the leader ends it by itself.
     pub auto_leave: bool,
+    /// Where each member is reached, as `host:port`; this crate only hands it to [`Dial`](crate::Dial).
+    pub contacts: BTreeMap<MemberId, String>,
+}
+
+impl Members {
+    /// Whether a member belongs to the group in any way.
+    #[must_use]
+    pub fn contains(&self, member: MemberId) -> bool {
+        self.all().any(|known| known == member)
+    }
+
+    /// Everybody, some perhaps twice.
+    pub(crate) fn all(&self) -> impl Iterator<Item = MemberId> + '_ {
+        let lists = [&self.voters, &self.learners, &self.voters_outgoing, &self.learners_next];
+        lists.into_iter().flatten().copied()
+    }
+}
+
+/// Which member a forwarded command came from, and that member's own number for it: so the member recognises its command in
+/// the log, whoever put it there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Origin {
+    /// Whose caller waits.
+    pub member: MemberId,
+    /// Never the same twice for a member, restarts included.
+    pub id: u64,
 }
 
 /// The place in the log that a snapshot stands for.
@@ -108,6 +136,7 @@ pub(crate) fn to_raft_entry(entry: Entry) -> eraftpb::Entry {
     raft
 }
 
+/// The members without their contacts, of which Raft knows nothing.
 pub(crate) fn from_raft_members(state: &eraftpb::ConfState) -> Members {
     let sorted = |ids: &[u64]| {
         let mut ids: Vec<MemberId> = ids.iter().copied().map(MemberId).collect();
@@ -120,7 +149,28 @@ pub(crate) fn from_raft_members(state: &eraftpb::ConfState) -> Members {
         voters_outgoing: sorted(&state.voters_outgoing),
         learners_next: sorted(&state.learners_next),
         auto_leave: state.auto_leave,
+        contacts: BTreeMap::new(),
     }
+}
+
+/// The place of a snapshot as Raft carries it. The contacts travel where Raft keeps the application's bytes.
+pub(crate) fn from_raft_snapshot(snapshot: &eraftpb::Snapshot) -> Mark {
+    let meta = snapshot.get_metadata();
+    let contacts = contacts_of(&snapshot.data);
+    let members = Members { contacts, ..from_raft_members(meta.get_conf_state()) };
+    Mark { index: meta.index, term: meta.term, members }
+}
+
+/// Raft's view of a snapshot: only its place. The machine's bytes travel beside the message.
+pub(crate) fn to_raft_snapshot(mark: &Mark) -> eraftpb::Snapshot {
+    let mut snapshot = eraftpb::Snapshot::default();
+    let mut contacts = Vec::new();
+    put_contacts(&mut contacts, &mark.members.contacts);
+    snapshot.data = contacts.into();
+    let meta = snapshot.mut_metadata();
+    (meta.index, meta.term) = (mark.index, mark.term);
+    meta.set_conf_state(to_raft_members(&mark.members));
+    snapshot
 }
 
 pub(crate) fn to_raft_members(members: &Members) -> eraftpb::ConfState {

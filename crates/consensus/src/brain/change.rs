@@ -6,79 +6,95 @@
 use bytes::{BufMut, Bytes};
 use raft::eraftpb::{ConfChangeSingle, ConfChangeType, ConfChangeV2};
 
-use super::{Brain, Effect};
+use super::{Brain, Effect, storage};
 use crate::{
-    MemberId, ProposeError,
-    codec::{Malformed, Source},
+    ChangeError, MemberId, Members, ProposeError,
+    codec::{CONTACT_BYTES_MAX, MEMBERS_MAX, Malformed, Source, put_bytes},
     types::from_raft_members,
 };
 
+/// A member that lacks so many entries may still be given a vote: it catches up within a moment.
+const BEHIND_ENTRIES_MAX: u64 = 1000;
+
+/// The same in bytes.
+const BEHIND_BYTES_MAX: u64 = 1 << 20;
+
 /// A change of the group.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Change {
     /// A new member listens.
-    AddLearner(MemberId),
+    AddLearner {
+        /// Which: an id that was never used before.
+        member: MemberId,
+        /// Where it is reached.
+        contact: String,
+    },
     /// A member that listened gets a vote.
     Promote(MemberId),
     /// A member leaves, for ever: its id is never used again.
     Remove(MemberId),
-}
-
-/// Why a change was not begun.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum ChangeRefusal {
-    /// This member does not lead; nothing happened.
-    #[error("this master does not lead the group")]
-    NoLeader {
-        /// Who leads, as far as this member knows.
-        hint: Option<MemberId>,
+    /// A member is reached elsewhere from now on.
+    Contact {
+        /// Which.
+        member: MemberId,
+        /// Where it is reached.
+        contact: String,
     },
-    /// Another change has not ended; try again when it has.
-    #[error("another change of the members is still under way")]
-    Busy,
-    /// The leader was to be removed and hands over first; ask the next leader.
-    #[error("the leader hands over to {to} before it leaves; ask again there")]
-    HandsOver {
-        /// Who is to lead.
-        to: MemberId,
-    },
-    /// The only member with a vote cannot leave.
-    #[error("the last member with a vote cannot be removed")]
-    LastVoter,
 }
 
 impl Change {
-    fn encode(self) -> Bytes {
-        let (tag, member) = match self {
-            Self::AddLearner(member) => (1, member),
-            Self::Promote(member) => (2, member),
-            Self::Remove(member) => (3, member),
-        };
-        let mut out = Vec::with_capacity(9);
-        out.put_u8(tag);
-        out.put_u64_le(member.0);
-        out.into()
+    /// Whom it is about.
+    #[must_use]
+    pub fn member(&self) -> MemberId {
+        match self {
+            Self::AddLearner { member, .. } | Self::Contact { member, .. } => *member,
+            Self::Promote(member) | Self::Remove(member) => *member,
+        }
     }
 
-    fn decode(bytes: Bytes) -> Result<Self, Malformed> {
+    fn contact(&self) -> &str {
+        match self {
+            Self::AddLearner { contact, .. } | Self::Contact { contact, .. } => contact,
+            Self::Promote(_) | Self::Remove(_) => "",
+        }
+    }
+
+    pub(crate) fn encode(&self) -> Vec<u8> {
+        let mut out = Vec::with_capacity(13 + self.contact().len());
+        out.put_u8(match self {
+            Self::AddLearner { .. } => 1,
+            Self::Promote(_) => 2,
+            Self::Remove(_) => 3,
+            Self::Contact { .. } => 4,
+        });
+        out.put_u64_le(self.member().0);
+        put_bytes(&mut out, self.contact().as_bytes());
+        out
+    }
+
+    pub(crate) fn decode(bytes: Bytes) -> Result<Self, Malformed> {
         let mut from = Source(bytes);
-        let (tag, member) = (from.u8()?, MemberId(from.u64()?));
+        let (tag, member, contact) = (from.u8()?, MemberId(from.u64()?), from.contact()?);
         from.end()?;
         match tag {
-            1 => Ok(Self::AddLearner(member)),
+            1 => Ok(Self::AddLearner { member, contact }),
             2 => Ok(Self::Promote(member)),
             3 => Ok(Self::Remove(member)),
+            4 => Ok(Self::Contact { member, contact }),
             _ => Err(Malformed::Impossible("the kind of a change of members")),
         }
     }
 
-    fn to_raft(self) -> ConfChangeV2 {
-        let (kind, member) = match self {
-            Self::AddLearner(member) => (ConfChangeType::AddLearnerNode, member),
-            Self::Promote(member) => (ConfChangeType::AddNode, member),
-            Self::Remove(member) => (ConfChangeType::RemoveNode, member),
+    /// The change as Raft's core sees it. To it, a new contact is a change that changes nothing.
+    fn to_raft(&self, now: &Members) -> ConfChangeV2 {
+        let kind = match self {
+            Self::AddLearner { .. } => ConfChangeType::AddLearnerNode,
+            Self::Promote(_) => ConfChangeType::AddNode,
+            Self::Remove(_) => ConfChangeType::RemoveNode,
+            Self::Contact { member, .. } if now.voters.contains(member) => ConfChangeType::AddNode,
+            Self::Contact { .. } => ConfChangeType::AddLearnerNode,
         };
-        let mut single = ConfChangeSingle { node_id: member.0, ..Default::default() };
+        let mut single = ConfChangeSingle { node_id: self.member().0, ..Default::default() };
         single.set_change_type(kind);
         ConfChangeV2 { changes: vec![single].into(), ..Default::default() }
     }
@@ -86,8 +102,8 @@ impl Change {
 
 impl<P, R> Brain<P, R> {
     pub(super) fn change(&mut self, change: Change) {
-        if let Err(refusal) = self.may_change(change) {
-            if let ChangeRefusal::HandsOver { to } = refusal {
+        if let Err(refusal) = self.may_change(&change) {
+            if let ChangeError::HandsOver { to } = refusal {
                 self.node.transfer_leader(to.0);
             }
             return self.effects.push(Effect::ChangeRefused(change, refusal));
@@ -97,33 +113,108 @@ impl<P, R> Brain<P, R> {
 
     /// Proposes without asking whether it is wise.
     pub(super) fn propose_change(&mut self, change: Change) {
-        if self.node.propose_conf_change(change.encode().to_vec(), change.to_raft()).is_err() {
-            self.effects.push(Effect::ChangeRefused(change, ChangeRefusal::Busy));
+        let raft = change.to_raft(&self.members);
+        if self.node.propose_conf_change(change.encode(), raft).is_err() {
+            self.effects.push(Effect::ChangeRefused(change, ChangeError::Busy));
         }
     }
 
-    fn may_change(&self, change: Change) -> Result<(), ChangeRefusal> {
+    fn may_change(&self, change: &Change) -> Result<(), ChangeError> {
         if !self.is_leader() {
-            return Err(ChangeRefusal::NoLeader { hint: self.leader() });
+            return Err(ChangeError::NoLeader { hint: self.leader() });
         }
         if self.node.raft.has_pending_conf() || !self.members.voters_outgoing.is_empty() {
-            return Err(ChangeRefusal::Busy);
+            return Err(ChangeError::Busy);
         }
-        let Change::Remove(member) = change else { return Ok(()) };
-        if self.members.voters == [member] {
-            return Err(ChangeRefusal::LastVoter);
+        if change.contact().len() > CONTACT_BYTES_MAX {
+            return Err(ChangeError::ContactTooLong);
         }
-        if member.0 == self.node.raft.id {
-            return self.successor().map_or(Err(ChangeRefusal::LastVoter), |to| Err(ChangeRefusal::HandsOver { to }));
+        let member = change.member();
+        match change {
+            Change::AddLearner { .. } => self.may_add(member),
+            Change::Promote(_) => self.may_promote(member),
+            Change::Remove(_) => self.may_remove(member),
+            Change::Contact { .. } => self.is_known(member),
+        }
+    }
+
+    fn is_known(&self, member: MemberId) -> Result<(), ChangeError> {
+        if self.members.contains(member) { Ok(()) } else { Err(ChangeError::NoSuchMember { member }) }
+    }
+
+    /// Somebody may be added while another member is down: that is how a lost member is replaced.
+    fn may_add(&self, member: MemberId) -> Result<(), ChangeError> {
+        if self.members.contains(member) {
+            return Err(ChangeError::AlreadyMember { member });
+        }
+        if self.members.voters.len() + self.members.learners.len() >= MEMBERS_MAX {
+            return Err(ChangeError::TooManyMembers);
         }
         Ok(())
     }
 
-    /// The other voter that has most of the log.
+    fn may_promote(&self, member: MemberId) -> Result<(), ChangeError> {
+        self.is_known(member)?;
+        if self.members.voters.contains(&member) {
+            return Err(ChangeError::AlreadyMember { member });
+        }
+        let behind = self.behind(member);
+        if !self.is_active(member) || behind > BEHIND_ENTRIES_MAX || self.bytes_behind(behind) > BEHIND_BYTES_MAX {
+            return Err(ChangeError::NotCaughtUp { member, behind });
+        }
+        let voters = self.members.voters.iter().copied().chain([member]);
+        self.keeps_quorum(member, voters)
+    }
+
+    fn may_remove(&self, member: MemberId) -> Result<(), ChangeError> {
+        self.is_known(member)?;
+        if self.members.voters == [member] {
+            return Err(ChangeError::LastVoter);
+        }
+        self.keeps_quorum(member, self.members.voters.iter().copied().filter(|voter| *voter != member))?;
+        if member.0 == self.node.raft.id {
+            return self.successor().map_or(Err(ChangeError::LastVoter), |to| Err(ChangeError::HandsOver { to }));
+        }
+        Ok(())
+    }
+
+    /// Whether a majority of the voters to be answers now.
+    fn keeps_quorum(&self, member: MemberId, voters: impl Iterator<Item = MemberId>) -> Result<(), ChangeError> {
+        let (active, silent): (Vec<_>, Vec<_>) = voters.partition(|voter| self.is_active(*voter));
+        if active.len() > silent.len() { Ok(()) } else { Err(ChangeError::WouldLoseQuorum { member }) }
+    }
+
+    /// How many entries a member lacks, as far as the leader knows.
+    fn behind(&self, member: MemberId) -> u64 {
+        let matched = self.node.raft.prs().get(member.0).map_or(0, |progress| progress.matched);
+        self.node.raft.raft_log.last_index() - matched
+    }
+
+    /// What the last entries of the log weigh.
+    fn bytes_behind(&self, entries: u64) -> u64 {
+        let log = &self.node.raft.raft_log;
+        let first = log.last_index() + 1 - entries;
+        let read = log.slice(first, log.last_index() + 1, None, raft::GetEntriesContext::empty(false));
+        read.map_or(u64::MAX, |entries| entries.iter().map(storage::cost).sum())
+    }
+
+    /// The other voter that has most of the log, if it answers.
     fn successor(&self) -> Option<MemberId> {
         let others = self.members.voters.iter().filter(|member| member.0 != self.node.raft.id);
         let matched = |member: &MemberId| self.node.raft.prs().get(member.0).map_or(0, |progress| progress.matched);
-        others.copied().max_by_key(matched)
+        others.copied().max_by_key(|member| (self.is_active(*member), matched(member)))
+    }
+
+    /// Whether a member may be told to lead.
+    ///
+    /// # Errors
+    /// Why not.
+    pub fn may_lead(&self, to: MemberId) -> Result<(), ChangeError> {
+        if !self.is_leader() {
+            return Err(ChangeError::NoLeader { hint: self.leader() });
+        }
+        self.is_known(to)?;
+        if self.members.voters.contains(&to) { Ok(()) } else { Err(ChangeError::NotAVoter { member: to }) }
     }
 
     /// Applies an agreed change; true if it removed this member. An empty context is the leader's own end of a change in
@@ -132,25 +223,47 @@ impl<P, R> Brain<P, R> {
     /// # Panics
     /// When the change is not readable or not possible: every member meets it, and none may skip it.
     pub(super) fn apply_change(&mut self, context: &Bytes) -> bool {
-        let raft = if context.is_empty() {
-            ConfChangeV2::default()
+        let was_in = self.belongs();
+        if context.is_empty() {
+            self.apply_to_raft(&ConfChangeV2::default());
         } else {
             let change = Change::decode(context.clone());
-            change.unwrap_or_else(|error| panic!("an agreed change of members is malformed: {error}")).to_raft()
-        };
-        let was_in = self.belongs();
-        let state = self.node.apply_conf_change(&raft);
-        let state = state.unwrap_or_else(|error| panic!("an agreed change of members is impossible: {error}"));
-        self.members = from_raft_members(&state);
+            self.apply_one(change.unwrap_or_else(|error| panic!("an agreed change of members is malformed: {error}")));
+        }
         was_in && !self.belongs()
     }
 
+    fn apply_one(&mut self, change: Change) {
+        let raft = change.to_raft(&self.members);
+        match change {
+            Change::AddLearner { member, contact } => {
+                self.apply_to_raft(&raft);
+                self.members.contacts.insert(member, contact);
+            }
+            Change::Promote(_) => self.apply_to_raft(&raft),
+            Change::Remove(member) => {
+                self.apply_to_raft(&raft);
+                self.members.contacts.remove(&member);
+                self.heard.remove(&member.0);
+            }
+            // Whoever was removed meanwhile needs no contact.
+            Change::Contact { member, contact } => {
+                if self.members.contains(member) {
+                    self.members.contacts.insert(member, contact);
+                }
+            }
+        }
+    }
+
+    fn apply_to_raft(&mut self, change: &ConfChangeV2) {
+        let state = self.node.apply_conf_change(change);
+        let state = state.unwrap_or_else(|error| panic!("an agreed change of members is impossible: {error}"));
+        let contacts = std::mem::take(&mut self.members.contacts);
+        self.members = Members { contacts, ..from_raft_members(&state) };
+    }
+
     fn belongs(&self) -> bool {
-        let member = MemberId(self.node.raft.id);
-        let members = &self.members;
-        [&members.voters, &members.learners, &members.voters_outgoing, &members.learners_next]
-            .iter()
-            .any(|list| list.contains(&member))
+        self.members.contains(MemberId(self.node.raft.id))
     }
 
     /// Stops for good. A leader first tells the others how far the log is agreed, or they could not elect without it.

@@ -2,8 +2,8 @@
 
 use bytes::Bytes;
 
-use super::{Change, ChangeRefusal};
-use crate::{Entry, HardState, Mark, MemberId, ProposeError, codec::Message};
+use super::Change;
+use crate::{ChangeError, Entry, HardState, Mark, MemberId, Origin, ProposeError, codec::Message};
 
 /// What a member starts from.
 #[derive(Clone, Debug, Default)]
@@ -34,6 +34,8 @@ pub struct Proposal<P> {
     pub ticket: P,
     /// The command.
     pub command: Bytes,
+    /// Where it came from, if it was forwarded by another member; it is kept in the log with the command.
+    pub origin: Option<Origin>,
 }
 
 /// What happened.
@@ -99,6 +101,8 @@ pub struct Commit<P> {
     pub command: Bytes,
     /// Whoever proposed it here and waits.
     pub ticket: Option<P>,
+    /// The member that forwarded it, if it did not come to the leader itself.
+    pub origin: Option<Origin>,
 }
 
 /// What is to be done, in order.
@@ -128,7 +132,14 @@ pub enum Effect<P, R> {
         keep_from: u64,
     },
     /// A change of members was not begun.
-    ChangeRefused(Change, ChangeRefusal),
+    ChangeRefused(Change, ChangeError),
+    /// A change of members was agreed and applied.
+    Changed {
+        /// The place of its entry.
+        index: u64,
+        /// The term of its entry.
+        term: u64,
+    },
     /// This member does not belong to the group any more and stops.
     Removed,
 }

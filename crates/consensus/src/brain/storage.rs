@@ -8,8 +8,8 @@ use raft::{
 };
 
 use crate::{
-    HardState, Mark,
-    types::{to_raft_hard_state, to_raft_members},
+    HardState, Mark, MemberId,
+    types::{to_raft_hard_state, to_raft_members, to_raft_snapshot},
 };
 
 /// The index of the founding: the empty machine with its first members. It has no entry and no snapshot file, so that a
@@ -131,20 +131,13 @@ impl Storage for Log {
         Ok(self.last())
     }
 
-    fn snapshot(&self, request_index: u64, _to: u64) -> raft::Result<Snapshot> {
-        if self.mark.index <= FOUNDING_INDEX || self.mark.index < request_index {
+    /// A snapshot from before its receiver was added would be thrown away there: Raft wants to find itself in it.
+    fn snapshot(&self, request_index: u64, to: u64) -> raft::Result<Snapshot> {
+        let is_known = self.mark.members.contains(MemberId(to));
+        if self.mark.index <= FOUNDING_INDEX || self.mark.index < request_index || !is_known {
             self.wanted.set(true);
             return Err(Error::Store(StorageError::SnapshotTemporarilyUnavailable));
         }
         Ok(to_raft_snapshot(&self.mark))
     }
-}
-
-/// Raft's view of a snapshot: only its place. The bytes travel beside the message.
-fn to_raft_snapshot(mark: &Mark) -> Snapshot {
-    let mut snapshot = Snapshot::default();
-    let meta = snapshot.mut_metadata();
-    (meta.index, meta.term) = (mark.index, mark.term);
-    meta.set_conf_state(to_raft_members(&mark.members));
-    snapshot
 }

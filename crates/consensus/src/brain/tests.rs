@@ -18,7 +18,7 @@ enum Outcome {
     Refused(u64, ProposeError),
     Read(u64),
     ReadFailed(u64, ProposeError),
-    ChangeRefused(ChangeRefusal),
+    ChangeRefused(ChangeError),
     Removed,
 }
 
@@ -37,6 +37,7 @@ struct Node {
     disk: Disk,
     state: Vec<Bytes>,
     outcomes: Vec<Outcome>,
+    origins: Vec<Option<Origin>>,
     /// Writes are durable, but the brain is not told yet.
     is_report_late: bool,
     unreported: VecDeque<u64>,
@@ -79,8 +80,15 @@ impl Net {
     fn boot(&mut self, id: u64, disk: Disk, nonce: u64) {
         let brain = Brain::new(setup(id, &disk, nonce));
         let state = disk.snapshots.get(&disk.mark.index).cloned().unwrap_or_default();
-        let node =
-            Node { brain, disk, state, outcomes: Vec::new(), is_report_late: false, unreported: VecDeque::new() };
+        let node = Node {
+            brain,
+            disk,
+            state,
+            outcomes: Vec::new(),
+            origins: Vec::new(),
+            is_report_late: false,
+            unreported: VecDeque::new(),
+        };
         self.nodes.insert(id, node);
         self.event(id, Event::Start);
     }
@@ -115,6 +123,7 @@ impl Net {
             Effect::Apply(commits) => {
                 for commit in commits {
                     node.state.push(commit.command);
+                    node.origins.push(commit.origin);
                     node.outcomes.extend(commit.ticket.map(Outcome::Applied));
                 }
             }
@@ -135,6 +144,7 @@ impl Net {
             }
             Effect::Restore(mark) => node.state = node.disk.snapshots[&mark.index].clone(),
             Effect::ChangeRefused(_, refusal) => node.outcomes.push(Outcome::ChangeRefused(refusal)),
+            Effect::Changed { .. } => {}
             Effect::Removed => node.outcomes.push(Outcome::Removed),
         }
     }
@@ -200,7 +210,7 @@ impl Net {
 
     fn propose(&mut self, id: u64, ticket: u64) {
         let command = Bytes::from(format!("command {ticket}"));
-        self.event(id, Event::Propose(vec![Proposal { ticket, command }]));
+        self.event(id, Event::Propose(vec![Proposal { ticket, command, origin: None }]));
     }
 
     fn outcomes(&mut self, id: u64) -> Vec<Outcome> {
@@ -263,7 +273,7 @@ fn a_batch_is_one_message() {
     let mut net = Net::new();
     net.elect(1);
     net.delivered.clear();
-    let proposals = (0..50).map(|ticket| Proposal { ticket, command: "x".into() }).collect();
+    let proposals = (0..50).map(|ticket| Proposal { ticket, command: "x".into(), origin: None }).collect();
     net.event(1, Event::Propose(proposals));
     net.settle();
     let appends = net.delivered.iter().filter(|message| message.0.entries.len() == 50).count();
@@ -345,7 +355,7 @@ fn regression_a_leader_hands_over_before_it_is_removed() {
     net.event(1, Event::Change(Change::Remove(MemberId(1))));
     net.settle();
     let outcomes = net.outcomes(1);
-    let [Outcome::ChangeRefused(ChangeRefusal::HandsOver { to })] = outcomes[..] else { panic!("{outcomes:?}") };
+    let [Outcome::ChangeRefused(ChangeError::HandsOver { to })] = outcomes[..] else { panic!("{outcomes:?}") };
     assert!(net.nodes[&to.0].brain.is_leader(), "{to} leads");
     net.tick(&[to.0], HEARTBEAT_TICKS);
     net.event(to.0, Event::Change(Change::Remove(MemberId(1))));
@@ -488,7 +498,7 @@ fn commands_that_nobody_agrees_to_do_not_pile_up() {
     net.cut_off = vec![1];
     let command = Bytes::from(vec![1; 1 << 20]);
     for ticket in 0..80 {
-        net.event(1, Event::Propose(vec![Proposal { ticket, command: command.clone() }]));
+        net.event(1, Event::Propose(vec![Proposal { ticket, command: command.clone(), origin: None }]));
     }
     let refused: Vec<Outcome> = (64..80).map(|ticket| Outcome::Refused(ticket, ProposeError::Overloaded)).collect();
     assert_eq!(net.outcomes(1), refused);
@@ -501,7 +511,7 @@ fn short_commands_do_not_pile_up_either() {
     net.elect(1);
     net.cut_off = vec![1];
     let batch = |tickets: std::ops::Range<u64>| {
-        Event::Propose(tickets.map(|ticket| Proposal { ticket, command: Bytes::new() }).collect())
+        Event::Propose(tickets.map(|ticket| Proposal { ticket, command: Bytes::new(), origin: None }).collect())
     };
     net.event(1, batch(0..WAITING_MAX as u64));
     assert_eq!(net.outcomes(1), []);
@@ -515,7 +525,7 @@ fn a_member_joins_by_listening_first() {
     net.elect(1);
     net.propose(1, 1);
     net.settle();
-    net.event(1, Event::Change(Change::AddLearner(MemberId(4))));
+    net.event(1, Event::Change(Change::AddLearner { member: MemberId(4), contact: "four:1".into() }));
     net.boot(4, Disk::default(), 4);
     net.settle();
     net.tick(&[1], 4 * HEARTBEAT_TICKS);
@@ -525,6 +535,7 @@ fn a_member_joins_by_listening_first() {
     net.tick(&[1], HEARTBEAT_TICKS);
     let members = net.nodes[&4].brain.status().members;
     assert_eq!((members.voters, members.learners), ([1, 2, 3, 4].map(MemberId).to_vec(), vec![]));
+    assert_eq!(members.contacts, [(MemberId(4), "four:1".to_owned())].into());
 }
 
 #[test]
@@ -532,9 +543,93 @@ fn the_last_voter_stays_and_changes_come_one_at_a_time() {
     let mut net = Net::new();
     net.elect(1);
     net.event(2, Event::Change(Change::Remove(MemberId(3))));
-    assert_eq!(net.outcomes(2), [Outcome::ChangeRefused(ChangeRefusal::NoLeader { hint: Some(MemberId(1)) })]);
+    assert_eq!(net.outcomes(2), [Outcome::ChangeRefused(ChangeError::NoLeader { hint: Some(MemberId(1)) })]);
     net.cut_off = vec![1];
     net.event(1, Event::Change(Change::Remove(MemberId(3))));
     net.event(1, Event::Change(Change::Remove(MemberId(2))));
-    assert_eq!(net.outcomes(1), [Outcome::ChangeRefused(ChangeRefusal::Busy)]);
+    assert_eq!(net.outcomes(1), [Outcome::ChangeRefused(ChangeError::Busy)]);
+}
+
+/// What would leave nobody to agree, or makes no sense, is refused with the reason.
+#[test]
+fn unwise_changes_are_refused() {
+    let mut net = Net::new();
+    net.elect(1);
+    let member = MemberId;
+    let add = |id| Change::AddLearner { member: member(id), contact: String::new() };
+    let contact = "x".repeat(codec::CONTACT_BYTES_MAX + 1);
+    let refused = [
+        (add(2), ChangeError::AlreadyMember { member: member(2) }),
+        (Change::Promote(member(2)), ChangeError::AlreadyMember { member: member(2) }),
+        (Change::Promote(member(9)), ChangeError::NoSuchMember { member: member(9) }),
+        (Change::Remove(member(9)), ChangeError::NoSuchMember { member: member(9) }),
+        (Change::Contact { member: member(9), contact: "n:1".into() }, ChangeError::NoSuchMember { member: member(9) }),
+        (Change::Contact { member: member(2), contact }, ChangeError::ContactTooLong),
+    ];
+    for (change, refusal) in refused {
+        net.event(1, Event::Change(change.clone()));
+        assert_eq!(net.outcomes(1), [Outcome::ChangeRefused(refusal)], "{change:?}");
+    }
+    net.event(1, Event::Change(add(4)));
+    net.settle();
+    net.event(1, Event::Change(Change::Promote(member(4))));
+    let behind = net.nodes[&1].brain.status().log_last;
+    assert_eq!(net.outcomes(1), [Outcome::ChangeRefused(ChangeError::NotCaughtUp { member: member(4), behind })]);
+}
+
+/// Adding is allowed while a member is down; removing one that answers is not.
+#[test]
+fn a_change_keeps_a_majority_that_answers() {
+    let mut net = Net::new();
+    net.elect(1);
+    net.cut_off = vec![3];
+    net.tick(&[1], ELECTION_TICKS_MIN + HEARTBEAT_TICKS);
+    let peers = net.nodes[&1].brain.status().peers;
+    let active: Vec<_> = peers.iter().map(|peer| (peer.member.0, peer.is_active)).collect();
+    assert_eq!(active, [(2, true), (3, false)]);
+    let lost = |id| Outcome::ChangeRefused(ChangeError::WouldLoseQuorum { member: MemberId(id) });
+    for id in [1, 2] {
+        net.event(1, Event::Change(Change::Remove(MemberId(id))));
+        assert_eq!(net.outcomes(1), [lost(id)]);
+    }
+    net.event(1, Event::Change(Change::AddLearner { member: MemberId(4), contact: "four:1".into() }));
+    net.settle();
+    assert_eq!(net.outcomes(1), []);
+    net.event(1, Event::Change(Change::Remove(MemberId(3))));
+    net.settle();
+    assert_eq!(net.nodes[&1].brain.status().members.voters, [1, 2].map(MemberId));
+}
+
+/// A contact is changed by the log, and told by snapshots.
+#[test]
+fn contacts_are_agreed_like_members() {
+    let mut net = Net::new();
+    net.elect(1);
+    net.event(1, Event::Change(Change::Contact { member: MemberId(2), contact: "two:1".into() }));
+    net.settle();
+    (0..200).for_each(|ticket| {
+        net.propose(1, ticket);
+        net.settle();
+    });
+    net.event(1, Event::Change(Change::AddLearner { member: MemberId(4), contact: "four:1".into() }));
+    net.boot(4, Disk::default(), 4);
+    net.settle();
+    net.tick(&[1], 4 * HEARTBEAT_TICKS);
+    let contacts = [(MemberId(2), "two:1".to_owned()), (MemberId(4), "four:1".to_owned())].into();
+    for id in [1, 2, 4] {
+        assert_eq!(net.nodes[&id].brain.status().members.contacts, contacts, "member {id}");
+    }
+    assert_eq!(net.nodes[&1].brain.status().members.voters.len(), 3);
+}
+
+/// The member that forwarded a command recognises it in its own log.
+#[test]
+fn a_forwarded_command_carries_its_origin() {
+    let mut net = Net::new();
+    net.elect(1);
+    let origin = Some(Origin { member: MemberId(2), id: 77 });
+    net.event(1, Event::Propose(vec![Proposal { ticket: 1, command: "x".into(), origin }]));
+    net.settle();
+    net.tick(&[1], HEARTBEAT_TICKS);
+    assert_eq!(net.node(2).origins, [origin]);
 }

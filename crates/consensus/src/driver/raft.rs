@@ -104,7 +104,7 @@ impl<M: Machine> RaftThread<M> {
                 Call::Read(answer) => reads.push(answer),
                 Call::Propose { command, answer } => {
                     bytes += command.len();
-                    proposals.push(Proposal { ticket: answer, command });
+                    proposals.push(Proposal { ticket: answer, command, origin: None });
                 }
             }
             if proposals.len() >= STEP_PROPOSALS_MAX || bytes >= STEP_BYTES {
@@ -138,6 +138,7 @@ impl<M: Machine> RaftThread<M> {
             Effect::Restore(mark) => self.restore(&mark)?,
             Effect::Snapshot(mark) => self.snapshot(mark),
             Effect::ChangeRefused(change, refusal) => tracing::warn!(?change, %refusal, "the members stay as they are"),
+            Effect::Changed { .. } => {}
             Effect::Removed => {
                 tracing::warn!("this member was removed from its group and stops");
                 self.is_removed = true;
@@ -149,7 +150,7 @@ impl<M: Machine> RaftThread<M> {
     /// Applies all, then wakes all: who is woken finds the newest state, and the machine is not interrupted.
     fn apply(&mut self, commits: Vec<Commit<Answer<M::Output>>>) {
         let mut answers = Vec::with_capacity(commits.len());
-        for Commit { index, command, ticket } in commits {
+        for Commit { index, command, ticket, origin: _ } in commits {
             let output = self.machine.apply(index, command);
             answers.extend(ticket.map(|answer| (answer, output)));
         }

@@ -20,7 +20,7 @@ pub(crate) const BLOCK: usize = 4096;
 pub(crate) const FRAME_HEADER: usize = 32;
 
 /// The version of everything in a segment.
-pub(crate) const WAL_VERSION: u32 = 1;
+pub(crate) const WAL_VERSION: u32 = 2;
 
 const SEGMENT_MAGIC: &[u8; 8] = b"KPL-WAL\0";
 const SEGMENT_HEADER: usize = 76;

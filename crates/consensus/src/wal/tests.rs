@@ -223,8 +223,8 @@ fn the_newest_promises_survive_the_segment_they_were_written_in() {
 fn a_file_of_another_group_or_version_is_refused() {
     let sample = Sample::new();
     let mut other = sample.bytes.clone();
-    other[8] = 2;
-    assert!(matches!(sample.with(&other), Err(OpenError::Version { found: 2, known: 1, .. })));
+    other[8] = 3;
+    assert!(matches!(sample.with(&other), Err(OpenError::Version { found: 3, known: 2, .. })));
     assert!(matches!(sample.with(&sample.bytes[..10]), Err(OpenError::Corrupt { .. })));
 }
 

@@ -107,7 +107,9 @@ impl World {
                 member.state = member.disk.snapshots[&mark.index].clone();
                 assert!(self.history.starts_with(&member.state), "a snapshot of another history");
             }
-            Effect::ChangeRefused(..) | Effect::Removed => unreachable!("nobody changes the members"),
+            Effect::ChangeRefused(..) | Effect::Changed { .. } | Effect::Removed => {
+                unreachable!("nobody changes the members")
+            }
         }
     }
 
@@ -143,7 +145,7 @@ impl World {
     fn propose(&mut self, at: usize) {
         self.next_command += 1;
         let command = Bytes::from(format!("{:<100}", self.next_command));
-        self.event(at, Event::Propose(vec![Proposal { ticket: self.next_command, command }]));
+        self.event(at, Event::Propose(vec![Proposal { ticket: self.next_command, command, origin: None }]));
     }
 
     fn deliver(&mut self) {
