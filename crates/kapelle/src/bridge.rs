@@ -16,10 +16,10 @@ const BATCHES: usize = 256;
 /// heartbeat. What an old leader still had on its way carries preconditions, so it cannot undo what the new one did.
 pub(crate) async fn control(registry: Registry, config: Config) {
     while registry.until_leading().await {
-        tracing::info!("this master leads: the controllers start");
+        tracing::debug!("this master leads: the controllers start");
         tokio::select! {
             () = run(registry.clone(), config.clone()) => return,
-            () = registry.until_following() => tracing::info!("this master follows: the controllers stop"),
+            () = registry.until_following() => tracing::debug!("this master follows: the controllers stop"),
         }
     }
 }
