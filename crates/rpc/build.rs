@@ -20,7 +20,10 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let root = Path::new("../../proto");
     println!("cargo::rerun-if-changed={}", root.display());
     let mut compiler = protox::Compiler::new([root])?;
-    compiler.include_imports(true).include_source_info(true).open_file("kapelle/api/v1/services.proto")?;
+    compiler
+        .include_imports(true)
+        .include_source_info(true)
+        .open_files(["kapelle/api/v1/services.proto", "kapelle/api/v1/cluster.proto"])?;
     let out = std::env::var("OUT_DIR")?;
     // Reflection answers from this; the options of fields are extensions, which only the compiler's own encoding keeps.
     std::fs::write(Path::new(&out).join("services.bin"), compiler.encode_file_descriptor_set())?;

@@ -20,7 +20,7 @@ use tonic::{
 };
 
 use crate::{
-    MESSAGE_BYTES_MAX, convert,
+    MESSAGE_BYTES_MAX, Security, convert,
     services::{self, logs_client::LogsClient, nodes_client::NodesClient, objects_client::ObjectsClient},
     status, watch,
 };
@@ -111,11 +111,13 @@ pub(crate) enum Repeat {
 }
 
 /// How to reach one process.
-pub(crate) fn endpoint(url: &str) -> Result<Endpoint, Error> {
-    let wrong = |why: &dyn std::fmt::Display| Error::bad_request(format!("\"{url}\" is not http://HOST:PORT: {why}"));
+pub(crate) fn endpoint(url: &str, security: &Security) -> Result<Endpoint, Error> {
+    let scheme = security.scheme();
+    let wrong =
+        |why: &dyn std::fmt::Display| Error::bad_request(format!("\"{url}\" is not {scheme}://HOST:PORT: {why}"));
     let endpoint = Endpoint::from_shared(url.to_owned()).map_err(|error| wrong(&error))?;
-    if endpoint.uri().scheme_str() != Some("http") {
-        return Err(wrong(&"only http is spoken so far"));
+    if endpoint.uri().scheme_str() != Some(scheme) {
+        return Err(wrong(&format!("connections to it are {scheme}")));
     }
     let (interval, timeout) = KEEP_ALIVE;
     Ok(endpoint
@@ -135,10 +137,18 @@ impl Client {
     /// # Errors
     /// If there is no URL, or one is not understood.
     pub fn connect(urls: &[String]) -> Result<Self, Error> {
-        let connect = |url: &String| endpoint(url).map(|endpoint| endpoint.connect_lazy());
+        Self::connect_with(urls, Security::Plain)
+    }
+
+    /// A client of the masters at some URLs, whose connections are protected in a certain way.
+    ///
+    /// # Errors
+    /// As [`Client::connect`].
+    pub fn connect_with(urls: &[String], security: Security) -> Result<Self, Error> {
+        let connect = |url: &String| endpoint(url, &security).map(|endpoint| security.channel(endpoint));
         let channels: Vec<Channel> = urls.iter().map(connect).collect::<Result<_, _>>()?;
         if channels.is_empty() {
-            return Err(Error::bad_request("no master is named; give at least one http://HOST:PORT"));
+            return Err(Error::bad_request("no master is named; give at least one"));
         }
         let masters = Masters { channels, current: AtomicUsize::new(0) };
         Ok(Self { masters: Arc::new(masters), options: services::WriteOptions::default() })

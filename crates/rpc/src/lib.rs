@@ -3,9 +3,12 @@
 //! This is the only crate with generated service code. It decides nothing: what a request means is the API server's.
 
 pub mod client;
+mod cluster;
 pub mod convert;
+pub mod identity;
 mod images;
 pub mod node;
+mod security;
 pub mod status;
 #[cfg(test)]
 mod tests;
@@ -18,6 +21,8 @@ pub mod services {
 }
 
 pub use client::{Applied, Client, Deleted, List, Query};
+pub use cluster::join;
+pub use security::Security;
 pub use watch::Update;
 
 /// The services with all they refer to (a `FileDescriptorSet`), for reflection.

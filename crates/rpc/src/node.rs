@@ -5,21 +5,22 @@ use futures::{Stream, StreamExt as _};
 use tonic::transport::Channel;
 
 use crate::{
-    MESSAGE_BYTES_MAX,
+    MESSAGE_BYTES_MAX, Security,
     client::endpoint,
     services::{LogChunk, LogRequest, node_agent_client::NodeAgentClient},
     status,
 };
 
-/// Reads a container's log from the agent at `http://host:port`.
+/// Reads a container's log from the agent at a URL.
 ///
 /// # Errors
 /// If the agent cannot be reached or has no such log.
 pub async fn read_log(
     agent: &str,
+    security: &Security,
     request: LogRequest,
 ) -> Result<impl Stream<Item = Result<LogChunk, Error>> + Send + 'static + use<>, Error> {
-    let channel: Channel = endpoint(agent)?.connect_lazy();
+    let channel: Channel = security.channel(endpoint(agent, security)?);
     let mut client = NodeAgentClient::new(channel).max_decoding_message_size(MESSAGE_BYTES_MAX);
     let stream = client.read_log(request).await.map_err(|error| status::from_tonic(&error))?.into_inner();
     Ok(stream.map(|chunk| chunk.map_err(|error| status::from_tonic(&error))))

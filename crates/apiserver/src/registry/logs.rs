@@ -34,7 +34,7 @@ impl Registry {
         let no_node = || Error::bad_request(format!("pod {} does not have a host assigned", key.name)).about(&key);
         let node = Key::cluster(Kind::Node, pod::node_name(pod).ok_or_else(no_node)?);
         let agent = endpoint(&*self.get(&node, ReadAt::Latest).await?)?;
-        let chunks = rpc::node::read_log(&agent, LogRequest { container, ..request }).await?;
+        let chunks = rpc::node::read_log(&agent, &rpc::Security::Plain, LogRequest { container, ..request }).await?;
         Ok(chunks.take_until(self.inner.closing.clone().cancelled_owned()))
     }
 }

@@ -40,6 +40,7 @@ struct Login {
 
 /// Gets the module of an image, unless it is there. Answers its digest.
 pub(super) async fn pull(images: &Images, pod: &Pod, reference: &Reference) -> Result<Digest, String> {
+    rpc::identity::install_provider();
     let auth = login(images, pod, reference.registry()).await?;
     let client = Client::new(ClientConfig { protocol: protocol(reference.registry()), ..ClientConfig::default() });
     let (manifest, _) = client.pull_image_manifest(reference, &auth).await.map_err(|error| why(&error))?;

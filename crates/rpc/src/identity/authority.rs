@@ -1,0 +1,222 @@
+//! The cluster's authority, and what it signs.
+
+use std::{
+    fs,
+    io::Write as _,
+    os::unix::fs::OpenOptionsExt as _,
+    path::Path,
+    time::{Duration, SystemTime},
+};
+
+use rcgen::{
+    BasicConstraints, CertificateParams, CertificateSigningRequestParams, DistinguishedName, DnType,
+    ExtendedKeyUsagePurpose, IsCa, Issuer, KeyUsagePurpose,
+};
+use rustls_pki_types::{CertificateDer, CertificateSigningRequestDer, pem::PemObject as _};
+
+use super::{IdentityError, Pin, Subject};
+
+/// How long the authority is valid. Changing it means that everybody joins anew, so it is long, as kubeadm's is.
+const AUTHORITY_LIFE: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
+
+/// Clocks may differ by so much: a certificate is valid from a little before it was made.
+const CLOCK_SKEW: Duration = Duration::from_secs(5 * 60);
+
+/// A private key. It never leaves the process that made it, but for that process's own directory.
+#[derive(Debug)]
+pub struct KeyPair(rcgen::KeyPair);
+
+/// A request for a certificate, whose signature was checked.
+#[derive(Debug)]
+pub struct Csr(CertificateSigningRequestParams);
+
+/// The cluster's authority: a certificate and its key.
+#[derive(Debug)]
+pub struct Authority {
+    certificate: String,
+    key: String,
+    pin: Pin,
+}
+
+impl KeyPair {
+    /// A new key: ECDSA on P-256, which everything understands.
+    ///
+    /// # Errors
+    /// If there is no randomness.
+    pub fn generate() -> Result<Self, IdentityError> {
+        Ok(Self(rcgen::KeyPair::generate_for(&rcgen::PKCS_ECDSA_P256_SHA256)?))
+    }
+
+    /// Reads a key.
+    ///
+    /// # Errors
+    /// If the text is not a PKCS#8 key in PEM.
+    pub fn from_pem(text: &str) -> Result<Self, IdentityError> {
+        Ok(Self(rcgen::KeyPair::from_pem(text).map_err(|error| IdentityError::malformed("key", error))?))
+    }
+
+    /// The key in PEM.
+    #[must_use]
+    pub fn to_pem(&self) -> String {
+        self.0.serialize_pem()
+    }
+
+    /// A request for a certificate for this key, DER. What the certificate says is the authority's decision.
+    ///
+    /// # Errors
+    /// If it cannot be signed.
+    pub fn request(&self) -> Result<Vec<u8>, IdentityError> {
+        let mut params = CertificateParams::default();
+        params.distinguished_name = DistinguishedName::new();
+        Ok(params.serialize_request(&self.0)?.der().to_vec())
+    }
+}
+
+impl Csr {
+    /// Reads a request and checks that its sender has the key.
+    ///
+    /// # Errors
+    /// If the bytes are not a PKCS#10 request in DER, or its signature does not fit.
+    pub fn from_der(bytes: &[u8]) -> Result<Self, IdentityError> {
+        let request = CertificateSigningRequestParams::from_der(&CertificateSigningRequestDer::from(bytes.to_vec()));
+        Ok(Self(request.map_err(|error| IdentityError::malformed("certificate request", error))?))
+    }
+}
+
+impl Authority {
+    /// A new authority for a cluster.
+    ///
+    /// # Errors
+    /// If there is no randomness.
+    pub fn found(cluster: &str) -> Result<Self, IdentityError> {
+        let key = KeyPair::generate()?;
+        let mut params = valid_until(CertificateParams::default(), SystemTime::now() + AUTHORITY_LIFE);
+        params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
+        params.key_usages =
+            vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign, KeyUsagePurpose::DigitalSignature];
+        params.distinguished_name = name(&format!("kapelle-{cluster}"), None);
+        Self::from_pem(&params.self_signed(&key.0)?.pem(), &key.to_pem())
+    }
+
+    /// An authority from its certificate and key, both PEM.
+    ///
+    /// # Errors
+    /// If either is malformed.
+    pub fn from_pem(certificate: &str, key: &str) -> Result<Self, IdentityError> {
+        let der = certificate_from_pem(certificate)?;
+        KeyPair::from_pem(key)?;
+        Ok(Self { certificate: certificate.to_owned(), key: key.to_owned(), pin: Pin::of(&der)? })
+    }
+
+    /// Reads what [`Authority::store`] wrote; `None` if there is nothing.
+    ///
+    /// # Errors
+    /// If the files cannot be read or are malformed.
+    pub fn load(dir: &Path) -> Result<Option<Self>, IdentityError> {
+        let (Some(certificate), Some(key)) = (read(&dir.join("ca.crt"))?, read(&dir.join("ca.key"))?) else {
+            return Ok(None);
+        };
+        Self::from_pem(&certificate, &key).map(Some)
+    }
+
+    /// Writes `ca.crt` and `ca.key`, the key for its owner only.
+    ///
+    /// # Errors
+    /// If the files cannot be written.
+    pub fn store(&self, dir: &Path) -> Result<(), IdentityError> {
+        write(&dir.join("ca.key"), &self.key)?;
+        write(&dir.join("ca.crt"), &self.certificate)
+    }
+
+    /// The certificate in PEM.
+    #[must_use]
+    pub fn certificate_pem(&self) -> &str {
+        &self.certificate
+    }
+
+    /// The key in PEM.
+    #[must_use]
+    pub fn key_pem(&self) -> &str {
+        &self.key
+    }
+
+    /// What a newcomer knows the authority by.
+    #[must_use]
+    pub fn pin(&self) -> Pin {
+        self.pin
+    }
+
+    /// A certificate for whoever made a request. `hosts` are names and addresses under which it is reached. Answers the
+    /// chain: the certificate and the authority's, PEM.
+    ///
+    /// # Errors
+    /// If a host cannot be in a certificate.
+    pub fn issue(
+        &self,
+        request: &Csr,
+        subject: &Subject,
+        hosts: &[String],
+        valid: Duration,
+    ) -> Result<String, IdentityError> {
+        self.issue_until(request, subject, hosts, SystemTime::now() + valid)
+    }
+
+    pub(super) fn issue_until(
+        &self,
+        request: &Csr,
+        subject: &Subject,
+        hosts: &[String],
+        end: SystemTime,
+    ) -> Result<String, IdentityError> {
+        let mut params = valid_until(CertificateParams::new(hosts.to_vec())?, end);
+        params.distinguished_name = subject.distinguished_name();
+        params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
+        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth, ExtendedKeyUsagePurpose::ServerAuth];
+        params.use_authority_key_identifier_extension = true;
+        let key = rcgen::KeyPair::from_pem(&self.key)?;
+        let issuer = Issuer::from_ca_cert_pem(&self.certificate, key)?;
+        let certificate = params.signed_by(&request.0.public_key, &issuer)?;
+        Ok(format!("{}{}", certificate.pem(), self.certificate))
+    }
+}
+
+fn valid_until(mut params: CertificateParams, end: SystemTime) -> CertificateParams {
+    params.not_before = (SystemTime::now() - CLOCK_SKEW).into();
+    params.not_after = end.into();
+    params
+}
+
+/// A name of a common name and perhaps an organisation, which Kubernetes reads as user and group.
+pub(super) fn name(common: &str, organisation: Option<&str>) -> DistinguishedName {
+    let mut name = DistinguishedName::new();
+    if let Some(organisation) = organisation {
+        name.push(DnType::OrganizationName, organisation);
+    }
+    name.push(DnType::CommonName, common);
+    name
+}
+
+pub(super) fn certificate_from_pem(text: &str) -> Result<CertificateDer<'static>, IdentityError> {
+    CertificateDer::from_pem_slice(text.as_bytes()).map_err(|error| IdentityError::malformed("certificate", error))
+}
+
+pub(super) fn read(path: &Path) -> Result<Option<String>, IdentityError> {
+    match fs::read_to_string(path) {
+        Ok(text) => Ok(Some(text)),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(source) => Err(IdentityError::Io { what: "read", path: path.to_owned(), source }),
+    }
+}
+
+/// Writes a file for its owner only, whole or not at all.
+pub(super) fn write(path: &Path, text: &str) -> Result<(), IdentityError> {
+    let io = |source| IdentityError::Io { what: "write", path: path.to_owned(), source };
+    if let Some(dir) = path.parent() {
+        fs::create_dir_all(dir).map_err(io)?;
+    }
+    let beside = path.with_extension("unfinished");
+    let _ = fs::remove_file(&beside);
+    let mut file = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&beside).map_err(io)?;
+    file.write_all(text.as_bytes()).and_then(|()| file.sync_all()).map_err(io)?;
+    fs::rename(&beside, path).map_err(io)
+}

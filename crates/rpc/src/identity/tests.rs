@@ -1,0 +1,144 @@
+//! Certificates and tokens, and who believes whom over real connections.
+#![expect(clippy::unwrap_used, reason = "tests")]
+
+use std::{
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
+
+use rustls_pki_types::ServerName;
+use tokio::net::{TcpListener, TcpStream};
+use tokio_rustls::{TlsAcceptor, TlsConnector};
+
+use super::{Authority, BadToken, Csr, Identity, KeyPair, Shared, Subject, Token, pinned_client};
+
+const DAY: Duration = Duration::from_secs(24 * 3600);
+
+fn identity(authority: &Authority, subject: &Subject, life: Duration) -> Identity {
+    identity_until(authority, subject, SystemTime::now() + life)
+}
+
+/// One whose certificate ended a minute ago.
+fn ended(authority: &Authority, subject: &Subject) -> Identity {
+    identity_until(authority, subject, SystemTime::now() - Duration::from_secs(60))
+}
+
+fn identity_until(authority: &Authority, subject: &Subject, end: SystemTime) -> Identity {
+    let key = KeyPair::generate().unwrap();
+    let request = Csr::from_der(&key.request().unwrap()).unwrap();
+    let hosts = ["127.0.0.1".to_owned(), "master.example".to_owned()];
+    let chain = authority.issue_until(&request, subject, &hosts, end).unwrap();
+    Identity::new(&chain, &key, authority.certificate_pem()).unwrap()
+}
+
+fn master() -> Subject {
+    Subject::Master { member: 7 }
+}
+
+fn node() -> Subject {
+    Subject::Node { name: "w1".to_owned() }
+}
+
+/// One handshake. Answers whom the server saw, or what either side complained of.
+async fn handshake(server: &Arc<Shared>, client: Arc<rustls::ClientConfig>) -> Result<Option<Subject>, String> {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let acceptor = TlsAcceptor::from(server.server(&[b"h2"]).unwrap());
+    let serve = async move {
+        let (tcp, _) = listener.accept().await.unwrap();
+        let mut tls = acceptor.accept(tcp).await.map_err(|error| format!("server: {error}"))?;
+        let seen = tls.get_ref().1.peer_certificates().and_then(|chain| chain.first()).cloned();
+        tokio::io::AsyncWriteExt::write_all(&mut tls, b"x").await.map_err(|error| error.to_string())?;
+        Ok::<_, String>(seen.map(|certificate| Subject::of(&certificate).unwrap()))
+    };
+    let call = async move {
+        let tcp = TcpStream::connect(address).await.unwrap();
+        let name = ServerName::try_from("10.9.8.7").unwrap();
+        let mut tls =
+            TlsConnector::from(client).connect(name, tcp).await.map_err(|error| format!("client: {error}"))?;
+        let mut byte = [0];
+        tokio::io::AsyncReadExt::read_exact(&mut tls, &mut byte).await.map_err(|error| format!("client: {error}"))?;
+        Ok::<_, String>(())
+    };
+    let (served, called) = tokio::join!(serve, call);
+    called.and(served)
+}
+
+#[tokio::test]
+async fn members_of_a_cluster_believe_each_other_and_nobody_else() {
+    let (ours, theirs) = (Authority::found("a").unwrap(), Authority::found("b").unwrap());
+    let server = Shared::new(identity(&ours, &master(), DAY)).unwrap();
+    let worker = Shared::new(identity(&ours, &node(), DAY)).unwrap();
+    let stranger = Shared::new(identity(&theirs, &node(), DAY)).unwrap();
+    let ended = Shared::new(ended(&ours, &node())).unwrap();
+
+    assert_eq!(handshake(&server, worker.client()).await, Ok(Some(node())));
+    assert_eq!(handshake(&worker, server.client_of(node())).await, Ok(Some(master())));
+    assert_eq!(handshake(&server, pinned_client(ours.pin())).await, Ok(None), "a newcomer is nobody yet");
+
+    let refused = |result: Result<Option<Subject>, String>| result.unwrap_err();
+    assert!(refused(handshake(&server, stranger.client()).await).contains("UnknownIssuer"));
+    assert!(refused(handshake(&server, ended.client()).await).contains("xpired"));
+    assert!(refused(handshake(&server, pinned_client(theirs.pin())).await).contains("another cluster"));
+    assert!(refused(handshake(&worker, worker.client()).await).contains("a master was expected"));
+    assert!(refused(handshake(&worker, pinned_client(ours.pin())).await).contains("a master was expected"));
+    let other = Subject::Node { name: "w2".to_owned() };
+    assert!(refused(handshake(&worker, server.client_of(other)).await).contains("system:node:w2 was expected"));
+}
+
+#[tokio::test]
+async fn a_renewed_certificate_is_shown_to_new_connections() {
+    let authority = Authority::found("a").unwrap();
+    let server = Shared::new(identity(&authority, &master(), DAY)).unwrap();
+    let worker = Shared::new(ended(&authority, &node())).unwrap();
+    assert!(handshake(&server, worker.client()).await.is_err());
+    worker.replace(identity(&authority, &node(), DAY)).unwrap();
+    assert_eq!(handshake(&server, worker.client()).await, Ok(Some(node())));
+}
+
+#[test]
+fn identities_survive_their_files_and_know_when_they_are_due() {
+    let dir = tempfile::tempdir().unwrap();
+    assert!(Identity::load(dir.path()).unwrap().is_none());
+    let authority = Authority::found("a").unwrap();
+    authority.store(dir.path()).unwrap();
+    let again = Authority::load(dir.path()).unwrap().unwrap();
+    assert_eq!(again.pin(), authority.pin());
+    let made = identity(&again, &Subject::Admin { name: "root".to_owned() }, 30 * DAY);
+    made.store(dir.path()).unwrap();
+    let read = Identity::load(dir.path()).unwrap().unwrap();
+    assert_eq!((read.subject(), read.chain_pem()), (made.subject(), made.chain_pem()));
+    let now = SystemTime::now();
+    assert!(!read.is_due(now) && !read.is_due(now + 19 * DAY) && read.is_due(now + 21 * DAY));
+    std::fs::write(dir.path().join("tls.crt"), "nonsense").unwrap();
+    assert!(Identity::load(dir.path()).unwrap_err().to_string().contains("certificate"));
+}
+
+#[test]
+fn tokens_are_read_back_and_mangled_ones_say_how() {
+    let token = Token::generate(Authority::found("a").unwrap().pin()).unwrap();
+    let text = token.to_string();
+    assert_eq!(text.parse(), Ok(token.clone()));
+    assert_eq!(format!(" {text}\n").parse(), Ok(token.clone()));
+    assert!(!format!("{token:?}").contains(&token.secret), "secrets stay out of logs");
+    let complaint = |text: &str| text.parse::<Token>().map_err(|error: BadToken| error.to_string()).unwrap_err();
+    for (mangled, why) in [
+        (String::new(), "four parts"),
+        (text.replace("kapelle1", "kapelle9"), "begin with kapelle1"),
+        (text[..text.len() - 1].to_owned(), "its end is missing"),
+        (text.replace(&token.pin.to_string(), "abc"), "64 hexadecimal digits"),
+        (text.replacen(&format!(".{}.", token.id), ".a.", 1), "6 letters and digits"),
+    ] {
+        assert!(complaint(&mangled).contains(why), "{mangled}: {}", complaint(&mangled));
+    }
+}
+
+#[test]
+fn a_request_must_be_signed_by_its_key() {
+    let mut request = KeyPair::generate().unwrap().request().unwrap();
+    assert!(Csr::from_der(&request).is_ok());
+    let last = request.len() - 1;
+    request[last] ^= 1;
+    assert!(Csr::from_der(&request).is_err());
+    assert!(Csr::from_der(b"").is_err());
+}
