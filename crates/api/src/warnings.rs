@@ -6,7 +6,9 @@ use std::fmt;
 
 use crate::{
     Object,
-    core_v1::{Affinity, Container, PodSecurityContext, PodSpec, SecurityContext, Service, VolumeMount},
+    core_v1::{
+        Affinity, Container, PodAffinityTerm, PodSecurityContext, PodSpec, SecurityContext, Service, VolumeMount,
+    },
 };
 
 const NO_USERS: &str = "a sandbox has no users and groups";
@@ -14,6 +16,7 @@ const NO_KERNEL: &str = "a sandbox sees nothing of the node's kernel, so there i
 const NO_PROCESSES: &str = "a sandbox has no processes";
 const NO_TERMINAL: &str = "a sandbox reads no input and has no terminal";
 const NO_SCHEDULING: &str = "the scheduler does not consider it yet";
+const NO_LABEL_KEYS: &str = "name the labels in labelSelector";
 const NO_PRIORITIES: &str = "all Pods are equal to the scheduler";
 const NO_DNS: &str = "names are resolved by the sandbox itself: Services by name, all others as the node does";
 const NO_ACCOUNTS: &str = "Pods have no identity towards the API";
@@ -111,25 +114,62 @@ impl Warnings {
                 ("priorityClassName", !spec.priority_class_name.is_empty(), NO_PRIORITIES),
                 ("priority", spec.priority.is_some_and(|priority| priority != 0), NO_PRIORITIES),
                 ("preemptionPolicy", spec.preemption_policy.is_some(), NO_PRIORITIES),
-                ("topologySpreadConstraints", !spec.topology_spread_constraints.is_empty(), NO_SCHEDULING),
                 ("schedulingGroup", spec.scheduling_group.is_some(), NO_SCHEDULING),
                 ("readinessGates", !spec.readiness_gates.is_empty(), readiness),
                 ("evictionResponders", !spec.eviction_responders.is_empty(), "evictions ask nobody"),
                 ("resources", spec.resources.is_some(), pod_resources),
             ],
         );
-        let none = Affinity::default();
-        let affinity = spec.affinity.as_ref().unwrap_or(&none);
+        for (index, limit) in spec.topology_spread_constraints.iter().enumerate() {
+            self.ignored(
+                format_args!("{at}.topologySpreadConstraints[{index}]"),
+                [
+                    ("minDomains", limit.min_domains.is_some(), NO_SCHEDULING),
+                    ("nodeAffinityPolicy", ignores(limit.node_affinity_policy.as_ref()), "it is always Honor"),
+                    ("nodeTaintsPolicy", honours(limit.node_taints_policy.as_ref()), "it is always Ignore"),
+                    ("matchLabelKeys", !limit.match_label_keys.is_empty(), NO_LABEL_KEYS),
+                ],
+            );
+        }
+        if let Some(affinity) = &spec.affinity {
+            self.affinity(affinity, &format!("{at}.affinity"));
+        }
+    }
+
+    /// Of affinities the scheduler considers all but the labels that a Pod's own would add to a selector.
+    fn affinity(&mut self, affinity: &Affinity, at: &str) {
+        let (near, apart) = (affinity.pod_affinity.clone(), affinity.pod_anti_affinity.clone());
+        let (near, apart) = (near.unwrap_or_default(), apart.unwrap_or_default());
+        for (field, required, preferred) in [
+            (
+                "podAffinity",
+                near.required_during_scheduling_ignored_during_execution,
+                near.preferred_during_scheduling_ignored_during_execution,
+            ),
+            (
+                "podAntiAffinity",
+                apart.required_during_scheduling_ignored_during_execution,
+                apart.preferred_during_scheduling_ignored_during_execution,
+            ),
+        ] {
+            let must = "requiredDuringSchedulingIgnoredDuringExecution";
+            for (index, term) in required.iter().enumerate() {
+                self.affinity_term(term, format_args!("{at}.{field}.{must}[{index}]"));
+            }
+            let should = "preferredDuringSchedulingIgnoredDuringExecution";
+            for (index, term) in preferred.iter().enumerate() {
+                let place = format_args!("{at}.{field}.{should}[{index}].podAffinityTerm");
+                term.pod_affinity_term.iter().for_each(|term| self.affinity_term(term, place));
+            }
+        }
+    }
+
+    fn affinity_term(&mut self, term: &PodAffinityTerm, at: impl fmt::Display) {
         self.ignored(
-            format_args!("{at}.affinity"),
+            at,
             [
-                (
-                    "nodeAffinity",
-                    affinity.node_affinity.is_some(),
-                    "the scheduler does not consider it yet; use nodeSelector",
-                ),
-                ("podAffinity", affinity.pod_affinity.is_some(), NO_SCHEDULING),
-                ("podAntiAffinity", affinity.pod_anti_affinity.is_some(), NO_SCHEDULING),
+                ("matchLabelKeys", !term.match_label_keys.is_empty(), NO_LABEL_KEYS),
+                ("mismatchLabelKeys", !term.mismatch_label_keys.is_empty(), NO_LABEL_KEYS),
             ],
         );
     }
@@ -255,6 +295,16 @@ impl Warnings {
             _ => {}
         }
     }
+}
+
+/// Whether a policy is another than `Honor`.
+fn ignores(policy: Option<&String>) -> bool {
+    policy.is_some_and(|policy| policy != "Honor")
+}
+
+/// Whether a policy is another than `Ignore`.
+fn honours(policy: Option<&String>) -> bool {
+    policy.is_some_and(|policy| policy != "Ignore")
 }
 
 #[cfg(test)]

@@ -10,7 +10,7 @@ mod tests;
 
 use serde_json::Value;
 
-use crate::Error;
+use crate::{Error, json};
 
 pub use print::to_string;
 
@@ -59,6 +59,10 @@ fn json_documents(text: &str) -> Result<Option<Vec<Value>>, Error> {
         }
         if documents.len() >= DOCUMENTS_MAX {
             return Err(too_many());
+        }
+        // What stands twice is found by the reader of YAML, which knows the line.
+        if json::parse(&text.as_bytes()[start..reader.byte_offset()], json::Strictness::Strict).is_err() {
+            return Ok(None);
         }
         start = reader.byte_offset();
         documents.push(document);

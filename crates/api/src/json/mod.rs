@@ -6,6 +6,7 @@
 mod decode;
 mod encode;
 mod names;
+mod parse;
 #[cfg(test)]
 pub(crate) mod random;
 #[cfg(test)]
@@ -16,6 +17,8 @@ use bytes::Bytes;
 use serde_json::{Map, Value};
 
 use crate::{Error, Kind, Object, schema::Schema};
+
+pub use parse::{Parsed, parse};
 
 /// What becomes of fields that a message does not have.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -23,8 +23,8 @@ fn every_field_without_effect_is_named() {
     check(
         "{kind: Pod, spec: {dnsPolicy: Default, hostAliases: [{ip: 127.0.0.1}], hostname: x, serviceAccountName: robot, imagePullSecrets: [{name: hub}],
           shareProcessNamespace: true, runtimeClassName: gvisor, schedulerName: mine, priorityClassName: high,
-          topologySpreadConstraints: [{maxSkew: 1}], readinessGates: [{conditionType: x}],
-          affinity: {nodeAffinity: {}, podAntiAffinity: {}}, securityContext: {runAsUser: 1, fsGroup: 2, sysctls: [{name: a}]},
+          topologySpreadConstraints: [{maxSkew: 1, minDomains: 2, nodeTaintsPolicy: Honor}], readinessGates: [{conditionType: x}],
+          affinity: {nodeAffinity: {}, podAntiAffinity: {preferredDuringSchedulingIgnoredDuringExecution: [{weight: 1, podAffinityTerm: {topologyKey: k, matchLabelKeys: [a]}}]}}, securityContext: {runAsUser: 1, fsGroup: 2, sysctls: [{name: a}]},
           initContainers: [{name: i, image: i, tty: true}],
           containers: [{name: a, image: a, stdin: true, ports: [{containerPort: 1}, {containerPort: 2, hostPort: 2}],
             lifecycle: {preStop: {sleep: {seconds: 1}}}, volumeMounts: [{name: v, mountPropagation: HostToContainer}],
@@ -39,10 +39,10 @@ fn every_field_without_effect_is_named() {
             spec.runtimeClassName: ignored: there is one runtime, the Wasm sandbox
             spec.schedulerName: ignored: there is one scheduler, which takes every Pod
             spec.priorityClassName: ignored: all Pods are equal to the scheduler
-            spec.topologySpreadConstraints: ignored: the scheduler does not consider it yet
             spec.readinessGates: ignored: readiness is what the containers' probes say
-            spec.affinity.nodeAffinity: ignored: the scheduler does not consider it yet; use nodeSelector
-            spec.affinity.podAntiAffinity: ignored: the scheduler does not consider it yet
+            spec.topologySpreadConstraints[0].minDomains: ignored: the scheduler does not consider it yet
+            spec.topologySpreadConstraints[0].nodeTaintsPolicy: ignored: it is always Ignore
+            spec.affinity.podAntiAffinity.preferredDuringSchedulingIgnoredDuringExecution[0].podAffinityTerm.matchLabelKeys: ignored: name the labels in labelSelector
             spec.securityContext.runAsUser: ignored: a sandbox has no users and groups
             spec.securityContext.fsGroup: ignored: a sandbox has no users and groups
             spec.securityContext.sysctls: ignored: a sandbox sees nothing of the node's kernel, so there is nothing to confine
