@@ -306,7 +306,8 @@ impl services::objects_server::Objects for Door {
 }
 
 fn json(text: &[u8], field: &str) -> Result<serde_json::Value, Error> {
-    serde_json::from_slice(text).map_err(|error| Error::bad_request(format!("{field}: not JSON: {error}")))
+    let parsed = api::json::parse(text, api::json::Strictness::Strict);
+    Ok(parsed.map_err(|error| Error::bad_request(format!("{field}: {error}")))?.value)
 }
 
 #[tonic::async_trait]

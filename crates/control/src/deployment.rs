@@ -22,16 +22,16 @@ use crate::{plan::Plan, world::World};
 pub(crate) fn reconcile(world: &World, key: &Key, now: Timestamp) -> Plan {
     let mut plan = Plan::default();
     let Some(family) = Family::gather(world, key, &mut plan) else { return plan };
-    if family.meta.deletion_timestamp.is_none() && !world.is_closing(&family.meta.namespace) {
-        advance(world, &family, &mut plan);
-    }
-    status::report(world, &family, now, &mut plan);
+    let lives = family.meta.deletion_timestamp.is_none() && !world.is_closing(&family.meta.namespace);
+    let number = lives.then(|| advance(world, &family, &mut plan)).flatten();
+    status::report(world, &family, number, now, &mut plan);
     plan
 }
 
-fn advance(world: &World, family: &Family<'_>, plan: &mut Plan) {
+/// Answers the number of the newest ReplicaSet, if there is one.
+fn advance(world: &World, family: &Family<'_>, plan: &mut Plan) -> Option<String> {
     let mut edits = Edits::default();
-    history::number(family, &mut edits, plan);
+    let number = history::number(family, &mut edits);
     if family.spec.paused {
         scale::all(family, &mut edits);
     } else if family.recreates() {
@@ -43,6 +43,7 @@ fn advance(world: &World, family: &Family<'_>, plan: &mut Plan) {
     }
     edits.write(family, plan);
     history::clean_up(family, plan);
+    number
 }
 
 /// The newest grows as far as the surge allows, the others shrink as far as availability allows.

@@ -197,7 +197,7 @@ fn objects_need_a_namespace_that_is_there_to_stay() {
 }
 
 #[test]
-fn a_generation_counts_changes_of_the_spec_alone() {
+fn a_generation_counts_changes_of_the_spec_and_of_a_deployments_annotations() {
     let mut world = World::new();
     world.does(create(deployment("web", 1)));
     let generation = |object: &Object| meta(object).generation;
@@ -217,6 +217,15 @@ fn a_generation_counts_changes_of_the_spec_alone() {
     assert_eq!((stored.metadata().unwrap().generation, stored.spec.as_ref().unwrap().replicas), (3, Some(5)));
     let stored = world.does(update(deployment("web", 6)));
     assert_eq!(stored.get::<apps_v1::Deployment>().unwrap().status.as_ref().unwrap().replicas, 4);
+
+    let annotate = |mut deployment: apps_v1::Deployment, value: &str| {
+        deployment.metadata_mut().annotations.insert("a".to_owned(), value.to_owned());
+        deployment
+    };
+    assert_eq!(generation(&world.does(update(annotate(deployment("web", 6), "1")))), 5);
+    let numbered = Write::Update(annotate(deployment("web", 6), "2").into(), Subresource::Status);
+    let stored = world.does(numbered);
+    assert_eq!((generation(&stored), meta(&stored).annotations["a"].as_str()), (5, "2"));
     assert_eq!(world.fails(Write::Update(map("web").into(), Subresource::Status)).reason, Reason::NotFound);
 }
 

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use api::{
-    Error, Key, Object, Reason, Subresource, Timestamp, conditions, core_v1, defaults, error::Cause, meta_v1, pod,
-    warnings,
+    Error, Key, Object, Reason, Subresource, Timestamp, conditions, core_v1, defaults, error::Cause,
+    kinds::Resource as _, meta_v1, pod, warnings,
 };
 use store::{Expect, Op, Record, Txn};
 
@@ -25,7 +25,7 @@ impl Door<'_> {
             Subresource::Finalize => finalized(old, sent)?,
         };
         new.metadata_mut().resource_version = record.revision.to_string();
-        if has_generation(key.kind) && spec_differs(old, &new) {
+        if has_generation(key.kind) && (spec_differs(old, &new) || is_annotated(old, &new, part)) {
             new.metadata_mut().generation += 1;
         }
         if new == **old {
@@ -142,6 +142,10 @@ fn copy_status(to: &mut Object, from: &Object) -> bool {
 
 fn status(old: &Object, sent: &Object) -> Result<Object, Error> {
     let mut new = old.clone();
+    if let (Object::Deployment(new), Object::Deployment(sent)) = (&mut new, sent) {
+        // Its controller keeps a number there, which would count as a change of what is wanted if it came another way.
+        new.metadata_mut().annotations = sent.metadata.clone().unwrap_or_default().annotations;
+    }
     if copy_status(&mut new, sent) { Ok(new) } else { Err(no_part(old, Subresource::Status)) }
 }
 
@@ -205,6 +209,13 @@ fn spec_differs(old: &Object, new: &Object) -> bool {
         (Object::ReplicaSet(old), Object::ReplicaSet(new)) => old.spec != new.spec,
         _ => false,
     }
+}
+
+/// Annotations of a Deployment count as what is wanted, since its ReplicaSets have them too. Kubernetes' rule, and of
+/// Deployments only.
+fn is_annotated(old: &Object, new: &Object, part: Subresource) -> bool {
+    let annotated = metadata(old).annotations != metadata(new).annotations;
+    matches!(new, Object::Deployment(_)) && part == Subresource::None && annotated
 }
 
 /// Who learns late of a deletion must not be able to put it off.

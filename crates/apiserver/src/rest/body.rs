@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use api::{
     Error, Kind, Object, Reason, envelope,
-    json::{self, Strictness},
+    json::{self, Parsed, Strictness},
     meta_v1,
 };
 use axum::body::Body;
@@ -55,7 +55,7 @@ pub(crate) struct Content {
 pub(crate) struct Sent {
     /// The object, with the namespace of the URL.
     pub(crate) object: Object,
-    /// About fields that nobody knows.
+    /// About fields that nobody knows, or that stand twice.
     pub(crate) warnings: Vec<String>,
 }
 
@@ -110,13 +110,17 @@ fn media(headers: &HeaderMap) -> Result<Media, Error> {
 }
 
 impl Content {
-    /// The body as a JSON value, whether it came as JSON or YAML.
+    /// The body as a JSON value, whether it came as JSON or YAML. Of fields that stand twice the last counts.
     pub(crate) fn value(&self) -> Result<Value, Error> {
+        Ok(self.parsed(Strictness::Ignore)?.value)
+    }
+
+    /// The body as a JSON value, and the fields that stand in it twice. YAML with such fields is refused in any case.
+    pub(crate) fn parsed(&self, strictness: Strictness) -> Result<Parsed, Error> {
         match self.media {
-            Media::Yaml | Media::ApplyPatch => self.yaml(),
+            Media::Yaml | Media::ApplyPatch => Ok(Parsed { value: self.yaml()?, duplicates: Vec::new() }),
             Media::Json | Media::JsonPatch | Media::MergePatch | Media::StrategicPatch => {
-                serde_json::from_slice(&self.bytes)
-                    .map_err(|error| Error::bad_request(format!("the body is not JSON: {error}")))
+                json::parse(&self.bytes, strictness)
             }
             Media::Protobuf => {
                 Err(Error::new(Reason::UnsupportedMediaType, "protobuf is not read here; send application/json"))
@@ -144,10 +148,11 @@ impl Content {
     }
 
     fn json_object(&self, kind: Kind, strictness: Strictness) -> Result<(Object, Vec<String>), Error> {
-        let value = self.value()?;
+        let Parsed { value, duplicates: mut warnings } = self.parsed(strictness)?;
         same_type(kind, text(&value, "apiVersion"), text(&value, "kind"))?;
         let decoded = json::decode(kind, &value, strictness)?;
-        Ok((decoded.object, decoded.unknown))
+        warnings.extend(decoded.unknown);
+        Ok((decoded.object, warnings))
     }
 
     fn protobuf_object(&self, kind: Kind) -> Result<Object, Error> {

@@ -10,6 +10,7 @@ mod body;
 mod discovery;
 mod documents;
 mod lines;
+mod missing;
 mod objects;
 mod parts;
 mod path;
@@ -69,7 +70,7 @@ async fn serve(State(rest): State<Rest>, request: Request<Body>) -> Response<Bod
 impl Rest {
     async fn answer(&self, request: Request<Body>) -> Result<Response<Body>, Error> {
         let (head, body) = request.into_parts();
-        let place = path::parse(head.uri.path()).ok_or_else(nothing_here)?;
+        let place = path::parse(head.uri.path()).ok_or_else(|| missing::error(head.uri.path()))?;
         let query = Query::parse(head.uri.query())?;
         let asked = Asked { method: head.method, query, headers: head.headers };
         match place {
@@ -84,7 +85,7 @@ impl Rest {
             Place::Ready => self.ready().await,
             document => {
                 only(&asked.method, &Method::GET)?;
-                documents::answer(&document, &asked.headers).unwrap_or_else(|| Err(nothing_here()))
+                documents::answer(&document, &asked.headers).unwrap_or_else(|| Err(missing::error(head.uri.path())))
             }
         }
     }
@@ -102,10 +103,6 @@ impl Rest {
 
 fn healthy() -> Response<Body> {
     answer::bytes(StatusCode::OK, "text/plain; charset=utf-8", "ok")
-}
-
-fn nothing_here() -> Error {
-    Error::new(Reason::NotFound, "the server could not find the requested resource")
 }
 
 fn not_allowed() -> Error {

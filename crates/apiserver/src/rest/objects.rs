@@ -143,9 +143,9 @@ impl Rest {
     ) -> Result<Response<Body>, Error> {
         let (params, view) = (asked.query.write()?, self.view(asked)?);
         let content = body::read(&asked.headers, body).await?;
-        let (kind, patch) = (patch_kind(&content)?, content.value()?);
-        let written = self.registry.patch(&target.key(), kind, patch, part, options(&params)).await?;
-        Ok(written_answer(&written, &[], view))
+        let (kind, patch) = (patch_kind(&content)?, content.parsed(params.strictness)?);
+        let written = self.registry.patch(&target.key(), kind, patch.value, part, options(&params)).await?;
+        Ok(written_answer(&written, &patch.duplicates, view))
     }
 
     async fn delete(&self, target: &Target, asked: &Asked, body: Body) -> Result<Response<Body>, Error> {

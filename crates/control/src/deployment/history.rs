@@ -51,19 +51,24 @@ pub(super) fn collides(world: &crate::world::World, family: &Family<'_>) -> bool
     family.new.is_none() && world.named::<ReplicaSet>(&family.meta.namespace, &family.new_name).is_some()
 }
 
-/// Gives the newest set the highest number, and the Deployment the number of its newest set.
-pub(super) fn number(family: &Family<'_>, edits: &mut Edits, plan: &mut Plan) {
-    let Some(set) = family.new else { return };
+/// Gives the newest set the highest number, and answers it.
+pub(super) fn number(family: &Family<'_>, edits: &mut Edits) -> Option<String> {
+    let set = family.new?;
     let edited = edits.of(set);
     let number = renumber(edited, next_revision(family)).to_string();
     let meta = edited.metadata_mut();
     meta.annotations.extend(inherited(family.meta));
     edited.spec.get_or_insert_default().min_ready_seconds = family.spec.min_ready_seconds;
-    if family.meta.annotations.get(REVISION) != Some(&number) {
-        let mut deployment = Deployment::clone(family.deployment);
+    Some(number)
+}
+
+/// The Deployment with the number of its newest set.
+pub(super) fn numbered(family: &Family<'_>, number: Option<String>) -> Deployment {
+    let mut deployment = Deployment::clone(family.deployment);
+    if let Some(number) = number {
         deployment.metadata_mut().annotations.insert(REVISION.to_owned(), number);
-        plan.update(deployment);
     }
+    deployment
 }
 
 /// Raises a set's number to `least`, remembering the one it had.

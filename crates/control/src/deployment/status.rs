@@ -37,8 +37,9 @@ const NO_DEADLINE_S: i32 = i32::MAX;
 /// The deadline if nothing is said, in seconds. Kubernetes' default.
 const DEADLINE_DEFAULT_S: i32 = 600;
 
-/// Writes the status if it is not what it should be, and comes back when the deadline passes.
-pub(super) fn report(world: &World, family: &Family<'_>, now: Timestamp, plan: &mut Plan) {
+/// Writes the status, and the number of the newest set with it, if they are not what they should be, and comes back when the
+/// deadline passes. The number goes this way because an annotation that is written otherwise is a change of what is wanted.
+pub(super) fn report(world: &World, family: &Family<'_>, number: Option<String>, now: Timestamp, plan: &mut Plan) {
     let old = family.deployment.status.clone().unwrap_or_default();
     let mut new = counts(world, family, &old);
     set_available(&mut new, family.limits(), now);
@@ -51,8 +52,9 @@ pub(super) fn report(world: &World, family: &Family<'_>, now: Timestamp, plan: &
     } else {
         conditions::remove(&mut new.conditions, PROGRESSING);
     }
-    if new != old {
-        plan.update_status(Deployment { status: Some(new), ..family.deployment.clone() });
+    let numbered = history::numbered(family, number);
+    if new != old || numbered.metadata != family.deployment.metadata {
+        plan.update_status(Deployment { status: Some(new), ..numbered });
     }
 }
 

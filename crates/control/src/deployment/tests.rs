@@ -76,7 +76,6 @@ fn the_next_template_grows_by_the_surge_and_the_old_one_waits_for_it() {
     check(
         [new.object(), first.object(), second.object()],
         expect![[r#"
-        update Deployment default/web
         status Deployment default/web
         again at 1000600000ms
     "#]],
@@ -85,7 +84,6 @@ fn the_next_template_grows_by_the_surge_and_the_old_one_waits_for_it() {
     check(
         [new.object(), first.object(), second.object()],
         expect![[r#"
-        update Deployment default/web
         update ReplicaSet default/web-4cs494h, then say Normal ScalingReplicaSet: Scaled down replica set web-4cs494h from 3 to 2
         status Deployment default/web
         again at 1000600000ms
@@ -106,7 +104,6 @@ fn going_back_makes_the_old_set_the_newest() {
     assert_eq!(annotations["deployment.kubernetes.io/revision"], "3");
     assert_eq!(annotations["deployment.kubernetes.io/revision-history"], "1");
     expect![[r#"
-        update Deployment default/web
         update ReplicaSet default/web-4cs494h, then say Normal ScalingReplicaSet: Scaled up replica set web-4cs494h from 0 to 1
         status Deployment default/web
         again at 1000600000ms
@@ -134,7 +131,6 @@ fn in_the_middle_of_a_rollout_every_set_gets_its_share_of_the_growth() {
     check(
         [wanted.object(), first.object(), second.object()],
         expect![[r#"
-        update Deployment default/web
         update ReplicaSet default/web-4cs494h, then say Normal ScalingReplicaSet: Scaled up replica set web-4cs494h from 8 to 15
         update ReplicaSet default/web-slgjrrk, then say Normal ScalingReplicaSet: Scaled up replica set web-slgjrrk from 3 to 6
         status Deployment default/web
@@ -212,7 +208,6 @@ fn strays_are_adopted_and_take_part() {
         [wanted.object(), stray.object()],
         expect![[r#"
         update ReplicaSet default/web-4cs494h
-        update Deployment default/web
         status Deployment default/web
     "#]],
     );
