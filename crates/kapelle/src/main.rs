@@ -7,8 +7,9 @@ mod dev;
 mod logging;
 mod version;
 
-use std::process::ExitCode;
+use std::{io::Write as _, process::ExitCode};
 
+use api::Reason;
 use clap::{CommandFactory as _, Parser, Subcommand};
 
 /// Kapelle runs WebAssembly Pods on your own machines, the way Kubernetes runs containers
@@ -42,7 +43,7 @@ fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("error: {error:#}");
+            eprintln!("{}", told(&error));
             ExitCode::FAILURE
         }
     }
@@ -52,8 +53,9 @@ fn run(connection: &cli::Connection, command: Command) -> anyhow::Result<()> {
     match command {
         Command::Dev(dev) => dev.run(),
         Command::Completion { shell } => {
-            clap_complete::generate(shell, &mut Kapelle::command(), "kapelle", &mut std::io::stdout());
-            Ok(())
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut Kapelle::command(), "kapelle", &mut script);
+            Ok(std::io::stdout().write_all(&script)?)
         }
         Command::Version => client_runtime()?.block_on(version::print(connection)),
         Command::Client(verb) => client_runtime()?.block_on(cli::run(connection, verb)),
@@ -63,6 +65,22 @@ fn run(connection: &cli::Connection, command: Command) -> anyhow::Result<()> {
 /// A client does one thing at a time.
 fn client_runtime() -> anyhow::Result<tokio::runtime::Runtime> {
     Ok(tokio::runtime::Builder::new_current_thread().enable_all().build()?)
+}
+
+/// An error as `kubectl` tells it: what the server says of an object begins with its reason, which scripts look for.
+fn told(error: &anyhow::Error) -> String {
+    let answer = error.chain().find_map(|cause| cause.downcast_ref::<api::Error>());
+    match answer.map(|answer| answer.reason) {
+        Some(
+            reason @ (Reason::NotFound
+            | Reason::AlreadyExists
+            | Reason::Conflict
+            | Reason::Forbidden
+            | Reason::Unauthorized
+            | Reason::RequestEntityTooLarge),
+        ) => format!("Error from server ({reason:?}): {error:#}"),
+        _ => format!("error: {error:#}"),
+    }
 }
 
 /// `kapelle get pods | head -1` is no failure.

@@ -46,7 +46,7 @@ pub enum ImageError {
     #[error("the image is not valid: {0}")]
     Invalid(String),
     /// It asks for something that the sandbox does not offer.
-    #[error("the image imports {import}, which is not offered{}", closest.as_ref().map(|c| format!("; the closest is {c}")).unwrap_or_default())]
+    #[error("the image imports {import}, which is not offered{}", remedy(closest.as_ref()))]
     UnknownImport {
         /// The import as the image names it.
         import: String,
@@ -80,6 +80,13 @@ pub enum ImageError {
     /// The compiler or its cache failed; worth another try.
     #[error("the image could not be compiled: {0}")]
     Internal(String),
+}
+
+fn remedy(closest: Option<&String>) -> String {
+    match closest {
+        Some(closest) => format!("; the closest is {closest}"),
+        None => "; build it for wasm32-wasip1 or wasm32-wasip2, and import nothing else".to_owned(),
+    }
 }
 
 /// A container that cannot start.

@@ -76,11 +76,12 @@ async fn open(world: &World, request: &LogRequest) -> Result<Log, Error> {
     let run = match (request.previous, current) {
         (false, Some(run)) => run,
         (true, Some(run)) if has_previous(pod, &container) => run.saturating_sub(1),
+        // What waits to be started again has no run of its own: the one before is the latest.
+        (_, None) if has_previous(pod, &container) => latest(world, pod, &container),
         (true, _) => {
             let message = format!("previous terminated container {container:?} in pod {:?} not found", request.pod);
             return Err(Error::new(Reason::BadRequest, message));
         }
-        (false, None) if has_previous(pod, &container) => latest(world, pod, &container),
         (false, None) => {
             let message = format!("container {container:?} in pod {:?} is waiting to start", request.pod);
             return Err(Error::new(Reason::BadRequest, message));

@@ -1,6 +1,6 @@
 //! `kapelle scale --replicas=N KIND/NAME`.
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 use api::Subresource;
 use clap::Args;
 use serde_json::json;
@@ -21,6 +21,9 @@ pub struct Scale {
 impl Scale {
     pub(crate) async fn run(self, session: &Session) -> Result<()> {
         let (kind, name) = names::one(&self.what)?;
+        if !kind.info().subresources.contains(&"scale") {
+            bail!("a {kind} cannot be scaled; name a Deployment or a ReplicaSet");
+        }
         let patch = json!({"spec": {"replicas": self.replicas}});
         let object = session.merge(kind, &name, &patch, Subresource::Scale).await?;
         println!("{} scaled", output::short_name(&object));
