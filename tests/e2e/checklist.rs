@@ -137,7 +137,7 @@ impl Sample {
         let (from, to) = self.change;
         assert!(self.manifest.contains(from), "{from}");
         script.file("object.yaml", self.manifest);
-        script.file("changed.yaml", &self.manifest.replace(from, to));
+        script.file("changed.yaml", self.manifest.replace(from, to));
         let columns = self.columns.join("\n  ");
         let values = [
             ("resource", self.resource),
@@ -152,6 +152,32 @@ impl Sample {
         ];
         script.run(include_str!("scripts/kind.txt"), &values);
     }
+}
+
+/// Runs a session of `scripts/` against a cluster with the usual images; without `kubectl`, those of its commands are left out.
+pub(crate) fn session(name: &str, text: &str) {
+    let cluster = Cluster::start();
+    let kubectl = Kubectl::find(&cluster);
+    for image in ["hello-http", "batch", "trap"] {
+        cluster.push(image);
+    }
+    cluster.push_as("hello-http", "hello-http:v2");
+    Script::new(name, &cluster, kubectl.as_ref()).run(text, &[]);
+}
+
+#[test]
+fn kubectl_does_what_people_do_with_it() {
+    session("kubectl.txt", include_str!("scripts/kubectl.txt"));
+}
+
+#[test]
+fn kapelle_does_what_its_options_say() {
+    session("kapelle.txt", include_str!("scripts/kapelle.txt"));
+}
+
+#[test]
+fn what_is_not_served_says_so() {
+    session("not_served.txt", include_str!("scripts/not_served.txt"));
 }
 
 #[test]

@@ -30,6 +30,8 @@ pub(crate) struct Cluster {
     dir: tempfile::TempDir,
     port: u16,
     network: u8,
+    /// What starts the process, if it does not start by itself.
+    before: &'static [&'static str],
     /// Lines of standard output since `ready`; behind a lock so that threads can share a cluster.
     said: Mutex<mpsc::Receiver<String>>,
 }
@@ -40,21 +42,34 @@ impl Cluster {
         Self::start_with(&[])
     }
 
+    /// Starts a cluster that may not bind ports below 1024, whoever runs the tests.
+    pub(crate) fn start_unprivileged() -> Self {
+        let root = Command::new("id").arg("-u").output().unwrap().stdout == b"0\n";
+        let before: &[&str] = if root { &["setpriv", "--bounding-set=-net_bind_service"] } else { &[] };
+        Self::start_behind(before, &[])
+    }
+
     /// Starts a cluster with more arguments.
     pub(crate) fn start_with(arguments: &[&str]) -> Self {
+        Self::start_behind(&[], arguments)
+    }
+
+    fn start_behind(before: &'static [&'static str], arguments: &[&str]) -> Self {
         /// Each cluster of this test process gets a /16 of its own for Pods and one for Services.
         static NETWORKS: AtomicU8 = AtomicU8::new(1);
         let dir = tempfile::tempdir().unwrap();
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let network = NETWORKS.fetch_add(1, Ordering::Relaxed);
-        let mut cluster = Self { process: None, dir, port, network, said: Mutex::new(mpsc::channel().1) };
+        let mut cluster = Self { process: None, dir, port, network, said: Mutex::new(mpsc::channel().1), before };
         cluster.start_again(arguments);
         cluster
     }
 
     /// Starts the process (again) on the same directory and waits until it says `ready`.
     pub(crate) fn start_again(&mut self, arguments: &[&str]) {
-        let mut child = Command::new(KAPELLE)
+        let mut words = self.before.iter().copied().chain([KAPELLE]);
+        let mut child = Command::new(words.next().unwrap())
+            .args(words)
             .args(["dev", "--listen", &format!("127.0.0.1:{}", self.port)])
             .args(["--pod-cidr", &format!("127.{}.0.0/16", 64 + self.network)])
             .args(["--service-cidr", &format!("127.{}.0.0/16", 128 + self.network)])
@@ -132,8 +147,13 @@ impl Cluster {
 
     /// Pushes a prebuilt sample under `name:v1`.
     pub(crate) fn push(&self, sample: &str) {
+        self.push_as(sample, &format!("{sample}:v1"));
+    }
+
+    /// Pushes a prebuilt sample under another name.
+    pub(crate) fn push_as(&self, sample: &str, image: &str) {
         let file = format!("{}/../../wasm-samples/prebuilt/{sample}.wasm", env!("CARGO_MANIFEST_DIR"));
-        self.kapelle(&format!("push {file} {sample}:v1")).ok();
+        self.kapelle(&format!("push {file} {image}")).ok();
     }
 
     /// One field of one object by `kapelle get -o json` and a JSON pointer; empty if absent.

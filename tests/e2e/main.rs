@@ -12,4 +12,5 @@ mod cluster;
 mod crash;
 mod demo;
 mod kubectl;
+mod load;
 mod script;

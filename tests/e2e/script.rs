@@ -18,7 +18,7 @@
 use std::{
     fs,
     io::{Read, Write as _},
-    path::Path,
+    path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     sync::{Arc, Mutex},
     thread,
@@ -76,8 +76,13 @@ impl<'a> Script<'a> {
     }
 
     /// Puts a file where the commands find it.
-    pub(crate) fn file(&self, name: &str, text: &str) {
-        fs::write(self.dir.path().join(name), text).unwrap();
+    pub(crate) fn file(&self, name: &str, bytes: impl AsRef<[u8]>) {
+        fs::write(self.path(name), bytes).unwrap();
+    }
+
+    /// Where the commands find a file.
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
     }
 
     /// Runs all steps of `text` and complains of all that went wrong at once.
@@ -104,8 +109,10 @@ impl<'a> Script<'a> {
         for (index, line) in text.lines().enumerate() {
             let (mark, rest) = line.split_once(' ').unwrap_or((line, ""));
             if let Some(name) = line.strip_prefix("file ") {
-                file = Some(self.dir.path().join(name));
-                fs::write(file.as_ref().unwrap(), "").unwrap();
+                let path = self.dir.path().join(name);
+                fs::create_dir_all(path.parent().unwrap()).unwrap();
+                fs::write(&path, "").unwrap();
+                file = Some(path);
             } else if mark == "|" {
                 match (&file, steps.last_mut()) {
                     (Some(path), _) => append(path, rest),
