@@ -30,6 +30,10 @@ impl Machine for Counter {
         Box::new(move |to: &mut dyn Write| to.write_all(&count.to_le_bytes()))
     }
 
+    fn digest(&self) -> u64 {
+        0
+    }
+
     fn restore(&mut self, from: &mut dyn Read) -> io::Result<()> {
         let mut bytes = [0; 8];
         from.read_exact(&mut bytes)?;

@@ -212,6 +212,37 @@ impl<P, R> Brain<P, R> {
         peers
     }
 
+    /// The place in the log that the machine stands for; none before there is anything.
+    pub(crate) fn applied_mark(&self) -> Option<Mark> {
+        let term = self.node.store().term(self.applied).ok()?;
+        let mark = Mark { index: self.applied, term, members: self.members.clone() };
+        Some(mark).filter(|mark| mark.index >= FOUNDING_INDEX)
+    }
+
+    /// Index and term of the last entry of the log.
+    pub(crate) fn last_place(&self) -> (u64, u64) {
+        let log = &self.node.raft.raft_log;
+        (log.last_index(), log.last_term())
+    }
+
+    pub(crate) fn term(&self) -> u64 {
+        self.node.raft.term
+    }
+
+    pub(crate) fn members(&self) -> &Members {
+        &self.members
+    }
+
+    /// Whether the leader believes this member to hold entries that it does not: its log was lost or is an old copy, and
+    /// what it promised is forgotten. Raft 0.7 would panic.
+    pub(crate) fn is_forgetful(&self, message: &Message) -> bool {
+        let m = &message.0;
+        m.get_msg_type() == MessageType::MsgHeartbeat
+            && m.to == self.node.raft.id
+            && m.term >= self.node.raft.term
+            && m.commit > self.node.raft.raft_log.last_index()
+    }
+
     /// Whether a member said anything within the shortest election timeout.
     fn is_active(&self, member: MemberId) -> bool {
         let is_recent = |tick: &u64| self.ticks - tick < ELECTION_TICKS_MIN as u64;
@@ -291,6 +322,13 @@ impl<P, R> Brain<P, R> {
         }
         if self.members.contains(message.from()) {
             self.heard.insert(message.from().0, self.ticks);
+        }
+        // Who knows of no group yet has no vote. If the group thinks otherwise, this member's log was lost, and with it what
+        // it promised.
+        let is_request =
+            matches!(message.0.get_msg_type(), MessageType::MsgRequestVote | MessageType::MsgRequestPreVote);
+        if is_request && self.members.voters.is_empty() {
+            return;
         }
         let is_vote = matches!(
             message.0.get_msg_type(),

@@ -90,8 +90,15 @@ impl Message {
     /// The message as bytes for a member of the same group.
     #[must_use]
     pub fn encode(&self, cluster: ClusterId) -> Bytes {
+        let mut out = Vec::new();
+        self.encode_into(cluster, &mut out);
+        out.into()
+    }
+
+    /// Appends what [`Message::encode`] gives.
+    pub(crate) fn encode_into(&self, cluster: ClusterId, out: &mut Vec<u8>) {
         let m = &self.0;
-        let mut out = Vec::with_capacity(160 + m.entries.iter().map(|e| 40 + e.data.len()).sum::<usize>());
+        out.reserve(160 + m.entries.iter().map(|e| 60 + e.data.len()).sum::<usize>());
         out.put_u8(MESSAGE_VERSION);
         out.put_u128_le(cluster.0);
         out.put_u8(tag(m.get_msg_type()).unwrap_or(u8::MAX));
@@ -101,16 +108,20 @@ impl Message {
         out.put_u8(u8::from(m.reject));
         out.put_u64_le(m.reject_hint);
         out.put_i64_le(m.priority);
-        put_bytes(&mut out, &m.context);
+        put_bytes(out, &m.context);
         out.put_u32_le(m.entries.len() as u32);
         for entry in &m.entries {
-            put_entry(&mut out, &from_raft_entry(entry));
+            put_entry(out, &from_raft_entry(entry));
         }
         out.put_u8(u8::from(m.has_snapshot()));
         if m.has_snapshot() {
-            put_mark(&mut out, &from_raft_snapshot(m.get_snapshot()));
+            put_mark(out, &from_raft_snapshot(m.get_snapshot()));
         }
-        out.into()
+    }
+
+    /// The place that an announced snapshot stands for.
+    pub(crate) fn mark(&self) -> Mark {
+        from_raft_snapshot(self.0.get_snapshot())
     }
 
     /// Reads a message that a member sent. Kinds that only arise inside a member, and proposals, are refused: a write on a
@@ -122,6 +133,7 @@ impl Message {
         if bytes.len() > MESSAGE_BYTES_MAX {
             return Err(Malformed::Impossible("the length of the message"));
         }
+        let length = bytes.len();
         let mut from = Source(bytes);
         if from.u8()? != MESSAGE_VERSION {
             return Err(Malformed::Impossible("the version of the message"));
@@ -148,7 +160,13 @@ impl Message {
         m.priority = from.u64()?.cast_signed();
         m.context = from.bytes()?;
         for _ in 0..from.count(ENTRY_BYTES_MIN)? {
-            m.mut_entries().push(to_raft_entry(from.entry()?));
+            let mut entry = from.entry()?;
+            // A small slice would keep the whole message in memory for as long as one object lives.
+            if entry.data.len() * 2 < length {
+                entry.data = Bytes::copy_from_slice(&entry.data);
+            }
+            entry.context = Bytes::copy_from_slice(&entry.context);
+            m.mut_entries().push(to_raft_entry(entry));
         }
         if from.u8()? != 0 {
             m.set_snapshot(to_raft_snapshot(&from.mark()?));
@@ -275,6 +293,11 @@ impl Source {
         let length = self.u32()? as usize;
         self.need(length)?;
         Ok(self.0.split_to(length))
+    }
+
+    /// All that is left.
+    pub(crate) fn rest(&mut self) -> Bytes {
+        self.0.split_to(self.0.remaining())
     }
 
     /// A number of items of at least `bytes_each`; more than fit into the rest cannot be.

@@ -1,6 +1,10 @@
 //! What can be chosen when a member is opened, and the limits that cannot.
 
-use std::path::PathBuf;
+use std::{fmt, future::Future, io, path::PathBuf, pin::Pin, sync::Arc};
+
+use tokio::io::{AsyncRead, AsyncWrite};
+
+use crate::{ClusterId, MemberId, codec::CONTACT_BYTES_MAX};
 
 /// The longest command, in bytes. An object is at most 1.5 MiB (Kubernetes' limit for requests to etcd); the rest is room
 /// for what a transaction adds to it.
@@ -37,10 +41,54 @@ pub enum OnFailure {
     Stop,
 }
 
+/// What an empty directory becomes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Begin {
+    /// A new group of one.
+    Found {
+        /// Where others reach this member; may be empty while there are none.
+        contact: String,
+    },
+    /// A member of a group that exists, which waits for its leader.
+    Join {
+        /// The group.
+        cluster: ClusterId,
+        /// The id under which the group was told to add it; ids are never used twice.
+        member: MemberId,
+    },
+}
+
+impl Default for Begin {
+    fn default() -> Self {
+        Self::Found { contact: String::new() }
+    }
+}
+
+/// A future on the heap.
+pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
+/// A connection to another member.
+pub trait Stream: AsyncRead + AsyncWrite + Send + Unpin + 'static {}
+
+impl<T: AsyncRead + AsyncWrite + Send + Unpin + 'static> Stream for T {}
+
+/// How other members are reached.
+pub trait Dial: Send + Sync + 'static {
+    /// Connects to a member and proves who is at the other end, which gives the stream to its
+    /// [`Consensus::accept`](crate::Consensus::accept). Given up after a few seconds.
+    fn dial(&self, to: MemberId, contact: &str) -> BoxFuture<'static, io::Result<Box<dyn Stream>>>;
+}
+
+impl fmt::Debug for dyn Dial {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Dial")
+    }
+}
+
 /// How a member is opened.
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// The directory that holds everything durable. Created if it is missing; an empty one founds a new group of one.
+    /// The directory that holds everything durable. Created if it is missing; see `begin` for an empty one.
     pub dir: PathBuf,
     /// The first segment of a new log, in bytes (at least 4 MiB, a multiple of 4 KiB). Segments double from here up to
     /// `segment_bytes_max`, so that a small group starts at once and a busy one rarely changes segments.
@@ -54,6 +102,11 @@ pub struct Config {
     pub log_tail_bytes: u64,
     /// What to do when the disk fails.
     pub on_failure: OnFailure,
+    /// What an empty directory becomes.
+    pub begin: Begin,
+    /// How other members are reached; without it the member talks to nobody. With it, [`open`](crate::open) must be called
+    /// inside a tokio runtime, which then carries the connections.
+    pub dial: Option<Arc<dyn Dial>>,
 }
 
 impl Config {
@@ -67,6 +120,8 @@ impl Config {
             snapshot_after_bytes: 64 << 20,
             log_tail_bytes: 16 << 20,
             on_failure: OnFailure::Abort,
+            begin: Begin::default(),
+            dial: None,
         }
     }
 
@@ -85,6 +140,12 @@ impl Config {
         if self.snapshot_after_bytes == 0 {
             return Err(InvalidConfig::SnapshotAfter);
         }
+        match &self.begin {
+            Begin::Found { contact } if contact.len() > CONTACT_BYTES_MAX => Err(InvalidConfig::ContactTooLong),
+            Begin::Join { member: MemberId(0), .. } => Err(InvalidConfig::MemberZero),
+            Begin::Join { .. } if self.dial.is_none() => Err(InvalidConfig::JoinWithoutDial),
+            Begin::Found { .. } | Begin::Join { .. } => Ok(()),
+        }?;
         Ok(())
     }
 }
@@ -110,4 +171,16 @@ pub enum InvalidConfig {
     /// `snapshot_after_bytes` is zero, so that a snapshot would follow every command.
     #[error("snapshot_after_bytes is 0; give at least 1")]
     SnapshotAfter,
+    /// `begin` names a contact that is too long.
+    #[error("the contact in begin is longer than {CONTACT_BYTES_MAX} bytes")]
+    ContactTooLong,
+    /// `begin` joins as nobody.
+    #[error("begin joins as member 0; ids are never zero")]
+    MemberZero,
+    /// `begin` joins, but there is no way to talk to anybody.
+    #[error("begin joins a group, but dial is not given")]
+    JoinWithoutDial,
+    /// `dial` is given outside a tokio runtime.
+    #[error("dial is given, but the log is opened outside a tokio runtime, so nothing could carry its connections")]
+    NoRuntime,
 }

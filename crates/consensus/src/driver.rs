@@ -1,27 +1,46 @@
-//! The handle, and what runs behind it: two dedicated threads and their queues.
+//! The handle, and what runs behind it: two dedicated threads, their queues, and tasks for the connections to others.
 //!
 //! The raft thread owns the brain and the machine; the log thread owns the log on disk. A command goes caller → raft thread
 //! → log thread → raft thread → caller; everything that arrives while the disk is busy goes along with the next write, so
 //! the number of writes a second depends on the disk and the number of commands on how many wait.
 
+mod backup;
+mod digests;
 mod failure;
+mod forward;
+#[cfg(test)]
+mod group_tests;
 mod inbox;
 mod log;
+mod peers;
 mod priority;
 mod raft;
+mod renew;
 mod start;
 #[cfg(test)]
 mod tests;
+mod wishes;
 
-use std::{fmt, sync::Arc};
+use std::{fmt, io, sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use tokio::sync::{oneshot, watch};
+use tokio::{
+    sync::{OwnedSemaphorePermit, broadcast, oneshot, watch},
+    time::{Instant, sleep, timeout_at},
+};
 
+pub use backup::BackupFile;
+pub use renew::{Restored, force_new, restore};
 pub use start::open;
 
-use crate::{COMMAND_BYTES_MAX, Mark, ProposeError, Role, Status};
+use crate::{
+    COMMAND_BYTES_MAX, Change, ChangeError, ELECTION_TICKS_MAX, Mark, MemberId, Members, ProposeError, Role, Status,
+    Stream, TICK_MS, codec::Message,
+};
+use backup::BackupAnswer;
+use forward::WishAnswer;
 use inbox::{Budget, Inbox, Rejected};
+use peers::{Peers, Wish, WishOutcome};
 
 /// So many calls may wait to be looked at: at 100,000 commands a second a tenth of a second's work; more would only be
 /// answered later.
@@ -32,6 +51,15 @@ const WAITING_BYTES_MAX: usize = 32 << 20;
 
 /// What a caller's work weighs beside its command, in bytes.
 const CALL_OVERHEAD_BYTES: usize = 128;
+
+/// So many notes wait for a slow reader; it misses older ones.
+const NOTES_MAX: usize = 1024;
+
+/// A hand-over takes an election at most; after twice the longest one it has failed.
+const HAND_OVER_TIME_MAX: Duration = Duration::from_millis(2 * ELECTION_TICKS_MAX as u64 * TICK_MS);
+
+/// A leader that is to be removed has so long to hand over, and the next one to remove it.
+const REMOVAL_TIME_MAX: Duration = Duration::from_millis(6 * ELECTION_TICKS_MAX as u64 * TICK_MS);
 
 const BUDGET: Budget = Budget { items: WAITING_CALLS_MAX, bytes: WAITING_BYTES_MAX };
 
@@ -45,14 +73,56 @@ type ReadAnswer = oneshot::Sender<Result<(), ProposeError>>;
 enum Call<O> {
     Propose { command: Bytes, answer: Answer<O> },
     Read(ReadAnswer),
+    Ask { wish: Wish, answer: WishAnswer },
+    Backup(BackupAnswer),
 }
 
-/// What the other threads tell the raft thread.
+/// What the other threads and the connections tell the raft thread.
 #[derive(Debug)]
 enum News {
     Persisted(u64),
-    SnapshotWritten { mark: Mark, bytes: u64 },
+    SnapshotWritten {
+        mark: Mark,
+        bytes: u64,
+    },
     Failed(String),
+    Peer {
+        message: Message,
+        /// Given back when the message was taken in.
+        room: Option<OwnedSemaphorePermit>,
+    },
+    Forwarded {
+        from: MemberId,
+        id: u64,
+        command: Bytes,
+        room: OwnedSemaphorePermit,
+    },
+    Refused {
+        id: u64,
+        error: ProposeError,
+    },
+    Asked {
+        from: MemberId,
+        id: u64,
+        wish: Wish,
+    },
+    Answered {
+        id: u64,
+        outcome: WishOutcome,
+    },
+    Digest {
+        from: MemberId,
+        index: u64,
+        digest: u64,
+    },
+    /// A message to a member found no room.
+    Unreachable(MemberId),
+    /// A connection to a member broke, with all that was on it.
+    Lost(MemberId),
+    SnapshotSent {
+        to: MemberId,
+        delivered: bool,
+    },
 }
 
 type RaftInbox<O> = Inbox<Call<O>, News>;
@@ -66,6 +136,8 @@ pub struct Consensus<O> {
 struct Shared<O> {
     inbox: Arc<RaftInbox<O>>,
     status: watch::Receiver<Status>,
+    peers: Option<Arc<Peers>>,
+    notes: broadcast::Sender<(MemberId, Bytes)>,
 }
 
 impl<O> Drop for Shared<O> {
@@ -87,7 +159,8 @@ impl<O> fmt::Debug for Consensus<O> {
 }
 
 impl<O> Consensus<O> {
-    /// Proposes a command and waits until it is durable on a majority and applied here.
+    /// Proposes a command and waits until it is durable on a majority and applied here. A follower forwards it to the leader
+    /// and answers with the output of its own machine, so that whoever wrote here reads here what was written.
     ///
     /// Dropping the future does not withdraw the command.
     ///
@@ -112,6 +185,108 @@ impl<O> Consensus<O> {
         let (answer, outcome) = oneshot::channel();
         self.call(Call::Read(answer), 0)?;
         outcome.await.unwrap_or(Err(ProposeError::Stopped))
+    }
+
+    /// Changes the members, on whichever member it is called, and answers with the members afterwards. A leader that is to be
+    /// removed hands over first; the next one removes it.
+    ///
+    /// # Errors
+    /// See [`ChangeError`]; only [`ChangeError::Unknown`] leaves open whether the change will happen.
+    pub async fn change(&self, change: Change) -> Result<Members, ChangeError> {
+        let ends = Instant::now() + REMOVAL_TIME_MAX;
+        let mut hands_over = false;
+        loop {
+            let outcome = self.ask(Wish::Change(change.clone())).await;
+            hands_over |= matches!(outcome, Err(ChangeError::HandsOver { .. }));
+            if let Some(members) = self.is_out(&change, &outcome) {
+                return Ok(members);
+            }
+            match outcome {
+                // A new leader needs a moment before it knows who answers.
+                Err(
+                    ChangeError::HandsOver { .. }
+                    | ChangeError::NoLeader { .. }
+                    | ChangeError::Busy
+                    | ChangeError::WouldLoseQuorum { .. }
+                    | ChangeError::Unknown,
+                ) if hands_over && Instant::now() < ends => sleep(Duration::from_millis(TICK_MS)).await,
+                // The hand-over hid the answer to an earlier attempt.
+                Err(ChangeError::NoSuchMember { .. }) if hands_over => return Ok(self.members()),
+                outcome => return outcome,
+            }
+        }
+    }
+
+    /// The members after this one was removed while it waited for just that.
+    fn is_out(&self, change: &Change, outcome: &WishOutcome) -> Option<Members> {
+        // One look at a time: two of them on one thread could wait for a writer in between.
+        let own = self.shared.status.borrow().member;
+        let members = self.members();
+        let is_over = matches!(outcome, Err(ChangeError::Stopped | ChangeError::Unknown));
+        (is_over && *change == Change::Remove(own) && !members.contains(own)).then_some(members)
+    }
+
+    fn members(&self) -> Members {
+        self.shared.status.borrow().members.clone()
+    }
+
+    /// Lets another member lead and waits until it does.
+    ///
+    /// # Errors
+    /// See [`ChangeError`]; [`ChangeError::NotTakenOver`] after two election timeouts.
+    pub async fn transfer_leader(&self, to: MemberId) -> Result<(), ChangeError> {
+        let ends = Instant::now() + HAND_OVER_TIME_MAX;
+        self.ask(Wish::Lead(to)).await?;
+        let mut status = self.status();
+        let led = timeout_at(ends, status.wait_for(|status| status.leader == Some(to))).await;
+        match led {
+            Ok(Ok(_)) => Ok(()),
+            Ok(Err(_)) => Err(ChangeError::Stopped),
+            Err(_) => Err(ChangeError::NotTakenOver { to }),
+        }
+    }
+
+    async fn ask(&self, wish: Wish) -> WishOutcome {
+        let (answer, outcome) = oneshot::channel();
+        self.call(Call::Ask { wish, answer }, 0).map_err(|error| match error {
+            ProposeError::Overloaded => ChangeError::Overloaded,
+            ProposeError::Stopped | ProposeError::NoLeader { .. } | ProposeError::TooLarge | ProposeError::Unknown => {
+                ChangeError::Stopped
+            }
+        })?;
+        outcome.await.unwrap_or(Err(ChangeError::Unknown))
+    }
+
+    /// Serves a connection that another member made, whose identity was proven to be `from`. Returns at once.
+    pub fn accept(&self, from: MemberId, stream: Box<dyn Stream>) {
+        match &self.shared.peers {
+            Some(peers) => peers.accept(from, stream),
+            None => tracing::warn!(%from, "closed a connection: this master talks to nobody"),
+        }
+    }
+
+    /// Tells all other members something, if they can be reached and have room for it; nobody hears of it if not.
+    pub fn broadcast(&self, note: Bytes) {
+        if let Some(peers) = &self.shared.peers {
+            peers.note(note);
+        }
+    }
+
+    /// What other members broadcast from now on, with who did.
+    #[must_use]
+    pub fn notes(&self) -> broadcast::Receiver<(MemberId, Bytes)> {
+        self.shared.notes.subscribe()
+    }
+
+    /// Writes the applied state of this member into a temporary file, while work goes on. Call
+    /// [`read_barrier`](Self::read_barrier) before, if it must contain what others have acknowledged.
+    ///
+    /// # Errors
+    /// What the disk said, that this member holds nothing yet, is shutting down, or that enough backups are in the making.
+    pub async fn backup(&self) -> io::Result<BackupFile> {
+        let (answer, outcome) = oneshot::channel();
+        self.call(Call::Backup(answer), 0).map_err(io::Error::other)?;
+        outcome.await.unwrap_or_else(|_| Err(io::Error::other(ProposeError::Stopped)))
     }
 
     fn call(&self, call: Call<O>, bytes: usize) -> Result<(), ProposeError> {

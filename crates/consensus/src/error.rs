@@ -2,7 +2,7 @@
 
 use std::{io, path::PathBuf};
 
-use crate::{InvalidConfig, MemberId};
+use crate::{ClusterId, InvalidConfig, MemberId};
 
 /// Why a data directory could not be opened. None of these is helped by trying again unchanged.
 #[derive(Debug, thiserror::Error)]
@@ -34,6 +34,36 @@ pub enum OpenError {
         path: PathBuf,
         /// Where and how.
         detail: String,
+    },
+    /// The directory holds another member than the one that is to join.
+    #[error(
+        "{} holds member {found_member} of group {found_cluster}, not member {member} of group {cluster}; remove the \
+         directory, or start without --join",
+        dir.display()
+    )]
+    OtherMember {
+        /// The directory.
+        dir: PathBuf,
+        /// The group found.
+        found_cluster: ClusterId,
+        /// The member found.
+        found_member: MemberId,
+        /// The group to join.
+        cluster: ClusterId,
+        /// The member to become.
+        member: MemberId,
+    },
+    /// The directory must be empty, and is not.
+    #[error("{} is not empty; remove what is in it, or choose another directory", dir.display())]
+    NotEmpty {
+        /// The directory.
+        dir: PathBuf,
+    },
+    /// The directory holds a member that never received anything from its group.
+    #[error("{} holds nothing yet: its member joined a group but never heard of it", dir.display())]
+    Nothing {
+        /// The directory.
+        dir: PathBuf,
     },
     /// A file was written by a version that this one does not know.
     #[error("{} has format version {found}, this program knows {known}; use the program that wrote it", path.display())]

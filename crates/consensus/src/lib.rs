@@ -19,10 +19,10 @@ mod wal;
 
 pub use brain::Change;
 pub use config::{
-    COMMAND_BYTES_MAX, Config, ELECTION_TICKS_MAX, ELECTION_TICKS_MIN, HEARTBEAT_TICKS, InvalidConfig, OnFailure,
-    TICK_MS,
+    Begin, BoxFuture, COMMAND_BYTES_MAX, Config, Dial, ELECTION_TICKS_MAX, ELECTION_TICKS_MIN, HEARTBEAT_TICKS,
+    InvalidConfig, OnFailure, Stream, TICK_MS,
 };
-pub use driver::{Consensus, open};
+pub use driver::{BackupFile, Consensus, Restored, force_new, open, restore};
 pub use error::{ChangeError, OpenError, ProposeError};
 pub use machine::{Machine, SnapshotWriter};
 pub use status::{PeerStatus, Role, Status};

@@ -27,6 +27,10 @@ pub trait Machine: Send + 'static {
     /// When the bytes end early, are damaged or are not understood. The machine must then be as it was before, because it
     /// may be offered an older snapshot next.
     fn restore(&mut self, snapshot: &mut dyn Read) -> io::Result<()>;
+
+    /// A number that two machines share only if they applied the same commands with the same results. It belongs to the
+    /// state: a snapshot carries it. Members compare it now and then, and one that differs from the majority stops.
+    fn digest(&self) -> u64;
 }
 
 #[cfg(test)]
@@ -48,6 +52,7 @@ pub(crate) mod tests {
     struct State {
         commands: Vec<Bytes>,
         applied_since_restore: usize,
+        spoilt: bool,
     }
 
     impl Notes {
@@ -67,6 +72,11 @@ pub(crate) mod tests {
 
         pub(crate) fn applied_since_restore(&self) -> usize {
             self.0.lock().unwrap().applied_since_restore
+        }
+
+        /// From now on the state is another one than the commands say.
+        pub(crate) fn spoil(&self) {
+            self.0.lock().unwrap().spoilt = true;
         }
 
         pub(crate) fn forget_content(&self) {
@@ -103,8 +113,13 @@ pub(crate) mod tests {
             while !from.is_empty() {
                 commands.push(from.bytes().map_err(io::Error::other)?);
             }
-            *self.0.lock().unwrap() = State { commands, applied_since_restore: 0 };
+            *self.0.lock().unwrap() = State { commands, applied_since_restore: 0, spoilt: false };
             Ok(())
+        }
+
+        fn digest(&self) -> u64 {
+            let state = self.0.lock().unwrap();
+            state.commands.len() as u64 + u64::from(state.spoilt)
         }
     }
 

@@ -109,4 +109,8 @@ impl consensus::Machine for Machine {
         self.install(State::from_root(snapshot::read(snapshot)?));
         Ok(())
     }
+
+    fn digest(&self) -> u64 {
+        self.state.digest()
+    }
 }

@@ -14,7 +14,7 @@ use prost::Message;
 
 use crate::{
     Record, View,
-    state::Root,
+    state::{Digest, Root},
     txn::{self, BadTxn},
 };
 
@@ -29,6 +29,8 @@ struct Header {
     claims: u64,
     #[prost(uint64, tag = "3")]
     records: u64,
+    #[prost(uint64, tag = "4")]
+    digest: u64,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -53,7 +55,8 @@ struct Named {
 /// Writes a view.
 pub(crate) fn write(view: &View, to: &mut dyn Write) -> io::Result<()> {
     let records = Kind::ALL.iter().map(|kind| view.count(*kind) as u64).sum();
-    put(to, &Header { revision: view.revision().0, claims: view.claims().count() as u64, records })?;
+    let (revision, claims, digest) = (view.revision().0, view.claims().count() as u64, view.digest().0);
+    put(to, &Header { revision, claims, records, digest })?;
     for (claim, owner) in view.claims() {
         put(to, &named(owner, claim))?;
     }
@@ -77,7 +80,7 @@ fn named(key: &api::Key, claim: &str) -> Named {
 /// Reads what [`write`] wrote.
 pub(crate) fn read(from: &mut dyn Read) -> io::Result<Root> {
     let header: Header = take(from)?;
-    let mut root = Root::new(Revision(header.revision));
+    let mut root = Root::new(Revision(header.revision), Digest(header.digest));
     for _ in 0..header.claims {
         let claim: Named = take(from)?;
         let owner = txn::key(claim.kind, &claim.namespace, &claim.name).map_err(invalid)?;

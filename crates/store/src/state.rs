@@ -21,6 +21,30 @@ pub(crate) struct Root {
     claims: OrdMap<Arc<str>, Key>,
     revision: Revision,
     bytes: usize,
+    digest: Digest,
+}
+
+/// A number that tells histories apart: what every operation did is folded into it, in order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub(crate) struct Digest(pub(crate) u64);
+
+impl Digest {
+    /// An odd number without a pattern (the golden ratio's fraction), so that every fold moves all bits.
+    const SPREAD: u64 = 0x9E37_79B9_7F4A_7C15;
+
+    fn fold(&mut self, number: u64) {
+        self.0 = (self.0.rotate_left(23) ^ number).wrapping_mul(Self::SPREAD);
+    }
+
+    fn fold_bytes(&mut self, bytes: &[u8]) {
+        self.fold(u64::from(crc32c::crc32c(bytes)) << 32 | bytes.len() as u64 & 0xFFFF_FFFF);
+    }
+
+    fn fold_key(&mut self, key: &Key) {
+        self.fold(u64::from(key.kind.info().code));
+        self.fold_bytes(key.namespace.as_bytes());
+        self.fold_bytes(key.name.as_bytes());
+    }
 }
 
 /// The state at one revision, as a value: what readers hold. Cloning is O(1).
@@ -82,6 +106,12 @@ impl State {
         Self { root }
     }
 
+    /// A number that differs, but for rare chance, between two states that other transactions made, or in another order.
+    #[must_use]
+    pub fn digest(&self) -> u64 {
+        self.root.digest.0
+    }
+
     /// The state as it is now.
     #[must_use]
     pub fn view(&self) -> View {
@@ -97,6 +127,7 @@ impl State {
         let mut applied = Applied { revision: self.root.revision, records: Vec::new(), events: Vec::new() };
         for op in &txn.ops {
             let event = self.perform(op).map(Arc::new);
+            self.root.note(op, event.as_deref());
             applied.records.push(event.as_ref().map(|event| event.record.clone()));
             applied.events.extend(event);
         }
@@ -163,8 +194,27 @@ impl State {
 }
 
 impl Root {
-    pub(crate) fn new(revision: Revision) -> Self {
-        Self { revision, ..State::default().root }
+    pub(crate) fn new(revision: Revision, digest: Digest) -> Self {
+        Self { revision, digest, ..State::default().root }
+    }
+
+    /// Folds what an operation did into the digest.
+    fn note(&mut self, op: &Op, event: Option<&Event>) {
+        let digest = &mut self.digest;
+        match (op, event) {
+            (_, Some(Event { change, record, .. })) => {
+                digest.fold(*change as u64);
+                digest.fold(record.revision.0);
+                digest.fold_key(&record.key);
+                digest.fold_bytes(&record.bytes);
+            }
+            (Op::Claim { name, owner }, None) => {
+                digest.fold_bytes(name.as_bytes());
+                digest.fold_key(owner);
+            }
+            (Op::Release { name }, None) => digest.fold_bytes(name.as_bytes()),
+            (Op::Put { .. } | Op::Delete { .. }, None) => digest.fold(0),
+        }
     }
 
     fn get(&self, key: &Key) -> Option<&Arc<Record>> {
@@ -225,6 +275,10 @@ impl View {
     #[must_use]
     pub fn revision(&self) -> Revision {
         self.0.revision
+    }
+
+    pub(crate) fn digest(&self) -> Digest {
+        self.0.digest
     }
 
     /// Who has a claimed name.

@@ -71,6 +71,39 @@ fn a_claimed_name_has_one_owner_until_it_is_released() {
     assert_eq!(state.view().claim("ip/10.0.0.1"), Some(&key("b")));
 }
 
+/// Masters compare digests to find out that one of them computed something else.
+#[test]
+fn a_digest_tells_histories_apart_and_survives_a_snapshot() {
+    let digest = |txns: &[Txn]| {
+        let (mut machine, _) = new();
+        txns.iter().for_each(|txn| feed(&mut machine, txn));
+        machine.digest()
+    };
+    let claim = |owner| one(Op::Claim { name: "ip/10.0.0.1".into(), owner: key(owner) });
+    let (a, b) = (one(put("a", "1", Expect::Any)), one(put("b", "1", Expect::Any)));
+    let all = [a.clone(), b.clone(), claim("a")];
+    let others = [
+        vec![],
+        vec![a.clone(), b.clone()],
+        vec![b.clone(), a.clone(), claim("a")],
+        vec![a.clone(), b.clone(), claim("b")],
+        vec![one(put("a", "2", Expect::Any)), b, claim("a")],
+        [&all[..], &[one(Op::Delete { key: key("a"), expect: Expect::Any })]].concat(),
+    ];
+    assert_eq!(digest(&all), digest(&all));
+    others.iter().for_each(|other| assert_ne!(digest(&all), digest(other), "{other:?}"));
+
+    let (mut machine, _) = new();
+    all.iter().for_each(|txn| feed(&mut machine, txn));
+    let mut bytes = Vec::new();
+    machine.snapshot()(&mut bytes).unwrap();
+    let (mut restored, _) = new();
+    restored.restore(&mut bytes.as_slice()).unwrap();
+    assert_eq!(restored.digest(), machine.digest());
+    [&mut machine, &mut restored].into_iter().for_each(|machine| feed(machine, &a));
+    assert_eq!(restored.digest(), machine.digest());
+}
+
 #[test]
 fn a_record_tells_its_revision_as_resource_version() {
     let mut state = State::default();

@@ -5,6 +5,7 @@ use std::{convert::Infallible, io, path::PathBuf, sync::Arc, time::Duration};
 use super::{
     News, RaftInbox,
     inbox::{Inbox, Taken},
+    peers::Peers,
 };
 use crate::{
     HardState, Mark, OnFailure,
@@ -35,6 +36,7 @@ pub(super) struct LogThread<O> {
     pub(super) snapshots: PathBuf,
     pub(super) tasks: Arc<LogInbox>,
     pub(super) raft: Arc<RaftInbox<O>>,
+    pub(super) peers: Option<Arc<Peers>>,
 }
 
 impl<O> LogThread<O> {
@@ -89,7 +91,7 @@ impl<O> LogThread<O> {
         let records = batch.into_iter().flat_map(|persist| records(persist, hard, &mut after));
         self.wal.append(records)?;
         self.raft.tell(News::Persisted(number));
-        route(after);
+        route(self.peers.as_deref(), after);
         Ok(())
     }
 }
@@ -116,9 +118,10 @@ fn records(persist: Persist, known: &mut HardState, after: &mut Vec<Message>) ->
     records
 }
 
-/// Messages leave through a transport; a group of one has nobody to write to, and more members are not offered yet.
-pub(super) fn route(messages: Vec<Message>) {
-    for message in messages {
-        tracing::debug!(to = %message.to(), "no way to another member");
+/// Messages leave through the connections; a member without a dialler has nobody to write to.
+pub(super) fn route(peers: Option<&Peers>, messages: Vec<Message>) {
+    match peers {
+        Some(peers) => peers.send(messages),
+        None => messages.iter().for_each(|message| tracing::debug!(to = %message.to(), "no way to another member")),
     }
 }

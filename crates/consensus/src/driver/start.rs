@@ -7,23 +7,30 @@ use std::{
     thread::JoinHandle,
 };
 
-use tokio::sync::watch;
+use tokio::{
+    runtime::Handle,
+    sync::{broadcast, watch},
+};
 
 use super::{
-    BUDGET, Consensus, Shared,
+    BUDGET, Consensus, NOTES_MAX, RaftInbox, Shared, backup,
+    digests::Digests,
+    forward::Forwards,
     inbox::{Budget, Inbox},
     log::LogThread,
-    raft::RaftThread,
+    peers::{self, Gate, Peers},
+    raft::{RaftThread, Ticket},
+    renew,
 };
 use crate::{
-    ClusterId, Config, HardState, Machine, Mark, MemberId, Members, OpenError, Status,
+    Begin, ClusterId, Config, HardState, InvalidConfig, Machine, Mark, MemberId, Members, OpenError, Status,
     brain::{Brain, FOUNDING_INDEX, Setup},
     snapshot::{self, SnapshotReader},
     wal::{self, Identity, LogImage, Record, Sizes, Wal},
 };
 
 /// The term of the founding; the first election has the next one.
-const FOUNDING_TERM: u64 = 1;
+pub(super) const FOUNDING_TERM: u64 = 1;
 
 /// The log thread's queue is bounded by what the brain leaves uncommitted; it has no callers of its own.
 const NO_CALLERS: Budget = Budget { items: 0, bytes: 0 };
@@ -37,10 +44,16 @@ const NO_CALLERS: Budget = Budget { items: 0, bytes: 0 };
 /// See [`OpenError`].
 pub fn open<M: Machine>(config: Config, mut machine: M) -> Result<Consensus<M::Output>, OpenError> {
     config.check()?;
+    if config.dial.is_some() && Handle::try_current().is_err() {
+        return Err(InvalidConfig::NoRuntime.into());
+    }
     let dirs = Dirs::make(&config.dir)?;
     let lock = dirs.lock()?;
+    renew::complete(&dirs)?;
+    remove_backups(&dirs)?;
     let (wal, identity, mut image) = recover_or_found(&dirs, &config)?;
     let (mark, snapshot_bytes) = restore(&dirs, identity, &image, &mut machine)?;
+    let applied = mark.index;
     image.detach(mark.index);
     image.hard.commit = image.hard.commit.max(mark.index);
     let hard = image.hard;
@@ -54,18 +67,28 @@ pub fn open<M: Machine>(config: Config, mut machine: M) -> Result<Consensus<M::O
         snapshot_after_bytes: config.snapshot_after_bytes,
         log_tail_bytes: config.log_tail_bytes,
     };
-    let parts = Parts { machine, wal, hard, identity, lock };
+    let first_forward = random(&dirs.top)?;
+    let parts = Parts { machine, wal, hard, identity, lock, applied, first_forward };
     start(&dirs, &config, Brain::new(setup), parts)
 }
 
-struct Dirs {
-    top: PathBuf,
-    log: PathBuf,
-    snapshots: PathBuf,
+/// Backups that were in use when the member ended.
+fn remove_backups(dirs: &Dirs) -> Result<(), OpenError> {
+    let path = dirs.top.join(backup::DIR);
+    match std::fs::remove_dir_all(&path) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(io("remove", &path)(error)),
+        _ => Ok(()),
+    }
+}
+
+pub(super) struct Dirs {
+    pub(super) top: PathBuf,
+    pub(super) log: PathBuf,
+    pub(super) snapshots: PathBuf,
 }
 
 impl Dirs {
-    fn make(top: &Path) -> Result<Self, OpenError> {
+    pub(super) fn make(top: &Path) -> Result<Self, OpenError> {
         let dirs = Self { top: top.into(), log: top.join("log"), snapshots: top.join("snapshots") };
         for dir in [&dirs.log, &dirs.snapshots] {
             std::fs::create_dir_all(dir).map_err(io("create", dir))?;
@@ -79,7 +102,7 @@ impl Dirs {
     }
 
     /// The system lets go of the lock when the process ends, however it ends.
-    fn lock(&self) -> Result<File, OpenError> {
+    pub(super) fn lock(&self) -> Result<File, OpenError> {
         let path = self.top.join("lock");
         let file = File::create(&path).map_err(io("create", &path))?;
         match file.try_lock() {
@@ -90,7 +113,7 @@ impl Dirs {
     }
 }
 
-fn io(what: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> OpenError {
+pub(super) fn io(what: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> OpenError {
     let path = path.to_path_buf();
     move |source| OpenError::Io { what, path, source }
 }
@@ -103,48 +126,105 @@ fn random(dir: &Path) -> Result<u64, OpenError> {
     Ok(u64::from_le_bytes(bytes).max(1))
 }
 
+pub(super) fn sizes(config: &Config) -> Sizes {
+    Sizes { first: config.segment_bytes_first, max: config.segment_bytes_max }
+}
+
 fn recover_or_found(dirs: &Dirs, config: &Config) -> Result<(Wal, Identity, LogImage), OpenError> {
-    let sizes = Sizes { first: config.segment_bytes_first, max: config.segment_bytes_max };
+    let sizes = sizes(config);
     let found = wal::recover(&dirs.log, sizes)?;
     let is_new = match &found {
         None => true,
         Some((_, _, image)) => image.mark.is_none(),
     };
     if !is_new {
-        return found.ok_or_else(|| unreachable_log(dirs));
+        let (wal, identity, image) = found.ok_or_else(|| unreachable_log(dirs))?;
+        is_expected(dirs, identity, &config.begin)?;
+        return Ok((wal, identity, image));
     }
     let snapshots = snapshot::list(&dirs.snapshots).map_err(io("list", &dirs.snapshots))?;
     let is_bare = found.as_ref().is_none_or(|(_, _, image)| *image == LogImage::default());
     if !snapshots.is_empty() || !is_bare {
         return Err(unreachable_log(dirs));
     }
-    let (mut wal, identity) = match found {
-        // The founding was cut short after the first file.
-        Some((wal, identity, _)) => (wal, identity),
-        None => {
-            let cluster = u128::from(random(&dirs.top)?) << 64 | u128::from(random(&dirs.top)?);
-            let (member, incarnation) = (MemberId(random(&dirs.top)?), random(&dirs.top)?);
-            let identity = Identity { cluster: ClusterId(cluster), member, incarnation };
-            (Wal::found(&dirs.log, sizes, identity)?, identity)
+    if found.is_some() {
+        // The beginning was cut short after the first file; nothing was promised, perhaps to another group.
+        drop(found);
+        std::fs::remove_dir_all(&dirs.log).map_err(io("remove", &dirs.log))?;
+        std::fs::create_dir(&dirs.log).map_err(io("create", &dirs.log))?;
+    }
+    let (identity, image) = match &config.begin {
+        Begin::Found { contact } => {
+            let identity = new_identity(&dirs.top)?;
+            tracing::info!(cluster = %identity.cluster, member = %identity.member, "founds a new group");
+            (identity, founding(identity, contact))
+        }
+        Begin::Join { cluster, member } => {
+            tracing::info!(%cluster, %member, "joins a group");
+            let incarnation = random(&dirs.top)?;
+            (Identity { cluster: *cluster, member: *member, incarnation }, joining())
         }
     };
-    let image = founding(identity);
-    let mark = image.mark.clone().map(Record::Mark);
-    wal.append(mark.into_iter().chain([Record::HardState(image.hard)])).map_err(io("begin the log in", &dirs.log))?;
-    tracing::info!(cluster = %identity.cluster, member = %identity.member, "founded a new group");
+    let wal = begin_log(dirs, sizes, identity, &image)?;
     Ok((wal, identity, image))
 }
 
-fn unreachable_log(dirs: &Dirs) -> OpenError {
+/// A group and a member that never were before.
+pub(super) fn new_identity(dir: &Path) -> Result<Identity, OpenError> {
+    let cluster = ClusterId(u128::from(random(dir)?) << 64 | u128::from(random(dir)?));
+    Ok(Identity { cluster, member: MemberId(random(dir)?), incarnation: random(dir)? })
+}
+
+/// A new log that says what an image says.
+pub(super) fn begin_log(dirs: &Dirs, sizes: Sizes, identity: Identity, image: &LogImage) -> Result<Wal, OpenError> {
+    let mut wal = Wal::found(&dirs.log, sizes, identity)?;
+    let mark = image.mark.clone().map(Record::Mark);
+    let entries = image.entries.iter().cloned().map(Record::Entry);
+    let hard = HardState { commit: image.mark.as_ref().map_or(0, |mark| mark.index), ..image.hard };
+    let records = mark.into_iter().chain([Record::HardState(hard)]).chain(entries);
+    // A log may be cut after any frame: the commit index comes when everything that it speaks of is there.
+    wal.append(records).map_err(io("begin the log in", &dirs.log))?;
+    if hard != image.hard {
+        wal.append([Record::HardState(image.hard)]).map_err(io("begin the log in", &dirs.log))?;
+    }
+    Ok(wal)
+}
+
+/// Whoever joins must not meet another member's directory.
+fn is_expected(dirs: &Dirs, found: Identity, begin: &Begin) -> Result<(), OpenError> {
+    match begin {
+        Begin::Found { .. } => Ok(()),
+        Begin::Join { cluster, member } if (*cluster, *member) == (found.cluster, found.member) => Ok(()),
+        Begin::Join { cluster, member } => Err(OpenError::OtherMember {
+            dir: dirs.top.clone(),
+            found_cluster: found.cluster,
+            found_member: found.member,
+            cluster: *cluster,
+            member: *member,
+        }),
+    }
+}
+
+pub(super) fn unreachable_log(dirs: &Dirs) -> OpenError {
     OpenError::Corrupt { path: dirs.log.clone(), detail: "the beginning of the log is missing".into() }
 }
 
 /// A new group: the empty machine and one member.
-fn founding(identity: Identity) -> LogImage {
-    let members = Members { voters: vec![identity.member], ..Members::default() };
-    let mark = Mark { index: FOUNDING_INDEX, term: FOUNDING_TERM, members };
+fn founding(identity: Identity, contact: &str) -> LogImage {
+    let mark = Mark { index: FOUNDING_INDEX, term: FOUNDING_TERM, members: alone(identity.member, contact) };
     let hard = HardState { term: FOUNDING_TERM, vote: 0, commit: FOUNDING_INDEX };
-    LogImage { hard, mark: Some(mark), entries: [].into() }
+    LogImage { hard, origin: Some(mark.clone()), mark: Some(mark), entries: [].into() }
+}
+
+/// One member that decides alone.
+pub(super) fn alone(member: MemberId, contact: &str) -> Members {
+    let contacts = [(member, contact.to_owned())].into();
+    Members { voters: vec![member], contacts, ..Members::default() }
+}
+
+/// A member that joins: it knows of nothing and nobody until its leader comes.
+fn joining() -> LogImage {
+    LogImage { mark: Some(Mark::default()), origin: Some(Mark::default()), ..LogImage::default() }
 }
 
 /// Restores the newest snapshot that is whole and from which the log goes on. The log is kept from the snapshot before the
@@ -184,9 +264,9 @@ fn restore<M: Machine>(
             }
         }
     }
-    if !is_spoilt && from_founding(image) {
+    if let Some(origin) = from_origin(image).filter(|_| !is_spoilt) {
         set_aside(&damaged)?;
-        return Ok((founding(identity).mark.unwrap_or_default(), 0));
+        return Ok((origin.clone(), 0));
     }
     let missing = || OpenError::Corrupt { path: dirs.snapshots.clone(), detail: "the snapshots are missing".into() };
     Err(refused.unwrap_or_else(missing))
@@ -201,17 +281,19 @@ fn set_aside(damaged: &[PathBuf]) -> Result<(), OpenError> {
 
 /// Whether the log continues a snapshot. A snapshot beyond the log's end came from a leader, and the crash came before the
 /// log knew of it.
-fn goes_on(identity: Identity, image: &LogImage, reader: &SnapshotReader) -> bool {
+pub(super) fn goes_on(identity: Identity, image: &LogImage, reader: &SnapshotReader) -> bool {
     let index = reader.mark.index;
     let log_mark = image.mark.as_ref().map_or(0, |mark| mark.index);
     let is_joined = image.entries.front().map_or(log_mark <= index, |first| first.index <= index + 1);
     reader.cluster == identity.cluster && index <= image.last() && is_joined
 }
 
-/// Whether the log still holds everything since the founding, so that no snapshot is needed.
-fn from_founding(image: &LogImage) -> bool {
+/// Where the member began, if the log still holds everything since, so that no snapshot is needed.
+pub(super) fn from_origin(image: &LogImage) -> Option<&Mark> {
     let mark = image.mark.as_ref().map_or(0, |mark| mark.index);
-    image.entries.front().map_or(mark == FOUNDING_INDEX, |first| first.index == FOUNDING_INDEX + 1)
+    let origin = image.origin.as_ref()?;
+    let is_whole = image.entries.front().map_or(mark == origin.index, |first| first.index == origin.index + 1);
+    is_whole.then_some(origin)
 }
 
 /// What the threads are given.
@@ -221,9 +303,11 @@ struct Parts<M> {
     hard: HardState,
     identity: Identity,
     lock: File,
+    applied: u64,
+    first_forward: u64,
 }
 
-type MachineBrain<M> = Brain<super::Answer<<M as Machine>::Output>, super::ReadAnswer>;
+type MachineBrain<M> = Brain<Ticket<<M as Machine>::Output>, super::ReadAnswer>;
 
 fn start<M: Machine>(
     dirs: &Dirs,
@@ -231,27 +315,67 @@ fn start<M: Machine>(
     brain: MachineBrain<M>,
     parts: Parts<M>,
 ) -> Result<Consensus<M::Output>, OpenError> {
-    let Parts { machine, wal, hard, identity, lock } = parts;
+    let Parts { machine, wal, hard, identity, lock, applied, first_forward } = parts;
     let (inbox, tasks) = (Arc::new(Inbox::new(BUDGET)), Arc::new(Inbox::new(NO_CALLERS)));
     let (sender, status) = watch::channel(Status { cluster: identity.cluster, ..brain.status() });
-    let (snapshots, policy) = (dirs.snapshots.clone(), config.on_failure);
-    let log = LogThread { wal, hard, snapshots: snapshots.clone(), tasks: tasks.clone(), raft: inbox.clone() };
+    let (snapshots, policy, gate) = (dirs.snapshots.clone(), config.on_failure, Arc::<Gate>::default());
+    let notes = broadcast::Sender::new(NOTES_MAX);
+    let peers = connect(dirs, config, identity, &inbox, &notes, &gate)?;
+    let log = LogThread {
+        wal,
+        hard,
+        snapshots: snapshots.clone(),
+        tasks: tasks.clone(),
+        raft: inbox.clone(),
+        peers: peers.clone(),
+    };
     let raft = RaftThread {
+        led: (brain.leader(), brain.term()),
         brain,
         machine,
         inbox: inbox.clone(),
         log: tasks.clone(),
         status: sender,
+        peers: peers.clone(),
         cluster: identity.cluster,
+        member: identity.member,
         snapshots,
+        backups: dirs.top.join(backup::DIR),
         policy,
         is_removed: false,
         writer: None,
         is_ending: Arc::new(AtomicBool::new(false)),
+        gate,
+        forwards: Forwards::new(first_forward),
+        digests: Digests::new(applied),
+        known: Members::default(),
+        changing: Default::default(),
+        asker: None,
+        backup_count: Arc::new(()),
+        backups_made: 0,
     };
     let log_thread = spawn("log", &dirs.top, move || log.run(policy))?;
     spawn("raft", &dirs.top, move || raft.run(log_thread, lock)).inspect_err(|_| tasks.close())?;
-    Ok(Consensus { shared: Arc::new(Shared { inbox, status }) })
+    Ok(Consensus { shared: Arc::new(Shared { inbox, status, peers, notes }) })
+}
+
+type Notes = broadcast::Sender<(MemberId, bytes::Bytes)>;
+
+fn connect<O: Send + 'static>(
+    dirs: &Dirs,
+    config: &Config,
+    identity: Identity,
+    inbox: &Arc<RaftInbox<O>>,
+    notes: &Notes,
+    gate: &Arc<Gate>,
+) -> Result<Option<Arc<Peers>>, OpenError> {
+    let Some(dial) = config.dial.clone() else { return Ok(None) };
+    let runtime = Handle::try_current().map_err(|_| InvalidConfig::NoRuntime)?;
+    let Identity { cluster, member, .. } = identity;
+    let inbox = inbox.clone();
+    let tell = Box::new(move |news| inbox.tell(news));
+    let (snapshots, notes, gate) = (dirs.snapshots.clone(), notes.clone(), gate.clone());
+    Ok(Some(Arc::new(Peers::new(peers::Setup { cluster, member, dial, runtime, snapshots, notes, tell, gate }))))
 }
 
 fn spawn(name: &str, dir: &Path, work: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>, OpenError> {

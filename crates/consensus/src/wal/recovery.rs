@@ -13,7 +13,7 @@ use super::{
     frame::{BLOCK, BadHeader, Frame, FrameBuffer, Position, SegmentHeader, WAL_VERSION},
     segment::{self, Segment},
 };
-use crate::{Entry, HardState, Mark, OpenError};
+use crate::{Entry, HardState, Mark, OpenError, brain::FOUNDING_INDEX};
 
 /// What a log says, all records taken together.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -21,6 +21,8 @@ pub(crate) struct LogImage {
     pub(crate) hard: HardState,
     /// The newest snapshot that the log knows of; none only if the founding was cut short.
     pub(crate) mark: Option<Mark>,
+    /// Where the member began: the founding, or nothing at all. None when that part of the log is gone.
+    pub(crate) origin: Option<Mark>,
     /// Entries without a gap; their data are slices of whole segments, see [`LogImage::detach`].
     pub(crate) entries: VecDeque<Entry>,
 }
@@ -30,7 +32,12 @@ impl LogImage {
         match record {
             Record::Entry(entry) => self.place(entry)?,
             Record::HardState(hard) => self.hard = hard,
-            Record::Mark(mark) => self.mark = Some(mark),
+            Record::Mark(mark) => {
+                if mark.index <= FOUNDING_INDEX {
+                    self.origin = Some(mark.clone());
+                }
+                self.mark = Some(mark);
+            }
             Record::Truncate(from) => self.truncate(from),
         }
         Ok(())

@@ -1,0 +1,116 @@
+//! What callers of a follower wait for: commands and requests that went to the leader.
+
+use std::collections::BTreeMap;
+
+use tokio::sync::oneshot;
+
+use super::{
+    Answer,
+    peers::{Wish, WishOutcome},
+};
+use crate::{Change, ChangeError, ELECTION_TICKS_MAX, MemberId, Members, ProposeError};
+
+/// Whatever went to the leader is given up after so many ticks: three election timeouts, so that only a leader that neither
+/// answers nor is replaced is given up.
+const WAIT_TICKS_MAX: u64 = 3 * ELECTION_TICKS_MAX as u64;
+
+/// So many commands may be with the leader at once: as many as may wait here.
+const WAITING_MAX: usize = super::WAITING_CALLS_MAX;
+
+/// Where the outcome of a request goes.
+pub(super) type WishAnswer = oneshot::Sender<WishOutcome>;
+
+struct Waiting<T> {
+    ticket: T,
+    tick: u64,
+}
+
+struct Asked {
+    answer: WishAnswer,
+    /// Whom the request removes.
+    removes: Option<MemberId>,
+}
+
+/// All that is with the leader, by number. Numbers begin anywhere and are never used twice, restarts included: the log may
+/// still hold commands with older ones.
+pub(super) struct Forwards<O> {
+    next: u64,
+    ticks: u64,
+    commands: BTreeMap<u64, Waiting<Answer<O>>>,
+    asked: BTreeMap<u64, Waiting<Asked>>,
+}
+
+impl<O> Forwards<O> {
+    pub(super) fn new(first: u64) -> Self {
+        // Half of all numbers lie above the first.
+        Self { next: first >> 1, ticks: 0, commands: BTreeMap::new(), asked: BTreeMap::new() }
+    }
+
+    pub(super) fn number(&mut self) -> u64 {
+        self.next += 1;
+        self.next
+    }
+
+    pub(super) fn is_full(&self) -> bool {
+        self.commands.len() >= WAITING_MAX
+    }
+
+    pub(super) fn sent(&mut self, id: u64, ticket: Answer<O>) {
+        self.commands.insert(id, Waiting { ticket, tick: self.ticks });
+    }
+
+    pub(super) fn asked(&mut self, id: u64, answer: WishAnswer, wish: &Wish) {
+        let removes = match wish {
+            Wish::Change(Change::Remove(member)) => Some(*member),
+            Wish::Change(_) | Wish::Lead(_) => None,
+        };
+        self.asked.insert(id, Waiting { ticket: Asked { answer, removes }, tick: self.ticks });
+    }
+
+    /// Whoever waits for a command, if somebody still does.
+    pub(super) fn take(&mut self, id: u64) -> Option<Answer<O>> {
+        self.commands.remove(&id).map(|waiting| waiting.ticket)
+    }
+
+    pub(super) fn answered(&mut self, id: u64, outcome: WishOutcome) {
+        if let Some(waiting) = self.asked.remove(&id) {
+            let _ = waiting.ticket.answer.send(outcome);
+        }
+    }
+
+    /// Time passes; gives up what has waited too long.
+    pub(super) fn tick(&mut self) {
+        self.ticks += 1;
+        let Some(oldest) = self.ticks.checked_sub(WAIT_TICKS_MAX) else { return };
+        while let Some(first) = self.commands.first_entry().filter(|entry| entry.get().tick <= oldest) {
+            let _ = first.remove().ticket.send(Err(ProposeError::Unknown));
+        }
+        while let Some(first) = self.asked.first_entry().filter(|entry| entry.get().tick <= oldest) {
+            let _ = first.remove().ticket.answer.send(Err(ChangeError::Unknown));
+        }
+    }
+
+    /// The leader is lost: nobody knows what became of anything.
+    pub(super) fn give_up(&mut self) {
+        self.give_up_commands();
+        for waiting in std::mem::take(&mut self.asked).into_values() {
+            let _ = waiting.ticket.answer.send(Err(ChangeError::Unknown));
+        }
+    }
+
+    /// The same for commands only: a snapshot took the place of the entries that would answer them.
+    pub(super) fn give_up_commands(&mut self) {
+        for waiting in std::mem::take(&mut self.commands).into_values() {
+            let _ = waiting.ticket.send(Err(ProposeError::Unknown));
+        }
+    }
+
+    /// This member was removed: whoever asked for that has the answer.
+    pub(super) fn removed(&mut self, own: MemberId, members: &Members) {
+        for waiting in std::mem::take(&mut self.asked).into_values() {
+            let Asked { answer, removes } = waiting.ticket;
+            let outcome = if removes == Some(own) { Ok(members.clone()) } else { Err(ChangeError::Unknown) };
+            let _ = answer.send(outcome);
+        }
+    }
+}

@@ -1,0 +1,135 @@
+//! Calls a member and writes what waits for it, again and again.
+
+use std::{
+    collections::VecDeque,
+    io::{self, ErrorKind},
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use bytes::Bytes;
+use tokio::{
+    io::{AsyncReadExt, AsyncWrite, AsyncWriteExt},
+    time::timeout,
+};
+
+use super::{Peer, Peers, frame::Hello, outbox::Outbox};
+use crate::{Stream, codec::Lane, driver::News};
+
+/// After a failure a member is called again after so long, and twice as long after each further one.
+const BACK_OFF_MIN: Duration = Duration::from_millis(50);
+
+/// But never later than this: a member that comes back is missed by nobody for long.
+const BACK_OFF_MAX: Duration = Duration::from_secs(1);
+
+/// A call that is not answered for so long has failed.
+const DIAL_TIME_MAX: Duration = Duration::from_secs(3);
+
+/// A peer that takes nothing for so long is gone.
+pub(super) const WRITE_TIME_MAX: Duration = Duration::from_secs(10);
+
+/// Short frames are written together, up to so many bytes.
+const WRITE_BYTES: usize = 64 << 10;
+
+/// Keeps one lane to a peer connected until the peer leaves the group.
+pub(super) async fn run(peers: Arc<Peers>, peer: Arc<Peer>, lane: Lane) {
+    let outbox = if lane == Lane::Append { &peer.append } else { &peer.control };
+    let mut back_off = BACK_OFF_MIN;
+    let mut is_known_lost = false;
+    loop {
+        let begun = Instant::now();
+        let outcome = once(&peers, &peer, lane, outbox).await;
+        let was_connected = outbox.is_connected();
+        outbox.set_connected(false);
+        match outcome {
+            Ok(End::Left) => return,
+            Ok(End::Moved) => continue,
+            Err(error) if is_known_lost && !was_connected => {
+                tracing::debug!(to = %peer.member, ?lane, %error, "still no connection");
+            }
+            Err(error) => tracing::warn!(to = %peer.member, ?lane, %error, "no connection to another master"),
+        }
+        is_known_lost = true;
+        outbox.clear();
+        (peers.tell)(News::Lost(peer.member));
+        if outbox.is_closed() {
+            return;
+        }
+        if was_connected && begun.elapsed() > BACK_OFF_MAX {
+            back_off = BACK_OFF_MIN;
+        }
+        let _ = timeout(back_off, peer.moved[place(lane)].notified()).await;
+        back_off = (back_off * 2).min(BACK_OFF_MAX);
+    }
+}
+
+fn place(lane: Lane) -> usize {
+    usize::from(lane == Lane::Append)
+}
+
+/// Why a connection is given up that is not broken.
+enum End {
+    /// The peer is not to be called any more.
+    Left,
+    /// The peer is to be called elsewhere.
+    Moved,
+}
+
+/// One connection, to its end.
+async fn once(peers: &Peers, peer: &Peer, lane: Lane, outbox: &Outbox<Bytes>) -> io::Result<End> {
+    let stream = connect(peers, peer, lane).await?;
+    let (mut read, mut write) = tokio::io::split(stream);
+    outbox.set_connected(true);
+    tracing::debug!(to = %peer.member, ?lane, "connected");
+    let mut nothing = [0];
+    loop {
+        tokio::select! {
+            // What waits leaves before a connection is given up for another contact.
+            biased;
+            frames = outbox.next() => match frames {
+                Some(frames) => in_time(write_all(&mut write, frames)).await?,
+                None => return in_time(write.shutdown()).await.map(|()| End::Left),
+            },
+            // The other side says nothing on this connection but its end.
+            _ = read.read(&mut nothing) => return Err(io::Error::new(ErrorKind::ConnectionAborted, "it was closed")),
+            () = peer.moved[place(lane)].notified() => return Ok(End::Moved),
+        }
+    }
+}
+
+/// Calls a peer and says hello.
+///
+/// # Errors
+/// What the dialler or the connection said.
+pub(super) async fn connect(peers: &Peers, peer: &Peer, lane: Lane) -> io::Result<Box<dyn Stream>> {
+    let calling = peers.dial.dial(peer.member, &peer.contact());
+    let mut stream = timeout(DIAL_TIME_MAX, calling).await.map_err(|_| io::Error::from(ErrorKind::TimedOut))??;
+    let contact = peers.own_contact();
+    let hello = Hello { cluster: peers.cluster, from: peers.member, to: peer.member, lane, contact };
+    in_time(stream.write_all(&hello.encode())).await?;
+    in_time(stream.flush()).await?;
+    Ok(stream)
+}
+
+/// # Errors
+/// What the connection said, or that it is stuck.
+pub(super) async fn in_time<T>(work: impl Future<Output = io::Result<T>>) -> io::Result<T> {
+    timeout(WRITE_TIME_MAX, work)
+        .await
+        .unwrap_or_else(|_| Err(io::Error::new(ErrorKind::TimedOut, "the peer is stuck")))
+}
+
+async fn write_all(to: &mut (impl AsyncWrite + Unpin), frames: VecDeque<Bytes>) -> io::Result<()> {
+    let mut short = Vec::new();
+    for frame in frames {
+        if short.len() + frame.len() <= WRITE_BYTES {
+            short.extend_from_slice(&frame);
+            continue;
+        }
+        to.write_all(&short).await?;
+        short.clear();
+        to.write_all(&frame).await?;
+    }
+    to.write_all(&short).await?;
+    to.flush().await
+}
