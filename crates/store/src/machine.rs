@@ -10,7 +10,7 @@ use arc_swap::ArcSwap;
 use bytes::Bytes;
 
 use crate::{
-    Applied, Expired, Refusal, State, Txn, View, Watch, snapshot,
+    Applied, Expired, Op, Refusal, State, Txn, View, Watch, snapshot,
     watch::{Lane, lock},
 };
 
@@ -78,12 +78,17 @@ impl Machine {
         }
     }
 
+    /// Ends the history: watches from before a revision must list again.
+    fn forget(&self, floor: Revision) {
+        for lane in &self.shared.lanes {
+            lock(lane).restart(floor);
+        }
+    }
+
     fn install(&mut self, state: State) {
         let revision: Revision = state.view().revision();
         self.state = state;
-        for lane in &self.shared.lanes {
-            lock(lane).restart(revision);
-        }
+        self.forget(revision);
         self.shared.view.store(Arc::new(self.state.view()));
     }
 }
@@ -96,6 +101,9 @@ impl consensus::Machine for Machine {
     fn apply(&mut self, index: u64, command: Bytes) -> Self::Output {
         let txn = Txn::decode(command).unwrap_or_else(|error| panic!("log entry {index}: {error}"));
         let applied = self.state.apply(&txn)?;
+        if txn.ops.iter().any(|op| matches!(op, Op::Advance { .. })) {
+            self.forget(applied.revision);
+        }
         self.publish(&applied);
         Ok(applied)
     }

@@ -146,7 +146,7 @@ impl State {
                 Some(other) if other != owner => Err(Refusal::Claimed { name: name.clone(), owner: other.clone() }),
                 _ => Ok(()),
             },
-            Op::Release { .. } => Ok(()),
+            Op::Release { .. } | Op::Advance { .. } => Ok(()),
         }
     }
 
@@ -178,6 +178,10 @@ impl State {
             }
             Op::Claim { name, owner } => {
                 self.root.claims.insert(name.as_str().into(), owner.clone());
+                None
+            }
+            Op::Advance { by } => {
+                self.root.revision.0 = self.root.revision.0.saturating_add(*by);
                 None
             }
             Op::Release { name } => {
@@ -213,6 +217,7 @@ impl Root {
                 digest.fold_key(owner);
             }
             (Op::Release { name }, None) => digest.fold_bytes(name.as_bytes()),
+            (Op::Advance { by }, None) => digest.fold(*by),
             (Op::Put { .. } | Op::Delete { .. }, None) => digest.fold(0),
         }
     }

@@ -248,3 +248,17 @@ fn history_says_the_same_after_it_has_cooled() {
     };
     assert_eq!(all(&cold), all(&heard));
 }
+
+#[test]
+fn a_step_forward_ends_what_was_watched_before() {
+    let (mut machine, store) = new();
+    feed(&mut machine, &one(put("a", "1", Expect::Any)));
+    let mut watch = store.watch(&[Kind::ConfigMap], Revision(0)).unwrap();
+    feed(&mut machine, &one(Op::Advance { by: 1000 }));
+    assert_eq!(store.view().revision(), Revision(1001));
+    assert_eq!(watch.ready().unwrap_err().floor, Revision(1001));
+    assert!(store.watch(&[Kind::ConfigMap], Revision(1000)).is_err());
+    let mut fresh = store.watch(&[Kind::ConfigMap], Revision(1001)).unwrap();
+    feed(&mut machine, &one(put("a", "2", Expect::Revision(Revision(1)))));
+    assert_eq!(told(&fresh.ready().unwrap()), ["Modified a @1002"]);
+}

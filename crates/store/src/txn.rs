@@ -42,6 +42,12 @@ pub enum Op {
         /// The name.
         name: String,
     },
+    /// Steps the revision forward without a change, and forgets the history: watches from before must list again. What a
+    /// restored state begins with.
+    Advance {
+        /// By how much.
+        by: u64,
+    },
 }
 
 /// What must be true of an object for an operation to happen.
@@ -101,7 +107,7 @@ mod wire {
 
     #[derive(Clone, PartialEq, prost::Message)]
     pub(super) struct Op {
-        /// 1 put, 2 delete, 3 claim, 4 release.
+        /// 1 put, 2 delete, 3 claim, 4 release, 5 advance (by `revision`).
         #[prost(uint32, tag = "1")]
         pub(super) action: u32,
         #[prost(uint32, tag = "2")]
@@ -125,6 +131,7 @@ const PUT: u32 = 1;
 const DELETE: u32 = 2;
 const CLAIM: u32 = 3;
 const RELEASE: u32 = 4;
+const ADVANCE: u32 = 5;
 
 impl From<&Op> for wire::Op {
     fn from(op: &Op) -> Self {
@@ -133,6 +140,7 @@ impl From<&Op> for wire::Op {
             Op::Delete { key, expect } => about(DELETE, key, *expect),
             Op::Claim { name, owner } => Self { claim: name.clone(), ..about(CLAIM, owner, Expect::Any) },
             Op::Release { name } => Self { action: RELEASE, claim: name.clone(), ..Self::default() },
+            Op::Advance { by } => Self { action: ADVANCE, revision: Some(*by), ..Self::default() },
         }
     }
 }
@@ -164,6 +172,7 @@ impl TryFrom<wire::Op> for Op {
             DELETE => Self::Delete { key: key()?, expect },
             CLAIM => Self::Claim { name: op.claim, owner: key()? },
             RELEASE => Self::Release { name: op.claim },
+            ADVANCE => Self::Advance { by: op.revision.unwrap_or_default() },
             code => return Err(BadTxn::Unknown { what: "operation", code }),
         })
     }
