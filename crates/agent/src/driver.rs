@@ -29,7 +29,7 @@ use api::{
 };
 use futures::{Stream, StreamExt as _};
 use proxy::{Problem, Proxy, Table};
-use rpc::{Client, Query, Update};
+use rpc::{Client, Query, Security, Update};
 use sandbox::Sandbox;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -54,8 +54,10 @@ pub struct Config {
     pub dir: PathBuf,
     /// The range of the addresses of Services.
     pub services: Cidr,
-    /// `http://host:port` of the masters.
+    /// `http://host:port` or `https://host:port` of the masters, as `security` says.
     pub masters: Vec<String>,
+    /// How connections with the masters are protected, in both directions.
+    pub security: Security,
     /// Whether `file:///…` images may be run: only where whoever writes manifests owns the machine.
     pub file_images: bool,
     /// Whether Pods may reach hosts outside the cluster.
@@ -71,6 +73,9 @@ pub enum AgentError {
     /// The masters refuse, or a URL is wrong.
     #[error(transparent)]
     Master(#[from] Error),
+    /// The identity cannot be used.
+    #[error(transparent)]
+    Identity(#[from] rpc::identity::IdentityError),
     /// A directory or socket cannot be used.
     #[error("{what}")]
     Io {
@@ -121,7 +126,7 @@ pub async fn run(config: Config, shutdown: CancellationToken) -> Result<(), Agen
     tokio::fs::create_dir_all(config.dir.join("pods"))
         .await
         .map_err(io(format!("cannot use {}", config.dir.display())))?;
-    let client = Client::connect(&config.masters)?.with_field_manager("kapelle-agent");
+    let client = Client::connect_with(&config.masters, config.security.clone())?.with_field_manager("kapelle-agent");
     let sandbox = Sandbox::new(sandbox::Config::new(config.dir.join("compiled")))?;
     let (proxy, problems) = Proxy::new(proxy::Config { allow_external: config.allow_external });
     let (events, inbox) = mpsc::channel(INBOX);
@@ -138,7 +143,8 @@ pub async fn run(config: Config, shutdown: CancellationToken) -> Result<(), Agen
     let listener = tokio::net::TcpListener::bind(SocketAddr::from((world.config.host, 0)));
     let listener = listener.await.map_err(io(format!("cannot listen on {}", world.config.host)))?;
     let port = listener.local_addr().map_err(io("cannot listen".to_owned()))?.port();
-    tokio::spawn(server::serve(listener, world.clone(), shutdown.clone()));
+    let incoming = rpc::incoming(listener, &world.config.security)?;
+    tokio::spawn(server::serve(incoming, world.clone(), shutdown.clone()));
     node::register(&world, port).await?;
     tokio::spawn(routes(world.clone()));
     tokio::spawn(ranges::follow(world.clone()));

@@ -5,6 +5,7 @@
 //! hold the Secrets of its neighbours.
 
 use api::{Error, Key, Kind, Reason, Subresource, Write, core_v1, pod};
+use rpc::identity::Subject;
 use store::View;
 
 /// Where nodes have their Leases.
@@ -32,6 +33,16 @@ pub enum Caller {
     },
     /// Somebody without a certificate of the cluster.
     Nobody,
+}
+
+impl From<Subject> for Caller {
+    fn from(subject: Subject) -> Self {
+        match subject {
+            Subject::Master { member } => Self::Master { member },
+            Subject::Node { name } => Self::Node { name },
+            Subject::Admin { name } => Self::Admin { name },
+        }
+    }
 }
 
 /// What is to be read.

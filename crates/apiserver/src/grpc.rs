@@ -3,7 +3,9 @@
 //! A request is read into the words of the API, the Registry is asked, and its answer is written back. Nothing is decided
 //! here.
 
+mod cluster;
 mod images;
+mod join;
 
 use std::{pin::Pin, sync::Arc};
 
@@ -13,8 +15,8 @@ use prost::Message as _;
 use rpc::{
     MESSAGE_BYTES_MAX, convert,
     services::{
-        self, images_server::ImagesServer, logs_server::LogsServer, nodes_server::NodesServer,
-        objects_server::ObjectsServer,
+        self, cluster_server::ClusterServer, images_server::ImagesServer, join_server::JoinServer,
+        logs_server::LogsServer, nodes_server::NodesServer, objects_server::ObjectsServer,
     },
     status::to_tonic,
 };
@@ -22,7 +24,10 @@ use tonic::{Request, Response, Status, service::Routes};
 
 use crate::registry::{Item, ListQuery, Registry, WatchFrom, WatchQuery, WriteOptions, Written};
 use crate::{caller::Caller, gallery::Gallery};
+use cluster::ClusterDoor;
 use images::ImagesDoor;
+use join::JoinDoor;
+pub use join::{Entrance, LEAF_LIFE};
 
 /// The most writes in one batch. Each is decided and awaited at the same time as the others.
 const BATCH_WRITES_MAX: usize = 8192;
@@ -37,8 +42,9 @@ const FILL_BYTES_MAX: usize = MESSAGE_BYTES_MAX / 2;
 pub(crate) async fn router(
     registry: Registry,
     gallery: Gallery,
+    entrance: Option<Entrance>,
 ) -> Result<axum::Router, tonic_reflection::server::Error> {
-    let door = Door { registry };
+    let door = Door { registry: registry.clone() };
     let reflection = tonic_reflection::server::Builder::configure()
         .register_encoded_file_descriptor_set(rpc::DESCRIPTORS)
         .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
@@ -58,6 +64,16 @@ pub(crate) async fn router(
         .add_service(images)
         .add_service(reflection)
         .add_service(health_service);
+    let routes = match entrance {
+        Some(entrance) => {
+            health.set_serving::<ClusterServer<ClusterDoor>>().await;
+            let join = JoinDoor { registry: registry.clone(), entrance: entrance.clone() };
+            routes
+                .add_service(JoinServer::new(join))
+                .add_service(ClusterServer::new(ClusterDoor { registry, entrance }))
+        }
+        None => routes,
+    };
     Ok(routes.prepare().into_axum_router())
 }
 

@@ -1,8 +1,10 @@
 //! Opens everything that a master keeps in its directory.
 
-use std::path::Path;
+use std::{path::Path, sync::Arc};
 
-use consensus::Config;
+use consensus::{Config, Dial};
+
+pub use consensus::Begin;
 
 use crate::{
     blobs::Blobs,
@@ -18,24 +20,26 @@ pub enum OpenError {
     /// The images.
     #[error("the image store cannot be opened")]
     Blobs(#[source] std::io::Error),
-    /// The first objects.
-    #[error("the first objects cannot be created")]
-    Bootstrap(#[source] api::Error),
 }
 
-/// Opens the state in `dir` (the log in `DIR/log`, images in `DIR/images`), recovers it, waits for a leader, and creates
-/// what every cluster has.
+/// Opens the state in `dir` (the log in `DIR/log`, images in `DIR/images`) and recovers it. `begin` says what an empty
+/// directory becomes, `dial` how other masters are reached. Call it within a Tokio runtime.
+///
+/// Before the first request [`Registry::bootstrap`] should have come to its end.
 ///
 /// # Errors
-/// If another process uses the directory, a file is damaged, or there is no leader within half a minute.
-pub async fn open(dir: &Path, options: Options) -> Result<(Registry, Blobs), OpenError> {
+/// If another process uses the directory, or a file is damaged.
+pub async fn open(
+    dir: &Path,
+    options: Options,
+    begin: Begin,
+    dial: Option<Arc<dyn Dial>>,
+) -> Result<(Registry, Blobs), OpenError> {
     let (machine, store) = store::new();
-    let config = Config::new(dir.join("log"));
+    let config = Config { begin, dial, ..Config::new(dir.join("log")) };
     // Reads from disk on this thread; nothing is served yet that could wait for it. The log goes first: it is locked, so
     // that no other process's images are touched.
     let consensus = consensus::open(config, machine)?;
     let blobs = Blobs::open(&dir.join("images")).await.map_err(OpenError::Blobs)?;
-    let registry = Registry::new(store, consensus, options);
-    registry.bootstrap().await.map_err(OpenError::Bootstrap)?;
-    Ok((registry, blobs))
+    Ok((Registry::new(store, consensus, options), blobs))
 }

@@ -1,19 +1,29 @@
-//! One port for everything: gRPC, the OCI registry and REST, over HTTP/1.1 and HTTP/2 without TLS.
+//! One port for everything: gRPC, the OCI registry, REST, and what masters say to each other.
+//!
+//! With TLS the handshake tells who calls (its certificate) and what it wants to speak (the protocol that it offers);
+//! without, on loopback only, whoever calls is an administrator.
 
 use std::{convert::Infallible, io, sync::Arc, time::Duration};
 
 use axum::{Router, body::Body};
+use consensus::MemberId;
 use http::{Request, Response, header::CONTENT_TYPE};
 use http_body::Body as _;
 use hyper::{body::Incoming, service::service_fn};
 use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer},
-    server::{conn::auto, graceful::GracefulShutdown},
+    server::{
+        conn::auto,
+        graceful::{GracefulShutdown, Watcher},
+    },
 };
+use rpc::identity::{Shared, Subject};
 use tokio::{
+    io::{AsyncRead, AsyncWrite},
     net::{TcpListener, TcpStream},
     sync::Semaphore,
 };
+use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt as _;
 use tracing::{debug, warn};
@@ -23,7 +33,9 @@ use crate::{
     budget::Budget,
     caller::Caller,
     gallery::{Gallery, Others},
-    grpc, oci,
+    grpc::{self, Entrance},
+    masters::PEER_PROTOCOL,
+    oci,
     registry::Registry,
     rest,
 };
@@ -33,6 +45,9 @@ const CONNECTIONS_MAX: usize = 16_384;
 
 /// How long a client may take to send its headers.
 const HEADERS_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// How long a client may take to prove who it is.
+const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// How often a quiet HTTP/2 connection is tried, so that watches of dead clients end.
 const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(30);
@@ -55,6 +70,22 @@ pub struct Parts {
     pub blobs: Blobs,
     /// The other masters.
     pub others: Arc<dyn Others>,
+    /// How connections are protected.
+    pub doorway: Doorway,
+}
+
+/// How connections are protected.
+#[derive(Clone, Debug)]
+pub enum Doorway {
+    /// Not at all: only for loopback.
+    Plain,
+    /// By TLS; whoever has a token may come in.
+    Tls {
+        /// Who this master is.
+        identity: Arc<Shared>,
+        /// What it needs to let others in.
+        entrance: Entrance,
+    },
 }
 
 /// Serves until `shutdown` is cancelled, then ends within a few seconds: open watches say where they are and end,
@@ -64,9 +95,17 @@ pub struct Parts {
 /// If the services cannot be built. Failing connections are logged and harm nobody else.
 pub async fn serve(listener: TcpListener, parts: Parts, shutdown: CancellationToken) -> io::Result<()> {
     let gallery = Gallery::new(parts.blobs, parts.others);
+    let (tls, entrance) = match parts.doorway {
+        Doorway::Plain => (None, None),
+        Doorway::Tls { identity, entrance } => {
+            let config = identity.server(&[PEER_PROTOCOL, b"h2", b"http/1.1"]).map_err(io::Error::other)?;
+            (Some(TlsAcceptor::from(config)), Some(entrance))
+        }
+    };
     let doors = Doors {
         budget: Budget::default(),
-        grpc: grpc::router(parts.registry.clone(), gallery.clone()).await.map_err(io::Error::other)?,
+        registry: parts.registry.clone(),
+        grpc: grpc::router(parts.registry.clone(), gallery.clone(), entrance).await.map_err(io::Error::other)?,
         oci: oci::router(gallery),
         rest: rest::router(parts.registry.clone()),
     };
@@ -80,9 +119,12 @@ pub async fn serve(listener: TcpListener, parts: Parts, shutdown: CancellationTo
         };
         match accepted {
             Ok((stream, place)) => {
-                let connection = connection(stream, doors.clone(), plain(), &graceful);
+                let (doors, tls, watcher) = (doors.clone(), tls.clone(), graceful.watcher());
                 tokio::spawn(async move {
-                    connection.await;
+                    match tls {
+                        None => http(stream, doors, plain(), watcher).await,
+                        Some(tls) => secured(stream, &tls, doors, watcher).await,
+                    }
                     drop(place);
                 });
             }
@@ -115,12 +157,33 @@ fn plain() -> Caller {
     Caller::Admin { name: "system:admin".to_owned() }
 }
 
-fn connection(
-    stream: TcpStream,
+/// A connection with TLS: who calls, and what for?
+async fn secured(stream: TcpStream, tls: &TlsAcceptor, doors: Doors, watcher: Watcher) {
+    let stream = match tokio::time::timeout(HANDSHAKE_TIMEOUT, tls.accept(stream)).await {
+        Ok(Ok(stream)) => stream,
+        Ok(Err(error)) => return debug!(%error, "a handshake failed"),
+        Err(_) => return debug!("a handshake took too long"),
+    };
+    let (_, session) = stream.get_ref();
+    let caller = match session.peer_certificates().and_then(|chain| chain.first()) {
+        None => Caller::Nobody,
+        Some(certificate) => Subject::of(certificate).map_or(Caller::Nobody, Caller::from),
+    };
+    if session.alpn_protocol() != Some(PEER_PROTOCOL) {
+        return http(stream, doors, caller, watcher).await;
+    }
+    match caller {
+        Caller::Master { member } => doors.registry.consensus().accept(MemberId(member), Box::new(stream)),
+        caller => warn!(caller = caller.user(), "only masters speak the protocol of masters"),
+    }
+}
+
+async fn http(
+    stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
     doors: Doors,
     caller: Caller,
-    graceful: &GracefulShutdown,
-) -> impl Future<Output = ()> + Send + 'static + use<> {
+    watcher: Watcher,
+) {
     let mut builder = auto::Builder::new(TokioExecutor::new());
     builder.http1().timer(TokioTimer::new()).header_read_timeout(HEADERS_TIMEOUT);
     builder
@@ -132,17 +195,15 @@ fn connection(
     let service =
         service_fn(move |request: Request<Incoming>| doors.clone().answer(request.map(Body::new), caller.clone()));
     let connection = builder.serve_connection_with_upgrades(TokioIo::new(stream), service).into_owned();
-    let watched = graceful.watch(connection);
-    async move {
-        if let Err(error) = watched.await {
-            debug!(%error, "a connection broke");
-        }
+    if let Err(error) = watcher.watch(connection).await {
+        debug!(%error, "a connection broke");
     }
 }
 
 /// What stands behind the port.
 #[derive(Clone)]
 struct Doors {
+    registry: Registry,
     budget: Budget,
     grpc: Router,
     oci: Router,

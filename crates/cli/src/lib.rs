@@ -15,7 +15,7 @@ use std::path::PathBuf;
 use anyhow::Result;
 use clap::{Args, Subcommand};
 
-pub use connect::{default_data_dir, kubeconfig};
+pub use connect::{default_data_dir, kubeconfig, kubeconfig_with};
 pub use progress::Progress;
 pub use session::{push, server_version};
 
@@ -25,6 +25,9 @@ pub struct Connection {
     /// The kubeconfig that says where the cluster is [default: $KUBECONFIG, then ~/.kapelle/kubeconfig]
     #[arg(long, global = true, value_name = "FILE")]
     pub kubeconfig: Option<PathBuf>,
+    /// Masters to use instead of the kubeconfig's, tried in turn: https://HOST:PORT,…
+    #[arg(long, global = true, value_name = "URL", value_delimiter = ',')]
+    pub server: Vec<String>,
     /// The namespace [default: that of the kubeconfig's context]
     #[arg(long, short, global = true)]
     pub namespace: Option<String>,
@@ -52,6 +55,9 @@ pub enum Verb {
     /// Follow or steer a rollout
     #[command(subcommand)]
     Rollout(verbs::rollout::Rollout),
+    /// Let masters and workers join
+    #[command(subcommand)]
+    Token(verbs::token::Token),
 }
 
 /// Carries out a verb. What people read goes to standard output, progress and warnings to standard error.
@@ -70,5 +76,6 @@ pub async fn run(connection: &Connection, verb: Verb) -> Result<()> {
         Verb::Logs(logs) => logs.run(&session).await,
         Verb::Scale(scale) => scale.run(&session).await,
         Verb::Rollout(rollout) => rollout.run(&session).await,
+        Verb::Token(token) => token.run(&session).await,
     }
 }

@@ -12,7 +12,10 @@ use futures::{Stream, StreamExt as _};
 use rpc::{Applied, Client, Query, Update, services::LogRequest};
 use serde_json::Value;
 
-use crate::{Connection, connect};
+use crate::{
+    Connection,
+    connect::{self, Credentials},
+};
 
 /// A connection to a cluster with the namespace that is meant.
 #[derive(Debug)]
@@ -43,7 +46,9 @@ impl Session {
     /// Finds the cluster; the connection itself is made when it is first needed.
     pub(crate) fn open(connection: &Connection) -> Result<Self> {
         let target = connect::target(connection.kubeconfig.as_deref())?;
-        let client = Client::connect(std::slice::from_ref(&target.server))?.with_field_manager("kapelle");
+        let security = target.identity.as_ref().map(Credentials::security).transpose()?.unwrap_or_default();
+        let servers = if connection.server.is_empty() { vec![target.server] } else { connection.server.clone() };
+        let client = Client::connect_with(&servers, security)?.with_field_manager("kapelle");
         Ok(Self { client, namespace: connection.namespace.clone().unwrap_or(target.namespace) })
     }
 

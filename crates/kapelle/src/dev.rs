@@ -7,28 +7,18 @@ use std::{
     fs,
     net::{Ipv4Addr, SocketAddr},
     path::{Path, PathBuf},
-    time::Duration,
+    sync::Arc,
 };
 
 use anyhow::{Context as _, Result, bail};
 use api::{Kind, conditions, core_v1::Node};
-use apiserver::{Cidr, Options, Parts, QUOTA_BYTES, Registry};
+use apiserver::{Begin, Cidr, Doorway, Options, Parts, QUOTA_BYTES, Registry};
 use clap::Args;
 use control::PodRange;
 use futures::StreamExt as _;
-use tokio::{
-    net::TcpListener,
-    signal::unix::{SignalKind, signal},
-};
-use tokio_util::sync::CancellationToken;
+use tokio::net::TcpListener;
 
-use crate::{bridge, clock::now, demo, logging};
-
-/// How long everything gets to stop after a signal.
-const STOP_WITHIN: Duration = Duration::from_secs(4);
-
-/// How long threads that are still busy get at the very end.
-const LINGER: Duration = Duration::from_millis(300);
+use crate::{bridge, clock::now, demo, logging, process};
 
 /// The name of the only node.
 const NODE: &str = "dev";
@@ -74,28 +64,27 @@ impl Dev {
                 self.listen
             );
         }
-        let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().thread_name("kapelle").build()?;
-        let result = runtime.block_on(self.serve());
-        runtime.shutdown_timeout(LINGER);
-        result
+        process::run(self.serve())
     }
 
     async fn serve(self) -> Result<()> {
         let dir = self.data_dir.clone().unwrap_or_else(cli::default_data_dir);
         fs::create_dir_all(&dir).with_context(|| format!("cannot use the data directory {}", dir.display()))?;
         let dir = dir.canonicalize()?;
-        let stop = stop_on_signal()?;
+        let stop = process::stop_on_signal()?;
         let mut progress = cli::Progress::start(&format!("opening {}", dir.display()));
         let options = Options { service_cidr: self.service_cidr, quota_bytes: QUOTA_BYTES, now };
-        let (registry, blobs) =
-            apiserver::open(&dir, options).await.with_context(|| format!("in {}", dir.display()))?;
+        let (registry, blobs) = apiserver::open(&dir, options, Begin::default(), None)
+            .await
+            .with_context(|| format!("in {}", dir.display()))?;
+        registry.bootstrap().await?;
         let listener = TcpListener::bind(self.listen).await;
         let listener = listener
             .with_context(|| format!("cannot listen on {}; choose another address with --listen", self.listen))?;
         let listen = listener.local_addr()?;
         let server = tokio::spawn(apiserver::serve(
             listener,
-            Parts { registry: registry.clone(), blobs, others: std::sync::Arc::new(apiserver::Alone) },
+            Parts { registry: registry.clone(), blobs, others: Arc::new(apiserver::Alone), doorway: Doorway::Plain },
             stop.clone(),
         ));
         write_kubeconfig(&dir, listen)?;
@@ -118,7 +107,7 @@ impl Dev {
             }
         }
         let ended = async { tokio::join!(agent, server) };
-        if tokio::time::timeout(STOP_WITHIN, ended).await.is_err() {
+        if tokio::time::timeout(process::STOP_WITHIN, ended).await.is_err() {
             tracing::warn!("some parts did not stop in time");
         }
         registry.shutdown().await;
@@ -159,32 +148,15 @@ impl Dev {
             dir: dir.join("node"),
             services: self.service_cidr,
             masters: vec![format!("http://{listen}")],
+            security: rpc::Security::Plain,
             file_images: true,
             allow_external: true,
         }
     }
 }
 
-/// Cancelled by SIGINT and SIGTERM.
-fn stop_on_signal() -> Result<CancellationToken> {
-    let stop = CancellationToken::new();
-    let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
-    let token = stop.clone();
-    tokio::spawn(async move {
-        tokio::select! {
-            _ = interrupt.recv() => {}
-            _ = terminate.recv() => {}
-        }
-        token.cancel();
-    });
-    Ok(stop)
-}
-
-/// Written beside its place and moved there, so that nobody reads half of it.
 fn write_kubeconfig(dir: &Path, listen: SocketAddr) -> Result<()> {
-    let unfinished = dir.join("kubeconfig.unfinished");
-    fs::write(&unfinished, cli::kubeconfig(&format!("http://{listen}")))?;
-    Ok(fs::rename(&unfinished, dir.join("kubeconfig"))?)
+    process::write_whole(&dir.join("kubeconfig"), &cli::kubeconfig(&format!("http://{listen}")))
 }
 
 /// Waits until Pods can be placed on the node: it is ready and has a range of addresses.

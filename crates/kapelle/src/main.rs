@@ -2,10 +2,14 @@
 
 mod bridge;
 mod clock;
+mod cluster;
 mod demo;
 mod dev;
 mod logging;
+mod master;
+mod process;
 mod version;
+mod worker;
 
 use std::{io::Write as _, process::ExitCode};
 
@@ -26,6 +30,13 @@ struct Kapelle {
 enum Command {
     /// Run a whole cluster in this process, on loopback, without root
     Dev(dev::Dev),
+    /// Run a master: one of those that agree on the cluster's state and serve it
+    Master(master::Master),
+    /// Run a worker: a node that runs Pods
+    Worker(worker::Worker),
+    /// Look after the group of masters
+    #[command(subcommand)]
+    Cluster(cluster::Cluster),
     /// What this command and the cluster are
     Version,
     /// Print a completion script for a shell
@@ -52,6 +63,9 @@ fn main() -> ExitCode {
 fn run(connection: &cli::Connection, command: Command) -> anyhow::Result<()> {
     match command {
         Command::Dev(dev) => dev.run(),
+        Command::Master(master) => master.run(),
+        Command::Worker(worker) => worker.run(),
+        Command::Cluster(cluster) => cluster.run(connection),
         Command::Completion { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut Kapelle::command(), "kapelle", &mut script);

@@ -5,7 +5,7 @@ use std::{
         Arc,
         atomic::{AtomicUsize, Ordering},
     },
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use api::{
@@ -33,6 +33,12 @@ const ANSWER_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// How often a quiet connection is tried, and how long an answer may take: a dead master is noticed in half a minute.
 const KEEP_ALIVE: (Duration, Duration) = (Duration::from_secs(20), Duration::from_secs(10));
+
+/// How long masters that have no leader are asked again: several elections.
+const NO_LEADER_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How long to wait before masters without a leader are asked again.
+const NO_LEADER_PAUSE: Duration = Duration::from_millis(200);
 
 /// How many objects are asked for at once; lists are read in pages of this size.
 const PAGE_SIZE: i64 = 500;
@@ -424,14 +430,31 @@ impl Client {
         self.call(repeat, |channel| ask(limited(channel))).await
     }
 
-    /// Asks the master that answered last, then each of the others once, as far as asking again does no harm.
+    /// Asks the master that answered last, then each of the others, as far as asking again does no harm. While masters
+    /// answer that nobody leads, they are asked again for a while: an election takes a second or two.
     pub(crate) async fn call<T, F>(&self, repeat: Repeat, mut ask: impl FnMut(Channel) -> F) -> Result<T, Error>
+    where
+        F: Future<Output = Result<Response<T>, Status>>,
+    {
+        let until = Instant::now() + NO_LEADER_TIMEOUT;
+        loop {
+            match self.round(repeat, &mut ask).await {
+                Err(Refused::NoLeader(_)) if Instant::now() < until => tokio::time::sleep(NO_LEADER_PAUSE).await,
+                Err(Refused::NoLeader(error) | Refused::Other(error)) => return Err(error),
+                Ok(answer) => return Ok(answer),
+            }
+        }
+    }
+
+    /// Asks each master once. If none carries the request out, the most telling refusal is answered: what a master said,
+    /// else why the first could not be reached.
+    async fn round<T, F>(&self, repeat: Repeat, ask: &mut impl FnMut(Channel) -> F) -> Result<T, Refused>
     where
         F: Future<Output = Result<Response<T>, Status>>,
     {
         let Masters { channels, current } = &*self.masters;
         let first = current.load(Ordering::Relaxed);
-        let mut last = Error::internal("no master is known");
+        let mut telling = None;
         for step in 0..channels.len() {
             let index = (first + step) % channels.len();
             match ask(channels[index].clone()).await {
@@ -439,12 +462,32 @@ impl Client {
                     current.store(index, Ordering::Relaxed);
                     return Ok(response.into_inner());
                 }
-                Err(refused) if elsewhere(&refused, repeat) => last = status::from_tonic(&refused),
-                Err(refused) => return Err(status::from_tonic(&refused)),
+                Err(refused) if elsewhere(&refused, repeat) => {
+                    let error = status::from_tonic(&refused);
+                    if was_said(&refused) {
+                        telling = Some(Refused::NoLeader(error));
+                    } else if telling.is_none() {
+                        telling = Some(Refused::Other(error));
+                    }
+                }
+                Err(refused) => return Err(Refused::Other(status::from_tonic(&refused))),
             }
         }
-        Err(last)
+        Err(telling.unwrap_or_else(|| Refused::Other(Error::internal("no master is known"))))
     }
+}
+
+/// Why no master carried a request out.
+enum Refused {
+    /// A master said that it can do nothing at the moment, and did nothing.
+    NoLeader(Error),
+    /// Anything else.
+    Other(Error),
+}
+
+/// Whether a master itself refused, rather than the connection to it.
+fn was_said(refused: &Status) -> bool {
+    refused.metadata().get_bin(status::STATUS_KEY).is_some()
 }
 
 type Objects = ObjectsClient<Channel>;
@@ -455,7 +498,7 @@ fn elsewhere(refused: &Status, repeat: Repeat) -> bool {
         return true;
     }
     let error = status::from_tonic(refused);
-    let said = refused.metadata().get_bin(status::STATUS_KEY).is_some();
+    let said = was_said(refused);
     match repeat {
         Repeat::Always => error.reason == Reason::ServiceUnavailable,
         // Said by a master: it has no leader and did nothing. Said by the connection: nobody knows.

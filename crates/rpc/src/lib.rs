@@ -7,6 +7,7 @@ mod cluster;
 pub mod convert;
 pub mod identity;
 mod images;
+mod incoming;
 pub mod node;
 mod security;
 pub mod status;
@@ -22,6 +23,7 @@ pub mod services {
 
 pub use client::{Applied, Client, Deleted, List, Query};
 pub use cluster::join;
+pub use incoming::{Incoming, incoming};
 pub use security::Security;
 pub use watch::Update;
 

@@ -6,14 +6,15 @@ use api::{Error, Key, Kind, Reason, Timestamp, core_v1::Pod, kinds::Resource as 
 use bytes::Bytes;
 use futures::{Stream, StreamExt as _};
 use rpc::{
+    Incoming,
     services::{
         LogChunk, LogRequest,
         node_agent_server::{NodeAgent, NodeAgentServer},
     },
     status,
 };
-use tokio::{net::TcpListener, sync::mpsc};
-use tokio_stream::wrappers::{ReceiverStream, TcpListenerStream};
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status};
 
@@ -33,10 +34,13 @@ const CHUNK_BYTES_MAX: usize = 64 << 10;
 const CHUNKS_WAITING: usize = 4;
 
 /// Serves until `shutdown`.
-pub(crate) async fn serve(listener: TcpListener, world: Arc<World>, shutdown: CancellationToken) {
+pub(crate) async fn serve(
+    incoming: impl Stream<Item = std::io::Result<Incoming>> + Send + 'static,
+    world: Arc<World>,
+    shutdown: CancellationToken,
+) {
     let service = NodeAgentServer::new(Agent(world));
     let server = tonic::transport::Server::builder().add_service(service);
-    let incoming = TcpListenerStream::new(listener);
     if let Err(error) = server.serve_with_incoming_shutdown(incoming, shutdown.cancelled()).await {
         tracing::error!(%error, "the agent's server ended");
     }

@@ -8,6 +8,7 @@ use std::{
 };
 
 use api::{Error, Key, Kind, Object, Timestamp, coordination_v1, meta_v1};
+use bytes::Bytes;
 use futures::{Stream, stream};
 use store::View;
 use tokio::sync::broadcast::{self, error::RecvError};
@@ -60,8 +61,30 @@ impl Registry {
         if view.get(&key).is_none() {
             return Err(Error::not_found(&key));
         }
+        self.inner.consensus.broadcast(Bytes::copy_from_slice(key.name.as_bytes()));
         self.inner.heartbeats.note(&view, Heartbeat { node: key.name, at: self.now() });
         Ok(())
+    }
+
+    /// Hears of the heartbeats that other masters took, until the process stops: whichever master a node talks to, the one
+    /// that leads must know that it lives.
+    pub async fn hear_masters(&self) {
+        let mut notes = self.inner.consensus.notes();
+        loop {
+            match notes.recv().await {
+                Ok((_, note)) => {
+                    let Ok(node) = std::str::from_utf8(&note) else { continue };
+                    let view = self.inner.store.view();
+                    let key = Key::cluster(Kind::Node, node);
+                    if view.get(&key).is_some() {
+                        self.inner.heartbeats.note(&view, Heartbeat { node: key.name, at: self.now() });
+                    }
+                }
+                // The next heartbeat of a node that was missed comes in seconds.
+                Err(RecvError::Lagged(_)) => {}
+                Err(RecvError::Closed) => return,
+            }
+        }
     }
 
     /// The latest heartbeat of every node, then heartbeats as they come. A reader that is too slow misses some, never the

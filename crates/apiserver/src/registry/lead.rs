@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use api::ReadAt;
-use consensus::Role;
+use consensus::{Change, Role};
 
 use super::Registry;
 
@@ -26,6 +26,24 @@ impl Registry {
             }
             tokio::time::sleep(RETRY).await;
         }
+    }
+
+    /// What this master knows of the group, and its changes.
+    #[must_use]
+    pub fn group(&self) -> tokio::sync::watch::Receiver<consensus::Status> {
+        self.inner.consensus.status()
+    }
+
+    /// Says where this master is reached, if the group knows it otherwise.
+    ///
+    /// # Errors
+    /// If the group cannot agree on it at the moment.
+    pub async fn reached_at(&self, contact: &str) -> Result<(), api::Error> {
+        let status = self.status();
+        if status.members.contacts.get(&status.member).is_some_and(|known| known == contact) {
+            return Ok(());
+        }
+        self.change(Change::Contact { member: status.member, contact: contact.to_owned() }).await
     }
 
     /// Waits until this master no longer leads.

@@ -16,7 +16,7 @@ mod tokens;
 mod watch;
 mod write;
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use api::{
     Change, Error, Kind, Object, Reason, Revision, Timestamp,
@@ -24,6 +24,7 @@ use api::{
     selector::{Fields, Labels},
 };
 use consensus::{Consensus, ProposeError};
+use rpc::identity::Shared;
 use store::{Applied, Refusal, Store};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
@@ -55,6 +56,8 @@ struct Inner {
     rules: Rules,
     pins: Pins,
     heartbeats: Heartbeats,
+    /// Who this master is to the agents of nodes; nobody in a cluster without TLS.
+    identity: OnceLock<Arc<Shared>>,
     /// Places for open watches.
     watches: Arc<Semaphore>,
     /// Cancelled when the process stops: open watches say where they are and end.
@@ -196,6 +199,7 @@ impl Registry {
             rules: Rules { service_cidr: options.service_cidr },
             pins: Pins::default(),
             heartbeats: Heartbeats::default(),
+            identity: OnceLock::new(),
             watches: Arc::new(Semaphore::new(WATCHES_MAX)),
             closing: CancellationToken::new(),
         };
@@ -212,6 +216,23 @@ impl Registry {
     #[must_use]
     pub fn caller(&self) -> &Caller {
         &self.caller
+    }
+
+    /// Says who this master is when it calls the agents of nodes. Only the first call counts.
+    pub fn introduce(&self, identity: Arc<Shared>) {
+        let _ = self.inner.identity.set(identity);
+    }
+
+    pub(crate) fn consensus(&self) -> &Consensus<Result<Applied, Refusal>> {
+        &self.inner.consensus
+    }
+
+    pub(crate) fn store(&self) -> &Store {
+        &self.inner.store
+    }
+
+    pub(crate) fn quota_bytes(&self) -> usize {
+        self.inner.options.quota_bytes
     }
 
     /// The time, by the Registry's clock.

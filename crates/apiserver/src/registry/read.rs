@@ -47,7 +47,7 @@ impl Registry {
     }
 
     /// The state that a reader wants.
-    pub(super) async fn view(&self, at: ReadAt) -> Result<View, Error> {
+    pub(crate) async fn view(&self, at: ReadAt) -> Result<View, Error> {
         let view = self.inner.store.view();
         match at {
             ReadAt::Any => return Ok(view),

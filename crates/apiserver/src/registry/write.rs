@@ -5,7 +5,7 @@ use std::{borrow::Cow, sync::Arc, time::Duration};
 use api::{Error, Key, Object, Reason, Write, WriteOutcome};
 use bytes::Bytes;
 use futures::future::join_all;
-use store::{Applied, Refusal, View};
+use store::{Applied, Refusal, Txn, View};
 use tracing::debug;
 
 use super::{Registry, WriteOptions, Written, refused};
@@ -67,6 +67,11 @@ impl Registry {
             }
         }
         Err(Error::conflict(key, "too many others write at the same moment; please try again"))
+    }
+
+    /// Proposes what is no write of an object. Only for a master that nobody else uses.
+    pub(crate) async fn step(&self, txn: Txn) -> Result<(), Error> {
+        self.propose(txn.encode()).await?.map(drop).map_err(Error::internal)
     }
 
     async fn propose(&self, command: Bytes) -> Result<Result<Applied, Refusal>, Error> {

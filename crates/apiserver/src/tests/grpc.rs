@@ -72,8 +72,9 @@ async fn a_server_that_stops_ends_its_watches_and_another_one_carries_them_on() 
     server.house.registry.shutdown().await;
 
     // Another process on the same directory.
-    let (registry, blobs) = crate::open(server.house.dir.path(), super::options()).await.unwrap();
-    let parts = crate::Parts { registry, blobs, others: std::sync::Arc::new(crate::Alone) };
+    let (registry, blobs) = super::opened(server.house.dir.path(), super::options()).await;
+    let parts =
+        crate::Parts { registry, blobs, others: std::sync::Arc::new(crate::Alone), doorway: crate::Doorway::Plain };
     tokio::spawn(crate::serve(second, parts, tokio_util::sync::CancellationToken::new()));
     soon(client.create(config_map("a", "1"))).await.unwrap();
     let Update::Changes(changes) = soon(updates.next()).await.unwrap().unwrap() else { panic!("a change") };

@@ -23,6 +23,13 @@ fn options() -> Options {
     Options { service_cidr: "127.128.0.0/12".parse().unwrap(), quota_bytes: QUOTA_BYTES, now }
 }
 
+/// A master alone, ready to be asked.
+async fn opened(dir: &std::path::Path, options: Options) -> (Registry, Blobs) {
+    let (registry, blobs) = crate::open(dir, options, crate::Begin::default(), None).await.unwrap();
+    registry.bootstrap().await.unwrap();
+    (registry, blobs)
+}
+
 /// A Registry over a log in a directory that goes away with it.
 struct House {
     registry: Registry,
@@ -33,7 +40,7 @@ struct House {
 impl House {
     async fn new() -> Self {
         let dir = tempfile::tempdir().unwrap();
-        let (registry, blobs) = crate::open(dir.path(), options()).await.unwrap();
+        let (registry, blobs) = opened(dir.path(), options()).await;
         Self { registry, blobs, dir }
     }
 }
@@ -56,6 +63,7 @@ impl Server {
             registry: house.registry.clone(),
             blobs: house.blobs.clone(),
             others: std::sync::Arc::new(crate::Alone),
+            doorway: crate::Doorway::Plain,
         };
         let running = tokio::spawn(serve(listener, parts, shutdown.clone()));
         Self { house, url, shutdown, running }

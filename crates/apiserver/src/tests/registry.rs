@@ -46,7 +46,7 @@ async fn a_new_cluster_has_its_namespaces_and_an_old_one_everything_it_had() {
     house.registry.shutdown().await;
     let dir = house.dir;
 
-    let (registry, _) = crate::open(dir.path(), super::options()).await.unwrap();
+    let (registry, _) = super::opened(dir.path(), super::options()).await;
 
     let page = registry.list(list_query(Kind::Namespace)).await.unwrap();
     let names: Vec<_> = page.items.iter().map(|object| object.key().name.to_string()).collect();
@@ -227,7 +227,7 @@ async fn a_token_lets_one_in_once_and_as_what_it_says() {
 async fn a_full_state_takes_deletions_only() {
     let dir = tempfile::tempdir().unwrap();
     let options = Options { quota_bytes: 20_000, ..super::options() };
-    let (registry, _) = crate::open(dir.path(), options).await.unwrap();
+    let (registry, _) = super::opened(dir.path(), options).await;
     let admin = registry.for_caller(Caller::Admin { name: "a".to_owned() });
     let create = |registry: Registry, name: String| async move {
         let write = Write::Create(config_map(&name, &"x".repeat(1000)));

@@ -1,6 +1,7 @@
 //! One file a verb: its options, and what it does with them.
 
 pub mod apply;
+pub mod cluster;
 pub mod delete;
 pub mod describe;
 pub mod get;
@@ -9,3 +10,4 @@ pub mod push;
 pub mod rollout;
 pub mod run;
 pub mod scale;
+pub mod token;

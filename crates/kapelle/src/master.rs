@@ -1,0 +1,365 @@
+//! `kapelle master`: one of the masters that agree on the cluster's state and serve it.
+//!
+//! ```text
+//! DIR/log/          what the masters agreed on
+//! DIR/images/       the registry's images
+//! DIR/pki/          the cluster's authority, key included
+//! DIR/cluster.json  the cluster, and this master's id if it joined
+//! DIR/kubeconfig    for administrators
+//! ```
+
+use std::{
+    fs,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
+
+use anyhow::{Context as _, Result, bail};
+use api::Cidr;
+use apiserver::{Begin, Doorway, Entrance, LEAF_LIFE, Masters, Options, Parts, QUOTA_BYTES, Registry};
+use clap::Args;
+use control::PodRange;
+use rpc::{
+    Client, Security,
+    identity::{Authority, Csr, Identity, KeyPair, Shared, Subject, Token},
+    services::{JoinRequest, Role},
+};
+use serde::{Deserialize, Serialize};
+use tokio::net::TcpListener;
+
+use crate::{bridge, clock::now, logging, process};
+
+/// The part of the Pod range that a node gets.
+const NODE_PREFIX: u8 = 24;
+
+/// How long an administrator's certificate is valid; a master that starts writes a new one.
+const ADMIN_LIFE: Duration = Duration::from_secs(365 * 24 * 3600);
+
+/// How often a certificate is looked at.
+const RENEW_EVERY: Duration = Duration::from_secs(3600);
+
+/// How long to wait before the group is asked again.
+const RETRY: Duration = Duration::from_millis(250);
+
+/// Options of `kapelle master`.
+#[derive(Args, Debug)]
+pub(crate) struct Master {
+    /// Where all state is kept
+    #[arg(long, value_name = "DIR", default_value = "/var/lib/kapelle/master")]
+    pub(crate) data_dir: PathBuf,
+    /// Where the API is served, and where other masters and workers reach this one
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    listen: SocketAddr,
+    /// Masters of the cluster to join, tried in turn; without it an empty directory founds a cluster
+    #[arg(long, value_name = "HOST:PORT", value_delimiter = ',', requires = "token")]
+    join: Vec<String>,
+    /// The token to join with, from `kapelle token create --role master`
+    #[arg(long, requires = "join")]
+    token: Option<Token>,
+    /// Stay without a vote after joining
+    #[arg(long, requires = "join")]
+    learner: bool,
+    /// The addresses of Pods, chosen at the founding
+    #[arg(long, default_value = "10.244.0.0/16", value_name = "CIDR", conflicts_with = "join")]
+    pod_cidr: Cidr,
+    /// The addresses of Services, chosen at the founding
+    #[arg(long, default_value = "10.96.0.0/12", value_name = "CIDR", conflicts_with = "join")]
+    service_cidr: Cidr,
+    /// Further names or addresses under which clients reach this master, for its certificate
+    #[arg(long, value_name = "HOST")]
+    host: Vec<String>,
+    /// How many bytes all objects may take
+    #[arg(long, default_value_t = QUOTA_BYTES, value_name = "BYTES")]
+    quota_bytes: usize,
+}
+
+/// What a master remembers of its cluster beside the log.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Settings {
+    pub(crate) pod_cidr: String,
+    pub(crate) service_cidr: String,
+    /// The cluster and the id that a joining master was given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) joined: Option<Joined>,
+}
+
+/// Who a joining master is.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Joined {
+    cluster: String,
+    member: String,
+}
+
+impl Settings {
+    pub(crate) fn path(dir: &Path) -> PathBuf {
+        dir.join("cluster.json")
+    }
+
+    pub(crate) fn load(dir: &Path) -> Result<Option<Self>> {
+        let path = Self::path(dir);
+        match fs::read_to_string(&path) {
+            Ok(text) => Ok(Some(serde_json::from_str(&text).with_context(|| format!("in {}", path.display()))?)),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error).with_context(|| format!("cannot read {}", path.display())),
+        }
+    }
+
+    pub(crate) fn store(&self, dir: &Path) -> Result<()> {
+        process::write_whole(&Self::path(dir), &serde_json::to_string_pretty(self)?)
+    }
+
+    fn begin(&self, contact: &str) -> Result<Begin> {
+        let Some(joined) = &self.joined else { return Ok(Begin::Found { contact: contact.to_owned() }) };
+        let broken = "cluster.json does not say who this master is";
+        Ok(Begin::Join {
+            cluster: apiserver::cluster_id(&joined.cluster).context(broken)?,
+            member: apiserver::member_id(&joined.member).context(broken)?,
+        })
+    }
+}
+
+impl Master {
+    pub(crate) fn run(self) -> Result<()> {
+        logging::start();
+        if self.listen.ip().is_unspecified() {
+            bail!(
+                "--listen {}: give the address under which others reach this master, such as 10.0.0.1:6443",
+                self.listen
+            );
+        }
+        process::run(self.serve())
+    }
+
+    async fn serve(self) -> Result<()> {
+        let dir = self.data_dir.clone();
+        fs::create_dir_all(&dir).with_context(|| format!("cannot use the data directory {}", dir.display()))?;
+        let dir = dir.canonicalize()?;
+        let stop = process::stop_on_signal()?;
+        let listener = TcpListener::bind(self.listen).await;
+        let listener = listener.with_context(|| format!("cannot listen on {}", self.listen))?;
+        let contact = listener.local_addr()?.to_string();
+        let mut progress = cli::Progress::start(&format!("opening {}", dir.display()));
+        let settings = self.settings(&dir).await?;
+        let authority = Authority::load(&dir.join("pki"))?.context("the cluster's authority is not in DIR/pki")?;
+        let authority = Arc::new(authority);
+
+        let masters = Masters::default();
+        let options = Options { service_cidr: settings.service_cidr.parse()?, quota_bytes: self.quota_bytes, now };
+        let opened = apiserver::open(&dir, options, settings.begin(&contact)?, Some(Arc::new(masters.clone()))).await;
+        let (registry, blobs) = opened.with_context(|| format!("in {}", dir.display()))?;
+        let subject = Subject::Master { member: registry.group().borrow().member.0 };
+        let hosts = self.hosts(options.service_cidr);
+        let identity = Shared::new(issue(&authority, &subject, &hosts, LEAF_LIFE)?)?;
+        masters.introduce(identity.clone(), registry.group());
+        registry.introduce(identity.clone());
+        let entrance = Entrance {
+            authority: authority.clone(),
+            masters: masters.clone(),
+            pod_cidr: settings.pod_cidr.parse()?,
+            service_cidr: options.service_cidr,
+            leaf_life: LEAF_LIFE,
+        };
+        let parts = Parts {
+            registry: registry.clone(),
+            blobs,
+            others: Arc::new(masters),
+            doorway: Doorway::Tls { identity: identity.clone(), entrance: entrance.clone() },
+        };
+        let server = tokio::spawn(apiserver::serve(listener, parts, stop.clone()));
+        let hearing = registry.clone();
+        tokio::spawn(async move { hearing.hear_masters().await });
+        tokio::spawn(renew(authority.clone(), subject, hosts, identity.clone()));
+        let pods = PodRange::new(entrance.pod_cidr.base(), entrance.pod_cidr.prefix(), node_prefix(entrance.pod_cidr))?;
+        tokio::spawn(bridge::control(registry.clone(), control::Config { pods }));
+
+        progress.say("waiting for the group of masters");
+        tokio::select! {
+            ready = self.take_part(&registry, &settings, &identity, &contact) => ready?,
+            () = stop.cancelled() => return end(&registry, server).await,
+        }
+        write_kubeconfig(&dir, &authority, &contact)?;
+        progress.done("");
+        self.tell(&dir, &contact, &registry, &settings);
+        self.watch_over(&registry, &stop).await?;
+        end(&registry, server).await
+    }
+
+    /// Waits for a signal, or for the group to remove this master.
+    async fn watch_over(&self, registry: &Registry, stop: &tokio_util::sync::CancellationToken) -> Result<()> {
+        let mut group = registry.group();
+        tokio::select! {
+            () = stop.cancelled() => Ok(()),
+            _ = group.wait_for(apiserver::is_over) => bail!(
+                "this master was removed from its group; to come back it must join anew, with an empty directory"
+            ),
+        }
+    }
+
+    /// What the directory says, or what founding or joining gives.
+    async fn settings(&self, dir: &Path) -> Result<Settings> {
+        if let Some(settings) = Settings::load(dir)? {
+            if !self.join.is_empty() {
+                tracing::info!("this master belongs to a cluster already; --join and --token are not needed any more");
+            }
+            return Ok(settings);
+        }
+        let settings = match &self.token {
+            Some(token) => self.enter(dir, token).await?,
+            None => self.found(dir)?,
+        };
+        settings.store(dir)?;
+        Ok(settings)
+    }
+
+    fn found(&self, dir: &Path) -> Result<Settings> {
+        let pki = dir.join("pki");
+        if Authority::load(&pki)?.is_none() {
+            Authority::found("cluster")?.store(&pki)?;
+        }
+        Ok(Settings { pod_cidr: self.pod_cidr.to_string(), service_cidr: self.service_cidr.to_string(), joined: None })
+    }
+
+    async fn enter(&self, dir: &Path, token: &Token) -> Result<Settings> {
+        if dir.join("log").exists() {
+            bail!(
+                "{} holds the log of another master; give an empty directory to join, or start without --join",
+                dir.display()
+            );
+        }
+        let key = KeyPair::generate()?;
+        let request = JoinRequest {
+            role: Role::Master.into(),
+            certificate_request: key.request()?.into(),
+            hosts: vec![self.listen.ip().to_string()],
+            ..JoinRequest::default()
+        };
+        let joined = rpc::join(&urls(&self.join), token, request).await.context("cannot join")?;
+        Authority::from_pem(&joined.authority, &joined.authority_key)?.store(&dir.join("pki"))?;
+        Ok(Settings {
+            pod_cidr: joined.pod_cidr,
+            service_cidr: joined.service_cidr,
+            joined: Some(Joined { cluster: joined.cluster_id, member: format!("{:016x}", joined.member_id) }),
+        })
+    }
+
+    /// Names and addresses for the certificate: `kubectl` insists on them.
+    fn hosts(&self, services: Cidr) -> Vec<String> {
+        let mut hosts = vec![
+            self.listen.ip().to_string(),
+            "localhost".to_owned(),
+            "127.0.0.1".to_owned(),
+            "kubernetes.default.svc".to_owned(),
+            services.address(1).to_string(),
+        ];
+        hosts.extend(self.host.iter().cloned());
+        hosts.sort();
+        hosts.dedup();
+        hosts
+    }
+
+    /// Until this master is known to the group where it is reached, knows what the group knows, and has its vote.
+    async fn take_part(
+        &self,
+        registry: &Registry,
+        settings: &Settings,
+        identity: &Arc<Shared>,
+        contact: &str,
+    ) -> Result<()> {
+        let member = registry.group().borrow().member;
+        let is_new = settings.joined.is_some() && !registry.group().borrow().members.contains(member);
+        if is_new {
+            let client = Client::connect_with(&urls(&self.join), Security::Tls(identity.clone()))?;
+            retried("being admitted", || client.admit(contact)).await?;
+            if !self.learner {
+                retried("catching up", || client.promote(member.0)).await?;
+            }
+        }
+        registry.bootstrap().await?;
+        retried("telling the others the address", || registry.reached_at(contact)).await?;
+        Ok(())
+    }
+
+    fn tell(&self, dir: &Path, contact: &str, registry: &Registry, settings: &Settings) {
+        let config = dir.join("kubeconfig");
+        let config = config.display();
+        let member = registry.group().borrow().member;
+        println!("ready: master {member} serves https://{contact}");
+        println!("  kubeconfig  {config}");
+        if settings.joined.is_some() {
+            return;
+        }
+        println!("\nTo let another master join:");
+        println!("  kapelle token create --role master --kubeconfig {config}");
+        println!("  kapelle master --data-dir DIR --listen ADDRESS:PORT --join {contact} --token TOKEN");
+        println!("To let a worker join:");
+        println!("  kapelle token create --role worker --kubeconfig {config}");
+        println!("  kapelle worker --data-dir DIR --node-name NAME --join {contact} --token TOKEN");
+    }
+}
+
+/// `https://` URLs of masters that were named as `HOST:PORT`.
+pub(crate) fn urls(masters: &[String]) -> Vec<String> {
+    let url = |master: &String| {
+        if master.contains("://") { master.clone() } else { format!("https://{master}") }
+    };
+    masters.iter().map(url).collect()
+}
+
+/// Each node gets a /24, or a quarter of a smaller range.
+fn node_prefix(pods: Cidr) -> u8 {
+    NODE_PREFIX.max(pods.prefix().saturating_add(2)).min(30)
+}
+
+/// Asks again while the group is busy, has no leader, or this master has not caught up.
+async fn retried<F: Future<Output = Result<(), api::Error>>>(what: &str, mut ask: impl FnMut() -> F) -> Result<()> {
+    loop {
+        match ask().await {
+            Ok(()) => return Ok(()),
+            Err(error) if error.reason.retryable() || error.reason == api::Reason::Conflict => {
+                tracing::debug!(%error, "{what}");
+                tokio::time::sleep(RETRY).await;
+            }
+            Err(error) => return Err(error).context(what.to_owned()),
+        }
+    }
+}
+
+fn issue(authority: &Authority, subject: &Subject, hosts: &[String], life: Duration) -> Result<Identity> {
+    let key = KeyPair::generate()?;
+    let chain = authority.issue(&Csr::from_der(&key.request()?)?, subject, hosts, life)?;
+    Ok(Identity::new(&chain, &key, authority.certificate_pem())?)
+}
+
+/// A master has the authority's key, so it gives itself new certificates.
+async fn renew(authority: Arc<Authority>, subject: Subject, hosts: Vec<String>, identity: Arc<Shared>) {
+    loop {
+        tokio::time::sleep(RENEW_EVERY).await;
+        if !identity.with(|identity| identity.is_due(std::time::SystemTime::now())) {
+            continue;
+        }
+        let renewed = issue(&authority, &subject, &hosts, LEAF_LIFE).and_then(|new| Ok(identity.replace(new)?));
+        match renewed {
+            Ok(()) => tracing::info!("the certificate was renewed"),
+            Err(error) => tracing::error!(%error, "the certificate cannot be renewed"),
+        }
+    }
+}
+
+fn write_kubeconfig(dir: &Path, authority: &Authority, contact: &str) -> Result<()> {
+    let admin = Subject::Admin { name: "kapelle-admin".to_owned() };
+    let identity = issue(authority, &admin, &[], ADMIN_LIFE)?;
+    process::write_whole(&dir.join("kubeconfig"), &cli::kubeconfig_with(&format!("https://{contact}"), &identity))
+}
+
+/// Lets requests end, then closes the log.
+async fn end(registry: &Registry, server: tokio::task::JoinHandle<std::io::Result<()>>) -> Result<()> {
+    registry.close_watches();
+    if tokio::time::timeout(process::STOP_WITHIN, server).await.is_err() {
+        tracing::warn!("some requests did not end in time");
+    }
+    registry.shutdown().await;
+    Ok(())
+}

@@ -1,0 +1,199 @@
+//! `kapelle worker`: a node that runs Pods.
+//!
+//! ```text
+//! DIR/identity/     the node's certificate and key, and the cluster's authority
+//! DIR/cluster.json  the masters and the range of the Services
+//! DIR/node/         volumes, logs, images
+//! ```
+
+use std::{
+    fs,
+    net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket},
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
+
+use anyhow::{Context as _, Result, bail};
+use clap::Args;
+use rpc::{
+    Client, Security,
+    identity::{Identity, KeyPair, Shared, Subject, Token},
+    services::{JoinRequest, Role},
+};
+use serde::{Deserialize, Serialize};
+
+use crate::{logging, master::urls, process};
+
+/// How often the certificate is looked at.
+const RENEW_EVERY: Duration = Duration::from_secs(3600);
+
+/// Options of `kapelle worker`.
+#[derive(Args, Debug)]
+pub(crate) struct Worker {
+    /// Where all state is kept
+    #[arg(long, value_name = "DIR", default_value = "/var/lib/kapelle/worker")]
+    data_dir: PathBuf,
+    /// The node's name
+    #[arg(long, value_name = "NAME")]
+    node_name: String,
+    /// Masters of the cluster, tried in turn
+    #[arg(long, value_name = "HOST:PORT", value_delimiter = ',', required = true)]
+    join: Vec<String>,
+    /// The token to join with, from `kapelle token create --role worker`; needed once
+    #[arg(long)]
+    token: Option<Token>,
+    /// The address under which masters and other nodes reach this one [default: that of the way to the masters]
+    #[arg(long, value_name = "ADDRESS")]
+    address: Option<Ipv4Addr>,
+}
+
+/// What a worker remembers of its cluster.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Settings {
+    masters: Vec<String>,
+    service_cidr: String,
+}
+
+impl Worker {
+    pub(crate) fn run(self) -> Result<()> {
+        logging::start();
+        process::run(self.serve())
+    }
+
+    async fn serve(self) -> Result<()> {
+        let dir = self.data_dir.clone();
+        fs::create_dir_all(&dir).with_context(|| format!("cannot use the data directory {}", dir.display()))?;
+        let dir = dir.canonicalize()?;
+        let stop = process::stop_on_signal()?;
+        let host = self.host()?;
+        let mut progress = cli::Progress::start(&format!("joining as {}", self.node_name));
+        let (identity, settings) = self.identity(&dir, host).await?;
+        let masters = self.masters(&settings);
+        let shared = Shared::new(identity)?;
+        let security = Security::Tls(shared.clone());
+        let client = Client::connect_with(&masters, security.clone())?;
+        tokio::spawn(renew(client.clone(), shared, dir.join("identity"), host));
+        let config = agent::driver::Config {
+            name: self.node_name.clone(),
+            host,
+            dir: dir.join("node"),
+            services: settings.service_cidr.parse()?,
+            masters,
+            security,
+            file_images: false,
+            allow_external: true,
+        };
+        let mut agent = tokio::spawn(agent::driver::run(config, stop.clone()));
+        progress.say("waiting for the masters to take the node in");
+        tokio::select! {
+            known = known(&client, &self.node_name) => known?,
+            ended = &mut agent => return Ok(ended??),
+        }
+        progress.done("");
+        println!("ready: node {} at {host}", self.node_name);
+        tokio::select! {
+            ended = &mut agent => return Ok(ended??),
+            () = stop.cancelled() => {}
+        }
+        if let Ok(ended) = tokio::time::timeout(process::STOP_WITHIN, agent).await {
+            ended??;
+        }
+        Ok(())
+    }
+
+    /// The address from which packets to the masters leave.
+    fn host(&self) -> Result<Ipv4Addr> {
+        if let Some(address) = self.address {
+            return Ok(address);
+        }
+        let way = || -> std::io::Result<SocketAddr> {
+            let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0))?;
+            // Nothing is sent: connecting only chooses the way.
+            socket.connect(self.join.first().map_or("", String::as_str))?;
+            socket.local_addr()
+        };
+        match way().with_context(|| format!("there is no way to the master {:?}", self.join))?.ip() {
+            IpAddr::V4(address) => Ok(address),
+            IpAddr::V6(address) => bail!("the way to the masters is {address}; give an IPv4 address with --address"),
+        }
+    }
+
+    /// Those named now first, then those known from before.
+    fn masters(&self, settings: &Settings) -> Vec<String> {
+        let mut masters = urls(&self.join);
+        for known in &settings.masters {
+            if !masters.contains(known) {
+                masters.push(known.clone());
+            }
+        }
+        masters
+    }
+
+    /// The identity in the directory, or the one that the token gives.
+    async fn identity(&self, dir: &Path, host: Ipv4Addr) -> Result<(Identity, Settings)> {
+        let settings = dir.join("cluster.json");
+        if let Some(identity) = Identity::load(&dir.join("identity"))?
+            && let Ok(text) = fs::read_to_string(&settings)
+        {
+            let own = Subject::Node { name: self.node_name.clone() };
+            if *identity.subject() != own {
+                bail!("{} belongs to {}, not to {own}; give another --data-dir", dir.display(), identity.subject());
+            }
+            return Ok((identity, serde_json::from_str(&text).with_context(|| format!("in {}", settings.display()))?));
+        }
+        let Some(token) = &self.token else {
+            bail!("this worker has not joined yet: give --token with what `kapelle token create --role worker` prints");
+        };
+        let key = KeyPair::generate()?;
+        let request = JoinRequest {
+            role: Role::Worker.into(),
+            node_name: self.node_name.clone(),
+            certificate_request: key.request()?.into(),
+            hosts: vec![host.to_string()],
+            ..JoinRequest::default()
+        };
+        let joined = rpc::join(&urls(&self.join), token, request).await.context("cannot join")?;
+        let identity = Identity::new(&joined.certificate_chain, &key, &joined.authority)?;
+        identity.store(&dir.join("identity"))?;
+        let known = Settings { masters: joined.masters, service_cidr: joined.service_cidr };
+        process::write_whole(&settings, &serde_json::to_string_pretty(&known)?)?;
+        Ok((identity, known))
+    }
+}
+
+/// Waits until the cluster has given the node its addresses.
+async fn known(client: &Client, name: &str) -> Result<()> {
+    let key = api::Key::cluster(api::Kind::Node, name);
+    loop {
+        if let Ok(api::Object::Node(node)) = client.get(&key).await
+            && node.spec.is_some_and(|spec| !spec.pod_cidr.is_empty())
+        {
+            return Ok(());
+        }
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+}
+
+/// Asks for a new certificate long before the old one ends.
+async fn renew(client: Client, identity: Arc<Shared>, dir: PathBuf, host: Ipv4Addr) {
+    loop {
+        if identity.with(|identity| identity.is_due(std::time::SystemTime::now())) {
+            match renewed(&client, &identity, &dir, host).await {
+                Ok(()) => tracing::info!("the certificate was renewed"),
+                Err(error) => tracing::error!(error = format!("{error:#}"), "the certificate cannot be renewed"),
+            }
+        }
+        tokio::time::sleep(RENEW_EVERY).await;
+    }
+}
+
+async fn renewed(client: &Client, identity: &Shared, dir: &Path, host: Ipv4Addr) -> Result<()> {
+    let key = KeyPair::generate()?;
+    let chain = client.renew(key.request()?, vec![host.to_string()]).await?;
+    let authority = identity.with(|identity| identity.authority_pem().to_owned());
+    let new = Identity::new(&chain, &key, &authority)?;
+    new.store(dir)?;
+    Ok(identity.replace(new)?)
+}

@@ -1,0 +1,10 @@
+//! Several masters and workers as real processes, each in a network namespace of its own with an address of its own, as on
+//! hosts of their own.
+//!
+//! Making namespaces needs root; without it these tests say so and do nothing, but never in CI.
+#![expect(clippy::unwrap_used, reason = "tests")]
+
+mod kills;
+mod lab;
+mod members;
+mod outage;

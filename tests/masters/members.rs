@@ -1,0 +1,106 @@
+//! Who belongs to the group: tokens, votes, removal, backup and the last resort.
+
+use crate::lab::{Lab, wait_until};
+
+#[test]
+fn tokens_let_in_once_and_only_whom_they_name() {
+    let Some(mut lab) = Lab::new(&["m1", "m2", "m3", "w1"]) else { return };
+    lab.master("m1", None);
+    lab.ready("m1");
+    let refused = |lab: &mut Lab, token: &str, complaint: &str| {
+        lab.worker("w1", Some(token));
+        assert!(!lab.ended("w1"), "it must not be let in");
+        assert!(lab.complaints("w1").contains(complaint), "{}", lab.complaints("w1"));
+    };
+    let other_node = lab.token("m1", "--role worker --node w9");
+    refused(&mut lab, &other_node, "for the node \"w9\"");
+    let master = lab.token("m1", "--role master");
+    refused(&mut lab, &master, "as a master, not as a worker");
+    let good = lab.token("m1", "--role worker");
+    let pin = good.split('.').nth(1).unwrap().to_owned();
+    refused(&mut lab, &good.replace(&pin, &"0".repeat(64)), "another cluster");
+    lab.worker("w1", Some(&good));
+    lab.ready("w1");
+    lab.kill("w1");
+    std::fs::remove_dir_all(lab.dir("w1")).unwrap();
+    refused(&mut lab, &good, "was used, has ended or was mistyped");
+    lab.worker("w1", None);
+    assert!(!lab.ended("w1"));
+    assert!(lab.complaints("w1").contains("give --token"), "{}", lab.complaints("w1"));
+    assert!(lab.kapelle("m1", "token create --role worker --ttl 30d").err().contains("ttl"));
+}
+
+#[test]
+fn the_group_changes_and_can_be_made_anew() {
+    let Some(mut lab) = Lab::new(&["m1", "m2", "m3", "m4"]) else { return };
+    lab.three_masters();
+    let warned = lab.kapelle("m1", "cluster members");
+    assert!(!warned.stderr.contains("even number"), "{}", warned.stderr);
+
+    // A leader goes: another one leads, and the removed process ends and says why.
+    let leader = wait_until("a leader", || lab.leader("m1"));
+    let others: Vec<&'static str> = ["m1", "m2", "m3"].into_iter().filter(|master| *master != leader).collect();
+    let (id, stays) = (lab.id(others[0], leader), others[0]);
+    lab.kapelle(stays, &format!("cluster remove {id}")).ok();
+    assert!(!lab.ended(leader));
+    assert!(lab.complaints(leader).contains("was removed from its group"), "{}", lab.complaints(leader));
+    assert!(lab.kapelle(stays, "cluster members").stderr.contains("even number"));
+    assert!(lab.kapelle(stays, &format!("cluster remove {id}")).err().contains("does not belong"));
+
+    // A new one comes in its place, and leads when told to.
+    let token = lab.token(stays, "--role master");
+    lab.master("m4", Some((stays, &token)));
+    lab.ready("m4");
+    let id = lab.id(stays, "m4");
+    lab.kapelle(stays, &format!("cluster transfer-leader {id}")).ok();
+    assert_eq!(wait_until("the new leader", || lab.leader(stays)), "m4");
+
+    // A change that would leave no majority that answers is refused.
+    lab.kill(others[1]);
+    wait_until("the loss to be noticed", || {
+        let status = lab.status("m4")?;
+        let warnings = status["warnings"].to_string();
+        if warnings.contains("does not answer") { Ok(()) } else { Err(warnings) }
+    });
+    let refusal = lab.kapelle("m4", &format!("cluster remove {}", lab.id("m4", stays))).err();
+    assert!(refusal.contains("no majority"), "{refusal}");
+
+    let manifest = "{apiVersion: v1, kind: ConfigMap, metadata: {name: kept}, data: {a: b}}";
+    lab.apply("m4", "kept.yaml", manifest).ok();
+    let backup = lab.file("backup");
+    lab.kapelle(stays, &format!("cluster backup {}", backup.display())).ok();
+    let revision = lab.status("m4").unwrap()["revision"].as_u64().unwrap();
+
+    // The last resort: one master alone, with everything it has.
+    lab.kill("m4");
+    lab.kill(stays);
+    let dir = lab.dir("m4");
+    let made = lab.on(
+        "m4",
+        env!("CARGO_BIN_EXE_kapelle"),
+        &["cluster", "force-new-cluster", "--data-dir", dir.to_str().unwrap()],
+    );
+    made.ok();
+    lab.master("m4", None);
+    lab.ready("m4");
+    assert!(lab.kapelle("m4", "get configmap kept -o name").ok().contains("kept"));
+    assert_eq!(lab.status("m4").unwrap()["members"].as_array().unwrap().len(), 1);
+
+    // A backup becomes another cluster, far ahead.
+    let restored = lab.dir(leader).join("restored");
+    let (file, target) = (backup.to_str().unwrap(), restored.to_str().unwrap());
+    let restore = ["cluster", "restore", file, "--data-dir", target];
+    lab.on(leader, env!("CARGO_BIN_EXE_kapelle"), &restore).ok();
+    assert!(lab.on(leader, env!("CARGO_BIN_EXE_kapelle"), &restore).err().contains("restored"));
+    let contact = lab.contact(leader);
+    lab.start(leader, &["master", "--data-dir", target, "--listen", &contact]);
+    lab.ready(leader);
+    let config = restored.join("kubeconfig");
+    let arguments = ["cluster", "status", "-o", "json", "--kubeconfig", config.to_str().unwrap()];
+    let status: serde_json::Value =
+        serde_json::from_str(&lab.on(leader, env!("CARGO_BIN_EXE_kapelle"), &arguments).ok()).unwrap();
+    assert!(status["revision"].as_u64().unwrap() >= revision + 1_000_000_000, "{status}");
+    assert_ne!(status["cluster"], lab.status("m4").unwrap()["cluster"]);
+    let kept = ["get", "configmap", "kept", "-o", "name", "--kubeconfig", config.to_str().unwrap()];
+    lab.on(leader, env!("CARGO_BIN_EXE_kapelle"), &kept).ok();
+}
