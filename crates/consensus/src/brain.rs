@@ -164,7 +164,7 @@ impl<P, R> Brain<P, R> {
             Event::Propose(proposals) => self.propose(proposals),
             Event::Read(tickets) => self.reads.ask(tickets),
             Event::Change(change) => self.change(change),
-            Event::TransferLeader(to) => self.node.transfer_leader(to.0),
+            Event::TransferLeader(to) => self.transfer_leader(to),
             Event::Peer(message) => self.receive(message),
             Event::Unreachable(member) => self.node.report_unreachable(member.0),
             Event::SnapshotSent { to, delivered } => self.snapshot_sent(to, delivered),
@@ -235,7 +235,8 @@ impl<P, R> Brain<P, R> {
 
     /// Whether the leader believes this member to hold entries that it does not: its log was lost or is an old copy, and
     /// what it promised is forgotten. Raft 0.7 would panic.
-    pub(crate) fn is_forgetful(&self, message: &Message) -> bool {
+    #[must_use]
+    pub fn is_forgetful(&self, message: &Message) -> bool {
         let m = &message.0;
         m.get_msg_type() == MessageType::MsgHeartbeat
             && m.to == self.node.raft.id
@@ -263,6 +264,13 @@ impl<P, R> Brain<P, R> {
         if self.members.voters == [MemberId(self.node.raft.id)] && self.members.voters_outgoing.is_empty() {
             // The only error is a pending change of members, and settling has applied all of those.
             let _ = self.node.campaign();
+        }
+    }
+
+    /// A follower would pass the request on to its leader, as a message that no member may send another.
+    fn transfer_leader(&mut self, to: MemberId) {
+        if self.is_leader() {
+            self.node.transfer_leader(to.0);
         }
     }
 

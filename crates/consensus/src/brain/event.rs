@@ -49,7 +49,7 @@ pub enum Event<P, R> {
     Read(Vec<R>),
     /// The group is to change.
     Change(Change),
-    /// Another member is to lead.
+    /// Another member is to lead. Nothing happens unless this one does now.
     TransferLeader(MemberId),
     /// A message came whose sender was proven to be [`Message::from`]. The bytes of an announced snapshot are durable.
     Peer(Message),

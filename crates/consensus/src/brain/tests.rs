@@ -267,6 +267,18 @@ fn three_members_apply_the_same_commands() {
     }
 }
 
+/// Found by the simulator: the lead may be lost between the question and the event. Raft's follower sends its leader a kind
+/// of message that members refuse, and whoever refuses closes the connection.
+#[test]
+fn regression_a_follower_passes_on_no_transfer_of_the_lead() {
+    let mut net = Net::new();
+    net.elect(1);
+    net.event(2, Event::TransferLeader(MemberId(3)));
+    assert!(net.messages.iter().all(codec::may_travel), "{:?}", net.messages);
+    net.settle();
+    assert!(net.nodes[&1].brain.is_leader());
+}
+
 /// All proposals that wait are one message, and what one follower gets is one message too.
 #[test]
 fn a_batch_is_one_message() {
