@@ -87,6 +87,12 @@ impl Message {
         }
     }
 
+    /// The index of the snapshot that it announces, if it does.
+    #[must_use]
+    pub fn announces(&self) -> Option<u64> {
+        self.0.has_snapshot().then(|| self.0.get_snapshot().get_metadata().index)
+    }
+
     /// The message as bytes for a member of the same group.
     #[must_use]
     pub fn encode(&self, cluster: ClusterId) -> Bytes {

@@ -30,7 +30,9 @@ use tokio::{
 };
 
 pub use backup::BackupFile;
+pub(crate) use log::records;
 pub use renew::{Restored, force_new, restore};
+pub(crate) use start::from_origin;
 pub use start::open;
 
 use crate::{

@@ -16,6 +16,7 @@ mod snapshot;
 mod status;
 mod types;
 mod wal;
+pub mod wal_image;
 
 pub use brain::Change;
 pub use config::{

@@ -12,6 +12,7 @@
 //! double up to their full size.
 
 mod frame;
+mod framer;
 mod record;
 mod recovery;
 mod segment;
@@ -29,13 +30,14 @@ use std::{
     thread::JoinHandle,
 };
 
-pub(crate) use frame::Identity;
+pub(crate) use frame::{BLOCK, Identity, Position, SegmentHeader};
+pub(crate) use framer::Framer;
 pub(crate) use record::Record;
-pub(crate) use recovery::{LogImage, recover};
-pub(crate) use segment::sync_dir;
+pub(crate) use recovery::{LogImage, Reader, recover};
+pub(crate) use segment::{name, sync_dir};
 
-use crate::{HardState, Mark, OpenError};
-use frame::{BLOCK, FRAME_HEADER, FrameBuffer, Position, SegmentHeader};
+use crate::OpenError;
+use frame::FRAME_HEADER;
 use segment::Segment;
 
 /// A frame is closed when it holds so many bytes; the longest command still fits behind that.
@@ -53,11 +55,17 @@ pub(crate) struct Sizes {
 
 /// A segment that is full.
 #[derive(Debug)]
-struct Closed {
+pub(crate) struct Closed {
     path: PathBuf,
     bytes: u64,
     /// The highest index of any entry in it.
-    last_index: u64,
+    pub(crate) last_index: u64,
+}
+
+impl Closed {
+    pub(crate) fn number(&self) -> Option<u64> {
+        segment::number(&self.path)
+    }
 }
 
 /// The end of the log: where the next frame goes.
@@ -68,13 +76,7 @@ pub(crate) struct Wal {
     identity: Identity,
     closed: VecDeque<Closed>,
     current: Segment,
-    /// The highest index of any entry in the current segment.
-    last_index: u64,
-    next: Position,
-    buffer: FrameBuffer,
-    /// The newest promises and snapshot, repeated at the head of each segment so that older ones can go.
-    hard: HardState,
-    mark: Option<Mark>,
+    framer: Framer,
     spares: Vec<PathBuf>,
     preparing: Option<JoinHandle<io::Result<PathBuf>>>,
     /// The log is closed; a segment that is being prepared is not wanted any more.
@@ -98,11 +100,7 @@ impl Wal {
             identity,
             closed: VecDeque::new(),
             current,
-            last_index: 0,
-            next: Position::default(),
-            buffer: FrameBuffer::default(),
-            hard: HardState::default(),
-            mark: None,
+            framer: Framer::new(FRAME_BYTES, &LogImage::default(), Position::default(), 0),
             spares: Vec::new(),
             preparing: None,
             is_closed: Arc::default(),
@@ -115,44 +113,22 @@ impl Wal {
     /// After an error nobody knows what the disk holds: the log must not be used any more.
     pub(crate) fn append(&mut self, records: impl IntoIterator<Item = Record>) -> io::Result<()> {
         for record in records {
-            self.buffer.push(&record);
-            self.remember(record);
-            if self.buffer.payload_bytes() >= FRAME_BYTES {
+            if self.framer.push(record) {
                 self.flush()?;
             }
         }
-        if self.buffer.payload_bytes() > 0 { self.flush() } else { Ok(()) }
-    }
-
-    fn remember(&mut self, record: Record) {
-        match record {
-            Record::Entry(entry) => self.last_index = self.last_index.max(entry.index),
-            Record::HardState(hard) => self.hard = hard,
-            Record::Mark(mark) => self.mark = Some(mark),
-            Record::Truncate(_) => {}
-        }
+        if self.framer.is_empty() { Ok(()) } else { self.flush() }
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        if self.current.offset + self.buffer.frame_bytes() as u64 > self.current.bytes {
-            // What `remember` saw belongs to the frame that goes into the next segment; noting it for this one as well only
-            // keeps this one longer.
+        if self.current.offset + self.framer.frame_bytes() as u64 > self.current.bytes {
             self.rotate()?;
-            let checkpoint = self.mark.clone().map(Record::Mark).into_iter();
-            self.buffer.prepend(checkpoint.chain([Record::HardState(self.checkpoint_state())]));
+            self.framer.open_segment();
         }
-        let frame = self.buffer.seal(self.current.epoch, self.next);
-        self.current.write_durably(frame.bytes)?;
-        self.next = Position { sequence: self.next.sequence + 1, chain: frame.checksum };
-        self.buffer.clear();
+        self.current.write_durably(self.framer.seal(self.current.epoch))?;
+        self.framer.clear();
         self.prepare_ahead();
         Ok(())
-    }
-
-    /// The promises at the head of a segment must not promise entries that only follow: a commit index is found again.
-    fn checkpoint_state(&self) -> HardState {
-        let commit = self.mark.as_ref().map_or(0, |mark| mark.index);
-        HardState { commit, ..self.hard }
     }
 
     fn rotate(&mut self) -> io::Result<()> {
@@ -165,10 +141,10 @@ impl Wal {
             (None, Some(preparing)) => join(preparing)?,
             (None, None) => segment::fill(&self.spare_path(), bytes, &self.is_closed)?,
         };
-        let header = SegmentHeader::new(self.current.number + 1, self.identity, self.next)?;
+        let header = SegmentHeader::new(self.current.number + 1, self.identity, self.framer.next)?;
         let begun = Segment::begin(&self.dir, &path, &header)?;
         let closed = std::mem::replace(&mut self.current, begun);
-        self.closed.push_back(Closed { path: closed.path, bytes: closed.bytes, last_index: self.last_index });
+        self.closed.push_back(Closed { path: closed.path, bytes: closed.bytes, last_index: self.framer.last_index });
         Ok(())
     }
 

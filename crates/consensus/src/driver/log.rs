@@ -99,7 +99,7 @@ impl<O> LogThread<O> {
 /// A write as records. It may take several frames, and a crash may keep only the first ones: a new vote goes before the
 /// entries, so that no entry is of a later term than the promises, and the commit index after them, so that it never points
 /// beyond the end.
-fn records(persist: Persist, known: &mut HardState, after: &mut Vec<Message>) -> Vec<Record> {
+pub(crate) fn records(persist: Persist, known: &mut HardState, after: &mut Vec<Message>) -> Vec<Record> {
     let Persist { number: _, restore, entries, hard, after: messages } = persist;
     after.extend(messages);
     let mut records = Vec::with_capacity(entries.len() + 4);

@@ -279,17 +279,13 @@ fn set_aside(damaged: &[PathBuf]) -> Result<(), OpenError> {
     })
 }
 
-/// Whether the log continues a snapshot. A snapshot beyond the log's end came from a leader, and the crash came before the
-/// log knew of it.
+/// Whether the log continues a snapshot of the same group.
 pub(super) fn goes_on(identity: Identity, image: &LogImage, reader: &SnapshotReader) -> bool {
-    let index = reader.mark.index;
-    let log_mark = image.mark.as_ref().map_or(0, |mark| mark.index);
-    let is_joined = image.entries.front().map_or(log_mark <= index, |first| first.index <= index + 1);
-    reader.cluster == identity.cluster && index <= image.last() && is_joined
+    reader.cluster == identity.cluster && image.continues(reader.mark.index)
 }
 
 /// Where the member began, if the log still holds everything since, so that no snapshot is needed.
-pub(super) fn from_origin(image: &LogImage) -> Option<&Mark> {
+pub(crate) fn from_origin(image: &LogImage) -> Option<&Mark> {
     let mark = image.mark.as_ref().map_or(0, |mark| mark.index);
     let origin = image.origin.as_ref()?;
     let is_whole = image.entries.front().map_or(mark == origin.index, |first| first.index == origin.index + 1);

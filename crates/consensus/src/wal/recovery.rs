@@ -9,8 +9,8 @@ use std::{
 use bytes::Bytes;
 
 use super::{
-    Closed, Identity, Record, Sizes, Wal,
-    frame::{BLOCK, BadHeader, Frame, FrameBuffer, Position, SegmentHeader, WAL_VERSION},
+    Closed, FRAME_BYTES, Framer, Identity, Record, Sizes, Wal,
+    frame::{BLOCK, BadHeader, Frame, Position, SegmentHeader, WAL_VERSION},
     segment::{self, Segment},
 };
 use crate::{Entry, HardState, Mark, OpenError, brain::FOUNDING_INDEX};
@@ -70,6 +70,14 @@ impl LogImage {
         }
     }
 
+    /// Whether the log goes on from a snapshot at an index. A snapshot beyond the log's end came from a leader, and the crash
+    /// came before the log knew of it.
+    pub(crate) fn continues(&self, index: u64) -> bool {
+        let log_mark = self.mark.as_ref().map_or(0, |mark| mark.index);
+        let is_joined = self.entries.front().map_or(log_mark <= index, |first| first.index <= index + 1);
+        index <= self.last() && is_joined
+    }
+
     /// The last index that the log reaches.
     pub(crate) fn last(&self) -> u64 {
         let mark = self.mark.as_ref().map_or(0, |mark| mark.index);
@@ -114,18 +122,22 @@ pub(super) fn inspect(segments: Vec<(PathBuf, Bytes)>) -> Result<LogImage, OpenE
 
 /// Reads segments in order.
 #[derive(Default)]
-struct Reader {
-    image: LogImage,
-    header: Option<SegmentHeader>,
-    next: Position,
-    offset: usize,
+pub(crate) struct Reader {
+    pub(crate) image: LogImage,
+    /// Of the segment read last.
+    pub(crate) header: Option<SegmentHeader>,
+    /// Where the next frame goes in the chain and in the segment read last.
+    pub(crate) next: Position,
+    pub(crate) offset: usize,
     /// The highest index of any entry in the segment read last.
-    last_index: u64,
-    closed: VecDeque<Closed>,
+    pub(crate) last_index: u64,
+    pub(crate) closed: VecDeque<Closed>,
 }
 
 impl Reader {
-    fn read_all(segments: impl Iterator<Item = Result<(PathBuf, Bytes), OpenError>>) -> Result<Self, OpenError> {
+    pub(crate) fn read_all(
+        segments: impl Iterator<Item = Result<(PathBuf, Bytes), OpenError>>,
+    ) -> Result<Self, OpenError> {
         let mut reader = Self::default();
         let mut segments = segments.peekable();
         while let Some(segment) = segments.next() {
@@ -231,11 +243,7 @@ impl Reader {
             identity: header.identity,
             closed: std::mem::take(&mut self.closed),
             current,
-            last_index: self.last_index,
-            next: self.next,
-            buffer: FrameBuffer::default(),
-            hard: self.image.hard,
-            mark: self.image.mark.clone(),
+            framer: Framer::new(FRAME_BYTES, &self.image, self.next, self.last_index),
             spares: Vec::new(),
             preparing: None,
             is_closed: Default::default(),

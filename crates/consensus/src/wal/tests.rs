@@ -10,7 +10,7 @@ use bytes::Bytes;
 use proptest::prelude::{Just, ProptestConfig, Strategy, any, prop_assert_eq, prop_oneof, proptest};
 
 use super::*;
-use crate::{ClusterId, Entry, EntryKind, MemberId, Members};
+use crate::{ClusterId, Entry, EntryKind, HardState, Mark, MemberId, Members};
 
 const SIZES: Sizes = Sizes { first: 4 << 20, max: 4 << 20 };
 
