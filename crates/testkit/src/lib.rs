@@ -3,12 +3,14 @@
 //! [`Cluster`] is a whole cluster as a value: the controllers of `control` and the door of `apiserver` as they ship, over the
 //! real state of `store`, with simulated workers. [`scenario`] tells stories about it in text files, [`trial`] plays with it
 //! from a seed, with everything going wrong that can. After every step a checker looks whether something is not as it must
-//! always be, and at the end of a trial whether everything has become what was wanted.
+//! always be, and at the end of a trial whether everything has become what was wanted. [`masters`] does the same to what is
+//! below: members of `consensus` with `store` on disks that crash and nets that fail.
 
 mod agenda;
 mod checker;
 mod cluster;
 mod hands;
+pub mod masters;
 mod prng;
 pub mod scenario;
 mod settled;
