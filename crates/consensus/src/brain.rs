@@ -8,8 +8,8 @@
 //!   was asked (`reads`). Raft 0.7 answers a reused context with old data.
 //! - What is durable is reported before any message that promises it leaves, and a vote is not counted while something is
 //!   still on its way to the disk. Raft 0.7 panics otherwise.
-//! - A leader hands over before it is removed, and a member that finds itself removed stops by itself. Raft 0.7 would lead
-//!   on, without a vote, and block the rest.
+//! - A leader hands over before it is removed, a voter loses its vote before it is removed, and a member that finds itself
+//!   removed stops by itself. Raft 0.7 would lead on, without a vote, and block the rest.
 //! - Proposals of other members are not taken, so no foreign byte reaches the protobuf 2 parser.
 
 mod change;
@@ -478,6 +478,7 @@ impl<P, R> Brain<P, R> {
         self.applied = last;
         self.node.advance_apply_to(last);
         self.release_reads();
+        self.step_down_if_demoted();
         if is_out {
             self.leave();
         }

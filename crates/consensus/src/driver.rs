@@ -190,20 +190,26 @@ impl<O> Consensus<O> {
     }
 
     /// Changes the members, on whichever member it is called, and answers with the members afterwards. A leader that is to be
-    /// removed hands over first; the next one removes it.
+    /// removed hands over first, and a voter loses its vote first; if that is all that happens, it listens on, and the
+    /// removal may be asked for again.
     ///
     /// # Errors
     /// See [`ChangeError`]; only [`ChangeError::Unknown`] leaves open whether the change will happen.
     pub async fn change(&self, change: Change) -> Result<Members, ChangeError> {
         let ends = Instant::now() + REMOVAL_TIME_MAX;
-        let mut hands_over = false;
+        let mut is_begun = false;
         loop {
             let outcome = self.ask(Wish::Change(change.clone())).await;
-            hands_over |= matches!(outcome, Err(ChangeError::HandsOver { .. }));
+            let is_half_done = match (&change, &outcome) {
+                (Change::Remove(member), Ok(members)) => members.contains(*member),
+                (_, outcome) => matches!(outcome, Err(ChangeError::HandsOver { .. })),
+            };
+            is_begun |= is_half_done;
             if let Some(members) = self.is_out(&change, &outcome) {
                 return Ok(members);
             }
             match outcome {
+                Ok(_) if is_half_done => {}
                 // A new leader needs a moment before it knows who answers.
                 Err(
                     ChangeError::HandsOver { .. }
@@ -211,9 +217,9 @@ impl<O> Consensus<O> {
                     | ChangeError::Busy
                     | ChangeError::WouldLoseQuorum { .. }
                     | ChangeError::Unknown,
-                ) if hands_over && Instant::now() < ends => sleep(Duration::from_millis(TICK_MS)).await,
-                // The hand-over hid the answer to an earlier attempt.
-                Err(ChangeError::NoSuchMember { .. }) if hands_over => return Ok(self.members()),
+                ) if is_begun && Instant::now() < ends => sleep(Duration::from_millis(TICK_MS)).await,
+                // The first step hid the answer to an earlier attempt.
+                Err(ChangeError::NoSuchMember { .. }) if is_begun => return Ok(self.members()),
                 outcome => return outcome,
             }
         }

@@ -31,8 +31,11 @@ pub enum Change {
     },
     /// A member that listened gets a vote.
     Promote(MemberId),
-    /// A member leaves, for ever: its id is never used again.
+    /// A member leaves, for ever: its id is never used again. One with a vote loses that first, as if by
+    /// [`Demote`](Self::Demote); whoever asked asks again.
     Remove(MemberId),
+    /// A member loses its vote and listens on.
+    Demote(MemberId),
     /// A member is reached elsewhere from now on.
     Contact {
         /// Which.
@@ -48,14 +51,14 @@ impl Change {
     pub fn member(&self) -> MemberId {
         match self {
             Self::AddLearner { member, .. } | Self::Contact { member, .. } => *member,
-            Self::Promote(member) | Self::Remove(member) => *member,
+            Self::Promote(member) | Self::Remove(member) | Self::Demote(member) => *member,
         }
     }
 
     fn contact(&self) -> &str {
         match self {
             Self::AddLearner { contact, .. } | Self::Contact { contact, .. } => contact,
-            Self::Promote(_) | Self::Remove(_) => "",
+            Self::Promote(_) | Self::Remove(_) | Self::Demote(_) => "",
         }
     }
 
@@ -66,6 +69,7 @@ impl Change {
             Self::Promote(_) => 2,
             Self::Remove(_) => 3,
             Self::Contact { .. } => 4,
+            Self::Demote(_) => 5,
         });
         out.put_u64_le(self.member().0);
         put_bytes(&mut out, self.contact().as_bytes());
@@ -81,6 +85,7 @@ impl Change {
             2 => Ok(Self::Promote(member)),
             3 => Ok(Self::Remove(member)),
             4 => Ok(Self::Contact { member, contact }),
+            5 => Ok(Self::Demote(member)),
             _ => Err(Malformed::Impossible("the kind of a change of members")),
         }
     }
@@ -88,7 +93,7 @@ impl Change {
     /// The change as Raft's core sees it. To it, a new contact is a change that changes nothing.
     fn to_raft(&self, now: &Members) -> ConfChangeV2 {
         let kind = match self {
-            Self::AddLearner { .. } => ConfChangeType::AddLearnerNode,
+            Self::AddLearner { .. } | Self::Demote(_) => ConfChangeType::AddLearnerNode,
             Self::Promote(_) => ConfChangeType::AddNode,
             Self::Remove(_) => ConfChangeType::RemoveNode,
             Self::Contact { member, .. } if now.voters.contains(member) => ConfChangeType::AddNode,
@@ -101,7 +106,15 @@ impl Change {
 }
 
 impl<P, R> Brain<P, R> {
+    /// Nobody is removed who still has a vote. A removed member stops, and those who stay must never need its vote again:
+    /// not even if they crash and forget that the removal was agreed, which is nowhere on their disks yet. A member without
+    /// a vote still gives it to those who ask. And whoever has the removal on its disk got it from a leader that knew the
+    /// loss of the vote to be agreed, and wrote both down together.
     pub(super) fn change(&mut self, change: Change) {
+        let change = match change {
+            Change::Remove(member) if self.members.voters.contains(&member) => Change::Demote(member),
+            change => change,
+        };
         if let Err(refusal) = self.may_change(&change) {
             if let ChangeError::HandsOver { to } = refusal {
                 self.node.transfer_leader(to.0);
@@ -134,6 +147,7 @@ impl<P, R> Brain<P, R> {
             Change::AddLearner { .. } => self.may_add(member),
             Change::Promote(_) => self.may_promote(member),
             Change::Remove(_) => self.may_remove(member),
+            Change::Demote(_) => self.may_demote(member),
             Change::Contact { .. } => self.is_known(member),
         }
     }
@@ -168,6 +182,14 @@ impl<P, R> Brain<P, R> {
 
     fn may_remove(&self, member: MemberId) -> Result<(), ChangeError> {
         self.is_known(member)?;
+        self.keeps_quorum(member, self.members.voters.iter().copied())
+    }
+
+    fn may_demote(&self, member: MemberId) -> Result<(), ChangeError> {
+        self.is_known(member)?;
+        if !self.members.voters.contains(&member) {
+            return Err(ChangeError::NotAVoter { member });
+        }
         if self.members.voters == [member] {
             return Err(ChangeError::LastVoter);
         }
@@ -240,7 +262,7 @@ impl<P, R> Brain<P, R> {
                 self.apply_to_raft(&raft);
                 self.members.contacts.insert(member, contact);
             }
-            Change::Promote(_) => self.apply_to_raft(&raft),
+            Change::Promote(_) | Change::Demote(_) => self.apply_to_raft(&raft),
             Change::Remove(member) => {
                 self.apply_to_raft(&raft);
                 self.members.contacts.remove(&member);
@@ -266,16 +288,18 @@ impl<P, R> Brain<P, R> {
         self.members.contains(MemberId(self.node.raft.id))
     }
 
-    /// Stops for good. A leader first tells the others how far the log is agreed, or they could not elect without it.
-    pub(super) fn leave(&mut self) {
-        if self.is_leader() {
+    /// A leader without a vote makes room, which Raft 0.7 would not do. It asked for its own demotion as a follower, and the
+    /// leader of then was lost. First it tells the others how far the log is agreed.
+    pub(super) fn step_down_if_demoted(&mut self) {
+        if self.is_leader() && !self.members.voters.contains(&MemberId(self.node.raft.id)) {
             self.node.raft.bcast_append();
-            if self.node.has_ready() {
-                let mut ready = self.node.ready();
-                let messages = ready.take_messages();
-                self.send(messages);
-            }
+            let term = self.node.raft.term;
+            self.node.raft.become_follower(term, raft::INVALID_ID);
         }
+    }
+
+    /// Stops for good.
+    pub(super) fn leave(&mut self) {
         self.removed = true;
         let waiting: Vec<P> = self.waiting.drain(..).map(|waiting| waiting.ticket).collect();
         self.refuse_all(waiting, ProposeError::Unknown);

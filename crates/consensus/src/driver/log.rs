@@ -96,9 +96,10 @@ impl<O> LogThread<O> {
     }
 }
 
-/// A write as records. It may take several frames, and a crash may keep only the first ones: a new vote goes before the
-/// entries, so that no entry is of a later term than the promises, and the commit index after them, so that it never points
-/// beyond the end.
+/// A write as records. It may take several frames, and a crash may keep only the first ones. Before the entries goes a new
+/// vote, so that none is of a later term than the promises, and what was agreed before them: whoever holds the removal of a
+/// member also knows that it has no vote. After the entries goes what is agreed among them, so that the commit index never
+/// points beyond the end.
 pub(crate) fn records(persist: Persist, known: &mut HardState, after: &mut Vec<Message>) -> Vec<Record> {
     let Persist { number: _, restore, entries, hard, after: messages } = persist;
     after.extend(messages);
@@ -107,8 +108,12 @@ pub(crate) fn records(persist: Persist, known: &mut HardState, after: &mut Vec<M
         known.commit = mark.index;
         records.extend([Record::Truncate(0), Record::Mark(mark), Record::HardState(*known)]);
     }
-    if (hard.term, hard.vote) != (known.term, known.vote) && !entries.is_empty() {
-        records.push(Record::HardState(HardState { commit: known.commit, ..hard }));
+    if let Some(first) = entries.first() {
+        let before = HardState { commit: hard.commit.min(first.index - 1), ..hard };
+        if before != *known {
+            *known = before;
+            records.push(Record::HardState(before));
+        }
     }
     records.extend(entries.into_iter().map(Record::Entry));
     if hard != *known {
@@ -123,5 +128,32 @@ pub(super) fn route(peers: Option<&Peers>, messages: Vec<Message>) {
     match peers {
         Some(peers) => peers.send(messages),
         None => messages.iter().for_each(|message| tracing::debug!(to = %message.to(), "no way to another member")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Entry, EntryKind};
+
+    /// A crash between two frames keeps the first records only.
+    #[test]
+    fn what_was_agreed_before_entries_stands_before_them() {
+        let entry = |index| Entry {
+            term: 3,
+            index,
+            kind: EntryKind::Command,
+            data: bytes::Bytes::new(),
+            context: bytes::Bytes::new(),
+        };
+        let mut known = HardState { term: 3, vote: 1, commit: 4 };
+        let hard = HardState { commit: 8, ..known };
+        let persist = Persist { number: 1, restore: None, entries: vec![entry(8), entry(9)], hard, after: Vec::new() };
+        let written = records(persist, &mut known, &mut Vec::new());
+        let before = Record::HardState(HardState { commit: 7, ..hard });
+        assert_eq!(written, [before, Record::Entry(entry(8)), Record::Entry(entry(9)), Record::HardState(hard)]);
+        assert_eq!(known, hard);
+        let persist = Persist { number: 2, restore: None, entries: vec![entry(10)], hard, after: Vec::new() };
+        assert_eq!(records(persist, &mut known, &mut Vec::new()), [Record::Entry(entry(10))]);
     }
 }

@@ -31,7 +31,8 @@ impl LogImage {
     fn take(&mut self, record: Record) -> Result<(), String> {
         match record {
             Record::Entry(entry) => self.place(entry)?,
-            Record::HardState(hard) => self.hard = hard,
+            // At the head of a segment stands an older commit index. What was agreed stays agreed.
+            Record::HardState(hard) => self.hard = HardState { commit: hard.commit.max(self.hard.commit), ..hard },
             Record::Mark(mark) => {
                 if mark.index <= FOUNDING_INDEX {
                     self.origin = Some(mark.clone());

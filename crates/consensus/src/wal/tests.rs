@@ -219,6 +219,21 @@ fn the_newest_promises_survive_the_segment_they_were_written_in() {
     assert_eq!((image.hard.term, image.hard.vote), (8, 3));
 }
 
+/// The head of a segment repeats only what is sure without the entries before it. It must not take back what was known.
+#[test]
+fn what_was_agreed_survives_the_head_of_a_segment() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut wal = Wal::found(dir.path(), SIZES, identity()).unwrap();
+    wal.append(founding()).unwrap();
+    (2..8).for_each(|index| wal.append([Record::Entry(entry(index, 8, 1 << 20))]).unwrap());
+    wal.append([Record::HardState(HardState { term: 8, vote: 3, commit: 7 })]).unwrap();
+    let before = wal.closed.len();
+    (8..20).for_each(|index| wal.append([Record::Entry(entry(index, 8, 1 << 20))]).unwrap());
+    assert!(wal.closed.len() > before, "another segment was begun");
+    drop(wal);
+    assert_eq!(read(dir.path()).unwrap().hard, HardState { term: 8, vote: 3, commit: 7 });
+}
+
 #[test]
 fn a_file_of_another_group_or_version_is_refused() {
     let sample = Sample::new();

@@ -34,7 +34,7 @@ enum Mishap {
     Transfer,
 }
 
-const ALL: [Mishap; 13] = [
+const ALL: [Mishap; 14] = [
     Mishap::Crash,
     Mishap::CrashAll,
     Mishap::Pause,
@@ -45,6 +45,7 @@ const ALL: [Mishap; 13] = [
     Mishap::AddLearner,
     Mishap::Promote,
     Mishap::Promote,
+    Mishap::Remove,
     Mishap::Remove,
     Mishap::Transfer,
     Mishap::Transfer,
@@ -78,7 +79,12 @@ impl World {
             Mishap::ClockJump => self.jump(id)?,
             Mishap::AddLearner => self.add_learner()?,
             Mishap::Promote => self.promote()?,
-            Mishap::Remove => self.change(Change::Remove(id))?,
+            Mishap::Remove => {
+                // Whoever lost its vote by an earlier removal is asked away for good, until that is done.
+                let leaves = *self.leaving.get_or_insert(id);
+                self.change(Change::Remove(leaves))?;
+                self.leaving = self.leaving.filter(|_| self.chance.happens(700));
+            }
             Mishap::Transfer => self.transfer(id)?,
         }
         Ok(())

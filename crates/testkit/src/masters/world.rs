@@ -70,6 +70,8 @@ pub(super) struct World {
     pub(super) weather: Weather,
     pub(super) sizes: Sizes,
     pub(super) sabotage: Option<Sabotage>,
+    /// Whose removal was begun last.
+    pub(super) leaving: Option<MemberId>,
     /// Clients ask for nothing.
     pub(super) is_quiet: bool,
     /// The last number that was given to a write or a read.
@@ -94,6 +96,7 @@ impl World {
             weather,
             sizes,
             sabotage: None,
+            leaving: None,
             is_quiet: false,
             numbers: 0,
             story: None,
