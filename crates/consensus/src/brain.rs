@@ -16,6 +16,7 @@ mod change;
 mod event;
 mod reads;
 mod storage;
+mod succession;
 #[cfg(test)]
 mod tests;
 
@@ -39,6 +40,7 @@ use crate::{
 };
 use reads::Reads;
 use storage::Log;
+use succession::mix;
 
 /// Entries for one follower are sent in messages of about so many bytes: large enough to amortise a message, small enough
 /// that a heartbeat on the same link is not late.
@@ -167,6 +169,7 @@ impl<P, R> Brain<P, R> {
             Event::TransferLeader(to) => self.transfer_leader(to),
             Event::Peer(message) => self.receive(message),
             Event::Unreachable(member) => self.node.report_unreachable(member.0),
+            Event::Lost(member) => self.lost(member),
             Event::SnapshotSent { to, delivered } => self.snapshot_sent(to, delivered),
             Event::Persisted(number) => self.persisted(number),
             Event::SnapshotWritten { mark, bytes } => self.snapshot_written(mark, bytes),
@@ -264,13 +267,6 @@ impl<P, R> Brain<P, R> {
         if self.members.voters == [MemberId(self.node.raft.id)] && self.members.voters_outgoing.is_empty() {
             // The only error is a pending change of members, and settling has applied all of those.
             let _ = self.node.campaign();
-        }
-    }
-
-    /// A follower would pass the request on to its leader, as a message that no member may send another.
-    fn transfer_leader(&mut self, to: MemberId) {
-        if self.is_leader() {
-            self.node.transfer_leader(to.0);
         }
     }
 
@@ -511,15 +507,6 @@ impl<P, R> Brain<P, R> {
         self.fail_reads(void, ProposeError::NoLeader { hint: self.leader() });
     }
 
-    /// Raft 0.7 draws its election timeout from the thread's randomness. A function of member and term spreads candidates
-    /// just as well and keeps every history replayable: whoever meets another candidate meets it in a new term.
-    fn set_election_ticks(&mut self) {
-        let spread = (ELECTION_TICKS_MAX - ELECTION_TICKS_MIN) as u64;
-        let drawn = mix(self.seed ^ mix(self.node.raft.term)) % spread;
-        let ticks = ELECTION_TICKS_MIN + drawn as usize;
-        self.node.raft.set_randomized_election_timeout(ticks);
-    }
-
     fn refuse_all(&mut self, tickets: impl IntoIterator<Item = P>, error: ProposeError) {
         let tickets: Vec<P> = tickets.into_iter().collect();
         if !tickets.is_empty() {
@@ -547,6 +534,7 @@ impl<P, R> Brain<P, R> {
             | Event::TransferLeader(_)
             | Event::Peer(_)
             | Event::Unreachable(_)
+            | Event::Lost(_)
             | Event::SnapshotSent { .. }
             | Event::Persisted(_)
             | Event::SnapshotWritten { .. }
@@ -597,13 +585,6 @@ fn origin_of(context: &[u8]) -> Option<Origin> {
     let (member, id) = context.strip_prefix(&[FORWARDED_MARK])?.split_first_chunk()?;
     let id = u64::from_le_bytes(id.try_into().ok()?);
     Some(Origin { member: MemberId(u64::from_le_bytes(*member)), id })
-}
-
-/// Spreads numbers that are close to each other evenly over all numbers (the finaliser of SplitMix64).
-fn mix(number: u64) -> u64 {
-    let number = (number ^ (number >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-    let number = (number ^ (number >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-    number ^ (number >> 31)
 }
 
 fn settings(member: MemberId, applied: u64) -> raft::Config {

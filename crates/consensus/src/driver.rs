@@ -26,7 +26,7 @@ use std::{fmt, io, sync::Arc, time::Duration};
 use bytes::Bytes;
 use tokio::{
     sync::{OwnedSemaphorePermit, broadcast, oneshot, watch},
-    time::{Instant, sleep, timeout_at},
+    time::{Instant, sleep, timeout, timeout_at},
 };
 
 pub use backup::BackupFile;
@@ -36,8 +36,8 @@ pub(crate) use start::from_origin;
 pub use start::open;
 
 use crate::{
-    COMMAND_BYTES_MAX, Change, ChangeError, ELECTION_TICKS_MAX, Mark, MemberId, Members, ProposeError, Role, Status,
-    Stream, TICK_MS, codec::Message,
+    COMMAND_BYTES_MAX, Change, ChangeError, ELECTION_TICKS_MAX, Mark, MemberId, Members, PeerStatus, ProposeError,
+    Role, Status, Stream, TICK_MS, codec::Message,
 };
 use backup::BackupAnswer;
 use forward::WishAnswer;
@@ -59,6 +59,9 @@ const NOTES_MAX: usize = 1024;
 
 /// A hand-over takes an election at most; after twice the longest one it has failed.
 const HAND_OVER_TIME_MAX: Duration = Duration::from_millis(2 * ELECTION_TICKS_MAX as u64 * TICK_MS);
+
+/// A leader that ends has so long to hand over; the others manage without.
+const FAREWELL_TIME_MAX: Duration = Duration::from_secs(1);
 
 /// A leader that is to be removed has so long to hand over, and the next one to remove it.
 const REMOVAL_TIME_MAX: Duration = Duration::from_millis(6 * ELECTION_TICKS_MAX as u64 * TICK_MS);
@@ -117,7 +120,7 @@ enum News {
         index: u64,
         digest: u64,
     },
-    /// A message to a member found no room.
+    /// A message to a member found no room, or a call no answer.
     Unreachable(MemberId),
     /// A connection to a member broke, with all that was on it.
     Lost(MemberId),
@@ -251,6 +254,21 @@ impl<O> Consensus<O> {
             Ok(Ok(_)) => Ok(()),
             Ok(Err(_)) => Err(ChangeError::Stopped),
             Err(_) => Err(ChangeError::NotTakenOver { to }),
+        }
+    }
+
+    /// Lets another voter lead if this member does: the one that has most of the log and answers. Before a shutdown this
+    /// spares the others an election. It is no failure if nobody can take over.
+    pub async fn hand_over(&self) {
+        let successor = {
+            let status = self.shared.status.borrow();
+            let is_voter = |peer: &&PeerStatus| status.members.voters.contains(&peer.member);
+            let answering = status.peers.iter().filter(is_voter).filter(|peer| peer.is_active);
+            answering.max_by_key(|peer| peer.matched).map(|peer| peer.member)
+        };
+        let Some(to) = successor else { return };
+        if !matches!(timeout(FAREWELL_TIME_MAX, self.transfer_leader(to)).await, Ok(Ok(()))) {
+            tracing::debug!(%to, "no other master took over in time");
         }
     }
 

@@ -354,9 +354,10 @@ fn write_kubeconfig(dir: &Path, authority: &Authority, contact: &str) -> Result<
     process::write_whole(&dir.join("kubeconfig"), &cli::kubeconfig_with(&format!("https://{contact}"), &identity))
 }
 
-/// Lets requests end, then closes the log.
+/// Lets another master lead and requests end, then closes the log.
 async fn end(registry: &Registry, server: tokio::task::JoinHandle<std::io::Result<()>>) -> Result<()> {
     registry.close_watches();
+    registry.hand_over().await;
     if tokio::time::timeout(process::STOP_WITHIN, server).await.is_err() {
         tracing::warn!("some requests did not end in time");
     }

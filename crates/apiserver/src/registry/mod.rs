@@ -246,6 +246,11 @@ impl Registry {
         self.inner.closing.cancel();
     }
 
+    /// Lets another master lead, if this one does, before it stops.
+    pub async fn hand_over(&self) {
+        self.inner.consensus.hand_over().await;
+    }
+
     /// Ends all open watches and stops this master's part in the log. What was acknowledged is durable without it.
     pub async fn shutdown(&self) {
         self.close_watches();

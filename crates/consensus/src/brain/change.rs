@@ -152,7 +152,7 @@ impl<P, R> Brain<P, R> {
         }
     }
 
-    fn is_known(&self, member: MemberId) -> Result<(), ChangeError> {
+    pub(super) fn is_known(&self, member: MemberId) -> Result<(), ChangeError> {
         if self.members.contains(member) { Ok(()) } else { Err(ChangeError::NoSuchMember { member }) }
     }
 
@@ -220,25 +220,6 @@ impl<P, R> Brain<P, R> {
         read.map_or(u64::MAX, |entries| entries.iter().map(storage::cost).sum())
     }
 
-    /// The other voter that has most of the log, if it answers.
-    fn successor(&self) -> Option<MemberId> {
-        let others = self.members.voters.iter().filter(|member| member.0 != self.node.raft.id);
-        let matched = |member: &MemberId| self.node.raft.prs().get(member.0).map_or(0, |progress| progress.matched);
-        others.copied().max_by_key(|member| (self.is_active(*member), matched(member)))
-    }
-
-    /// Whether a member may be told to lead.
-    ///
-    /// # Errors
-    /// Why not.
-    pub fn may_lead(&self, to: MemberId) -> Result<(), ChangeError> {
-        if !self.is_leader() {
-            return Err(ChangeError::NoLeader { hint: self.leader() });
-        }
-        self.is_known(to)?;
-        if self.members.voters.contains(&to) { Ok(()) } else { Err(ChangeError::NotAVoter { member: to }) }
-    }
-
     /// Applies an agreed change; true if it removed this member. An empty context is the leader's own end of a change in
     /// two steps.
     ///
@@ -286,16 +267,6 @@ impl<P, R> Brain<P, R> {
 
     fn belongs(&self) -> bool {
         self.members.contains(MemberId(self.node.raft.id))
-    }
-
-    /// A leader without a vote makes room, which Raft 0.7 would not do. It asked for its own demotion as a follower, and the
-    /// leader of then was lost. First it tells the others how far the log is agreed.
-    pub(super) fn step_down_if_demoted(&mut self) {
-        if self.is_leader() && !self.members.voters.contains(&MemberId(self.node.raft.id)) {
-            self.node.raft.bcast_append();
-            let term = self.node.raft.term;
-            self.node.raft.become_follower(term, raft::INVALID_ID);
-        }
     }
 
     /// Stops for good.

@@ -55,6 +55,8 @@ pub enum Event<P, R> {
     Peer(Message),
     /// Messages to a member are being lost.
     Unreachable(MemberId),
+    /// A connection to a member that stood was closed: perhaps its process ended.
+    Lost(MemberId),
     /// The transfer of a snapshot ended. Every announced one must be answered by this: until then its receiver gets nothing
     /// else.
     SnapshotSent {

@@ -414,6 +414,35 @@ fn regression_a_leader_that_finds_itself_without_a_vote_makes_room() {
     assert!(net.outcomes(2).contains(&Outcome::Applied(8)));
 }
 
+#[test]
+fn a_leader_whose_connections_broke_is_replaced_at_once() {
+    let mut net = Net::new();
+    net.elect(1);
+    net.cut_off = vec![1];
+    net.event(2, Event::Read(vec![5]));
+    net.settle();
+    for id in [2, 3] {
+        net.event(id, Event::Lost(MemberId(1)));
+    }
+    assert_eq!(net.outcomes(2), [Outcome::ReadFailed(5, no_leader(None))]);
+    net.tick(&[2, 3], 2);
+    assert!(net.nodes[&2].brain.is_leader());
+}
+
+/// Who still hears the leader does not vote, and who thought it lost hears it again.
+#[test]
+fn a_leader_that_only_seemed_lost_leads_on() {
+    let mut net = Net::new();
+    net.elect(1);
+    let term = net.nodes[&1].brain.term();
+    net.event(2, Event::Lost(MemberId(1)));
+    assert_eq!(net.nodes[&2].brain.leader(), None);
+    net.tick(&[1, 2, 3], 2 * HEARTBEAT_TICKS);
+    for id in [1, 2, 3] {
+        assert_eq!((net.nodes[&id].brain.leader(), net.nodes[&id].brain.term()), (Some(MemberId(1)), term));
+    }
+}
+
 /// Defect 3 of raft 0.7: it panics when a vote makes a leader of a member that acknowledged entries on the wire before it
 /// was told that they are durable. Votes wait here until the disk has reported.
 #[test]

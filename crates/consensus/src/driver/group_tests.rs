@@ -98,8 +98,10 @@ impl Dial for Line {
         Box::pin(async move {
             let there = board.seats.lock().unwrap().get(&contact).cloned();
             let there = there.ok_or_else(|| io::Error::new(io::ErrorKind::ConnectionRefused, contact))?;
+            // A member may call before the test has heard who it is.
+            let own = *own.get().ok_or_else(|| io::Error::from(io::ErrorKind::ConnectionRefused))?;
             let (here, end) = tokio::io::duplex(STREAM_BYTES);
-            there.accept(*own.get().unwrap(), Box::new(end));
+            there.accept(own, Box::new(end));
             Ok(Box::new(Fragile { end: here, written: 0, board }) as Box<dyn Stream>)
         })
     }
@@ -361,6 +363,17 @@ async fn a_leader_is_removed_after_it_handed_over() {
         assert_eq!(last.failure, None);
         other(&group, leader.member).insist(Notes::line(1)).await;
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_leader_that_ends_hands_over() {
+    let group = Group::new(3, usual).await;
+    let leader = group.leader();
+    leader.consensus.hand_over().await;
+    let next = leader.consensus.status().borrow().leader.unwrap();
+    assert_ne!(next, leader.member);
+    leader.consensus.shutdown().await;
+    other(&group, leader.member).insist(Notes::line(1)).await;
 }
 
 fn other(group: &Group, member: MemberId) -> Seat {

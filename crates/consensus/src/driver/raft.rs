@@ -183,7 +183,7 @@ impl<M: Machine> RaftThread<M> {
                 if self.brain.leader() == Some(member) {
                     self.forwards.give_up();
                 }
-                self.handle(Event::Unreachable(member))?;
+                self.handle(Event::Lost(member))?;
             }
             News::SnapshotSent { to, delivered } => self.handle(Event::SnapshotSent { to, delivered })?,
         }

@@ -61,6 +61,20 @@ impl World {
             self.agenda.add(at, Act::Tell(from, boot, Event::SnapshotSent { to, delivered: false }));
         } else if self.chance.happens(300) {
             self.agenda.add(at, Act::Tell(from, boot, Event::Unreachable(to)));
+        } else if self.chance.happens(30) {
+            self.agenda.add(at, Act::Tell(from, boot, Event::Lost(to)));
+        }
+    }
+
+    /// A process is gone: its connections break, but not everybody is told at once, or at all.
+    pub(super) fn hang_up(&mut self, gone: MemberId) {
+        let others: Vec<(MemberId, u64)> =
+            self.members.iter().filter_map(|(id, member)| Some((*id, member.process.as_ref()?.boot))).collect();
+        for (id, boot) in others {
+            if self.chance.happens(700) {
+                let at = self.now + self.delay();
+                self.agenda.add(at, Act::Tell(id, boot, Event::Lost(gone)));
+            }
         }
     }
 

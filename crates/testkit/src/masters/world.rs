@@ -167,6 +167,7 @@ impl World {
         }
         self.ledger.tally.crashes += 1;
         self.tell_story(|| format!("{id} crashes"));
+        self.hang_up(id);
         let pause = *self.chance.pick(&[1, 5, 30, 80]).unwrap_or(&1);
         let back = self.now + self.chance.between(1, pause * TICK);
         self.agenda.add(back, Act::Start(id));

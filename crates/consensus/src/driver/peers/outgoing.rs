@@ -28,6 +28,9 @@ const DIAL_TIME_MAX: Duration = Duration::from_secs(3);
 /// A peer that takes nothing for so long is gone.
 pub(super) const WRITE_TIME_MAX: Duration = Duration::from_secs(10);
 
+/// A member that cannot be reached for so long is worth a warning; one that only starts later than this one is not.
+const SILENCE: Duration = Duration::from_secs(5);
+
 /// Short frames are written together, up to so many bytes.
 const WRITE_BYTES: usize = 64 << 10;
 
@@ -35,7 +38,7 @@ const WRITE_BYTES: usize = 64 << 10;
 pub(super) async fn run(peers: Arc<Peers>, peer: Arc<Peer>, lane: Lane) {
     let outbox = if lane == Lane::Append { &peer.append } else { &peer.control };
     let mut back_off = BACK_OFF_MIN;
-    let mut is_known_lost = false;
+    let mut complaint = Complaint { since: Instant::now(), is_made: false };
     loop {
         let begun = Instant::now();
         let outcome = once(&peers, &peer, lane, outbox).await;
@@ -44,14 +47,10 @@ pub(super) async fn run(peers: Arc<Peers>, peer: Arc<Peer>, lane: Lane) {
         match outcome {
             Ok(End::Left) => return,
             Ok(End::Moved) => continue,
-            Err(error) if is_known_lost && !was_connected => {
-                tracing::debug!(to = %peer.member, ?lane, %error, "still no connection");
-            }
-            Err(error) => tracing::warn!(to = %peer.member, ?lane, %error, "no connection to another master"),
+            Err(error) => complaint.about(&peer, lane, &error, was_connected),
         }
-        is_known_lost = true;
         outbox.clear();
-        (peers.tell)(News::Lost(peer.member));
+        (peers.tell)(if was_connected { News::Lost(peer.member) } else { News::Unreachable(peer.member) });
         if outbox.is_closed() {
             return;
         }
@@ -60,6 +59,28 @@ pub(super) async fn run(peers: Arc<Peers>, peer: Arc<Peer>, lane: Lane) {
         }
         let _ = timeout(back_off, peer.moved[place(lane)].notified()).await;
         back_off = (back_off * 2).min(BACK_OFF_MAX);
+    }
+}
+
+/// What the log says of a peer that is not reached: one line for each loss.
+struct Complaint {
+    since: Instant,
+    is_made: bool,
+}
+
+impl Complaint {
+    fn about(&mut self, peer: &Peer, lane: Lane, error: &io::Error, was_connected: bool) {
+        if was_connected {
+            *self = Self { since: Instant::now(), is_made: false };
+        }
+        // Both lanes go to the same process.
+        let is_worth_it = lane == Lane::Control && (was_connected || self.since.elapsed() > SILENCE);
+        if is_worth_it && !self.is_made {
+            self.is_made = true;
+            tracing::warn!(to = %peer.member, contact = peer.contact(), %error, "no connection to another master");
+        } else {
+            tracing::debug!(to = %peer.member, ?lane, %error, "no connection to another master");
+        }
     }
 }
 
