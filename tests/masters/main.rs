@@ -8,4 +8,5 @@ mod history;
 mod kills;
 mod lab;
 mod members;
+mod newcomers;
 mod outage;

@@ -54,9 +54,9 @@ pub struct Config {
     pub dir: PathBuf,
     /// The range of the addresses of Services.
     pub services: Cidr,
-    /// `http://host:port` or `https://host:port` of the masters, as `security` says.
-    pub masters: Vec<String>,
-    /// How connections with the masters are protected, in both directions.
+    /// The masters.
+    pub masters: Client,
+    /// How masters prove to the agent who they are.
     pub security: Security,
     /// Whether `file:///…` images may be run: only where whoever writes manifests owns the machine.
     pub file_images: bool,
@@ -126,7 +126,7 @@ pub async fn run(config: Config, shutdown: CancellationToken) -> Result<(), Agen
     tokio::fs::create_dir_all(config.dir.join("pods"))
         .await
         .map_err(io(format!("cannot use {}", config.dir.display())))?;
-    let client = Client::connect_with(&config.masters, config.security.clone())?.with_field_manager("kapelle-agent");
+    let client = config.masters.clone().with_field_manager("kapelle-agent");
     let sandbox = Sandbox::new(sandbox::Config::new(config.dir.join("compiled")))?;
     let (proxy, problems) = Proxy::new(proxy::Config { allow_external: config.allow_external });
     let (events, inbox) = mpsc::channel(INBOX);

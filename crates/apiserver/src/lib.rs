@@ -22,6 +22,7 @@ mod tests;
 
 pub use blobs::Blobs;
 pub use caller::Caller;
+pub use consensus::Status as GroupStatus;
 pub use door::Cidr;
 pub use gallery::{Alone, Others};
 pub use grpc::{Entrance, LEAF_LIFE};

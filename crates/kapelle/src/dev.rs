@@ -90,7 +90,7 @@ impl Dev {
         write_kubeconfig(&dir, listen)?;
         progress.say("starting the controllers and the node");
         tokio::spawn(bridge::control(registry.clone(), control::Config { pods: self.pods()? }));
-        let mut agent = tokio::spawn(agent::driver::run(self.node(&dir, listen), stop.clone()));
+        let mut agent = tokio::spawn(agent::driver::run(self.node(&dir, listen)?, stop.clone()));
         tokio::select! {
             ready = node_ready(&registry) => ready?,
             // An agent that ends before the node is ready has failed.
@@ -141,17 +141,17 @@ impl Dev {
         Ok(PodRange::new(pod_cidr.base(), pod_cidr.prefix(), part.min(30))?)
     }
 
-    fn node(&self, dir: &Path, listen: SocketAddr) -> agent::driver::Config {
-        agent::driver::Config {
+    fn node(&self, dir: &Path, listen: SocketAddr) -> Result<agent::driver::Config> {
+        Ok(agent::driver::Config {
             name: NODE.to_owned(),
             host: Ipv4Addr::LOCALHOST,
             dir: dir.join("node"),
             services: self.service_cidr,
-            masters: vec![format!("http://{listen}")],
+            masters: rpc::Client::connect(&[format!("http://{listen}")])?,
             security: rpc::Security::Plain,
             file_images: true,
             allow_external: true,
-        }
+        })
     }
 }
 

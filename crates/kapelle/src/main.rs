@@ -5,6 +5,7 @@ mod clock;
 mod cluster;
 mod demo;
 mod dev;
+mod group;
 mod logging;
 mod master;
 mod process;

@@ -29,7 +29,7 @@ use rpc::{
 use serde::{Deserialize, Serialize};
 use tokio::net::TcpListener;
 
-use crate::{bridge, clock::now, logging, process};
+use crate::{bridge, clock::now, group, logging, process};
 
 /// The part of the Pod range that a node gets.
 const NODE_PREFIX: u8 = 24;
@@ -42,6 +42,9 @@ const RENEW_EVERY: Duration = Duration::from_secs(3600);
 
 /// How long to wait before the group is asked again.
 const RETRY: Duration = Duration::from_millis(250);
+
+/// Why a master ends that does not belong to its group any more.
+const REMOVED: &str = "this master was removed from its group; to come back it must join anew, with an empty directory";
 
 /// Options of `kapelle master`.
 #[derive(Args, Debug)]
@@ -165,7 +168,7 @@ impl Master {
         let parts = Parts {
             registry: registry.clone(),
             blobs,
-            others: Arc::new(masters),
+            others: Arc::new(masters.clone()),
             doorway: Doorway::Tls { identity: identity.clone(), entrance: entrance.clone() },
         };
         let server = tokio::spawn(apiserver::serve(listener, parts, stop.clone()));
@@ -178,23 +181,28 @@ impl Master {
         progress.say("waiting for the group of masters");
         tokio::select! {
             ready = self.take_part(&registry, &settings, &identity, &contact) => ready?,
+            () = group::removed(&registry, &masters) => bail!(REMOVED),
             () = stop.cancelled() => return end(&registry, server).await,
         }
         write_kubeconfig(&dir, &authority, &contact)?;
         progress.done("");
         self.tell(&dir, &contact, &registry, &settings);
-        self.watch_over(&registry, &stop).await?;
+        self.watch_over(&registry, &masters, &stop).await?;
         end(&registry, server).await
     }
 
     /// Waits for a signal, or for the group to remove this master.
-    async fn watch_over(&self, registry: &Registry, stop: &tokio_util::sync::CancellationToken) -> Result<()> {
+    async fn watch_over(
+        &self,
+        registry: &Registry,
+        masters: &Masters,
+        stop: &tokio_util::sync::CancellationToken,
+    ) -> Result<()> {
         let mut group = registry.group();
         tokio::select! {
             () = stop.cancelled() => Ok(()),
-            _ = group.wait_for(apiserver::is_over) => bail!(
-                "this master was removed from its group; to come back it must join anew, with an empty directory"
-            ),
+            _ = group.wait_for(apiserver::is_over) => bail!(REMOVED),
+            () = group::removed(registry, masters) => bail!(REMOVED),
         }
     }
 

@@ -23,7 +23,10 @@ use rpc::{
 };
 use serde::{Deserialize, Serialize};
 
-use crate::{logging, master::urls, process};
+use crate::{group, logging, master::urls, process};
+
+/// The file with the [`Settings`].
+const SETTINGS: &str = "cluster.json";
 
 /// How often the certificate is looked at.
 const RENEW_EVERY: Duration = Duration::from_secs(3600);
@@ -56,6 +59,12 @@ struct Settings {
     service_cidr: String,
 }
 
+impl Settings {
+    fn store(&self, dir: &Path) -> Result<()> {
+        process::write_whole(&dir.join(SETTINGS), &serde_json::to_string_pretty(self)?)
+    }
+}
+
 impl Worker {
     pub(crate) fn run(self) -> Result<()> {
         logging::start();
@@ -80,7 +89,7 @@ impl Worker {
             host,
             dir: dir.join("node"),
             services: settings.service_cidr.parse()?,
-            masters,
+            masters: client.clone(),
             security,
             file_images: false,
             allow_external: true,
@@ -93,6 +102,11 @@ impl Worker {
         }
         progress.done("");
         println!("ready: node {} at {host}", self.node_name);
+        tokio::spawn(group::learn(client.clone(), urls(&self.join), move |masters| {
+            let known = Settings { masters, ..settings.clone() };
+            let kept = known.store(&dir);
+            async move { kept.unwrap_or_else(|error| tracing::warn!(%error, "cannot remember the masters")) }
+        }));
         tokio::select! {
             ended = &mut agent => return Ok(ended??),
             () = stop.cancelled() => {}
@@ -133,7 +147,7 @@ impl Worker {
 
     /// The identity in the directory, or the one that the token gives.
     async fn identity(&self, dir: &Path, host: Ipv4Addr) -> Result<(Identity, Settings)> {
-        let settings = dir.join("cluster.json");
+        let settings = dir.join(SETTINGS);
         if let Some(identity) = Identity::load(&dir.join("identity"))?
             && let Ok(text) = fs::read_to_string(&settings)
         {
@@ -158,7 +172,7 @@ impl Worker {
         let identity = Identity::new(&joined.certificate_chain, &key, &joined.authority)?;
         identity.store(&dir.join("identity"))?;
         let known = Settings { masters: joined.masters, service_cidr: joined.service_cidr };
-        process::write_whole(&settings, &serde_json::to_string_pretty(&known)?)?;
+        known.store(dir)?;
         Ok((identity, known))
     }
 }

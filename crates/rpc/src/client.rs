@@ -2,7 +2,7 @@
 
 use std::{
     sync::{
-        Arc,
+        Arc, PoisonError, RwLock,
         atomic::{AtomicUsize, Ordering},
     },
     time::{Duration, Instant},
@@ -31,14 +31,14 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 /// How long an answer, or the beginning of a stream, may take. Masters themselves give up earlier.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(20);
 
-/// How often a quiet connection is tried, and how long an answer may take: a dead master is noticed in half a minute.
-const KEEP_ALIVE: (Duration, Duration) = (Duration::from_secs(20), Duration::from_secs(10));
+/// How often a quiet connection is tried, and how long an answer may take: a dead host is noticed in ten seconds.
+const KEEP_ALIVE: (Duration, Duration) = (Duration::from_secs(5), Duration::from_secs(5));
 
 /// How long masters that have no leader are asked again: several elections.
 const NO_LEADER_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// How long to wait before masters without a leader are asked again.
-const NO_LEADER_PAUSE: Duration = Duration::from_millis(200);
+/// How long to wait before masters without a leader are asked again: the first time, and at most after doublings.
+const NO_LEADER_PAUSE: (Duration, Duration) = (Duration::from_millis(25), Duration::from_millis(400));
 
 /// How many objects are asked for at once; lists are read in pages of this size.
 const PAGE_SIZE: i64 = 500;
@@ -52,9 +52,17 @@ pub struct Client {
 
 #[derive(Debug)]
 struct Masters {
-    channels: Vec<Channel>,
+    security: Security,
+    /// All known masters by their URLs.
+    channels: RwLock<Arc<[(String, Channel)]>>,
     /// The master that answered last.
     current: AtomicUsize,
+}
+
+impl Masters {
+    fn channels(&self) -> Arc<[(String, Channel)]> {
+        self.channels.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
 }
 
 /// Which objects.
@@ -151,13 +159,32 @@ impl Client {
     /// # Errors
     /// As [`Client::connect`].
     pub fn connect_with(urls: &[String], security: Security) -> Result<Self, Error> {
-        let connect = |url: &String| endpoint(url, &security).map(|endpoint| security.channel(endpoint));
-        let channels: Vec<Channel> = urls.iter().map(connect).collect::<Result<_, _>>()?;
+        let connect = |url: &String| Ok::<_, Error>((url.clone(), security.channel(endpoint(url, &security)?)));
+        let channels: Arc<[_]> = urls.iter().map(connect).collect::<Result<_, _>>()?;
         if channels.is_empty() {
             return Err(Error::bad_request("no master is named; give at least one"));
         }
-        let masters = Masters { channels, current: AtomicUsize::new(0) };
+        let masters = Masters { security, channels: RwLock::new(channels), current: AtomicUsize::new(0) };
         Ok(Self { masters: Arc::new(masters), options: services::WriteOptions::default() })
+    }
+
+    /// From now on these are the masters, for all clones too. Connections to those that were known stay.
+    ///
+    /// # Errors
+    /// As [`Client::connect`]; then everything stays as it was.
+    pub fn learn(&self, urls: &[String]) -> Result<(), Error> {
+        let known = self.masters.channels();
+        let security = &self.masters.security;
+        let connect = |url: &String| match known.iter().find(|(known, _)| known == url) {
+            Some(known) => Ok(known.clone()),
+            None => Ok::<_, Error>((url.clone(), security.channel(endpoint(url, security)?))),
+        };
+        let channels: Arc<[_]> = urls.iter().map(connect).collect::<Result<_, _>>()?;
+        if channels.is_empty() {
+            return Err(Error::bad_request("no master is named; give at least one"));
+        }
+        *self.masters.channels.write().unwrap_or_else(PoisonError::into_inner) = channels;
+        Ok(())
     }
 
     /// The same connection for writes under a name, as `metadata.managedFields` shows it.
@@ -437,9 +464,13 @@ impl Client {
         F: Future<Output = Result<Response<T>, Status>>,
     {
         let until = Instant::now() + NO_LEADER_TIMEOUT;
+        let (mut pause, longest) = NO_LEADER_PAUSE;
         loop {
             match self.round(repeat, &mut ask).await {
-                Err(Refused::NoLeader(_)) if Instant::now() < until => tokio::time::sleep(NO_LEADER_PAUSE).await,
+                Err(Refused::NoLeader(_)) if Instant::now() < until => {
+                    tokio::time::sleep(pause).await;
+                    pause = (pause * 2).min(longest);
+                }
                 Err(Refused::NoLeader(error) | Refused::Other(error)) => return Err(error),
                 Ok(answer) => return Ok(answer),
             }
@@ -452,12 +483,12 @@ impl Client {
     where
         F: Future<Output = Result<Response<T>, Status>>,
     {
-        let Masters { channels, current } = &*self.masters;
+        let (channels, current) = (self.masters.channels(), &self.masters.current);
         let first = current.load(Ordering::Relaxed);
         let mut telling = None;
         for step in 0..channels.len() {
             let index = (first + step) % channels.len();
-            match ask(channels[index].clone()).await {
+            match ask(channels[index].1.clone()).await {
                 Ok(response) => {
                     current.store(index, Ordering::Relaxed);
                     return Ok(response.into_inner());

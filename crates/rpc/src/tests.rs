@@ -55,3 +55,18 @@ async fn a_master_that_is_not_there_is_named_as_the_reason() {
         assert!(error.message.contains("is not http://HOST:PORT"), "{error}");
     }
 }
+
+#[tokio::test]
+async fn a_client_learns_of_other_masters() {
+    let client = crate::Client::connect(&["http://127.0.0.1:1".to_owned()]).expect("a client");
+    for wrong in [vec![], vec!["https://host:1".to_owned()]] {
+        client.learn(&wrong).expect_err("refused");
+    }
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let url = format!("http://{}", listener.local_addr().expect("an address"));
+    let (clone, query) = (client.clone(), crate::Query::all(Kind::Pod));
+    client.learn(&[url]).expect("learned");
+    let accept = async { listener.accept().await.map(drop).is_ok() };
+    let (_, called) = tokio::join!(clone.list(&query), accept);
+    assert!(called);
+}
