@@ -47,7 +47,7 @@ impl LogImage {
     /// An entry below the first one is no damage: it replaced entries whose beginning is in a segment that is gone by now.
     fn place(&mut self, entry: Entry) -> Result<(), String> {
         if let Some(last) = self.entries.back()
-            && entry.index > last.index + 1
+            && entry.index > last.index.saturating_add(1)
         {
             return Err(format!("entry {} follows entry {}", entry.index, last.index));
         }
@@ -75,7 +75,7 @@ impl LogImage {
     /// came before the log knew of it.
     pub(crate) fn continues(&self, index: u64) -> bool {
         let log_mark = self.mark.as_ref().map_or(0, |mark| mark.index);
-        let is_joined = self.entries.front().map_or(log_mark <= index, |first| first.index <= index + 1);
+        let is_joined = self.entries.front().map_or(log_mark <= index, |first| first.index <= index.saturating_add(1));
         index <= self.last() && is_joined
     }
 
@@ -173,7 +173,10 @@ impl Reader {
             }
             let payload = bytes.slice(self.offset + frame.payload.start..self.offset + frame.payload.end);
             self.take(payload).map_err(corrupt)?;
-            self.next = Position { sequence: self.next.sequence + 1, chain: frame.checksum };
+            let Some(sequence) = self.next.sequence.checked_add(1) else {
+                return Err(corrupt(format!("no frame follows frame {}", self.next.sequence)));
+            };
+            self.next = Position { sequence, chain: frame.checksum };
             self.offset += frame.bytes();
         }
         if is_last {
@@ -195,8 +198,9 @@ impl Reader {
         if before.identity != header.identity {
             return Err("it belongs to another member or group".into());
         }
-        if header.number != before.number + 1 {
-            return Err(format!("segment {} is missing before it", before.number + 1));
+        let number = before.number.saturating_add(1);
+        if header.number != number {
+            return Err(format!("segment {number} is missing before it"));
         }
         if header.first != self.next {
             return Err(format!(

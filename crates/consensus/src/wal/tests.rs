@@ -243,6 +243,27 @@ fn a_file_of_another_group_or_version_is_refused() {
     assert!(matches!(sample.with(&sample.bytes[..10]), Err(OpenError::Corrupt { .. })));
 }
 
+/// Found by damaged logs with right checksums: a number one above the highest was looked for, which overflows.
+#[test]
+fn the_highest_numbers_do_not_overflow() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut wal = Wal::found(dir.path(), SIZES, identity()).unwrap();
+    let highest = |term| Entry { index: u64::MAX, ..entry(9, term, 10) };
+    wal.append([Record::Entry(highest(2)), Record::Entry(highest(3))]).unwrap();
+    let (path, next) = (wal.current.path.clone(), Position { sequence: u64::MAX, chain: 0 });
+    drop(wal);
+    let image = read(dir.path()).unwrap();
+    assert_eq!(image.entries, [highest(3)], "the later one replaced the earlier one");
+    assert!(image.continues(u64::MAX));
+
+    let header = SegmentHeader { number: 1, epoch: 4, identity: identity(), first: next };
+    let mut frame = frame::FrameBuffer::default();
+    frame.push(&Record::Truncate(2));
+    let bytes = [&header.encode(), frame.seal(4, next).bytes].concat();
+    let refused = recovery::inspect(vec![(path, bytes.into())]).unwrap_err();
+    assert!(refused.to_string().contains("no frame follows"), "{refused}");
+}
+
 /// One step of a log's life.
 #[derive(Clone, Debug)]
 enum Step {
