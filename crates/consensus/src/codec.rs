@@ -183,7 +183,7 @@ impl Message {
 }
 
 /// The kinds that may travel, and their bytes. The order is the format: only ever append.
-const KINDS: [eraftpb::MessageType; 12] = [
+pub(crate) const KINDS: [eraftpb::MessageType; 12] = [
     eraftpb::MessageType::MsgAppend,
     eraftpb::MessageType::MsgAppendResponse,
     eraftpb::MessageType::MsgRequestVote,

@@ -31,6 +31,7 @@ use tokio::{
 
 pub use backup::BackupFile;
 pub(crate) use log::records;
+pub(crate) use peers::{Frame, Hello, Wish, piece};
 pub use renew::{Restored, force_new, restore};
 pub(crate) use start::from_origin;
 pub use start::open;
@@ -42,7 +43,7 @@ use crate::{
 use backup::BackupAnswer;
 use forward::WishAnswer;
 use inbox::{Budget, Inbox, Rejected};
-use peers::{Peers, Wish, WishOutcome};
+use peers::{Peers, WishOutcome};
 
 /// So many calls may wait to be looked at: at 100,000 commands a second a tenth of a second's work; more would only be
 /// answered later.

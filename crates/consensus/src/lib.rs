@@ -9,6 +9,7 @@
 pub mod brain;
 pub mod codec;
 mod config;
+pub mod decoders;
 mod driver;
 mod error;
 mod machine;

@@ -50,12 +50,23 @@ pub(crate) fn write(
     fill: impl FnOnce(&mut dyn Write) -> io::Result<()>,
 ) -> io::Result<u64> {
     let unnamed = dir.join(format!("{:016x}.tmp", mark.index));
-    let mut blocks = Blocks::begin(File::create(&unnamed)?, cluster, mark)?;
+    let mut blocks = Blocks::begin(File::create(&unnamed)?, File::sync_data, cluster, mark)?;
     fill(&mut blocks)?;
-    let total = blocks.end()?;
+    let (file, total) = blocks.end()?;
+    file.sync_all()?;
     std::fs::rename(&unnamed, dir.join(name(mark.index)))?;
     File::open(dir)?.sync_all()?;
     Ok(total)
+}
+
+/// The bytes that [`write`] makes a file of.
+///
+/// # Errors
+/// Never, in fact.
+pub(crate) fn in_memory(cluster: ClusterId, mark: &Mark, content: &[u8]) -> io::Result<Vec<u8>> {
+    let mut blocks = Blocks::begin(Vec::new(), |_| Ok(()), cluster, mark)?;
+    blocks.write_all(content)?;
+    Ok(blocks.end()?.0)
 }
 
 fn name(index: u64) -> String {
@@ -97,8 +108,10 @@ pub(crate) fn path(dir: &Path, index: u64) -> PathBuf {
 }
 
 /// Collects bytes into checked blocks.
-struct Blocks {
-    file: BufWriter<File>,
+struct Blocks<W: Write> {
+    file: BufWriter<W>,
+    /// Makes what was written survive a crash.
+    sync: fn(&W) -> io::Result<()>,
     block: Vec<u8>,
     chain: u32,
     /// The machine's bytes so far.
@@ -107,8 +120,8 @@ struct Blocks {
     unsynced: u64,
 }
 
-impl Blocks {
-    fn begin(file: File, cluster: ClusterId, mark: &Mark) -> io::Result<Self> {
+impl<W: Write> Blocks<W> {
+    fn begin(file: W, sync: fn(&W) -> io::Result<()>, cluster: ClusterId, mark: &Mark) -> io::Result<Self> {
         let mut encoded = Vec::new();
         put_mark(&mut encoded, mark);
         let mut header = Vec::new();
@@ -122,7 +135,7 @@ impl Blocks {
         let mut file = BufWriter::with_capacity(BLOCK_BYTES_MAX, file);
         file.write_all(&header)?;
         let block = Vec::with_capacity(BLOCK_BYTES_MAX);
-        Ok(Self { file, block, chain, total: 0, written: header.len() as u64, unsynced: 0 })
+        Ok(Self { file, sync, block, chain, total: 0, written: header.len() as u64, unsynced: 0 })
     }
 
     fn flush_block(&mut self) -> io::Result<()> {
@@ -140,25 +153,24 @@ impl Blocks {
         if self.unsynced >= SYNC_EVERY_BYTES {
             self.unsynced = 0;
             self.file.flush()?;
-            self.file.get_ref().sync_data()?;
+            (self.sync)(self.file.get_ref())?;
         }
         Ok(())
     }
 
-    fn end(mut self) -> io::Result<u64> {
+    fn end(mut self) -> io::Result<(W, u64)> {
         self.flush_block()?;
         let total = self.total.to_le_bytes();
         let chain = crc32c::crc32c_append(self.chain, &total);
         self.file.write_all(&0u32.to_le_bytes())?;
         self.file.write_all(&chain.to_le_bytes())?;
         self.file.write_all(&total)?;
-        self.file.flush()?;
-        self.file.get_ref().sync_all()?;
-        Ok(self.written + 16)
+        let file = self.file.into_inner().map_err(io::IntoInnerError::into_error)?;
+        Ok((file, self.written + 16))
     }
 }
 
-impl Write for Blocks {
+impl<W: Write> Write for Blocks<W> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let room = BLOCK_BYTES_MAX - self.block.len();
         let taken = room.min(bytes.len());
@@ -175,8 +187,8 @@ impl Write for Blocks {
 }
 
 /// A snapshot being read: gives only bytes whose checksum was right.
-pub(crate) struct SnapshotReader {
-    file: BufReader<File>,
+pub(crate) struct SnapshotReader<R = File> {
+    file: BufReader<R>,
     chain: u32,
     block: Bytes,
     total: u64,
@@ -187,12 +199,22 @@ pub(crate) struct SnapshotReader {
 }
 
 impl SnapshotReader {
-    /// Opens a snapshot and reads its header.
+    /// Opens a snapshot's file, see [`SnapshotReader::begin`].
     ///
     /// # Errors
     /// [`OpenError`], naming the file.
     pub(crate) fn open(path: &Path) -> Result<Self, OpenError> {
         let file = File::open(path).map_err(|source| OpenError::Io { what: "open", path: path.into(), source })?;
+        Self::begin(file, path)
+    }
+}
+
+impl<R: Read> SnapshotReader<R> {
+    /// Reads the header; the path is for errors.
+    ///
+    /// # Errors
+    /// [`OpenError`], naming the file.
+    pub(crate) fn begin(file: R, path: &Path) -> Result<Self, OpenError> {
         let mut file = BufReader::with_capacity(BLOCK_BYTES_MAX, file);
         let corrupt = |_| OpenError::Corrupt { path: path.into(), detail: "its header is not readable".into() };
         let mut header = vec![0; 32];
@@ -257,7 +279,7 @@ fn damaged(detail: &'static str) -> io::Error {
     io::Error::new(ErrorKind::InvalidData, detail)
 }
 
-impl Read for SnapshotReader {
+impl<R: Read> Read for SnapshotReader<R> {
     fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
         if self.block.is_empty() && !self.is_at_end {
             self.next_block()?;

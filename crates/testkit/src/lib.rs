@@ -9,6 +9,7 @@
 mod agenda;
 mod checker;
 mod cluster;
+pub mod fuzz;
 mod hands;
 pub mod masters;
 mod prng;

@@ -27,8 +27,10 @@ use tokio::{
     sync::{Notify, OwnedSemaphorePermit, Semaphore, broadcast, watch},
 };
 
-pub(super) use frame::{Frame, Wish, WishOutcome};
+pub(super) use frame::WishOutcome;
+pub(crate) use frame::{Frame, Hello, Wish};
 pub(super) use gate::{Gate, Pass};
+pub(crate) use transfer::piece;
 
 use super::News;
 use crate::{

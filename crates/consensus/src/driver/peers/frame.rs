@@ -29,17 +29,17 @@ const HELLO_BYTES: usize = 8 + 4 + 16 + 8 + 8 + 1 + 4;
 
 /// Who calls whom, and for what.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Hello {
-    pub(super) cluster: ClusterId,
-    pub(super) from: MemberId,
-    pub(super) to: MemberId,
-    pub(super) lane: Lane,
+pub(crate) struct Hello {
+    pub(crate) cluster: ClusterId,
+    pub(crate) from: MemberId,
+    pub(crate) to: MemberId,
+    pub(crate) lane: Lane,
     /// Where the caller is reached: who joins knows nobody yet, and must answer.
-    pub(super) contact: String,
+    pub(crate) contact: String,
 }
 
 impl Hello {
-    pub(super) fn encode(&self) -> Vec<u8> {
+    pub(crate) fn encode(&self) -> Vec<u8> {
         let mut out = Vec::with_capacity(HELLO_BYTES + self.contact.len());
         out.put_slice(MAGIC);
         out.put_u32_le(VERSION);
@@ -59,7 +59,7 @@ impl Hello {
     ///
     /// # Errors
     /// What the connection said, or that this is no hello.
-    pub(super) async fn read(from: &mut (impl AsyncRead + Unpin)) -> io::Result<Self> {
+    pub(crate) async fn read(from: &mut (impl AsyncRead + Unpin)) -> io::Result<Self> {
         let mut bytes = vec![0; HELLO_BYTES];
         from.read_exact(&mut bytes).await?;
         let length = bytes.last_chunk().map_or(0, |length| u32::from_le_bytes(*length)) as usize;
@@ -93,17 +93,17 @@ impl Hello {
 
 /// What a member asks of its leader beside commands.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(in crate::driver) enum Wish {
+pub(crate) enum Wish {
     Change(Change),
     Lead(MemberId),
 }
 
 /// What a leader answers.
-pub(in crate::driver) type WishOutcome = Result<Members, ChangeError>;
+pub(crate) type WishOutcome = Result<Members, ChangeError>;
 
 /// One thing that a member tells another.
 #[derive(Debug, PartialEq)]
-pub(in crate::driver) enum Frame {
+pub(crate) enum Frame {
     Message(Message),
     /// A command for the leader; who sent it finds it in its own log again.
     Forward {
@@ -146,7 +146,7 @@ pub(in crate::driver) enum Frame {
 
 impl Frame {
     /// The frame as bytes, length first.
-    pub(in crate::driver) fn encode(&self, cluster: ClusterId) -> Bytes {
+    pub(crate) fn encode(&self, cluster: ClusterId) -> Bytes {
         let mut out = vec![0; 4];
         self.put(cluster, &mut out);
         let length = (out.len() - 4) as u32;
@@ -204,7 +204,7 @@ impl Frame {
     ///
     /// # Errors
     /// What the connection said, or what is wrong with the frame.
-    pub(super) async fn read(
+    pub(crate) async fn read(
         from: &mut (impl AsyncRead + Unpin),
         cluster: ClusterId,
     ) -> io::Result<Option<(Self, usize)>> {
@@ -244,7 +244,7 @@ impl Frame {
     }
 
     /// The connection that it belongs on. Commands go with the entries: they are as long.
-    pub(in crate::driver) fn lane(&self) -> Lane {
+    pub(crate) fn lane(&self) -> Lane {
         match self {
             Self::Message(message) => message.lane(),
             Self::Forward { .. } | Self::Note(_) => Lane::Append,

@@ -122,17 +122,23 @@ async fn fill(peers: &Peers, stream: &mut BufReader<Box<dyn Stream>>, part: Part
     let mut have = part.clone().work(|part| part.have()).await?;
     write(peers, stream, &Frame::Have { offset: have }).await?;
     while have < length {
-        let Frame::Chunk(chunk) = read(peers, stream, super::outgoing::WRITE_TIME_MAX).await? else {
-            return Err(unexpected());
-        };
-        if chunk.is_empty() || have + chunk.len() as u64 > length {
-            return Err(unexpected());
-        }
+        let chunk = piece(read(peers, stream, super::outgoing::WRITE_TIME_MAX).await?, have, length)?;
         let at = have;
         have += chunk.len() as u64;
         part.clone().work(move |part| part.append(at, &chunk)).await?;
     }
     Ok(())
+}
+
+/// The bytes that come next when some of a snapshot are here.
+///
+/// # Errors
+/// If it is no chunk, an empty one, or more than was announced.
+pub(crate) fn piece(frame: Frame, have: u64, length: u64) -> io::Result<Bytes> {
+    match frame {
+        Frame::Chunk(chunk) if !chunk.is_empty() && chunk.len() as u64 <= length - have => Ok(chunk),
+        _ => Err(unexpected()),
+    }
 }
 
 /// A snapshot that is not complete. Its name says who sends it: another member's file may differ in its bytes.
