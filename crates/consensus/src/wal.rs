@@ -107,6 +107,11 @@ impl Wal {
         })
     }
 
+    /// Where the log is, for whoever must make room or change a disk.
+    pub(crate) fn dir(&self) -> &Path {
+        &self.dir
+    }
+
     /// Makes records durable, in order. When this returns, they survive a crash.
     ///
     /// # Errors

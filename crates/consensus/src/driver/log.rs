@@ -54,7 +54,7 @@ impl<O> LogThread<O> {
             if tasks.is_empty() && is_closed {
                 return Ok(());
             }
-            self.write(tasks).map_err(|error| format!("writing the log: {error}"))?;
+            self.write(tasks).map_err(|error| format!("writing the log in {}: {error}", self.wal.dir().display()))?;
         }
     }
 

@@ -377,7 +377,7 @@ impl<M: Machine> RaftThread<M> {
                 match snapshot::write(&dir, cluster, &mark, fill) {
                     Ok(bytes) => inbox.tell(News::SnapshotWritten { mark, bytes }),
                     Err(_) if is_ending.load(Ordering::Relaxed) => {}
-                    Err(error) => return Err(format!("writing a snapshot: {error}")),
+                    Err(error) => return Err(format!("writing a snapshot in {}: {error}", dir.display())),
                 }
                 Ok(())
             });

@@ -249,7 +249,8 @@ async fn a_failed_write_stops_the_member_and_acknowledges_nothing() {
     }
     assert_eq!(outcome, Err(ProposeError::Unknown));
     let status = consensus.status().wait_for(|status| status.role == Role::Stopped).await.unwrap().clone();
-    assert!(status.failure.unwrap().starts_with("writing the log: "));
+    let told = format!("writing the log in {}: ", dir.path().join("log").display());
+    assert!(status.failure.unwrap().starts_with(&told), "an operator must know which disk");
 }
 
 /// A machine that panics on one command.
