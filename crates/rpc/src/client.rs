@@ -458,7 +458,8 @@ impl Client {
     }
 
     /// Asks the master that answered last, then each of the others, as far as asking again does no harm. While masters
-    /// answer that nobody leads, they are asked again for a while: an election takes a second or two.
+    /// answer that nobody leads, they are asked again for a while: an election takes a second or two. So are those that
+    /// lost the leader before they knew what became of a request, if it may be done twice.
     pub(crate) async fn call<T, F>(&self, repeat: Repeat, mut ask: impl FnMut(Channel) -> F) -> Result<T, Error>
     where
         F: Future<Output = Result<Response<T>, Status>>,
@@ -467,11 +468,11 @@ impl Client {
         let (mut pause, longest) = NO_LEADER_PAUSE;
         loop {
             match self.round(repeat, &mut ask).await {
-                Err(Refused::NoLeader(_)) if Instant::now() < until => {
+                Err(Refused::ForNow(_)) if Instant::now() < until => {
                     tokio::time::sleep(pause).await;
                     pause = (pause * 2).min(longest);
                 }
-                Err(Refused::NoLeader(error) | Refused::Other(error)) => return Err(error),
+                Err(Refused::ForNow(error) | Refused::Other(error)) => return Err(error),
                 Ok(answer) => return Ok(answer),
             }
         }
@@ -496,7 +497,7 @@ impl Client {
                 Err(refused) if elsewhere(&refused, repeat) => {
                     let error = status::from_tonic(&refused);
                     if was_said(&refused) {
-                        telling = Some(Refused::NoLeader(error));
+                        telling = Some(Refused::ForNow(error));
                     } else if telling.is_none() {
                         telling = Some(Refused::Other(error));
                     }
@@ -510,8 +511,8 @@ impl Client {
 
 /// Why no master carried a request out.
 enum Refused {
-    /// A master said that it can do nothing at the moment, and did nothing.
-    NoLeader(Error),
+    /// A master said that it can do nothing at the moment, or does not know what it did.
+    ForNow(Error),
     /// Anything else.
     Other(Error),
 }
@@ -524,14 +525,18 @@ fn was_said(refused: &Status) -> bool {
 type Objects = ObjectsClient<Channel>;
 
 /// Whether another master may be asked the same.
-fn elsewhere(refused: &Status, repeat: Repeat) -> bool {
+pub(crate) fn elsewhere(refused: &Status, repeat: Repeat) -> bool {
     if status::never_sent(refused) {
         return true;
     }
     let error = status::from_tonic(refused);
     let said = was_said(refused);
     match repeat {
-        Repeat::Always => error.reason == Reason::ServiceUnavailable,
+        // Said by a master, a timeout means that the outcome is unknown. Without an answer the patience is used up.
+        Repeat::Always => {
+            let unknown = error.reason == Reason::Timeout && said || status::is_broken(refused);
+            unknown || error.reason == Reason::ServiceUnavailable
+        }
         // Said by a master: it has no leader and did nothing. Said by the connection: nobody knows.
         Repeat::IfNotDone => error.reason == Reason::ServiceUnavailable && said,
     }

@@ -76,6 +76,12 @@ pub fn never_sent(status: &Status) -> bool {
     false
 }
 
+/// Whether the connection broke before the answer, so that nobody knows what became of the request. What a process answers
+/// has no source on this side.
+pub(crate) fn is_broken(status: &Status) -> bool {
+    matches!(status.code(), Code::Unknown | Code::Internal) && status.source().is_some()
+}
+
 fn sourced(status: &Status) -> String {
     if status.source().is_some() { format!(": {}", causes(status)) } else { String::new() }
 }

@@ -3,7 +3,10 @@
 use api::{Error, Key, Kind, Reason, error::Cause};
 use tonic::{Code, Status};
 
-use crate::status::{STATUS_KEY, from_tonic, to_tonic};
+use crate::{
+    client::{Repeat, elsewhere},
+    status::{STATUS_KEY, from_tonic, to_tonic},
+};
 
 fn cause(index: usize) -> Cause {
     let field = format!("spec.containers[{index}].image");
@@ -41,6 +44,22 @@ fn an_answer_of_something_between_has_a_reason_too() {
     assert_eq!(told(Code::Unavailable), Reason::ServiceUnavailable);
     assert_eq!(told(Code::Unimplemented), Reason::MethodNotAllowed);
     assert_eq!(told(Code::Unknown), Reason::InternalError);
+}
+
+/// A master that loses its leader does not know what became of a write: an apply failed because another master was not
+/// asked.
+#[test]
+fn an_unknown_outcome_is_asked_again_only_if_that_does_no_harm() {
+    let said = |reason| to_tonic(&Error::new(reason, "the outcome of the write is unknown"));
+    let silent = Status::new(Code::DeadlineExceeded, "Timeout expired");
+    assert!(elsewhere(&said(Reason::Timeout), Repeat::Always));
+    assert!(!elsewhere(&said(Reason::Timeout), Repeat::IfNotDone));
+    assert!(!elsewhere(&silent, Repeat::Always));
+    let broken = Status::from_error(std::io::Error::from(std::io::ErrorKind::UnexpectedEof).into());
+    assert!(elsewhere(&broken, Repeat::Always) && !elsewhere(&broken, Repeat::IfNotDone));
+    assert!(!elsewhere(&Status::unknown("?"), Repeat::Always));
+    assert!(elsewhere(&said(Reason::ServiceUnavailable), Repeat::IfNotDone));
+    assert!(!elsewhere(&said(Reason::Conflict), Repeat::Always));
 }
 
 #[tokio::test]
