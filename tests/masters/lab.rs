@@ -3,7 +3,7 @@
 use std::{
     fs::File,
     path::{Path, PathBuf},
-    process::{Child, Command, Stdio},
+    process::{Child, Command, Output, Stdio},
     sync::atomic::{AtomicU32, Ordering},
     thread,
     time::{Duration, Instant},
@@ -18,6 +18,9 @@ const PATIENCE: Duration = Duration::from_secs(180);
 /// How often a condition is looked at.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
 
+/// An address of a network card that no host has: what is sent to it is lost, and nobody is told.
+const NOWHERE: &str = "02:00:00:00:00:01";
+
 /// Some hosts on one network. Dropping it ends their processes and removes their namespaces.
 pub(crate) struct Lab {
     tag: String,
@@ -30,6 +33,8 @@ struct Host {
     name: &'static str,
     process: Option<Child>,
     starts: u32,
+    /// Its state is on a filesystem of its own.
+    has_disk: bool,
 }
 
 /// What a command said.
@@ -52,7 +57,7 @@ impl Lab {
             eprintln!("skipped: network namespaces need root");
             return None;
         }
-        let named = |name| Host { name, process: None, starts: 0 };
+        let named = |name| Host { name, process: None, starts: 0, has_disk: false };
         let lab = Self { tag, hosts: hosts.iter().copied().map(named).collect(), dir: tempfile::tempdir().unwrap() };
         assert!(ip(&["-n", &switch, "link", "add", "br0", "type", "bridge"]));
         assert!(ip(&["-n", &switch, "link", "set", "br0", "up"]));
@@ -119,13 +124,32 @@ impl Lab {
         assert!(ip(&["-n", &format!("{}-sw", self.tag), "link", "set", &port, state]));
     }
 
+    /// Loses whatever one host sends to another, but not what comes back; or mends that.
+    pub(crate) fn lose(&self, from: &str, to: &str, is_lost: bool) {
+        let (space, address) = (self.space(from), self.address(to));
+        let lost = ["replace", &address, "lladdr", NOWHERE, "nud", "permanent", "dev", "eth0"];
+        let mended = ["del", &address, "dev", "eth0"];
+        let entry: &[&str] = if is_lost { &lost } else { &mended };
+        assert!(ip(&[&["-n", &space, "neigh"], entry].concat()));
+    }
+
+    /// Gives a host a small filesystem of its own for its state; says whether that can be done here.
+    pub(crate) fn disk(&mut self, host: &str, mebibytes: u64) -> bool {
+        let (image, dir, index) = (self.file(&format!("{host}.disk")), self.dir(host), self.index(host));
+        File::create(&image).unwrap().set_len(mebibytes << 20).unwrap();
+        std::fs::create_dir_all(&dir).unwrap();
+        let (image, dir) = (image.to_str().unwrap(), dir.to_str().unwrap());
+        let made = run("mkfs.ext4", &["-q", "-F", image]) && run("mount", &["-o", "loop", image, dir]);
+        assert!(made || std::env::var_os("CI").is_none(), "CI must have mkfs.ext4 and loop devices");
+        self.hosts[index].has_disk = made;
+        made
+    }
+
     /// A command on a host.
     pub(crate) fn on(&self, host: &str, program: &str, arguments: &[&str]) -> Answer {
         let mut command = Command::new("ip");
         command.args(["netns", "exec", &self.space(host), program]).args(arguments);
-        let output = command.stdin(Stdio::null()).output().unwrap();
-        let text = |bytes| String::from_utf8_lossy(bytes).into_owned();
-        Answer { stdout: text(&output.stdout), stderr: text(&output.stderr), ok: output.status.success() }
+        Answer::of(command.stdin(Stdio::null()).output().unwrap())
     }
 
     /// `kapelle` on a master's host as its administrator.
@@ -247,6 +271,12 @@ impl Lab {
         assert!(Command::new("kill").args([&format!("-{signal}"), &pid]).status().unwrap().success());
     }
 
+    /// Whether a host's process has ended by itself.
+    pub(crate) fn has_ended(&mut self, host: &str) -> bool {
+        let index = self.index(host);
+        self.hosts[index].process.as_mut().unwrap().try_wait().unwrap().is_some()
+    }
+
     /// Waits until a host's process has ended by itself.
     pub(crate) fn ended(&mut self, host: &str) -> bool {
         let index = self.index(host);
@@ -266,6 +296,19 @@ impl Lab {
         self.on(host, "curl", &["-sS", "--fail", "--max-time", "10", url]).printed()
     }
 
+    /// The status with which a master answers a GET, asked once as its administrator: `000` if it does not answer.
+    pub(crate) fn asked(&self, master: &str, path: &str) -> String {
+        let target = cli::connect::target(Some(&self.kubeconfig(master))).unwrap();
+        let rpc::Security::Tls(identity) = target.identity.unwrap().security().unwrap() else { panic!("no TLS") };
+        let (file, url) = (self.file(&format!("{master}.pem")), format!("https://{}{path}", self.contact(master)));
+        let pem = identity.with(|it| [it.chain_pem(), it.key_pem(), it.authority_pem()].join("\n"));
+        std::fs::write(&file, pem).unwrap();
+        let file = file.to_str().unwrap();
+        let asks =
+            ["-s", "-o", "/dev/null", "-w", "%{http_code}", "--max-time", "15", "--cacert", file, "--cert", file];
+        self.on(master, "curl", &[&asks[..], &[url.as_str()]].concat()).stdout
+    }
+
     /// Applies a manifest as a master's administrator.
     pub(crate) fn apply(&self, master: &str, name: &str, manifest: &str) -> Answer {
         let file = self.file(name);
@@ -279,7 +322,12 @@ fn address(index: usize) -> String {
 }
 
 fn ip(arguments: &[&str]) -> bool {
-    Command::new("ip").args(arguments).stderr(Stdio::null()).status().is_ok_and(|status| status.success())
+    run("ip", arguments)
+}
+
+/// Whether a command can be run, and succeeds.
+fn run(program: &str, arguments: &[&str]) -> bool {
+    Command::new(program).args(arguments).stderr(Stdio::null()).status().is_ok_and(|status| status.success())
 }
 
 impl Drop for Lab {
@@ -290,6 +338,9 @@ impl Drop for Lab {
                 let _ = child.wait();
             }
         }
+        for host in self.hosts.iter().filter(|host| host.has_disk) {
+            run("umount", &[self.dir(host.name).to_str().unwrap()]);
+        }
         let names: Vec<&str> = self.hosts.iter().map(|host| host.name).chain(["sw"]).collect();
         for name in names {
             ip(&["netns", "del", &self.space(name)]);
@@ -298,6 +349,11 @@ impl Drop for Lab {
 }
 
 impl Answer {
+    fn of(output: Output) -> Self {
+        let text = |bytes| String::from_utf8_lossy(bytes).into_owned();
+        Self { stdout: text(&output.stdout), stderr: text(&output.stderr), ok: output.status.success() }
+    }
+
     /// What a command printed, or what it complained about.
     pub(crate) fn printed(self) -> Result<String, String> {
         if self.ok { Ok(self.stdout) } else { Err(self.stderr) }
@@ -336,14 +392,14 @@ pub(crate) fn sample(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("../../wasm-samples/prebuilt/{name}.wasm"))
 }
 
-/// `kapelle` in a namespace with something on standard input; says whether it succeeded.
-pub(crate) fn fed(space: &str, arguments: &[&str], input: &str) -> bool {
+/// `kapelle` in a namespace with something on standard input.
+pub(crate) fn fed(space: &str, arguments: &[&str], input: &str) -> Answer {
     use std::io::Write as _;
     let mut command = Command::new("ip");
     command.args(["netns", "exec", space, KAPELLE]).args(arguments);
-    command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null());
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command.spawn().unwrap();
     // A child that ends early does not read.
     let _ = child.stdin.take().unwrap().write_all(input.as_bytes());
-    child.wait().unwrap().success()
+    Answer::of(child.wait_with_output().unwrap())
 }

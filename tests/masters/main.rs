@@ -4,9 +4,11 @@
 //! Making namespaces needs root; without it these tests say so and do nothing, but never in CI.
 #![expect(clippy::unwrap_used, reason = "tests")]
 
+mod faults;
 mod history;
 mod kills;
 mod lab;
 mod members;
 mod newcomers;
 mod outage;
+mod writers;

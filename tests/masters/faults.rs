@@ -1,0 +1,166 @@
+//! Links that carry one direction only, and a disk that is full: the others go on, and nothing acknowledged is lost.
+
+use std::{
+    fs::File,
+    io::{ErrorKind, Write as _},
+    path::Path,
+};
+
+use crate::{
+    lab::{Lab, wait_until},
+    writers::Writers,
+};
+
+const MASTERS: [&str; 3] = ["m1", "m2", "m3"];
+
+/// So many writes must be acknowledged before it counts as going on: more than can be on their way.
+const MORE: u64 = 20;
+
+/// Terms that may pass while a follower's links are broken, for elections that a slow machine brings about.
+const TERMS_MAX: u64 = 3;
+
+/// A large object, in bytes; what was applied is kept beside it as an annotation, which may not be longer than 256 KiB.
+const LARGE_BYTES: usize = 250_000;
+
+/// What the master in question still can do.
+#[derive(Clone, Copy, Debug)]
+enum Odd {
+    /// Send, but not receive.
+    Deaf,
+    /// Receive, but not send.
+    Mute,
+    /// Everything but hear the leader.
+    DeafToLeader,
+}
+
+#[test]
+fn a_leader_whose_links_carry_one_direction_makes_way() {
+    let Some(mut lab) = three_and_a_client() else { return };
+    let writers = Writers::start(&lab, "c1", &MASTERS, 3);
+    for odd in [Odd::Deaf, Odd::Mute] {
+        let leader = leader(&lab);
+        breaks_and_mends(&mut lab, &writers, leader, odd);
+    }
+    let written = writers.stop();
+    println!("one-way links at leaders: {}", written.story());
+    MASTERS.iter().for_each(|master| written.is_all_on(&lab, master));
+}
+
+#[test]
+fn a_follower_whose_links_carry_one_direction_disturbs_nobody() {
+    let Some(mut lab) = three_and_a_client() else { return };
+    let writers = Writers::start(&lab, "c1", &MASTERS, 3);
+    for odd in [Odd::Deaf, Odd::Mute, Odd::DeafToLeader] {
+        let leader = leader(&lab);
+        let follower = *MASTERS.iter().find(|master| **master != leader).unwrap();
+        let before = term(&lab, leader);
+        breaks_and_mends(&mut lab, &writers, follower, odd);
+        let after = term(&lab, leader);
+        assert!(after <= before + TERMS_MAX, "{odd:?}: term {before} became {after}");
+    }
+    let written = writers.stop();
+    println!("one-way links at followers: {}", written.story());
+    MASTERS.iter().for_each(|master| written.is_all_on(&lab, master));
+}
+
+fn three_and_a_client() -> Option<Lab> {
+    let mut lab = Lab::new(&["m1", "m2", "m3", "c1"])?;
+    lab.three_masters();
+    Some(lab)
+}
+
+fn leader(lab: &Lab) -> &'static str {
+    wait_until("a leader", || MASTERS.iter().find_map(|master| lab.leader(master).ok()).ok_or(String::new()))
+}
+
+fn term(lab: &Lab, master: &str) -> u64 {
+    wait_until("the term", || lab.status(master))["term"].as_u64().unwrap()
+}
+
+/// Without the odd master writes go on; it answers nothing old; when the links are whole again, it catches up.
+fn breaks_and_mends(lab: &mut Lab, writers: &Writers, master: &'static str, odd: Odd) {
+    let others = MASTERS.into_iter().filter(|other| *other != master);
+    let lost: Vec<(&str, &str)> = match odd {
+        Odd::Deaf => others.clone().map(|other| (other, master)).collect(),
+        Odd::Mute => others.clone().map(|other| (master, other)).collect(),
+        Odd::DeafToLeader => vec![(leader(lab), master)],
+    };
+    lost.iter().for_each(|(from, to)| lab.lose(from, to, true));
+    writers.go_on(MORE, || format!("{master} is {odd:?}"));
+    let name = format!("{master}-{odd:?}").to_lowercase();
+    let manifest = format!("{{apiVersion: v1, kind: ConfigMap, metadata: {{name: {name}}}, data: {{a: b}}}}");
+    let mut others = others.cycle();
+    wait_until("a write by the majority", || {
+        lab.apply(others.next().unwrap(), &format!("{name}.yaml"), &manifest).printed()
+    });
+
+    let path = format!("/api/v1/namespaces/default/configmaps/{name}");
+    let ask = |wanted: &str| match lab.asked(master, &path) {
+        status if status == wanted => Ok(()),
+        status => {
+            assert_ne!(status, "404", "{master} is {odd:?} and answers from an old state");
+            Err(format!("{master} is {odd:?} and answers {status}"))
+        }
+    };
+    wait_until("the odd master to refuse", || ask("503"));
+    writers.go_on(MORE, || format!("{master} is {odd:?}"));
+    lost.iter().for_each(|(from, to)| lab.lose(from, to, false));
+    wait_until("the odd master to catch up", || ask("200"));
+    writers.go_on(MORE, || format!("{master} was {odd:?}"));
+}
+
+#[test]
+fn a_full_disk_ends_one_master_and_is_told() {
+    let Some(mut lab) = Lab::new(&MASTERS) else { return };
+    if !lab.disk("m2", 48) {
+        return eprintln!("skipped: a small disk needs mkfs.ext4 and loop devices");
+    }
+    lab.three_masters();
+    lab.kapelle("m1", &format!("cluster transfer-leader {}", lab.id("m1", "m2"))).ok();
+    let writers = Writers::start(&lab, "m1", &MASTERS, 3);
+    let ballast = lab.dir("m2").join("ballast");
+    fill(&ballast);
+
+    // The log has room for a while: it was made ahead.
+    let large = "x".repeat(LARGE_BYTES);
+    for count in 0..40 {
+        if lab.has_ended("m2") {
+            break;
+        }
+        let manifest =
+            format!("{{apiVersion: v1, kind: ConfigMap, metadata: {{name: l{count}}}, data: {{a: {large}}}}}");
+        wait_until("a large write", || lab.apply("m1", "large.yaml", &manifest).printed());
+    }
+    tells_of_its_full_disk(&mut lab);
+    writers.go_on(MORE, || "without the master whose disk is full".to_owned());
+
+    fill(&ballast);
+    lab.master("m2", None);
+    tells_of_its_full_disk(&mut lab);
+
+    std::fs::remove_file(&ballast).unwrap();
+    lab.master("m2", None);
+    lab.ready("m2");
+    writers.go_on(MORE, || lab.complaints("m2"));
+    let written = writers.stop();
+    println!("a full disk: {}", written.story());
+    MASTERS.iter().for_each(|master| written.is_all_on(&lab, master));
+}
+
+/// The process has ended, and its last line names the directory and the cause.
+fn tells_of_its_full_disk(lab: &mut Lab) {
+    assert!(!lab.ended("m2"), "a failure is told by the status, too");
+    let (complaints, dir) = (lab.complaints("m2"), lab.dir("m2"));
+    let last = complaints.lines().last().unwrap_or_default();
+    assert!(last.contains(dir.to_str().unwrap()) && last.contains("No space left"), "{complaints}");
+}
+
+/// Leaves no room on a filesystem.
+fn fill(ballast: &Path) {
+    let mut file = File::create(ballast).unwrap();
+    for piece in [1 << 20, 4096] {
+        let bytes = vec![1; piece];
+        let refusal = (0..1 << 16).find_map(|_| file.write_all(&bytes).and_then(|()| file.sync_data()).err());
+        assert_eq!(refusal.unwrap().kind(), ErrorKind::StorageFull);
+    }
+}
