@@ -11,4 +11,5 @@ mod lab;
 mod members;
 mod newcomers;
 mod outage;
+mod upkeep;
 mod writers;
