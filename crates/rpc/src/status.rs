@@ -68,7 +68,9 @@ pub fn from_status(status: &meta_v1::Status) -> Error {
 pub fn never_sent(status: &Status) -> bool {
     let mut source = status.source();
     while let Some(error) = source {
-        if error.is::<tonic::ConnectError>() {
+        // A connection that closes hands back what it has not begun to write, as canceled.
+        let handed_back = error.downcast_ref::<hyper::Error>().is_some_and(hyper::Error::is_canceled);
+        if handed_back || error.is::<tonic::ConnectError>() {
             return true;
         }
         source = error.source();

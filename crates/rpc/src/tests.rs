@@ -62,6 +62,17 @@ fn an_unknown_outcome_is_asked_again_only_if_that_does_no_harm() {
     assert!(!elsewhere(&said(Reason::Conflict), Repeat::Always));
 }
 
+/// A request that met a closing connection was taken for one whose outcome is unknown.
+#[tokio::test]
+async fn a_request_that_a_closed_connection_hands_back_goes_elsewhere() {
+    let (near, far) = tokio::io::duplex(1024);
+    let (executor, near) = (hyper_util::rt::TokioExecutor::new(), hyper_util::rt::TokioIo::new(near));
+    let (mut sender, connection) = hyper::client::conn::http2::handshake(executor, near).await.expect("a connection");
+    drop((connection, far));
+    let refusal = sender.send_request(http::Request::new(String::new())).await.expect_err("nobody there");
+    assert!(elsewhere(&Status::from_error(refusal.into()), Repeat::IfNotDone));
+}
+
 #[tokio::test]
 async fn a_master_that_is_not_there_is_named_as_the_reason() {
     // Port 1 is reserved and never listens.
