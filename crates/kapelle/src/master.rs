@@ -187,8 +187,11 @@ impl Master {
         write_kubeconfig(&dir, &authority, &contact)?;
         progress.done("");
         self.tell(&dir, &contact, &registry, &settings);
-        self.watch_over(&registry, &masters, &stop).await?;
-        end(&registry, server).await
+        let outcome = self.watch_over(&registry, &masters, &stop).await;
+        // Whoever was removed still answers what it was asked.
+        stop.cancel();
+        end(&registry, server).await?;
+        outcome
     }
 
     /// Waits for a signal, or for the group to remove this master.
