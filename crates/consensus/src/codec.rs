@@ -361,12 +361,15 @@ impl Source {
         String::from_utf8(bytes.into()).map_err(|_| Malformed::Impossible("a contact that is no text"))
     }
 
+    /// Sorted, as everybody here takes for granted, whatever the order was in which they came.
     fn member_list(&mut self) -> Result<Vec<MemberId>, Malformed> {
         let count = self.count(8)?;
         if count > MEMBERS_MAX {
             return Err(Malformed::Impossible("the number of members"));
         }
-        (0..count).map(|_| self.u64().map(MemberId)).collect()
+        let mut list: Vec<MemberId> = (0..count).map(|_| self.u64().map(MemberId)).collect::<Result<_, _>>()?;
+        list.sort_unstable();
+        Ok(list)
     }
 
     pub(crate) fn end(&self) -> Result<(), Malformed> {
@@ -399,6 +402,19 @@ mod tests {
         let bytes = sample().encode(ClusterId(9));
         assert_eq!(Message::decode(bytes.clone(), ClusterId(9)).unwrap(), sample());
         assert_eq!(Message::decode(bytes, ClusterId(8)), Err(Malformed::OtherCluster));
+    }
+
+    /// Found by the fuzzer: a message with members in another order was not the same once it had been passed on.
+    #[test]
+    fn members_are_sorted_in_whatever_order_they_come() {
+        let mut message = sample();
+        message.0.mut_snapshot().mut_metadata().mut_conf_state().voters = vec![1, 2, 3];
+        let sorted = message.encode(ClusterId(9));
+        let voters: Vec<u8> = [1_u64, 2, 3].into_iter().flat_map(u64::to_le_bytes).collect();
+        let at = sorted.windows(voters.len()).position(|window| window == voters).unwrap();
+        let mut swapped = sorted.to_vec();
+        (swapped[at], swapped[at + 16]) = (3, 1);
+        assert_eq!(Message::decode(swapped.into(), ClusterId(9)).unwrap(), message);
     }
 
     #[test]

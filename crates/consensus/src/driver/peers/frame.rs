@@ -24,6 +24,9 @@ const MAGIC: &[u8; 8] = b"KPL-PEER";
 /// The longest frame, in bytes: the longest message and what is around it.
 const FRAME_BYTES_MAX: usize = MESSAGE_BYTES_MAX + 1024;
 
+/// So much room is made for a frame before it is there, in bytes: all but batches of entries fit.
+const ROOM_BYTES_MAX: usize = 256 << 10;
+
 /// The bytes of a hello before its contact.
 const HELLO_BYTES: usize = 8 + 4 + 16 + 8 + 8 + 1 + 4;
 
@@ -217,9 +220,7 @@ impl Frame {
         if length == 0 || length > FRAME_BYTES_MAX {
             return Err(io::Error::new(ErrorKind::InvalidData, format!("a frame of {length} bytes cannot be")));
         }
-        let mut bytes = vec![0; length];
-        from.read_exact(&mut bytes).await?;
-        let frame = Self::decode(bytes.into(), cluster);
+        let frame = Self::decode(content(from, length).await?, cluster);
         frame.map(|frame| Some((frame, length))).map_err(|error| io::Error::new(ErrorKind::InvalidData, error))
     }
 
@@ -252,6 +253,17 @@ impl Frame {
             Self::Offer { .. } | Self::Have { .. } | Self::Chunk(_) | Self::Done { .. } => Lane::Snapshot,
         }
     }
+}
+
+/// So many bytes. Those of a long frame are made room for as they come: its length alone must not take memory.
+async fn content(from: &mut (impl AsyncRead + Unpin), length: usize) -> io::Result<Bytes> {
+    let mut bytes = Vec::with_capacity(length.min(ROOM_BYTES_MAX));
+    from.take(length as u64).read_to_end(&mut bytes).await?;
+    if bytes.len() < length {
+        return Err(ErrorKind::UnexpectedEof.into());
+    }
+    bytes.shrink_to_fit();
+    Ok(bytes.into())
 }
 
 fn put_numbered(out: &mut Vec<u8>, kind: u8, number: u64) {
