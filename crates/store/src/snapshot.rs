@@ -9,7 +9,7 @@ use std::{
 };
 
 use api::{Kind, Revision};
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use prost::Message;
 
 use crate::{
@@ -20,6 +20,9 @@ use crate::{
 
 /// The largest message that is read, in bytes: far above any object (1.5 MiB), far below what would hurt.
 const MESSAGE_MAX: usize = 16 << 20;
+
+/// So much room is made for a message before it is there, in bytes: most objects fit.
+const ROOM_MAX: usize = 64 << 10;
 
 #[derive(Clone, PartialEq, Message)]
 struct Header {
@@ -103,9 +106,18 @@ fn take<M: Message + Default>(from: &mut dyn Read) -> io::Result<M> {
     if length > MESSAGE_MAX {
         return Err(io::Error::other(format!("a message of {length} bytes is longer than any that is written")));
     }
-    let mut bytes = BytesMut::zeroed(length);
-    from.read_exact(&mut bytes)?;
-    M::decode(bytes.freeze()).map_err(|error| invalid(error.into()))
+    M::decode(content(from, length)?).map_err(|error| invalid(error.into()))
+}
+
+/// So many bytes. Those of a long message are made room for as they come: its length alone must not take memory.
+fn content(from: &mut dyn Read, length: usize) -> io::Result<Bytes> {
+    let mut bytes = Vec::with_capacity(length.min(ROOM_MAX));
+    from.take(length as u64).read_to_end(&mut bytes)?;
+    if bytes.len() < length {
+        return Err(io::ErrorKind::UnexpectedEof.into());
+    }
+    bytes.shrink_to_fit();
+    Ok(bytes.into())
 }
 
 /// A varint, byte by byte: the reader is buffered.
