@@ -6,6 +6,7 @@
 pub mod blobs;
 mod budget;
 mod caller;
+pub mod decoders;
 pub mod door;
 mod gallery;
 mod grpc;

@@ -8,7 +8,10 @@ use std::{
 };
 
 use bytes::Bytes;
-use testkit::fuzz::{Counting, INPUT_TIME_MAX, Run, Tally, Target, fuzz, judge, targets};
+use testkit::{
+    Prng,
+    fuzz::{Counting, INPUT_TIME_MAX, Run, Tally, Target, fuzz, judge, targets, warm_up},
+};
 
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
@@ -58,6 +61,7 @@ fn line(target: &Target, run: Run, time: Duration, tally: &Tally) -> String {
 
 /// One input; a panic is shown with its trace.
 fn again(target: &Target, input: &Bytes) -> Option<ExitCode> {
+    warm_up(target, &(target.samples)(&mut Prng::new(0)));
     match judge(target, input, &mut Tally::default()) {
         Ok(verdict) => println!("{}: {verdict:?}", target.name),
         Err(broken) => {

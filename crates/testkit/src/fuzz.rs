@@ -9,9 +9,12 @@ mod engine;
 mod meter;
 mod mutate;
 mod parts;
+mod state;
 mod targets;
+mod texts;
+mod torn;
 
-pub use engine::{Broken, Finding, INPUT_TIME_MAX, Run, Tally, fuzz, judge};
+pub use engine::{Broken, Finding, INPUT_TIME_MAX, Run, Tally, fuzz, judge, warm_up};
 pub use meter::{Counting, Scale};
 pub use targets::targets;
 

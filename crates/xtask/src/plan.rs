@@ -15,7 +15,7 @@ const PLAN: &[(&str, &[&str])] = &[
     ("agent", &["sandbox", "proxy", "rpc", "api"]),
     ("cli", &["rpc", "api"]),
     ("kapelle", &["agent", "api", "apiserver", "cli", "consensus", "control", "proxy", "rpc", "sandbox", "store"]),
-    ("testkit", &["agent", "api", "apiserver", "consensus", "control", "store"]),
+    ("testkit", &["agent", "api", "apiserver", "consensus", "control", "rpc", "store"]),
     ("xtask", &[]),
 ];
 

@@ -11,7 +11,7 @@ mod lead;
 mod logs;
 mod modify;
 mod pages;
-mod read;
+pub(crate) mod read;
 mod tokens;
 mod watch;
 mod write;

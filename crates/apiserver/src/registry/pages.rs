@@ -59,6 +59,11 @@ impl Token {
         Err(Error::bad_request("continue key is not valid: it belongs to the list of another kind or namespace"))
     }
 
+    /// The kind and namespace of its list.
+    pub(super) fn list(&self) -> Option<(Kind, Option<String>)> {
+        Some((Kind::from_code(self.kind)?, self.within.clone()))
+    }
+
     pub(super) fn revision(&self) -> Revision {
         Revision(self.revision)
     }

@@ -2,7 +2,11 @@
 
 use std::sync::Arc;
 
-use api::{Error, Key, Kind, Object, Reason, Revision, error::Cause, selector::Fields};
+use api::{
+    Error, Key, Kind, Object, Reason, Revision,
+    error::Cause,
+    selector::{Fields, Labels},
+};
 use store::View;
 
 use crate::caller::Reading;
@@ -69,6 +73,18 @@ fn too_new(asked: Revision, current: Revision) -> Error {
     let cause =
         Cause { reason: "ResourceVersionTooLarge", field: String::new(), message: "Too large resource version".into() };
     Error { causes: vec![cause], ..Error::new(Reason::Timeout, message) }
+}
+
+/// The page that a token of any list asks for, in a state; the token again stands in the query. For `decoders`.
+pub(crate) fn page_of(view: &View, text: &str) -> Option<(ListQuery, ListPage)> {
+    let token = Token::parse(text).ok()?;
+    let (kind, namespace) = token.list()?;
+    let (labels, fields) = (Labels::everything(), Fields::everything());
+    let continue_ = Some(token.to_string());
+    let query = ListQuery { kind, namespace, labels, fields, limit: Some(1), continue_, at: ReadAt::Any };
+    token.check(&query).ok()?;
+    let page = page(view, &query, Some(&token));
+    Some((query, page))
 }
 
 fn page(view: &View, query: &ListQuery, token: Option<&Token>) -> ListPage {

@@ -13,8 +13,8 @@ mod lines;
 mod missing;
 mod objects;
 mod parts;
-mod path;
-mod query;
+pub(crate) mod path;
+pub(crate) mod query;
 mod render;
 mod review;
 #[cfg(test)]

@@ -125,6 +125,7 @@ impl Draw<'_> {
         let hard = HardState { term: self.number(), vote: self.number(), commit: self.number() };
         let mut records = vec![Record::HardState(hard), Record::Mark(self.mark()), Record::Truncate(self.number())];
         records.extend((0..4).map(|_| Record::Entry(self.entry())));
+        records.extend((0..self.below(2) * 500).map(Record::Truncate));
         records
     }
 
@@ -160,6 +161,14 @@ impl Draw<'_> {
         }
         on_disk(&writes)
     }
+}
+
+/// Many of the smallest entries: what they cost in memory is more than their bytes.
+fn crowd() -> Message {
+    let mut m = eraftpb::Message::default();
+    m.set_msg_type(eraftpb::MessageType::MsgAppend);
+    (0..500).for_each(|_| m.mut_entries().push(eraftpb::Entry::default()));
+    Message(m)
 }
 
 /// Where the logs of the samples begin.
@@ -201,7 +210,10 @@ pub(super) fn of(format: Format, draw: &mut Draw<'_>) -> Vec<Bytes> {
             })
             .collect(),
         Format::Frame => draw.frames().iter().map(|frame| frame.encode(CLUSTER)).collect(),
-        Format::Message => KINDS.iter().map(|kind| draw.message(*kind).encode(CLUSTER)).collect(),
+        Format::Message => {
+            let all = KINDS.iter().map(|kind| draw.message(*kind)).chain([crowd()]);
+            all.map(|message| message.encode(CLUSTER)).collect()
+        }
         Format::Change => draw.changes().iter().map(|change| change.encode().into()).collect(),
         Format::Records => several(|| {
             let mut out = Vec::new();

@@ -120,6 +120,15 @@ pub fn judge(target: &Target, input: &Bytes, tally: &mut Tally) -> Result<Verdic
     Ok(verdict)
 }
 
+/// Reads the samples once, so that what decoders keep for good is not counted as taken by an input.
+pub fn warm_up(target: &Target, samples: &[Vec<u8>]) {
+    for sample in samples {
+        let mut bytes = sample.clone();
+        (target.mend)(&mut bytes);
+        _ = catch_unwind(AssertUnwindSafe(|| (target.read)(&bytes.into(), &mut Scale::default())));
+    }
+}
+
 fn words(panic: &(dyn Any + Send)) -> String {
     let text = panic.downcast_ref::<String>().map(String::as_str);
     text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("no words").to_owned()
@@ -166,6 +175,7 @@ fn at_fault(target: &'static str, current: &Mutex<Current>, who: &str) -> Box<Fi
 fn try_all(target: &Target, run: Run, current: &Mutex<Current>) -> Result<Tally, Box<Finding>> {
     let mut chance = Prng::new(run.seed);
     let samples = (target.samples)(&mut chance);
+    warm_up(target, &samples);
     let mut corpus = samples.clone();
     let mut tally = Tally::default();
     for number in 0..run.inputs {

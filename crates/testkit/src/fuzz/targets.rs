@@ -1,11 +1,13 @@
 //! The decoders, one row each.
 
+use bytes::Bytes;
 use consensus::decoders::Format;
 
-use super::{Bound, Target, parts};
+use super::{Bound, Scale, Target, Verdict, parts, state, texts, torn};
+use crate::Prng;
 
 /// A format of `consensus` as a target.
-macro_rules! format {
+macro_rules! of_consensus {
     ($name:literal, $format:ident, $base:expr, $each:expr) => {
         Target {
             name: $name,
@@ -17,20 +19,43 @@ macro_rules! format {
     };
 }
 
+/// A target without checksums.
+fn target(
+    name: &'static str,
+    base: usize,
+    each: usize,
+    samples: fn(&mut Prng) -> Vec<Vec<u8>>,
+    read: fn(&Bytes, &mut Scale) -> Result<Verdict, String>,
+) -> Target {
+    Target { name, bound: Bound { base, each }, samples, mend: |_| (), read }
+}
+
 const KIB: usize = 1 << 10;
 const MIB: usize = 1 << 20;
 
-/// All decoders.
+/// All decoders. What a bound's base holds: of a frame the room that is made ahead, of a log the buffer that it goes on with,
+/// of a snapshot its blocks, of JSON and YAML their readers' buffers. What it allows for each byte is for many items of the
+/// smallest kind, whose values are larger than their bytes, in a list that grows: two bytes of a command are an operation.
 #[must_use]
 pub fn targets() -> Vec<Target> {
     vec![
-        format!("hello", Hello, 4 * KIB, 16),
-        format!("frame", Frame, 9 * MIB, 64),
-        format!("message", Message, 4 * KIB, 64),
-        format!("change", Change, 4 * KIB, 16),
-        format!("records", Records, 4 * KIB, 64),
-        format!("log", Log, 4 * MIB, 64),
-        format!("snapshot", Snapshot, MIB, 16),
-        format!("transfer", Transfer, 10 * MIB, 16),
+        of_consensus!("hello", Hello, 4 * KIB, 16),
+        of_consensus!("frame", Frame, 512 * KIB, 64),
+        of_consensus!("message", Message, 4 * KIB, 64),
+        of_consensus!("change", Change, 4 * KIB, 16),
+        of_consensus!("records", Records, 4 * KIB, 64),
+        of_consensus!("log", Log, 4 * MIB, 64),
+        of_consensus!("snapshot", Snapshot, MIB, 16),
+        of_consensus!("transfer", Transfer, 2 * MIB, 64),
+        target("torn", 24 * MIB, 16, torn::samples, torn::read),
+        target("command", 4 * KIB, 300, state::commands, state::read_command),
+        target("state", 256 * KIB, 300, state::samples, state::read),
+        Target { mend: texts::wrap, ..target("page", 4 * KIB, 16, texts::pages, texts::read_page) },
+        target("token", 4 * KIB, 64, texts::tokens, texts::read_token),
+        target("url", 4 * KIB, 128, texts::urls, texts::read_url),
+        target("labels", 4 * KIB, 300, texts::labels, texts::read_labels),
+        target("fields", 4 * KIB, 300, texts::fields, texts::read_fields),
+        target("json", 64 * KIB, 500, texts::jsons, texts::read_json),
+        target("yaml", 64 * KIB, 1000, texts::yamls, texts::read_yaml),
     ]
 }

@@ -1,0 +1,170 @@
+//! Texts that clients and operators hand in: tokens of pages and for joining, URLs, selectors, manifests.
+
+use std::sync::LazyLock;
+
+use api::{Kind, Revision, json, json::Strictness, selector};
+use base64::{Engine as _, prelude::BASE64_URL_SAFE_NO_PAD};
+use bytes::Bytes;
+use consensus::Machine as _;
+use rpc::identity::Token;
+use store::View;
+
+use super::{Scale, Verdict, state};
+use crate::Prng;
+
+/// A state with some objects, for pages.
+static VIEW: LazyLock<View> = LazyLock::new(|| {
+    let (mut machine, store) = store::new();
+    for (index, command) in (1..).zip(state::commands(&mut Prng::new(1))) {
+        _ = machine.apply(index, command.into());
+    }
+    store.view()
+});
+
+fn owned(texts: &[&str]) -> Vec<Vec<u8>> {
+    texts.iter().map(|text| text.as_bytes().to_vec()).collect()
+}
+
+fn verdict(is_accepted: bool) -> Verdict {
+    if is_accepted { Verdict::Accepted } else { Verdict::Refused }
+}
+
+/// What is no UTF-8 never gets to a decoder of texts; the rest of it does.
+fn text(input: &Bytes) -> String {
+    String::from_utf8_lossy(input).into_owned()
+}
+
+/// The JSON within tokens of pages; [`wrap`] makes tokens of them.
+pub(super) fn pages(chance: &mut Prng) -> Vec<Vec<u8>> {
+    let kinds = [Kind::ConfigMap, Kind::Pod, Kind::Node];
+    let places = ["null", "\"default\"", "\"kube-system\""];
+    let one = |(kind, place): (Kind, &str)| {
+        let (revision, name, left) = (chance.between(0, 50), chance.between(0, 9), chance.between(0, 20));
+        let code = kind.info().code;
+        format!(r#"{{"rev":{revision},"kind":{code},"in":{place},"last":["default","object-{name}"],"left":{left}}}"#)
+            .into_bytes()
+    };
+    kinds.into_iter().flat_map(|kind| places.map(|place| (kind, place))).map(one).collect()
+}
+
+pub(super) fn wrap(bytes: &mut Vec<u8>) {
+    *bytes = BASE64_URL_SAFE_NO_PAD.encode(&bytes).into_bytes();
+}
+
+/// A token that is understood is written again as one that asks for the same page.
+pub(super) fn read_page(input: &Bytes, scale: &mut Scale) -> Result<Verdict, String> {
+    let (text, view) = (text(input), &*VIEW);
+    let Some((again, next)) = scale.weigh(|| apiserver::decoders::page(view, &text)) else {
+        return Ok(Verdict::Refused);
+    };
+    match apiserver::decoders::page(view, &again) {
+        Some(same) if same == (again, next) => Ok(Verdict::Accepted),
+        other => Err(format!("{text}: written again it asks for {other:?}")),
+    }
+}
+
+pub(super) fn tokens(chance: &mut Prng) -> Vec<Vec<u8>> {
+    let mut letters = |count: u64| -> String {
+        (0..count)
+            .filter_map(|_| chance.pick(b"abcdefghjkmnpqrstuvwxyz23456789"))
+            .map(|byte| char::from(*byte))
+            .collect()
+    };
+    let pin = "0123456789abcdef".repeat(4);
+    (0..6).map(|_| format!("kapelle1.{pin}.{}.{}", letters(6), letters(32)).into_bytes()).collect()
+}
+
+pub(super) fn read_token(input: &Bytes, scale: &mut Scale) -> Result<Verdict, String> {
+    let text = text(input);
+    let Ok(token) = scale.weigh(|| text.parse::<Token>()) else { return Ok(Verdict::Refused) };
+    if token.to_string().parse() == Ok(token) { Ok(Verdict::Accepted) } else { Err(format!("{text} is read twice")) }
+}
+
+pub(super) fn urls(_: &mut Prng) -> Vec<Vec<u8>> {
+    owned(&[
+        "/api/v1/namespaces/default/pods?limit=5&resourceVersion=17&resourceVersionMatch=Exact",
+        "/api/v1/nodes?labelSelector=app+in+(web%2Cfoo)&watch&allowWatchBookmarks=true",
+        "/apis/apps/v1/namespaces/a/deployments/b/scale?dryRun=All&fieldManager=%C3%A4",
+        "/api/v1/pods?sendInitialEvents=true&resourceVersionMatch=NotOlderThan&resourceVersion=0&watch=1",
+        "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews",
+        "/openapi/v3/apis/apps/v1",
+        "/version",
+    ])
+}
+
+pub(super) fn read_url(input: &Bytes, scale: &mut Scale) -> Result<Verdict, String> {
+    let text = text(input);
+    _ = scale.weigh(|| text.parse::<Revision>());
+    Ok(verdict(scale.weigh(|| apiserver::decoders::url(&text))))
+}
+
+pub(super) fn labels(_: &mut Prng) -> Vec<Vec<u8>> {
+    owned(&[
+        "",
+        "app=web",
+        "app==web,tier!=back",
+        "app in (a, b),!gone",
+        "x notin (a,b)",
+        "example.com/n>5,m<7",
+        "a,b , c",
+    ])
+}
+
+pub(super) fn read_labels(input: &Bytes, scale: &mut Scale) -> Result<Verdict, String> {
+    let text = text(input);
+    let Ok(read) = scale.weigh(|| selector::Labels::parse(&text)) else { return Ok(Verdict::Refused) };
+    let written = read.to_string();
+    match selector::Labels::parse(&written) {
+        Ok(again) if again.to_string() == written => Ok(Verdict::Accepted),
+        other => Err(format!("{text:?} means {written:?}, which is read as {other:?}")),
+    }
+}
+
+pub(super) fn fields(_: &mut Prng) -> Vec<Vec<u8>> {
+    owned(&[
+        "",
+        "status.phase=Running,spec.nodeName!=n1",
+        "metadata.name==a,metadata.namespace=b",
+        r"metadata.name=a\,b",
+    ])
+}
+
+pub(super) fn read_fields(input: &Bytes, scale: &mut Scale) -> Result<Verdict, String> {
+    let text = text(input);
+    Ok(verdict(scale.weigh(|| selector::Fields::parse(Kind::Pod, &text)).is_ok()))
+}
+
+const POD: &str = r#"{"apiVersion":"v1","kind":"Pod","metadata":{"name":"a","labels":{"app":"web"},"creationTimestamp":
+"2026-01-02T03:04:05Z"},"spec":{"containers":[{"name":"c","image":"i","resources":{"limits":{"cpu":"500m","memory":"1Gi"}},
+"ports":[{"containerPort":80}],"livenessProbe":{"httpGet":{"path":"/","port":"http"},"periodSeconds":5}}]}}"#;
+
+pub(super) fn jsons(_: &mut Prng) -> Vec<Vec<u8>> {
+    owned(&[POD, r#"{"metadata":{"name":"n"},"spec":{"replicas":3}}"#, r#"{"a":[1,-2.5e3,true,null,"\u00e4"],"a":{}}"#])
+}
+
+/// An object that was read is written and read again as the same.
+pub(super) fn read_json(input: &Bytes, scale: &mut Scale) -> Result<Verdict, String> {
+    let decode = || json::decode(Kind::Pod, &json::parse(input, Strictness::Warn)?.value, Strictness::Ignore);
+    if scale.weigh(|| json::parse(input, Strictness::Warn)).is_err() {
+        return Ok(Verdict::Refused);
+    }
+    let Ok(decoded) = scale.weigh(decode) else { return Ok(Verdict::Accepted) };
+    let written = json::encode(&decoded.object);
+    match json::decode(Kind::Pod, &written, Strictness::Ignore) {
+        Ok(again) if again.object == decoded.object => Ok(Verdict::Accepted),
+        other => Err(format!("it is written as {written}, which is read as {other:?}")),
+    }
+}
+
+pub(super) fn yamls(_: &mut Prng) -> Vec<Vec<u8>> {
+    owned(&[
+        "apiVersion: v1\nkind: Pod\nmetadata: {name: a, labels: {app: web}}\nspec:\n  containers:\n  - name: c\n    image: i\n",
+        "a: &x [1, 0x1f, 0o17, 1e3, ~]\nb: *x\n---\nc: |\n  text\n  more\nd: >-\n  folded\n...\n",
+        "- 'single'\n- \"double \\u00e4\"\n- !!str 5\n- {}\n",
+    ])
+}
+
+pub(super) fn read_yaml(input: &Bytes, scale: &mut Scale) -> Result<Verdict, String> {
+    let text = text(input);
+    Ok(verdict(scale.weigh(|| api::yaml::documents(&text)).is_ok()))
+}
