@@ -16,6 +16,21 @@ const FILES: [&str; 8] = [
     "kapelle/api/v1/object.proto",
 ];
 
+/// Fields that few objects have and that are large: in a box they take a word where they are absent. A node keeps thousands
+/// of Pods. A message stands for all of its fields.
+const BOXED: [&str; 10] = [
+    ".kapelle.api.v1.Object",
+    ".kapelle.core.v1.Container.lifecycle",
+    ".kapelle.core.v1.Container.liveness_probe",
+    ".kapelle.core.v1.Container.readiness_probe",
+    ".kapelle.core.v1.Container.security_context",
+    ".kapelle.core.v1.Container.startup_probe",
+    ".kapelle.core.v1.ContainerStatus.last_state",
+    ".kapelle.core.v1.ContainerStatus.state",
+    ".kapelle.core.v1.EnvVar.value_from",
+    ".kapelle.core.v1.VolumeSource",
+];
+
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let root = Path::new("../../proto");
     println!("cargo::rerun-if-changed={}", root.display());
@@ -25,11 +40,10 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let out = std::env::var("OUT_DIR")?;
     // The options of fields are extensions: only the compiler's own encoding keeps them.
     std::fs::write(Path::new(&out).join("descriptors.bin"), compiler.encode_file_descriptor_set())?;
-    prost_build::Config::new()
-        .bytes(["."])
-        .btree_map(["."])
-        .include_file("pb.rs")
-        .compile_fds(prost_types_set(&descriptors.encode_to_vec())?)?;
+    let mut config = prost_build::Config::new();
+    config.bytes(["."]).btree_map(["."]).include_file("pb.rs");
+    BOXED.into_iter().for_each(|field| _ = config.boxed(field));
+    config.compile_fds(prost_types_set(&descriptors.encode_to_vec())?)?;
     Ok(())
 }
 

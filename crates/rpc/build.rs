@@ -29,7 +29,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     std::fs::write(Path::new(&out).join("services.bin"), compiler.encode_file_descriptor_set())?;
     // Encoded and decoded once, into the version of the descriptor types that the code generator links.
     let descriptors = prost::Message::decode(compiler.file_descriptor_set().encode_to_vec().as_slice())?;
-    let mut builder = tonic_prost_build::configure().bytes(".").btree_map(".");
+    let mut builder =
+        tonic_prost_build::configure().bytes(".").btree_map(".").boxed(".kapelle.api.v1.WriteResult.result.error");
     for (package, path) in EXTERN {
         builder = builder.extern_path(package, path);
     }

@@ -208,7 +208,7 @@ impl Hand {
     /// A read without an answer says nothing.
     async fn read(&self, key: &Key) -> Option<ConfigMap> {
         match self.client.get(key).await {
-            Ok(Object::ConfigMap(map)) => Some(map),
+            Ok(Object::ConfigMap(map)) => Some(*map),
             _ => None,
         }
     }

@@ -153,7 +153,7 @@ mod tests {
                 volumes: vec![core_v1::Volume {
                     name: "v".into(),
                     volume_source: Some(core_v1::VolumeSource {
-                        empty_dir: Some(core_v1::EmptyDirVolumeSource::default()),
+                        empty_dir: Some(Box::default()),
                         ..Default::default()
                     }),
                 }],

@@ -87,7 +87,7 @@ macro_rules! kinds {
             /// An object of a kind with nothing in it.
             #[must_use]
             pub fn empty(kind: Kind) -> Self {
-                match kind { $(Kind::$variant => Self::$variant(<$type>::default()),)* }
+                match kind { $(Kind::$variant => Self::$variant(Box::default()),)* }
             }
 
             /// The protobuf bytes of the object itself (its kind is not in them).
@@ -101,13 +101,16 @@ macro_rules! kinds {
             /// # Errors
             /// If they are not such a message.
             pub fn decode_bytes(kind: Kind, bytes: Bytes) -> Result<Self, prost::DecodeError> {
-                Ok(match kind { $(Kind::$variant => Self::$variant(<$type>::decode(bytes)?),)* })
+                Ok(match kind { $(Kind::$variant => Self::$variant(Box::new(<$type>::decode(bytes)?)),)* })
             }
         }
 
         $(
             impl From<$type> for Object {
-                fn from(object: $type) -> Self { Self::$variant(object) }
+                fn from(object: $type) -> Self { Self::$variant(Box::new(object)) }
+            }
+            impl From<Box<$type>> for Object {
+                fn from(object: Box<$type>) -> Self { Self::$variant(object) }
             }
             impl Resource for $type {
                 const KIND: Kind = Kind::$variant;

@@ -143,7 +143,7 @@ impl Door {
     async fn one_of_batch(&self, write: services::Write) -> services::WriteResult {
         let result = match self.batched(write).await {
             Ok(result) => result,
-            Err(error) => services::write_result::Result::Error(meta_v1::Status::from(&error)),
+            Err(error) => services::write_result::Result::Error(Box::new(meta_v1::Status::from(&error))),
         };
         services::WriteResult { result: Some(result) }
     }

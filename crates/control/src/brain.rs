@@ -43,7 +43,6 @@ pub enum Event {
 
 /// What to do.
 #[derive(Clone, Debug, PartialEq)]
-#[expect(clippy::large_enum_variant, reason = "nearly every effect is a write")]
 pub enum Effect {
     /// Write this, and say with [`Event::Settled`] what became of it. Writes may happen in any order.
     Write {

@@ -70,7 +70,6 @@ pub(crate) enum Signal {
 
 /// What a worker wants.
 #[derive(Clone, Debug)]
-#[expect(clippy::large_enum_variant, reason = "most wishes are reports")]
 pub(crate) enum Wish {
     /// To report.
     Write(Write),

@@ -30,9 +30,9 @@ impl ProbeKind {
     #[must_use]
     pub fn of(self, container: &core_v1::Container) -> Option<&core_v1::Probe> {
         match self {
-            Self::Startup => container.startup_probe.as_ref(),
-            Self::Liveness => container.liveness_probe.as_ref(),
-            Self::Readiness => container.readiness_probe.as_ref(),
+            Self::Startup => container.startup_probe.as_deref(),
+            Self::Liveness => container.liveness_probe.as_deref(),
+            Self::Readiness => container.readiness_probe.as_deref(),
         }
     }
 }

@@ -102,8 +102,8 @@ fn one(life: &PodLife, container: &Container) -> ContainerStatus {
     let ready = if container.init { container.succeeded() } else { container.is_ready() && !life.is_ending() };
     ContainerStatus {
         name: container.spec.name.clone(),
-        state: Some(state(life, container)),
-        last_state: container.last.as_ref().map(|(since, at, ended)| terminated(*since, *at, ended)),
+        state: Some(Box::new(state(life, container))),
+        last_state: container.last.as_ref().map(|(since, at, ended)| Box::new(terminated(*since, *at, ended))),
         ready,
         restart_count: container.restarts,
         image: container.spec.image.clone(),

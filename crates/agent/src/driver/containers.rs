@@ -76,26 +76,39 @@ impl Containers {
     }
 }
 
-/// Starts a container and stays with it until it ends.
+/// Starts a container and stays with it until it ends. What starting needs is given back before the long wait: a node waits
+/// for thousands.
 pub(crate) async fn start(world: Arc<World>, run: Run, pod: Arc<Pod>, address: Ipv4Addr) {
+    let Some((container, addresses)) = Box::pin(begin(&world, &run, pod, address)).await else { return };
+    let exit = container.exited().await;
+    addresses.into_iter().for_each(|address| world.proxy.unregister_local(address));
+    world.containers.lock().remove(&run);
+    world.say(Event::Ended(run, ended(exit))).await;
+}
+
+/// The running container and its addresses, or nothing if it could not be started.
+async fn begin(
+    world: &Arc<World>,
+    run: &Run,
+    pod: Arc<Pod>,
+    address: Ipv4Addr,
+) -> Option<(Container, Vec<SocketAddr>)> {
     world.containers.lock().insert(run.clone(), Place::Starting(None));
-    let container = match try_start(&world, &run, &pod, address).await {
+    let container = match try_start(world, run, &pod, address).await {
         Ok(container) => container,
         Err(failure) => {
-            world.containers.lock().remove(&run);
-            return world.say(Event::NotStarted(run, failure)).await;
+            world.containers.lock().remove(run);
+            world.say(Event::NotStarted(run.clone(), failure)).await;
+            return None;
         }
     };
-    let addresses = listen(&world, &run, &pod, address, &container);
+    let addresses = listen(world, run, &pod, address, &container);
     let running = Place::Running(Running { container: container.clone(), addresses: addresses.clone() });
     if let Some(Place::Starting(Some(grace))) = world.containers.lock().insert(run.clone(), running) {
         container.stop(grace);
     }
     world.say(Event::Started(run.clone())).await;
-    let exit = container.exited().await;
-    addresses.into_iter().for_each(|address| world.proxy.unregister_local(address));
-    world.containers.lock().remove(&run);
-    world.say(Event::Ended(run, ended(exit))).await;
+    Some((container, addresses))
 }
 
 fn ended(exit: Exit) -> Ended {

@@ -146,6 +146,10 @@ impl Reports {
             .collect();
         let room = BATCH_MAX.saturating_sub(batch.len()).min(queue.events.len());
         batch.extend(queue.events.drain(..room).map(|write| (None, write)));
+        // After a burst the queue gives its memory back.
+        if queue.pods.is_empty() && queue.events.is_empty() {
+            *queue = Queue::default();
+        }
         batch
     }
 

@@ -71,7 +71,7 @@ fn container(container: &mut Container) {
     container.ports.iter_mut().for_each(|port: &mut ContainerPort| text(&mut port.protocol, "TCP"));
     container.env.iter_mut().for_each(env);
     let probes = [&mut container.liveness_probe, &mut container.readiness_probe, &mut container.startup_probe];
-    probes.into_iter().flatten().for_each(probe);
+    probes.into_iter().flatten().for_each(|it| probe(it));
     let lifecycle = container.lifecycle.iter_mut();
     lifecycle.flat_map(|hooks| [&mut hooks.post_start, &mut hooks.pre_stop]).flatten().for_each(hook);
 }

@@ -67,7 +67,7 @@ fn a_pod_gets_what_kubernetes_gives_it() {
 fn probes_and_volumes_are_completed() {
     let pod = defaulted(POD);
     let spec = pod.get::<core_v1::Pod>().unwrap().spec.as_ref().unwrap();
-    let numbers = |probe: &Option<core_v1::Probe>| {
+    let numbers = |probe: &Option<Box<core_v1::Probe>>| {
         let probe = probe.as_ref().unwrap();
         (probe.timeout_seconds, probe.period_seconds, probe.success_threshold, probe.failure_threshold)
     };

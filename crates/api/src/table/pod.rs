@@ -83,7 +83,7 @@ fn run(summary: &mut Summary, pod: &Pod, spec: &PodSpec, status: &PodStatus) {
     let mut any_running = false;
     for container in status.container_statuses.iter().rev() {
         count_restarts(summary, container);
-        let state = container.state.as_ref();
+        let state = container.state.as_deref();
         if let Some(reason) = waiting_reason(container) {
             reason.clone_into(&mut summary.status);
         } else if let Some(end) = state.and_then(|state| state.terminated.as_ref()) {

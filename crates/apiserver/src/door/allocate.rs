@@ -142,7 +142,7 @@ impl Door<'_> {
 
 /// What an object has that no other may have.
 pub(super) fn claims(object: &Object) -> BTreeSet<String> {
-    let Object::Service(Service { spec: Some(spec), .. }) = object else { return BTreeSet::new() };
+    let Some(Service { spec: Some(spec), .. }) = object.get() else { return BTreeSet::new() };
     let addressed = spec.r#type != "ExternalName" && !matches!(spec.cluster_ip.as_str(), "" | HEADLESS);
     let address = addressed.then(|| address_claim(&spec.cluster_ip));
     let ports = spec.ports.iter().filter(|port| port.node_port != 0);

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use api::{Error, Key, Kind, Object, Reason, core_v1, defaults, error::Cause, meta_v1, validate, warnings};
+use api::{Error, Key, Kind, Object, Reason, defaults, error::Cause, meta_v1, validate, warnings};
 use store::{Expect, Txn};
 
 use super::{Decision, Door, Fate, forbidden, put, valid};
@@ -119,7 +119,7 @@ fn fresh_status(object: &mut Object) {
         Object::Service(service) => service.status = None,
         Object::Deployment(deployment) => deployment.status = Some(Default::default()),
         Object::ReplicaSet(set) => set.status = Some(Default::default()),
-        Object::Node(core_v1::Node { .. })
+        Object::Node(_)
         | Object::EndpointSlice(_)
         | Object::ConfigMap(_)
         | Object::Secret(_)

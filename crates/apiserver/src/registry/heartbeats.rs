@@ -138,7 +138,7 @@ impl Heartbeats {
         let at = (&*key.namespace == NAMESPACE).then(|| self.latest().get(&*key.name).copied()).flatten();
         let Some(at) = at else { return stored };
         match stored.as_deref() {
-            Some(Object::Lease(lease)) => Some(Arc::new(renewed(lease.clone(), &key.name, at).into())),
+            Some(Object::Lease(lease)) => Some(Arc::new(renewed((**lease).clone(), &key.name, at).into())),
             Some(_) | None => made_up(view, key, at),
         }
     }

@@ -145,7 +145,7 @@ fn title(name: &str) -> String {
 async fn pods(session: &Session, object: &Object) -> Result<Option<String>> {
     let (labels, fields) = match object {
         Object::Node(node) => (String::new(), format!("spec.nodeName={}", node.name())),
-        Object::Deployment(_) | Object::ReplicaSet(_) | Object::Service(core_v1::Service { spec: Some(_), .. }) => {
+        Object::Deployment(_) | Object::ReplicaSet(_) | Object::Service(_) => {
             let Ok(labels) = logs::selector(object) else { return Ok(None) };
             (labels, String::new())
         }

@@ -3,7 +3,7 @@
 use std::io::Write as _;
 
 use anyhow::{Context as _, Result, bail};
-use api::{Kind, Object, core_v1, selector::Labels};
+use api::{Kind, Object, selector::Labels};
 use clap::Args;
 use futures::StreamExt as _;
 
@@ -86,9 +86,12 @@ pub(crate) fn selector(object: &Object) -> Result<String> {
     match object {
         Object::Deployment(deployment) => of(deployment.spec.as_ref().and_then(|spec| spec.selector.as_ref())),
         Object::ReplicaSet(set) => of(set.spec.as_ref().and_then(|spec| spec.selector.as_ref())),
-        Object::Service(core_v1::Service { spec: Some(spec), .. }) if !spec.selector.is_empty() => {
-            Ok(spec.selector.iter().map(|(key, value)| format!("{key}={value}")).collect::<Vec<_>>().join(","))
-        }
+        Object::Service(service) => match &service.spec {
+            Some(spec) if !spec.selector.is_empty() => {
+                Ok(spec.selector.iter().map(|(key, value)| format!("{key}={value}")).collect::<Vec<_>>().join(","))
+            }
+            _ => bail!("{} stands for no Pods", object.key()),
+        },
         other => bail!("{} stands for no Pods", other.key()),
     }
 }

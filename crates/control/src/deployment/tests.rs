@@ -42,7 +42,7 @@ fn set(of: &Deployment, wanted: i32, available: i32) -> ReplicaSet {
         observed_generation: 1,
         ..ReplicaSetStatus::default()
     };
-    ReplicaSet { status: Some(status), ..set }
+    ReplicaSet { status: Some(status), ..*set }
 }
 
 fn revision(mut set: ReplicaSet, number: u32) -> ReplicaSet {
