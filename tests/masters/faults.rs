@@ -1,13 +1,16 @@
-//! Links that carry one direction only, and a disk that is full: the others go on, and nothing acknowledged is lost.
+//! Links that carry one direction only, a leader that is paused, and a disk that is full: the others go on, and nothing
+//! acknowledged is lost.
 
 use std::{
     fs::File,
     io::{ErrorKind, Write as _},
     path::Path,
+    thread,
+    time::Duration,
 };
 
 use crate::{
-    lab::{Lab, wait_until},
+    lab::{Lab, sample, wait_until},
     writers::Writers,
 };
 
@@ -21,6 +24,12 @@ const TERMS_MAX: u64 = 3;
 
 /// A large object, in bytes; what was applied is kept beside it as an annotation, which may not be longer than 256 KiB.
 const LARGE_BYTES: usize = 250_000;
+
+/// So long before it wakes up a paused master is asked.
+const ASKED_AHEAD: Duration = Duration::from_millis(300);
+
+/// So many reads wait for a paused master.
+const READS: usize = 50;
 
 /// What the master in question still can do.
 #[derive(Clone, Copy, Debug)]
@@ -87,14 +96,7 @@ fn breaks_and_mends(lab: &mut Lab, writers: &Writers, master: &'static str, odd:
     };
     lost.iter().for_each(|(from, to)| lab.lose(from, to, true));
     writers.go_on(MORE, || format!("{master} is {odd:?}"));
-    let name = format!("{master}-{odd:?}").to_lowercase();
-    let manifest = format!("{{apiVersion: v1, kind: ConfigMap, metadata: {{name: {name}}}, data: {{a: b}}}}");
-    let mut others = others.cycle();
-    wait_until("a write by the majority", || {
-        lab.apply(others.next().unwrap(), &format!("{name}.yaml"), &manifest).printed()
-    });
-
-    let path = format!("/api/v1/namespaces/default/configmaps/{name}");
+    let path = written_without(lab, master, &format!("{odd:?}").to_lowercase());
     let ask = |wanted: &str| match lab.asked(master, &path) {
         status if status == wanted => Ok(()),
         status => {
@@ -109,6 +111,62 @@ fn breaks_and_mends(lab: &mut Lab, writers: &Writers, master: &'static str, odd:
     writers.go_on(MORE, || format!("{master} was {odd:?}"));
 }
 
+/// Creates something through the other masters; answers where it is to be read.
+fn written_without(lab: &Lab, master: &str, word: &str) -> String {
+    let name = format!("{master}-{word}");
+    let manifest = format!("{{apiVersion: v1, kind: ConfigMap, metadata: {{name: {name}}}, data: {{a: b}}}}");
+    let mut others = MASTERS.into_iter().filter(|other| *other != master).cycle();
+    wait_until("a write by the majority", || {
+        lab.apply(others.next().unwrap(), &format!("{name}.yaml"), &manifest).printed()
+    });
+    format!("/api/v1/namespaces/default/configmaps/{name}")
+}
+
+#[test]
+fn a_paused_leader_is_replaced_and_wakes_up_to_the_truth() {
+    let Some(lab) = three_and_a_client() else { return };
+    let writers = Writers::start(&lab, "c1", &MASTERS, 3);
+    let paused = leader(&lab);
+    let (reader, ask) = reader(&lab, paused);
+    lab.signal(paused, "STOP");
+    let path = written_without(&lab, paused, "paused");
+    writers.go_on(MORE, || format!("{paused} is paused"));
+
+    ask.send(()).unwrap();
+    thread::park_timeout(ASKED_AHEAD);
+    lab.signal(paused, "CONT");
+    let stale = reader.join().unwrap();
+    assert_eq!(stale, 0, "so often {paused} answered as if it still led");
+    wait_until("the old leader to catch up", || match lab.asked(paused, &path).as_str() {
+        "200" => Ok(()),
+        status => Err(status.to_owned()),
+    });
+    writers.go_on(MORE, || format!("{paused} was paused"));
+    let written = writers.stop();
+    println!("a paused leader: {}", written.story());
+    MASTERS.iter().for_each(|master| written.is_all_on(&lab, master));
+}
+
+/// A client that is connected to a master, and when it is told reads what was written while the master was paused: the
+/// requests are there when it wakes up, before it has heard of anybody else. Answers how many were answered that there is
+/// no such thing.
+fn reader(lab: &Lab, master: &'static str) -> (thread::JoinHandle<usize>, tokio::sync::oneshot::Sender<()>) {
+    let (ask, asked) = tokio::sync::oneshot::channel();
+    let (connected, is_connected) = std::sync::mpsc::channel();
+    let key = |name: String| api::Key::namespaced(api::Kind::ConfigMap, "default", name);
+    let thread = lab.client("c1", &[master], move |client| async move {
+        assert_eq!(client.get(&key("none".to_owned())).await.unwrap_err().reason, api::Reason::NotFound);
+        connected.send(()).unwrap();
+        asked.await.unwrap();
+        let key = key(format!("{master}-paused"));
+        let answers = futures::future::join_all((0..READS).map(|_| client.get(&key))).await;
+        let stale = |answer: &Result<_, api::Error>| answer.as_ref().is_err_and(|e| e.reason == api::Reason::NotFound);
+        answers.iter().filter(|answer| stale(answer)).count()
+    });
+    is_connected.recv().unwrap();
+    (thread, ask)
+}
+
 #[test]
 fn a_full_disk_ends_one_master_and_is_told() {
     let Some(mut lab) = Lab::new(&MASTERS) else { return };
@@ -120,6 +178,10 @@ fn a_full_disk_ends_one_master_and_is_told() {
     let writers = Writers::start(&lab, "m1", &MASTERS, 3);
     let ballast = lab.dir("m2").join("ballast");
     fill(&ballast);
+    let push = format!("push {} hello-http:v1", sample("hello-http").display());
+    let refusal = lab.kapelle("m2", &push).err();
+    assert!(refusal.contains("No space left"), "an image is refused: {refusal}");
+    assert!(!lab.has_ended("m2"), "an image is not the log: {}", lab.complaints("m2"));
 
     // The log has room for a while: it was made ahead.
     let large = "x".repeat(LARGE_BYTES);

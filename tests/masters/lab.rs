@@ -117,6 +117,26 @@ impl Lab {
         self.dir(master).join("kubeconfig")
     }
 
+    /// A client of some masters that is on a host: what it does is done on a thread there.
+    pub(crate) fn client<T: Send + 'static, F: Future<Output = T>>(
+        &self,
+        host: &str,
+        masters: &[&str],
+        work: impl FnOnce(rpc::Client) -> F + Send + 'static,
+    ) -> thread::JoinHandle<T> {
+        let space = PathBuf::from(format!("/run/netns/{}", self.space(host)));
+        let urls: Vec<String> = masters.iter().map(|master| format!("https://{}", self.contact(master))).collect();
+        let target = cli::connect::target(Some(&self.kubeconfig(masters[0]))).unwrap();
+        let security = target.identity.unwrap().security().unwrap();
+        thread::spawn(move || {
+            let space = File::open(space).unwrap();
+            let kind = rustix::thread::LinkNameSpaceType::Network;
+            rustix::thread::move_into_link_name_space(std::os::fd::AsFd::as_fd(&space), Some(kind)).unwrap();
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+            runtime.block_on(async move { work(rpc::Client::connect_with(&urls, security).unwrap()).await })
+        })
+    }
+
     /// Cuts a host off, or plugs it in again.
     pub(crate) fn cut(&self, host: &str, is_cut: bool) {
         let port = format!("p{}", self.index(host));
@@ -265,7 +285,7 @@ impl Lab {
     }
 
     /// Sends a signal by name.
-    pub(crate) fn signal(&mut self, host: &str, signal: &str) {
+    pub(crate) fn signal(&self, host: &str, signal: &str) {
         let index = self.index(host);
         let pid = self.hosts[index].process.as_ref().unwrap().id().to_string();
         assert!(Command::new("kill").args([&format!("-{signal}"), &pid]).status().unwrap().success());
