@@ -2,8 +2,6 @@
 //! operations in which each takes effect between its call and its answer.
 
 use std::{
-    fs::File,
-    path::PathBuf,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -146,20 +144,9 @@ fn client(
     begin: Instant,
     stop: Arc<AtomicBool>,
 ) -> thread::JoinHandle<Vec<Operation<Registers>>> {
-    let space = PathBuf::from(format!("/run/netns/{}", lab.namespace("c1")));
-    let mut masters: Vec<String> = ["m1", "m2", "m3"].map(|master| format!("https://{}", lab.contact(master))).to_vec();
+    let mut masters = ["m1", "m2", "m3"];
     masters.rotate_left(number as usize % 3);
-    let security = cli::connect::target(Some(&lab.kubeconfig("m1"))).unwrap().identity.unwrap().security().unwrap();
-    thread::spawn(move || {
-        let space = File::open(space).unwrap();
-        let kind = rustix::thread::LinkNameSpaceType::Network;
-        rustix::thread::move_into_link_name_space(std::os::fd::AsFd::as_fd(&space), Some(kind)).unwrap();
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        runtime.block_on(async move {
-            let hand = Hand { client: Client::connect_with(&masters, security).unwrap(), number, begin };
-            hand.work(&stop).await
-        })
-    })
+    lab.client("c1", &masters, move |client| async move { Hand { client, number, begin }.work(&stop).await })
 }
 
 struct Hand {
