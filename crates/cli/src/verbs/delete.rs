@@ -58,7 +58,7 @@ impl Delete {
             eprintln!("No resources found.");
             return Ok(());
         }
-        let mut waiting = Vec::new();
+        let (mut waiting, mut failed) = (Vec::new(), Vec::new());
         for target in targets {
             match session.delete(&target.key(), &options).await {
                 Ok(left) => {
@@ -67,10 +67,16 @@ impl Delete {
                     waiting.extend(left.map(|object| (target, object)));
                 }
                 Err(error) if error.reason == Reason::NotFound && self.ignore_not_found => {}
-                Err(error) => return Err(error.into()),
+                Err(error) => failed.push(error),
             }
         }
-        if self.wait { wait(session, waiting).await } else { Ok(()) }
+        if self.wait {
+            wait(session, waiting).await?;
+        }
+        // The caller tells the last one.
+        let last = failed.pop();
+        failed.iter().for_each(|error| eprintln!("Error from server ({:?}): {error}", error.reason));
+        last.map_or(Ok(()), |error| Err(error.into()))
     }
 
     fn options(&self) -> Result<DeleteOptions> {
