@@ -15,8 +15,9 @@ use tokio::net::TcpStream;
 use crate::{
     BARE,
     cluster::{Cluster, DEPLOYMENTS, call, deployment, until_ready},
+    figures::median,
     load::{self, Load, Outcome},
-    median, starting,
+    starting,
 };
 
 const CONNECTIONS: usize = 64;

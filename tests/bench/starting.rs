@@ -6,7 +6,7 @@ use anyhow::Result;
 
 use crate::{
     cluster::{Cluster, DEPLOYMENTS, call, deployment, until_ready},
-    median,
+    figures::median,
 };
 
 /// How often each figure is taken.

@@ -1,0 +1,61 @@
+//! Masters beside etcd on the same disk, in turn in one run: `ETCD=/path/to/etcd cargo bench -p kapelle --bench masters`.
+//!
+//! `ETCD` may name several binaries, separated by `:`; without it only Kapelle is measured. Arguments choose scenes by name.
+//! `KAPELLE_BENCH_ROUNDS` and `KAPELLE_BENCH_SECONDS` say how often and how long, `KAPELLE_BENCH_OBJECTS` how many objects
+//! are stored where it takes many. Nothing here passes or fails: it prints.
+
+mod door;
+mod etcd;
+#[path = "../figures.rs"]
+mod figures;
+mod group;
+mod load;
+mod scenes;
+mod server;
+mod settings;
+mod table;
+
+use settings::Settings;
+
+/// A scene's name, and what it measures.
+const SCENES: [(&str, &str); 7] = [
+    ("puts", "durable writes of 1 KiB"),
+    ("in-process", "durable writes without the API, beside etcd's puts"),
+    ("gets", "linearizable reads"),
+    ("list", "paging through everything"),
+    ("watch", "what a change costs with many watchers"),
+    ("restart", "memory, and the time from a start after kill -9 to the first answer"),
+    ("gap", "how long nobody can write when the leader is killed"),
+];
+
+fn main() -> anyhow::Result<()> {
+    rpc::identity::install_provider();
+    let settings = Settings::from_environment()?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+    let chosen: Vec<String> = std::env::args().skip(1).filter(|argument| !argument.starts_with("--")).collect();
+    if let Some(unknown) = chosen.iter().find(|name| SCENES.iter().all(|(scene, _)| scene != name)) {
+        let names = SCENES.map(|(scene, _)| scene).join(", ");
+        anyhow::bail!("there is no scene {unknown}; there are {names}");
+    }
+    println!("{}", figures::machine());
+    println!("{}", settings.told());
+    for (name, what) in SCENES {
+        if chosen.is_empty() || chosen.iter().any(|wanted| wanted == name) {
+            println!("\n{name}: {what} (load average {})", settings::load_average());
+            runtime.block_on(play(name, &settings))?;
+        }
+    }
+    Ok(())
+}
+
+async fn play(name: &str, settings: &Settings) -> anyhow::Result<()> {
+    match name {
+        "puts" => scenes::puts::play(settings).await,
+        "in-process" => scenes::in_process::play(settings).await,
+        "gets" => scenes::gets::play(settings).await,
+        "list" => scenes::list::play(settings).await,
+        "watch" => scenes::watch::play(settings).await,
+        "restart" => scenes::restart::play(settings).await,
+        _ => scenes::gap::play(settings).await,
+    }
+}

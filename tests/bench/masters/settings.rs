@@ -1,0 +1,83 @@
+//! What the environment asks for.
+
+use std::{env, path::PathBuf, time::Duration};
+
+use anyhow::{Context as _, Result};
+
+use crate::group::{Brand, Group};
+
+/// How often, how long, and beside whom.
+pub(crate) struct Settings {
+    pub(crate) etcds: Vec<PathBuf>,
+    pub(crate) rounds: usize,
+    /// One measurement takes so long.
+    pub(crate) each: Duration,
+    /// So many objects are stored where it takes many.
+    pub(crate) objects: u64,
+    /// So often a leader is killed.
+    pub(crate) kills: usize,
+}
+
+impl Settings {
+    pub(crate) fn from_environment() -> Result<Self> {
+        let etcds: Vec<PathBuf> = env::var_os("ETCD").map(|list| env::split_paths(&list).collect()).unwrap_or_default();
+        let is_small = env::var_os("KAPELLE_BENCH_SMALL").is_some_and(|value| value == "1");
+        let (objects, kills, seconds) = if is_small { (5_000, 3, 0.5) } else { (100_000, 20, 1.0) };
+        Ok(Self {
+            etcds: etcds.into_iter().filter(|path| !path.as_os_str().is_empty()).collect(),
+            rounds: number("KAPELLE_BENCH_ROUNDS", if is_small { 1 } else { 3 })?,
+            each: Duration::from_secs_f64(number("KAPELLE_BENCH_SECONDS", seconds)?),
+            objects: number("KAPELLE_BENCH_OBJECTS", objects)?,
+            kills,
+        })
+    }
+
+    pub(crate) fn told(&self) -> String {
+        let rounds = format!("{} rounds of {} s in turn; medians", self.rounds, self.each.as_secs_f64());
+        if self.etcds.is_empty() {
+            return format!("etcd: left out; set ETCD to its binary\n{rounds}");
+        }
+        let names: Vec<String> = self.brands().iter().skip(1).map(Brand::name).collect();
+        format!("beside {}, everybody with mutual TLS; {rounds}", names.join(" and "))
+    }
+
+    /// Kapelle first, then every etcd.
+    fn brands(&self) -> Vec<Brand> {
+        [Brand::Kapelle].into_iter().chain(self.etcds.iter().cloned().map(Brand::Etcd)).collect()
+    }
+
+    /// A running group of everybody.
+    pub(crate) async fn groups(&self, members: usize) -> Result<Vec<Group>> {
+        let mut groups = Vec::new();
+        for brand in self.brands() {
+            groups.push(Group::start(brand, members).await?);
+        }
+        Ok(groups)
+    }
+
+    /// Running groups of every etcd.
+    pub(crate) async fn rivals(&self, members: usize) -> Result<Vec<Group>> {
+        let mut groups = Vec::new();
+        for brand in self.brands().into_iter().skip(1) {
+            groups.push(Group::start(brand, members).await?);
+        }
+        Ok(groups)
+    }
+}
+
+fn number<T>(name: &str, otherwise: T) -> Result<T>
+where
+    T: std::str::FromStr,
+    T::Err: std::error::Error + Send + Sync + 'static,
+{
+    match env::var(name) {
+        Ok(text) => text.parse().with_context(|| format!("{name}={text}")),
+        Err(_) => Ok(otherwise),
+    }
+}
+
+/// How busy the machine is beside the measurement.
+pub(crate) fn load_average() -> String {
+    let text = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
+    text.split(' ').next().unwrap_or("?").to_owned()
+}
