@@ -55,6 +55,9 @@ const UNCOMMITTED_BYTES_MAX: u64 = 64 << 20;
 /// The leader holds so many proposals that are not agreed yet: short ones cost more than their bytes.
 const WAITING_MAX: usize = 1 << 18;
 
+/// What was proposed to a leader that leads no more waits so many ticks for the next one: three election timeouts.
+pub(crate) const WAIT_TICKS_MAX: u64 = 3 * ELECTION_TICKS_MAX as u64;
+
 /// So many bytes of commands are applied in one step, so that a long replay does not hold the thread.
 const COMMITTED_BYTES_A_STEP: u64 = 16 << 20;
 
@@ -86,6 +89,8 @@ pub struct Brain<P, R> {
     held: Vec<Message>,
     /// Term and role when last looked; a difference means that promises of the old part are void.
     seen: (u64, StateRole),
+    /// The tick at which it was last seen not to lead any more.
+    deposed: Option<u64>,
     /// A received snapshot on its way to the disk: the number of its write, and its index.
     restoring: Option<(u64, u64)>,
     applied: u64,
@@ -138,6 +143,7 @@ impl<P, R> Brain<P, R> {
             latest: 0,
             held: Vec::new(),
             seen: (hard.term, StateRole::Follower),
+            deposed: None,
             restoring: None,
             applied,
             snapshots: Snapshots {
@@ -228,6 +234,11 @@ impl<P, R> Brain<P, R> {
         (log.last_index(), log.last_term())
     }
 
+    /// The term of the last entry applied: of what was proposed in an earlier one, all that will ever be agreed is applied.
+    pub(crate) fn applied_term(&self) -> u64 {
+        self.node.store().term(self.applied).unwrap_or_default()
+    }
+
     pub(crate) fn term(&self) -> u64 {
         self.node.raft.term
     }
@@ -275,6 +286,9 @@ impl<P, R> Brain<P, R> {
         // Raft 0.7 panics when it campaigns between a snapshot's arrival and its application.
         if self.restoring.is_none() {
             self.node.tick();
+        }
+        if self.deposed.is_some_and(|deposed| self.ticks - deposed >= WAIT_TICKS_MAX) {
+            self.abandon_proposals();
         }
         let hint = self.leader();
         let late = self.reads.tick();
@@ -440,6 +454,8 @@ impl<P, R> Brain<P, R> {
         if ready.snapshot().is_empty() {
             return None;
         }
+        // They may be in it.
+        self.abandon_proposals();
         let mark = from_raft_snapshot(ready.snapshot());
         self.node.mut_store().install(mark.clone());
         self.members = mark.members.clone();
@@ -455,7 +471,8 @@ impl<P, R> Brain<P, R> {
         let mut is_out = false;
         for entry in entries {
             self.snapshots.since += storage::cost(&entry);
-            let ticket = self.ticket(entry.index, entry.term);
+            self.outlive(entry.term);
+            let ticket = self.ticket(entry.index);
             match kind_of(&entry) {
                 EntryKind::Change => {
                     is_out |= self.apply_change(&entry.context);
@@ -480,31 +497,35 @@ impl<P, R> Brain<P, R> {
         }
     }
 
-    /// The proposal that an agreed entry answers. Another leader's entry in its place means that it will never be agreed.
-    fn ticket(&mut self, index: u64, term: u64) -> Option<P> {
-        let first = self.waiting.front()?;
-        if first.index > index {
-            return None;
+    /// What was proposed in terms before that of an agreed entry, and is not agreed yet, never will be.
+    fn outlive(&mut self, term: u64) {
+        while let Some(dead) = self.waiting.pop_front_if(|waiting| waiting.term < term) {
+            self.refuse_all([dead.ticket], ProposeError::NoLeader { hint: self.leader() });
         }
-        let Waiting { index: own, term: own_term, ticket } = self.waiting.pop_front()?;
-        if (own, own_term) == (index, term) {
-            return Some(ticket);
-        }
-        self.refuse_all([ticket], ProposeError::NoLeader { hint: self.leader() });
-        None
     }
 
-    /// Notices a new term or role: whoever waits for the old one is told.
+    /// The proposal that an agreed entry answers.
+    fn ticket(&mut self, index: u64) -> Option<P> {
+        self.waiting.pop_front_if(|waiting| waiting.index == index).map(|waiting| waiting.ticket)
+    }
+
+    /// Notices a new term or role: whoever waits to read is told. Proposals wait on, since another leader may still get them
+    /// agreed, but not for ever.
     fn notice(&mut self) {
         self.set_election_ticks();
         let now = (self.node.raft.term, self.node.raft.state);
         if std::mem::replace(&mut self.seen, now) == now {
             return;
         }
-        let tickets: Vec<P> = self.waiting.drain(..).map(|waiting| waiting.ticket).collect();
-        self.refuse_all(tickets, ProposeError::Unknown);
+        self.deposed = (!self.is_leader()).then_some(self.ticks);
         let void = self.reads.abandon();
         self.fail_reads(void, ProposeError::NoLeader { hint: self.leader() });
+    }
+
+    /// Nobody knows what becomes of what still waits.
+    fn abandon_proposals(&mut self) {
+        let tickets: Vec<P> = self.waiting.drain(..).map(|waiting| waiting.ticket).collect();
+        self.refuse_all(tickets, ProposeError::Unknown);
     }
 
     fn refuse_all(&mut self, tickets: impl IntoIterator<Item = P>, error: ProposeError) {

@@ -100,6 +100,7 @@ enum News {
     Forwarded {
         from: MemberId,
         id: u64,
+        term: u64,
         command: Bytes,
         room: OwnedSemaphorePermit,
     },

@@ -272,8 +272,7 @@ impl<P, R> Brain<P, R> {
     /// Stops for good.
     pub(super) fn leave(&mut self) {
         self.removed = true;
-        let waiting: Vec<P> = self.waiting.drain(..).map(|waiting| waiting.ticket).collect();
-        self.refuse_all(waiting, ProposeError::Unknown);
+        self.abandon_proposals();
         let reads = self.reads.abandon_all();
         self.fail_reads(reads, ProposeError::NoLeader { hint: None });
         self.effects.push(Effect::Removed);

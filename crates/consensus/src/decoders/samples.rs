@@ -105,7 +105,7 @@ impl Draw<'_> {
         let append = self.message(eraftpb::MessageType::MsgAppend);
         let mut frames = vec![
             Frame::Message(append),
-            Frame::Forward { id, command: self.bytes() },
+            Frame::Forward { id, term: self.number(), command: self.bytes() },
             Frame::Ask { id, wish: Wish::Lead(member) },
             Frame::Note(self.bytes()),
             Frame::Digest { index: id, digest: self.number() },

@@ -8,11 +8,7 @@ use super::{
     Answer,
     peers::{Wish, WishOutcome},
 };
-use crate::{Change, ChangeError, ELECTION_TICKS_MAX, MemberId, Members, ProposeError};
-
-/// Whatever went to the leader is given up after so many ticks: three election timeouts, so that only a leader that neither
-/// answers nor is replaced is given up.
-const WAIT_TICKS_MAX: u64 = 3 * ELECTION_TICKS_MAX as u64;
+use crate::{Change, ChangeError, MemberId, Members, ProposeError, brain::WAIT_TICKS_MAX};
 
 /// So many commands may be with the leader at once: as many as may wait here.
 const WAITING_MAX: usize = super::WAITING_CALLS_MAX;
@@ -23,6 +19,8 @@ pub(super) type WishAnswer = oneshot::Sender<WishOutcome>;
 struct Waiting<T> {
     ticket: T,
     tick: u64,
+    /// The term whose leader was asked.
+    term: u64,
 }
 
 struct Asked {
@@ -55,16 +53,16 @@ impl<O> Forwards<O> {
         self.commands.len() >= WAITING_MAX
     }
 
-    pub(super) fn sent(&mut self, id: u64, ticket: Answer<O>) {
-        self.commands.insert(id, Waiting { ticket, tick: self.ticks });
+    pub(super) fn sent(&mut self, id: u64, term: u64, ticket: Answer<O>) {
+        self.commands.insert(id, Waiting { ticket, tick: self.ticks, term });
     }
 
-    pub(super) fn asked(&mut self, id: u64, answer: WishAnswer, wish: &Wish) {
+    pub(super) fn asked(&mut self, id: u64, term: u64, answer: WishAnswer, wish: &Wish) {
         let removes = match wish {
             Wish::Change(Change::Remove(member)) => Some(*member),
             Wish::Change(_) | Wish::Lead(_) => None,
         };
-        self.asked.insert(id, Waiting { ticket: Asked { answer, removes }, tick: self.ticks });
+        self.asked.insert(id, Waiting { ticket: Asked { answer, removes }, tick: self.ticks, term });
     }
 
     /// Whoever waits for a command, if somebody still does.
@@ -90,12 +88,32 @@ impl<O> Forwards<O> {
         }
     }
 
-    /// The leader is lost: nobody knows what became of anything.
-    pub(super) fn give_up(&mut self) {
-        self.give_up_commands();
+    /// Everything of terms before that of an applied entry is decided: a leader takes commands of its own term only. What is
+    /// not answered by now was not done.
+    pub(super) fn outlive(&mut self, applied_term: u64) {
+        for (_, waiting) in self.commands.extract_if(.., |_, waiting| waiting.term < applied_term) {
+            let _ = waiting.ticket.send(Err(ProposeError::NoLeader { hint: None }));
+        }
+    }
+
+    /// The way to the leader of a term was lost and is found again; nobody knows what was lost on it.
+    pub(super) fn give_up_term(&mut self, term: u64) {
+        for (_, waiting) in self.commands.extract_if(.., |_, waiting| waiting.term == term) {
+            let _ = waiting.ticket.send(Err(ProposeError::Unknown));
+        }
+    }
+
+    /// The leader is lost: nobody knows what became of a request.
+    pub(super) fn give_up_requests(&mut self) {
         for waiting in std::mem::take(&mut self.asked).into_values() {
             let _ = waiting.ticket.answer.send(Err(ChangeError::Unknown));
         }
+    }
+
+    /// The end: nobody knows what becomes of anything.
+    pub(super) fn give_up(&mut self) {
+        self.give_up_commands();
+        self.give_up_requests();
     }
 
     /// The same for commands only: a snapshot took the place of the entries that would answer them.

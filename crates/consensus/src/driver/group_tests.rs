@@ -365,6 +365,35 @@ async fn a_leader_is_removed_after_it_handed_over() {
     }
 }
 
+/// Whoever forwarded a command to the old leader learns what became of it, so that it may be proposed again without being
+/// done twice.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_hand_over_leaves_no_command_in_doubt() {
+    const EACH: usize = 300;
+    let group = Group::new(3, usual).await;
+    let writers = (0..3).map(|place| {
+        let seat = group.seats[place].clone();
+        tokio::spawn(async move {
+            for number in place * EACH..(place + 1) * EACH {
+                while let Err(error) = seat.consensus.propose(Notes::line(number)).await {
+                    assert!(matches!(error, ProposeError::NoLeader { .. }), "{error}");
+                    tokio::time::sleep(Duration::from_millis(2)).await;
+                }
+            }
+        })
+    });
+    let writers: Vec<_> = writers.collect();
+    while !writers.iter().all(|writer| writer.is_finished()) {
+        group.leader().consensus.hand_over().await;
+        tokio::time::sleep(Duration::from_millis(30)).await;
+    }
+    for writer in writers {
+        writer.await.unwrap();
+    }
+    group.all_agree(&[0, 1, 2]).await;
+    assert_eq!(group.seats[0].notes.all().len(), 3 * EACH, "each was done once");
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_leader_that_ends_hands_over() {
     let group = Group::new(3, usual).await;

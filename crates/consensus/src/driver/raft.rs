@@ -44,8 +44,8 @@ const TICK: Duration = Duration::from_millis(TICK_MS);
 pub(super) enum Ticket<O> {
     /// A caller of this member.
     Own(Answer<O>),
-    /// A caller of another member, under that member's number.
-    Forwarded(Origin),
+    /// A caller of another member, under that member's number, who asked the leader of a term.
+    Forwarded { origin: Origin, term: u64 },
 }
 
 /// Commands on their way to the brain.
@@ -140,6 +140,7 @@ impl<M: Machine> RaftThread<M> {
         for news in taken.control {
             self.hear(news, &mut batch)?;
         }
+        self.notice_leader();
         let mut reads = Vec::new();
         for call in taken.work {
             match call {
@@ -162,9 +163,9 @@ impl<M: Machine> RaftThread<M> {
                 self.receive(message)?;
                 drop(room);
             }
-            News::Forwarded { from, id, command, room } => {
+            News::Forwarded { from, id, term, command, room } => {
                 let origin = Origin { member: from, id };
-                self.add(command, Ticket::Forwarded(origin), Some(origin), batch)?;
+                self.add(command, Ticket::Forwarded { origin, term }, Some(origin), batch)?;
                 drop(room);
             }
             News::Refused { id, error } => {
@@ -181,7 +182,7 @@ impl<M: Machine> RaftThread<M> {
             News::Unreachable(member) => self.handle(Event::Unreachable(member))?,
             News::Lost(member) => {
                 if self.brain.leader() == Some(member) {
-                    self.forwards.give_up();
+                    self.forwards.give_up_requests();
                 }
                 self.handle(Event::Lost(member))?;
             }
@@ -216,8 +217,9 @@ impl<M: Machine> RaftThread<M> {
             return Ok(());
         }
         let id = self.forwards.number();
-        if peers.send_one(leader, &Frame::Forward { id, command }) {
-            self.forwards.sent(id, answer);
+        let term = self.brain.term();
+        if peers.send_one(leader, &Frame::Forward { id, term, command }) {
+            self.forwards.sent(id, term, answer);
         } else {
             let error = if peers.is_reachable(leader) {
                 ProposeError::Overloaded
@@ -252,6 +254,11 @@ impl<M: Machine> RaftThread<M> {
         if batch.proposals.is_empty() {
             return Ok(());
         }
+        // Whoever asked the leader of an earlier term was told, or will be, that nothing was done.
+        let term = self.brain.term();
+        let is_late = |proposal: &mut Proposal<Ticket<M::Output>>| matches!(proposal.ticket, Ticket::Forwarded { term: asked, .. } if asked != term);
+        let late: Vec<_> = batch.proposals.extract_if(.., is_late).map(|proposal| proposal.ticket).collect();
+        self.refuse_tickets(late, ProposeError::NoLeader { hint: None });
         self.handle(Event::Propose(std::mem::take(&mut batch.proposals)))
     }
 
@@ -289,7 +296,9 @@ impl<M: Machine> RaftThread<M> {
         for ticket in tickets {
             match ticket {
                 Ticket::Own(answer) => drop(answer.send(Err(error))),
-                Ticket::Forwarded(Origin { member, id }) => self.reply(member, &Frame::Refused { id, error }),
+                Ticket::Forwarded { origin: Origin { member, id }, .. } => {
+                    self.reply(member, &Frame::Refused { id, error })
+                }
             }
         }
     }
@@ -311,7 +320,7 @@ impl<M: Machine> RaftThread<M> {
             let output = self.machine.apply(index, command);
             let answer = match ticket {
                 Some(Ticket::Own(answer)) => Some(answer),
-                Some(Ticket::Forwarded(_)) => None,
+                Some(Ticket::Forwarded { .. }) => None,
                 None => origin.filter(|o| o.member == self.member).and_then(|o| self.forwards.take(o.id)),
             };
             answers.extend(answer.map(|answer| (answer, output)));
@@ -341,13 +350,19 @@ impl<M: Machine> RaftThread<M> {
         ))
     }
 
-    /// Whoever waits for another leader's answer waits in vain.
+    /// Whoever waits for another leader's answer to a request waits in vain. Forwarded commands wait until it is known what
+    /// became of them.
     fn notice_leader(&mut self) {
+        self.forwards.outlive(self.brain.applied_term());
         let now = (self.brain.leader(), self.brain.term());
-        if std::mem::replace(&mut self.led, now) == now {
+        let before = std::mem::replace(&mut self.led, now);
+        if before == now {
             return;
         }
-        self.forwards.give_up();
+        self.forwards.give_up_requests();
+        if before.0.is_none() {
+            self.forwards.give_up_term(now.1);
+        }
         if !self.brain.is_leader() {
             for asker in std::mem::take(&mut self.changing).into_values() {
                 self.answer(asker, Err(ChangeError::Unknown));

@@ -29,7 +29,7 @@ impl<M: Machine> RaftThread<M> {
                     let is_sent = peers.send_one(leader, &frame);
                     let Frame::Ask { wish, .. } = frame else { return Ok(()) };
                     if is_sent {
-                        self.forwards.asked(id, answer, &wish);
+                        self.forwards.asked(id, self.brain.term(), answer, &wish);
                     } else {
                         let _ = answer.send(Err(ChangeError::NoLeader { hint }));
                     }

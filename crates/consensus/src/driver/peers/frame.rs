@@ -108,9 +108,10 @@ pub(crate) type WishOutcome = Result<Members, ChangeError>;
 #[derive(Debug, PartialEq)]
 pub(crate) enum Frame {
     Message(Message),
-    /// A command for the leader; who sent it finds it in its own log again.
+    /// A command for the leader of a term; who sent it finds it in its own log again.
     Forward {
         id: u64,
+        term: u64,
         command: Bytes,
     },
     /// A forwarded command that failed, or of which nobody knows.
@@ -163,8 +164,9 @@ impl Frame {
                 out.put_u8(1);
                 message.encode_into(cluster, out);
             }
-            Self::Forward { id, command } => {
+            Self::Forward { id, term, command } => {
                 put_numbered(out, 2, *id);
+                out.put_u64_le(*term);
                 out.put_slice(command);
             }
             Self::Refused { id, error } => {
@@ -228,7 +230,7 @@ impl Frame {
         let mut from = Source(bytes);
         let frame = match from.u8()? {
             1 => Self::Message(Message::decode(from.rest(), cluster)?),
-            2 => Self::Forward { id: from.u64()?, command: from.rest() },
+            2 => Self::Forward { id: from.u64()?, term: from.u64()?, command: from.rest() },
             3 => Self::Refused { id: from.u64()?, error: propose_error(&mut from)? },
             4 => Self::Ask { id: from.u64()?, wish: wish(&mut from)? },
             5 => Self::Answer { id: from.u64()?, outcome: outcome(&mut from)? },
@@ -415,7 +417,7 @@ mod tests {
             ProposeError::Unknown,
         ];
         let mut frames = vec![
-            Frame::Forward { id: 1, command: "x".into() },
+            Frame::Forward { id: 1, term: 3, command: "x".into() },
             Frame::Ask { id: 2, wish: Wish::Change(change) },
             Frame::Ask { id: 2, wish: Wish::Change(Change::Promote(member)) },
             Frame::Ask { id: 2, wish: Wish::Change(Change::Remove(member)) },

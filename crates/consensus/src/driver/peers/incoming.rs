@@ -76,7 +76,7 @@ async fn listen(peers: &Peers, from: MemberId, lane: Lane, stream: &mut BufReade
                 check(peers, from, &message)?;
                 (peers.tell)(News::Peer { message, room: Some(room) });
             }
-            Frame::Forward { id, command } => (peers.tell)(News::Forwarded { from, id, command, room }),
+            Frame::Forward { id, term, command } => (peers.tell)(News::Forwarded { from, id, term, command, room }),
             Frame::Refused { id, error } => (peers.tell)(News::Refused { id, error }),
             Frame::Ask { id, wish } => (peers.tell)(News::Asked { from, id, wish }),
             Frame::Answer { id, outcome } => (peers.tell)(News::Answered { id, outcome }),
