@@ -97,7 +97,9 @@ impl Caller {
         };
         match reading {
             Reading::One(key) if key.kind == Kind::Secret => {
-                let needed = pods_of(view, node, &key.namespace).any(|pod| uses_secret(pod, &key.name));
+                let uses = |pod: &core_v1::Pod| pod::node_name(pod) == Some(node) && uses_secret(pod, &key.name);
+                let mut pods = view.list(Kind::Pod, Some(&key.namespace), None);
+                let needed = pods.any(|record| record.object().get().is_some_and(uses));
                 if needed { Ok(()) } else { Err(self.forbidden("get", key, "no Pod of this node uses it")) }
             }
             Reading::Many(Kind::Secret) => {
@@ -134,7 +136,8 @@ impl Caller {
             }
             (Kind::Pod, Write::Update(_, Subresource::Status) | Write::Delete(..)) => {
                 // A Pod that is gone is nobody's: the answer is "not found", which the agent understands.
-                let bound = view.get(&key).and_then(|record| record.object().get::<core_v1::Pod>().map(pod::node_name));
+                let known = view.get(&key).map(|record| record.object());
+                let bound = known.as_ref().and_then(|object| object.get::<core_v1::Pod>()).map(pod::node_name);
                 match bound {
                     Some(Some(bound)) if bound != node => refusal("the Pod runs on another node"),
                     Some(None) => refusal("the Pod is not bound to a node yet"),
@@ -174,11 +177,6 @@ impl Caller {
 fn unauthorized() -> Error {
     let message = "Unauthorized: give a client certificate of this cluster, as the kubeconfig of a master has one";
     Error::new(Reason::Unauthorized, message)
-}
-
-fn pods_of<'a>(view: &'a View, node: &'a str, namespace: &'a str) -> impl Iterator<Item = &'a core_v1::Pod> {
-    let pods = view.list(Kind::Pod, Some(namespace), None).filter_map(|record| record.object().get::<core_v1::Pod>());
-    pods.filter(move |pod| pod::node_name(pod) == Some(node))
 }
 
 /// Whether a Pod reads a Secret: as a volume, as environment, or to pull its images.

@@ -1,8 +1,8 @@
 //! One object at one revision, and one change of one.
 
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, PoisonError};
 
-use api::{Change, ChangeType, Key, Object, Revision};
+use api::{Change, ChangeType, Key, Kind, Object, Revision};
 use bytes::Bytes;
 
 /// One object at one revision, as bytes and, once somebody has asked, as a value. Never changes.
@@ -16,18 +16,67 @@ pub struct Record {
     pub revision: Revision,
     /// The change that made the object.
     pub created: Revision,
-    object: OnceLock<Arc<Object>>,
+    memo: Mutex<Memo>,
+}
+
+/// The decoded value, which takes several times the memory of its bytes.
+#[derive(Debug)]
+enum Memo {
+    /// Nobody has asked yet.
+    Empty,
+    Kept(Arc<Object>),
+    /// Whoever asks gets a value of his own.
+    Never,
+}
+
+/// Whether nobody but their readers looks into objects of a kind: such are decoded for each reader, once they are not news
+/// any more.
+fn is_bulk(kind: Kind) -> bool {
+    matches!(kind, Kind::ConfigMap | Kind::Secret)
 }
 
 impl Record {
     pub(crate) fn new(key: Key, bytes: Bytes, revision: Revision, created: Revision) -> Self {
-        Self { key, bytes, revision, created, object: OnceLock::new() }
+        Self { key, bytes, revision, created, memo: Mutex::new(Memo::Empty) }
     }
 
-    /// The object, with `metadata.resourceVersion` filled in. Decoded at the first call and shared by all later ones.
+    /// A record that is no news to anybody.
+    pub(crate) fn known(key: Key, bytes: Bytes, revision: Revision, created: Revision) -> Self {
+        let record = Self::new(key, bytes, revision, created);
+        record.forget();
+        record
+    }
+
+    /// The object, with `metadata.resourceVersion` filled in. Decoded at the first call and shared by later ones, as long as
+    /// it is news or of a kind that the cluster itself looks at.
     #[must_use]
-    pub fn object(&self) -> &Arc<Object> {
-        self.object.get_or_init(|| Arc::new(self.decode()))
+    pub fn object(&self) -> Arc<Object> {
+        let mut memo = self.memo.lock().unwrap_or_else(PoisonError::into_inner);
+        match &*memo {
+            Memo::Kept(object) => object.clone(),
+            Memo::Empty => {
+                let object = Arc::new(self.decode());
+                *memo = Memo::Kept(object.clone());
+                object
+            }
+            Memo::Never => {
+                drop(memo);
+                Arc::new(self.decode())
+            }
+        }
+    }
+
+    /// Drops the decoded value.
+    pub(crate) fn forget(&self) {
+        let memo = if is_bulk(self.key.kind) { Memo::Never } else { Memo::Empty };
+        *self.memo.lock().unwrap_or_else(PoisonError::into_inner) = memo;
+    }
+
+    /// Drops the decoded value of what has become old, unless the cluster itself goes on looking at it.
+    pub(crate) fn age(&self) {
+        if is_bulk(self.key.kind) {
+            self.forget();
+        }
     }
 
     /// Only objects that the API server encoded enter the log, and [`crate::Txn`] is checksummed there: bytes that do not
@@ -38,11 +87,6 @@ impl Record {
         });
         object.metadata_mut().resource_version = self.revision.to_string();
         object
-    }
-
-    /// The same record without the decoded value, which is made again if somebody asks.
-    pub(crate) fn cooled(&self) -> Arc<Self> {
-        Arc::new(Self::new(self.key.clone(), self.bytes.clone(), self.revision, self.created))
     }
 
     /// What the record costs in memory, about: the bytes and the names. In bytes.
@@ -82,8 +126,8 @@ impl From<&Event> for Change {
     fn from(event: &Event) -> Self {
         Self {
             change: event.change,
-            object: event.record.object().clone(),
-            before: event.before.as_ref().map(|record| record.object().clone()),
+            object: event.record.object(),
+            before: event.before.as_ref().map(|record| record.object()),
             revision: event.revision(),
         }
     }

@@ -92,7 +92,7 @@ pub(crate) fn read(from: &mut dyn Read) -> io::Result<Root> {
     for _ in 0..header.records {
         let Named { kind, namespace, name, bytes, revision, created, .. } = take(from)?;
         let key = txn::key(kind, &namespace, &name).map_err(invalid)?;
-        root.insert(Arc::new(Record::new(key, bytes, Revision(revision), Revision(created))));
+        root.insert(Arc::new(Record::known(key, bytes, Revision(revision), Revision(created))));
     }
     Ok(root)
 }

@@ -66,19 +66,15 @@ impl Lane {
         }
     }
 
-    /// Drops the decoded values of what the event that has just got old replaced.
-    fn cool(&mut self) {
+    /// Drops the decoded values that the event that has just got old leaves behind.
+    fn cool(&self) {
         let Some(old) = self.events.len().checked_sub(WARM_EVENTS + 1) else { return };
-        let Some(before) = self.events[old].before.as_ref().map(|before| before.cooled()) else { return };
-        if let Ok(replaced) = self.events.binary_search_by_key(&before.revision, |event| event.revision()) {
-            let event = Event { record: before.clone(), ..Event::clone(&self.events[replaced]) };
-            self.events[replaced] = Arc::new(event);
+        let event = &self.events[old];
+        event.before.iter().for_each(|before| before.forget());
+        match event.change {
+            ChangeType::Deleted => event.record.forget(),
+            ChangeType::Added | ChangeType::Modified => event.record.age(),
         }
-        let mut event = Event { before: Some(before), ..Event::clone(&self.events[old]) };
-        if event.change == ChangeType::Deleted {
-            event.record = event.record.cooled();
-        }
-        self.events[old] = Arc::new(event);
     }
 
     /// Wakes every watcher and forgets those that are gone.

@@ -79,9 +79,9 @@ impl Checker {
     fn floor(&mut self, view: &View, pod: &Pod) {
         let app = |pod: &Pod| pod.metadata.as_ref().and_then(|meta| meta.labels.get("app").cloned());
         let Some((name, least)) = app(pod).and_then(|name| self.floors.get_key_value(&name)) else { return };
-        let records = view.list(Kind::Pod, None, None).filter_map(|record| record.object().get::<Pod>());
-        let serves = |pod: &&Pod| app(pod).as_ref() == Some(name) && pod::is_ready(pod) && pod::is_active(pod);
-        let ready = records.filter(serves).count();
+        let serves = |pod: &Pod| app(pod).as_ref() == Some(name) && pod::is_ready(pod) && pod::is_active(pod);
+        let pods = view.list(Kind::Pod, None, None);
+        let ready = pods.filter(|record| record.object().get().is_some_and(serves)).count();
         if ready < *least {
             let message = format!("{name} has {ready} ready Pods, must have {least}");
             self.fail(message);
@@ -93,7 +93,7 @@ impl Checker {
         let Some(record) = view.get(&Key::cluster(Kind::Node, node)) else { return };
         let room = record.object().get::<Node>().and_then(|node| node.status.clone()).unwrap_or_default().allocatable;
         let on = |pod: &&Pod| pod::node_name(pod) == Some(node) && !pod::is_terminal(pod);
-        let objects: Vec<_> = view.list(Kind::Pod, None, None).map(|record| record.object().clone()).collect();
+        let objects: Vec<_> = view.list(Kind::Pod, None, None).map(|record| record.object()).collect();
         let pods: Vec<&Pod> = objects.iter().filter_map(|object| object.get::<Pod>()).filter(on).collect();
         let used: Resources = pods.iter().map(|pod| pod::requests(pod)).sum();
         let most = room.get("pods").and_then(|pods| Quantity::try_from(pods).ok()).map_or(110, Quantity::whole);

@@ -152,7 +152,7 @@ impl Cluster {
         }
         let applied = self.state.apply(&decision.txn).map_err(|refusal| Error::conflict(&write.key(), refusal))?;
         let changes: Vec<Change> = applied.events.iter().map(|event| Change::from(&**event)).collect();
-        let stored = applied.records.iter().flatten().next().map(|record| record.object().clone());
+        let stored = applied.records.iter().flatten().next().map(|record| record.object());
         self.publish(changes);
         Ok(stored.unwrap_or(decision.object))
     }
@@ -199,7 +199,7 @@ impl Cluster {
         }
         let kinds = [Kind::Node, Kind::Pod];
         let records = kinds.iter().flat_map(|kind| view.list(*kind, None, None));
-        let everything = records.map(|record| record.object().clone()).collect();
+        let everything = records.map(|record| record.object()).collect();
         self.signal(node, Signal::Listed(everything));
         self.agenda.add(self.now, Happening::Beat(node.to_owned()));
     }
@@ -211,7 +211,7 @@ impl Cluster {
 
     /// A container of a Pod ends with this exit code.
     pub fn crash(&mut self, pod: &Key, code: i32) {
-        let object = self.view().get(pod).map(|record| record.object().clone());
+        let object = self.view().get(pod).map(|record| record.object());
         let Some(pod) = object.as_ref().and_then(|object| object.get::<core_v1::Pod>()) else { return };
         if let Some(node) = api::pod::node_name(pod) {
             let (node, uid) = (node.to_owned(), pod.uid().to_owned());
@@ -294,7 +294,7 @@ impl Cluster {
 
     /// Somebody else changes an object that the controllers are about to change.
     fn meddle(&mut self, key: &Key) {
-        let Some(object) = self.view().get(key).map(|record| Object::clone(record.object())) else { return };
+        let Some(object) = self.view().get(key).map(|record| Object::clone(&record.object())) else { return };
         let mut object = object;
         let touched = self.prng.bits().to_string();
         object.metadata_mut().annotations.insert("example.com/touched".to_owned(), touched);
@@ -376,7 +376,7 @@ impl Cluster {
 
 fn existing(record: &Arc<store::Record>) -> Change {
     let change = api::ChangeType::Added;
-    Change { change, object: record.object().clone(), before: None, revision: record.revision }
+    Change { change, object: record.object(), before: None, revision: record.revision }
 }
 
 fn concerns(node: &str, change: &Change) -> bool {

@@ -33,7 +33,7 @@ impl Cluster {
         }
         let key = object.key();
         let name = format!("{}/{}", kind.info().singular, key.name);
-        let Some(present) = self.view().get(&key).map(|record| record.object().clone()) else {
+        let Some(present) = self.view().get(&key).map(|record| record.object()) else {
             self.submit(&Write::Create(object))?;
             return Ok(format!("{name} created"));
         };

@@ -23,7 +23,7 @@ const GRACE_S: i64 = 30;
 impl Door<'_> {
     pub(super) fn delete(&self, key: &Key, options: &DeleteOptions) -> Result<Decision, Error> {
         let record = self.existing(key)?;
-        let old = record.object();
+        let old = &record.object();
         let wanted = options.resource_version.map(|revision| revision.to_string()).unwrap_or_default();
         preconditions(key, old, options.uid.as_deref().unwrap_or_default(), &wanted)?;
         if key.kind == Kind::Namespace && PERMANENT.contains(&&*key.name) {
@@ -43,7 +43,7 @@ impl Door<'_> {
     }
 
     fn marked(&self, record: &Record, new: Object) -> Result<Decision, Error> {
-        let old = record.object();
+        let old = &record.object();
         if new == **old {
             return Ok(unchanged(record));
         }

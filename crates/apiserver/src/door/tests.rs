@@ -45,7 +45,7 @@ impl World {
         self.written += 1;
         let decision = self.decide(&write)?;
         let applied = self.state.apply(&decision.txn).expect("decided on this state");
-        let stored = applied.records.iter().flatten().next().map(|record| record.object().clone());
+        let stored = applied.records.iter().flatten().next().map(|record| record.object());
         Ok((decision.fate, stored.unwrap_or(decision.object)))
     }
 

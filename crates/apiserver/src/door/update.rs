@@ -14,7 +14,7 @@ impl Door<'_> {
     pub(super) fn update(&self, sent: &Object, part: Subresource) -> Result<Decision, Error> {
         let key = sent.key();
         let record = self.existing(&key)?;
-        let old = record.object();
+        let old = &record.object();
         let metadata = sent.metadata().cloned().unwrap_or_default();
         preconditions(&key, old, &metadata.uid, &metadata.resource_version)?;
         let mut new = match part {
@@ -45,7 +45,7 @@ impl Door<'_> {
         if finished(&new) {
             return Ok(gone(record, new));
         }
-        let claims = self.allocate(key, Some(record.object()), &mut new)?;
+        let claims = self.allocate(key, Some(&record.object()), &mut new)?;
         let mut ops = vec![put(key, &new, Expect::Revision(record.revision))?];
         ops.extend(claims);
         Ok(Decision { txn: Txn { ops }, object: Arc::new(new), fate: Fate::Changed, warnings: Vec::new() })
@@ -54,14 +54,14 @@ impl Door<'_> {
 
 /// Nothing is to be done.
 pub(super) fn unchanged(record: &Record) -> Decision {
-    let object = record.object().clone();
+    let object = record.object();
     Decision { txn: Txn::default(), object, fate: Fate::Unchanged, warnings: Vec::new() }
 }
 
 /// The object goes, and with it what it claimed.
 pub(super) fn gone(record: &Record, last: Object) -> Decision {
     let delete = Op::Delete { key: record.key.clone(), expect: Expect::Revision(record.revision) };
-    let released = allocate::claims(record.object()).into_iter().map(|name| Op::Release { name });
+    let released = allocate::claims(&record.object()).into_iter().map(|name| Op::Release { name });
     let ops = std::iter::once(delete).chain(released).collect();
     Decision { txn: Txn { ops }, object: Arc::new(last), fate: Fate::Gone, warnings: Vec::new() }
 }

@@ -91,8 +91,8 @@ fn difference(before: Option<Arc<Record>>, record: &Record) -> Option<Change> {
         Some(_) => ChangeType::Modified,
         None => ChangeType::Added,
     };
-    let before = before.map(|record| record.object().clone());
-    Some(Change { change, object: record.object().clone(), before, revision: record.revision })
+    let before = before.map(|record| record.object());
+    Some(Change { change, object: record.object(), before, revision: record.revision })
 }
 
 fn lost_change(record: &Record, view: &View) -> Change {

@@ -80,7 +80,7 @@ impl Registry {
 }
 
 fn patched(record: &Record, kind: PatchKind, patch: &Value) -> Result<Value, Error> {
-    let mut value = json::encode(record.object());
+    let mut value = json::encode(&record.object());
     match kind {
         PatchKind::Json => patch::json(&mut value, patch)?,
         PatchKind::Merge => patch::merge(&mut value, patch),
@@ -147,7 +147,7 @@ fn remember(manifest: &mut Value) {
 
 fn merged(record: &Record, manifest: &Value) -> Result<Value, Error> {
     let message = record.key.kind.info().message;
-    let mut value = json::encode(record.object());
+    let mut value = json::encode(&record.object());
     let last = value.pointer(LAST_APPLIED_POINTER).and_then(Value::as_str);
     let last: Option<Value> = last.and_then(|text| serde_json::from_str(text).ok());
     let patch = patch::three_way(message, last.as_ref(), &value, manifest);

@@ -21,7 +21,7 @@ impl Registry {
     pub async fn get(&self, key: &Key, at: ReadAt) -> Result<Arc<Object>, Error> {
         let view = self.view(at).await?;
         self.caller.may_read(&view, Reading::One(key))?;
-        let found = view.get(key).map(|record| record.object().clone());
+        let found = view.get(key).map(|record| record.object());
         let found = if key.kind == Kind::Lease { self.inner.heartbeats.lease(&view, key, found) } else { found };
         found.ok_or_else(|| Error::not_found(key))
     }
@@ -89,7 +89,7 @@ pub(crate) fn page_of(view: &View, text: &str) -> Option<(ListQuery, ListPage)> 
 
 fn page(view: &View, query: &ListQuery, token: Option<&Token>) -> ListPage {
     if let Some(key) = single(query.kind, query.namespace.as_deref(), &query.fields) {
-        let found = view.get(&key).map(|record| record.object().clone());
+        let found = view.get(&key).map(|record| record.object());
         let items = found.into_iter().filter(|object| selected(query, object)).collect();
         return ListPage { items, revision: view.revision(), continue_: None, remaining: None };
     }
@@ -101,8 +101,8 @@ fn page(view: &View, query: &ListQuery, token: Option<&Token>) -> ListPage {
     while items.len() < limit {
         let Some(record) = records.next() else { break };
         let object = record.object();
-        if everything || selected(query, object) {
-            items.push(object.clone());
+        if everything || selected(query, &object) {
+            items.push(object);
         }
     }
     let full = query.limit.is_some() && items.len() == limit;

@@ -100,12 +100,12 @@ impl Registry {
     async fn sweep_tokens(&self) -> Result<(), Error> {
         let now = self.now();
         let view = self.view(ReadAt::Latest).await?;
-        let tokens =
-            view.list(Kind::Secret, Some(NAMESPACE), None).filter_map(|record| record.object().get::<Secret>());
-        let ended = tokens.filter(|secret| secret.r#type == TYPE && ends(secret).is_some_and(|ends| ends <= now));
-        let writes = ended.map(|secret| {
+        let is_over = |secret: &Secret| secret.r#type == TYPE && ends(secret).is_some_and(|ends| ends <= now);
+        let writes = view.list(Kind::Secret, Some(NAMESPACE), None).filter_map(|record| {
+            let object = record.object();
+            let secret = object.get::<Secret>().filter(|secret| is_over(secret))?;
             let options = DeleteOptions { uid: Some(secret.uid().to_owned()), ..DeleteOptions::default() };
-            Write::Delete(Key::namespaced(Kind::Secret, NAMESPACE, secret.name()), options)
+            Some(Write::Delete(Key::namespaced(Kind::Secret, NAMESPACE, secret.name()), options))
         });
         // One that somebody else has just removed is gone as well.
         self.submit_all(writes.collect()).await;

@@ -116,8 +116,8 @@ impl Watcher {
                 break;
             }
             last = Some(record.key.clone());
-            if selects(&self.query, record.object()) {
-                let object = record.object().clone();
+            let object = record.object();
+            if selects(&self.query, &object) {
                 items.push(Item::Change(Change {
                     change: ChangeType::Added,
                     object,
@@ -177,15 +177,15 @@ fn seen(query: &WatchQuery, event: &Event) -> Option<Change> {
     let object = event.record.object();
     let revision = event.revision();
     if query.labels.is_everything() && query.fields.is_everything() {
-        return Some(Change { change: event.change, object: object.clone(), before: None, revision });
+        return Some(Change { change: event.change, object, before: None, revision });
     }
     let before = event.before.as_ref().map(|record| record.object()).filter(|before| selects(query, before));
-    let now = event.change != ChangeType::Deleted && selects(query, object);
+    let now = event.change != ChangeType::Deleted && selects(query, &object);
     let (change, object) = match (before, now) {
         (None, false) => return None,
-        (None, true) => (ChangeType::Added, object.clone()),
-        (Some(_), true) => (ChangeType::Modified, object.clone()),
-        (Some(before), false) => (ChangeType::Deleted, last_seen(before, revision)),
+        (None, true) => (ChangeType::Added, object),
+        (Some(_), true) => (ChangeType::Modified, object),
+        (Some(before), false) => (ChangeType::Deleted, last_seen(&before, revision)),
     };
     Some(Change { change, object, before: None, revision })
 }

@@ -105,7 +105,7 @@ fn planned(decision: Decision) -> Written {
 
 /// As decided, with the object as the state has it: under its revision, and shared with all watchers.
 fn written(decision: Decision, applied: &Applied) -> Written {
-    let stored: Option<Arc<Object>> = applied.records.iter().flatten().next().map(|record| record.object().clone());
+    let stored: Option<Arc<Object>> = applied.records.iter().flatten().next().map(|record| record.object());
     let planned = planned(decision);
     Written { object: stored.unwrap_or(planned.object), ..planned }
 }
