@@ -86,7 +86,11 @@ mod tests {
 
     #[test]
     fn only_who_knows_more_can_tell_a_master_that_it_was_removed() {
-        let own = GroupStatus { member: apiserver::member_id("3").unwrap(), applied: 7, ..GroupStatus::default() };
+        let own = GroupStatus {
+            member: apiserver::member_id("0000000000000003").unwrap(),
+            applied: 7,
+            ..GroupStatus::default()
+        };
         assert!(is_out(&own, &theirs(8, &[1, 2])));
         assert!(!is_out(&own, &theirs(8, &[1, 2, 3])));
         assert!(!is_out(&own, &theirs(7, &[1, 2])), "it has not heard yet that this one joined");
