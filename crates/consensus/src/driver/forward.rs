@@ -34,6 +34,8 @@ struct Asked {
 pub(super) struct Forwards<O> {
     next: u64,
     ticks: u64,
+    /// Of terms before this one everything is decided.
+    decided: u64,
     commands: BTreeMap<u64, Waiting<Answer<O>>>,
     asked: BTreeMap<u64, Waiting<Asked>>,
 }
@@ -41,7 +43,7 @@ pub(super) struct Forwards<O> {
 impl<O> Forwards<O> {
     pub(super) fn new(first: u64) -> Self {
         // Half of all numbers lie above the first.
-        Self { next: first >> 1, ticks: 0, commands: BTreeMap::new(), asked: BTreeMap::new() }
+        Self { next: first >> 1, ticks: 0, decided: 0, commands: BTreeMap::new(), asked: BTreeMap::new() }
     }
 
     pub(super) fn number(&mut self) -> u64 {
@@ -91,6 +93,9 @@ impl<O> Forwards<O> {
     /// Everything of terms before that of an applied entry is decided: a leader takes commands of its own term only. What is
     /// not answered by now was not done.
     pub(super) fn outlive(&mut self, applied_term: u64) {
+        if std::mem::replace(&mut self.decided, applied_term) == applied_term {
+            return;
+        }
         for (_, waiting) in self.commands.extract_if(.., |_, waiting| waiting.term < applied_term) {
             let _ = waiting.ticket.send(Err(ProposeError::NoLeader { hint: None }));
         }
