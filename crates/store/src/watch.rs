@@ -58,22 +58,14 @@ impl Lane {
     pub(crate) fn push(&mut self, event: Arc<Event>) {
         self.bytes += event.size();
         self.events.push_back(event);
-        self.cool();
+        if let Some(old) = self.events.len().checked_sub(WARM_EVENTS + 1) {
+            cool(&self.events[old]);
+        }
         while self.bytes > RING_BYTES_MAX || self.events.len() > EVENTS_MAX {
             let Some(oldest) = self.events.pop_front() else { break };
+            cool(&oldest);
             self.bytes -= oldest.size();
             self.floor = oldest.revision();
-        }
-    }
-
-    /// Drops the decoded values that the event that has just got old leaves behind.
-    fn cool(&self) {
-        let Some(old) = self.events.len().checked_sub(WARM_EVENTS + 1) else { return };
-        let event = &self.events[old];
-        event.before.iter().for_each(|before| before.forget());
-        match event.change {
-            ChangeType::Deleted => event.record.forget(),
-            ChangeType::Added | ChangeType::Modified => event.record.age(),
         }
     }
 
@@ -93,6 +85,15 @@ impl Lane {
         let fresh = self.events.range(start..).take_while(|event| event.revision() <= until);
         into.extend(fresh.take(BATCH_MAX).cloned());
         Ok(())
+    }
+}
+
+/// Drops the decoded values that an event leaves behind when it is no news any more.
+fn cool(event: &Event) {
+    event.before.iter().for_each(|before| before.forget());
+    match event.change {
+        ChangeType::Deleted => event.record.forget(),
+        ChangeType::Added | ChangeType::Modified => event.record.age(),
     }
 }
 
