@@ -4,7 +4,6 @@
 //! controllers through the one door. Only TLS and the second machine are missing.
 
 use std::{
-    fs,
     net::{Ipv4Addr, SocketAddr},
     path::{Path, PathBuf},
     sync::Arc,
@@ -68,9 +67,7 @@ impl Dev {
     }
 
     async fn serve(self) -> Result<()> {
-        let dir = self.data_dir.clone().unwrap_or_else(cli::default_data_dir);
-        fs::create_dir_all(&dir).with_context(|| format!("cannot use the data directory {}", dir.display()))?;
-        let dir = dir.canonicalize()?;
+        let dir = process::data_dir(&self.data_dir.clone().unwrap_or_else(cli::default_data_dir))?;
         let stop = process::stop_on_signal()?;
         let mut progress = cli::Progress::start(&format!("opening {}", dir.display()));
         let options = Options { service_cidr: self.service_cidr, quota_bytes: QUOTA_BYTES, now };

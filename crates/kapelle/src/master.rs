@@ -137,9 +137,7 @@ impl Master {
     }
 
     async fn serve(self) -> Result<()> {
-        let dir = self.data_dir.clone();
-        fs::create_dir_all(&dir).with_context(|| format!("cannot use the data directory {}", dir.display()))?;
-        let dir = dir.canonicalize()?;
+        let dir = process::data_dir(&self.data_dir)?;
         let stop = process::stop_on_signal()?;
         let listener = TcpListener::bind(self.listen).await;
         let listener = listener.with_context(|| format!("cannot listen on {}", self.listen))?;

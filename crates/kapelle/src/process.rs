@@ -1,6 +1,12 @@
 //! What every long-running command does: stop on a signal, keep its certificate fresh, write files whole.
 
-use std::{fs, io::Write as _, os::unix::fs::OpenOptionsExt as _, path::Path, time::Duration};
+use std::{
+    fs,
+    io::Write as _,
+    os::unix::fs::OpenOptionsExt as _,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use anyhow::{Context as _, Result};
 use tokio::signal::unix::{SignalKind, signal};
@@ -33,6 +39,12 @@ pub(crate) fn stop_on_signal() -> Result<CancellationToken> {
         token.cancel();
     });
     Ok(stop)
+}
+
+/// Makes a data directory; answers where it is, whatever the working directory.
+pub(crate) fn data_dir(dir: &Path) -> Result<PathBuf> {
+    let made = fs::create_dir_all(dir).and_then(|()| dir.canonicalize());
+    made.with_context(|| format!("cannot use the data directory {}", dir.display()))
 }
 
 /// Writes a file for its owner only, beside its place, and moves it there, so that nobody reads half of it.

@@ -72,9 +72,7 @@ impl Worker {
     }
 
     async fn serve(self) -> Result<()> {
-        let dir = self.data_dir.clone();
-        fs::create_dir_all(&dir).with_context(|| format!("cannot use the data directory {}", dir.display()))?;
-        let dir = dir.canonicalize()?;
+        let dir = process::data_dir(&self.data_dir)?;
         let stop = process::stop_on_signal()?;
         let host = self.host()?;
         let mut progress = cli::Progress::start(&format!("joining as {}", self.node_name));
