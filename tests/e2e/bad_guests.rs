@@ -1,6 +1,9 @@
 //! Guests that misbehave harm themselves only, and say how they ended.
 
-use crate::cluster::{Cluster, http_get, wait_until};
+use crate::{
+    cluster::{Cluster, http_get},
+    patience::wait_until,
+};
 
 fn pod(name: &str, image: &str, extra: &str) -> String {
     format!(

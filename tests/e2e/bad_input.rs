@@ -2,12 +2,7 @@
 
 use std::fs;
 
-use crate::{
-    checklist::session,
-    cluster::{Cluster, wait_until},
-    kubectl::Kubectl,
-    script::Script,
-};
+use crate::{checklist::session, cluster::Cluster, kubectl::Kubectl, patience::wait_until, script::Script};
 
 const DEPLOYMENT: &str = include_str!("../../deploy/examples/hello.yaml");
 

@@ -1,6 +1,9 @@
 //! The `kapelle` command as people use it.
 
-use crate::cluster::{Cluster, http_get, wait_until};
+use crate::{
+    cluster::{Cluster, http_get},
+    patience::wait_until,
+};
 
 #[test]
 fn from_an_image_to_an_answer_and_away_again() {

@@ -15,14 +15,10 @@ use std::{
     time::{Duration, Instant},
 };
 
+use crate::patience::{PATIENCE, wait_until};
+
 /// The binary under test.
 pub(crate) const KAPELLE: &str = env!("CARGO_BIN_EXE_kapelle");
-
-/// How long anything may take before a test gives up. Generous: CI machines are slow and shared.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
-
-/// How often a condition is looked at.
-pub(crate) const LOOK_EVERY: Duration = Duration::from_millis(50);
 
 /// A running cluster with a directory of its own. Dropping it kills the process and removes the directory.
 pub(crate) struct Cluster {
@@ -227,19 +223,6 @@ impl Answer {
     pub(crate) fn err(self) -> String {
         assert_ne!(self.code, Some(0), "{} should fail\n{}{}", self.line, self.stdout, self.stderr);
         self.stderr
-    }
-}
-
-/// Looks at a condition until it holds. What it said last is part of the complaint.
-#[track_caller]
-pub(crate) fn wait_until<T>(what: &str, mut look: impl FnMut() -> Result<T, String>) -> T {
-    let until = Instant::now() + PATIENCE;
-    loop {
-        match look() {
-            Ok(value) => return value,
-            Err(last) if Instant::now() > until => panic!("waited in vain for {what}; last seen: {last}"),
-            Err(_) => thread::park_timeout(LOOK_EVERY),
-        }
     }
 }
 

@@ -1,6 +1,9 @@
 //! `kill -9` in the middle of things.
 
-use crate::cluster::{Cluster, http_get, wait_until};
+use crate::{
+    cluster::{Cluster, http_get},
+    patience::wait_until,
+};
 
 fn deployment(version: &str) -> String {
     include_str!("../../deploy/examples/hello.yaml").replace("value: v1", &format!("value: {version}"))

@@ -2,7 +2,10 @@
 
 use std::{collections::BTreeSet, time::Duration};
 
-use crate::cluster::{Cluster, http_get, wait_until};
+use crate::{
+    cluster::{Cluster, http_get},
+    patience::wait_until,
+};
 
 #[test]
 fn the_demo_answers_from_every_pod_through_the_services_address() {

@@ -15,7 +15,7 @@ use hyper_util::{
     rt::TokioExecutor,
 };
 
-use crate::cluster::{Cluster, PATIENCE};
+use crate::{cluster::Cluster, patience::PATIENCE};
 
 /// Clients that ask at the same time; every other one opens a connection for each request.
 const CLIENTS: usize = 8;

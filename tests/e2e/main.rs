@@ -13,4 +13,6 @@ mod crash;
 mod demo;
 mod kubectl;
 mod load;
+#[path = "../patience.rs"]
+mod patience;
 mod script;

@@ -26,8 +26,9 @@ use std::{
 };
 
 use crate::{
-    cluster::{Cluster, KAPELLE, LOOK_EVERY, PATIENCE},
+    cluster::{Cluster, KAPELLE},
     kubectl::Kubectl,
+    patience::{LOOK_EVERY, PATIENCE},
 };
 
 /// How a command is run.

@@ -10,7 +10,8 @@ use std::{
 };
 
 use crate::{
-    lab::{Lab, sample, wait_until},
+    lab::{Lab, sample},
+    patience::wait_until,
     writers::Writers,
 };
 

@@ -14,7 +14,7 @@ use api::{Key, Kind, Object, PatchKind, Reason, Subresource, core_v1::ConfigMap}
 use porcupine_rs::{CheckResult, Model, Operation};
 use rpc::Client;
 
-use crate::lab::{Lab, wait_until};
+use crate::{lab::Lab, patience::wait_until};
 
 /// So many registers: few, so that clients meet.
 const REGISTERS: u64 = 3;

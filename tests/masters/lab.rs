@@ -6,17 +6,13 @@ use std::{
     process::{Child, Command, Output, Stdio},
     sync::atomic::{AtomicU32, Ordering},
     thread,
-    time::{Duration, Instant},
+    time::Instant,
 };
+
+use crate::patience::{LOOK_EVERY, PATIENCE};
 
 /// The binary under test.
 const KAPELLE: &str = env!("CARGO_BIN_EXE_kapelle");
-
-/// How long anything may take before a test gives up. Generous: CI machines are slow and shared.
-const PATIENCE: Duration = Duration::from_secs(180);
-
-/// How often a condition is looked at.
-const LOOK_EVERY: Duration = Duration::from_millis(50);
 
 /// An address of a network card that no host has: what is sent to it is lost, and nobody is told.
 const NOWHERE: &str = "02:00:00:00:00:01";
@@ -391,19 +387,6 @@ impl Answer {
     pub(crate) fn err(self) -> String {
         assert!(!self.ok, "it should fail: {}{}", self.stdout, self.stderr);
         self.stderr
-    }
-}
-
-/// Looks at a condition until it holds.
-#[track_caller]
-pub(crate) fn wait_until<T>(what: &str, mut look: impl FnMut() -> Result<T, String>) -> T {
-    let until = Instant::now() + PATIENCE;
-    loop {
-        match look() {
-            Ok(value) => return value,
-            Err(last) if Instant::now() > until => panic!("waited in vain for {what}; last seen: {last}"),
-            Err(_) => thread::park_timeout(LOOK_EVERY),
-        }
     }
 }
 

@@ -11,5 +11,7 @@ mod lab;
 mod members;
 mod newcomers;
 mod outage;
+#[path = "../patience.rs"]
+mod patience;
 mod upkeep;
 mod writers;

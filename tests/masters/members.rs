@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use crate::lab::{Lab, wait_until};
+use crate::{lab::Lab, patience::wait_until};
 
 const KAPELLE: &str = env!("CARGO_BIN_EXE_kapelle");
 

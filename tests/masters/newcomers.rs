@@ -1,6 +1,9 @@
 //! The group changes while some are away: whoever was removed learns it, and workers learn who came.
 
-use crate::lab::{Lab, sample, wait_until};
+use crate::{
+    lab::{Lab, sample},
+    patience::wait_until,
+};
 
 #[test]
 fn who_was_away_learns_who_left_and_who_came() {

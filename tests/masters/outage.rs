@@ -1,6 +1,9 @@
 //! What survives: the leader's death, the death of all masters, a cut link.
 
-use crate::lab::{Lab, sample, wait_until};
+use crate::{
+    lab::{Lab, sample},
+    patience::wait_until,
+};
 
 const HELLO: &str = include_str!("../../deploy/examples/hello.yaml");
 

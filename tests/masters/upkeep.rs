@@ -1,9 +1,6 @@
 //! What operators do while everything goes on: restart masters one after the other, and replace them.
 
-use crate::{
-    lab::{Lab, wait_until},
-    writers::Writers,
-};
+use crate::{lab::Lab, patience::wait_until, writers::Writers};
 
 /// So many writes must be acknowledged between two steps.
 const MORE: u64 = 20;

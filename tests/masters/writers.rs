@@ -10,7 +10,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::lab::{Lab, fed, wait_until};
+use crate::{
+    lab::{Lab, fed},
+    patience::wait_until,
+};
 
 /// How long a writer rests after a command that failed.
 const REST: Duration = Duration::from_millis(20);
