@@ -42,11 +42,14 @@ pub enum Subresource {
     Binding,
     /// Only `metadata.finalizers` of a Namespace's `spec`.
     Finalize,
+    /// Only `metadata.ownerReferences` and `metadata.finalizers`: what the garbage collector writes, who does not know the
+    /// rest of every object.
+    Owners,
 }
 
 impl Subresource {
     /// Every one.
-    pub const ALL: [Self; 5] = [Self::None, Self::Status, Self::Scale, Self::Binding, Self::Finalize];
+    pub const ALL: [Self; 6] = [Self::None, Self::Status, Self::Scale, Self::Binding, Self::Finalize, Self::Owners];
 
     /// The word in URLs and requests; empty for the object itself.
     #[must_use]
@@ -57,6 +60,7 @@ impl Subresource {
             Self::Scale => "scale",
             Self::Binding => "binding",
             Self::Finalize => "finalize",
+            Self::Owners => "owners",
         }
     }
 

@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use api::{
-    Key, Kind, Object, Propagation, Timestamp,
+    Key, Kind, Object, Propagation, Subresource, Timestamp, Write,
     meta_v1::{ObjectMeta, OwnerReference},
 };
 
@@ -47,7 +47,7 @@ fn set_free(world: &World, object: &Arc<Object>, meta: &ObjectMeta, plan: &mut P
         return finish(object, ORPHAN, plan);
     }
     for dependent in bound {
-        plan.update(without_owners(dependent, |owner| owner.uid == meta.uid));
+        plan.step(without_owners(dependent, |owner| owner.uid == meta.uid));
     }
 }
 
@@ -74,7 +74,7 @@ fn follow_owners(world: &World, object: &Arc<Object>, meta: &ObjectMeta, plan: &
         return;
     }
     if !owners.iter().all(leaving) {
-        plan.update(without_owners(object, leaving));
+        plan.step(without_owners(object, leaving));
         return;
     }
     // What has dependents of its own goes the way its owner goes; with a living owner waiting, in the foreground.
@@ -98,13 +98,13 @@ fn is_going(world: &World, owner: &OwnerReference) -> bool {
 fn finish(object: &Arc<Object>, finalizer: &str, plan: &mut Plan) {
     let mut object = Object::clone(object);
     object.metadata_mut().finalizers.retain(|own| own != finalizer);
-    plan.update(object);
+    plan.step(Write::Update(object, Subresource::Owners));
 }
 
-fn without_owners(object: &Arc<Object>, leaving: impl Fn(&OwnerReference) -> bool) -> Object {
+fn without_owners(object: &Arc<Object>, leaving: impl Fn(&OwnerReference) -> bool) -> Write {
     let mut object = Object::clone(object);
     object.metadata_mut().owner_references.retain(|owner| !leaving(owner));
-    object
+    Write::Update(object, Subresource::Owners)
 }
 
 #[cfg(test)]

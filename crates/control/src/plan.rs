@@ -144,6 +144,7 @@ impl fmt::Display for Step {
             Write::Update(_, Subresource::Status) => write!(f, "status {key}")?,
             Write::Update(_, Subresource::Scale) => write!(f, "scale {key}")?,
             Write::Update(_, Subresource::Finalize) => write!(f, "finalize {key}")?,
+            Write::Update(_, Subresource::Owners) => write!(f, "owners of {key}")?,
             Write::Delete(_, options) => {
                 write!(f, "delete {key}")?;
                 if options.grace_period_s == Some(0) {

@@ -51,7 +51,7 @@ pub fn object_from_wire(object: Option<api_v1::Object>) -> Result<Object, Error>
 /// If there is no such part.
 pub fn subresource_from_wire(word: &str) -> Result<Subresource, Error> {
     Subresource::from_word(word).ok_or_else(|| {
-        let message = "use status, scale, binding or finalize, or nothing for the object itself";
+        let message = "use status, scale, binding, finalize or owners, or nothing for the object itself";
         Error::bad_request(format!("subresource: \"{word}\" is unknown; {message}"))
     })
 }

@@ -82,6 +82,8 @@ pub fn update_part(old: &Object, new: &Object, part: Subresource) -> Vec<Cause> 
         Subresource::Scale => workload::replicas(&mut causes, new),
         Subresource::Binding => pod::binding(&mut causes, old, new),
         Subresource::Finalize => small::finalizers(&mut causes, new),
+        // Judged with all metadata.
+        Subresource::Owners => {}
     }
     meta::update(&mut causes, old.metadata(), new.metadata());
     causes.0

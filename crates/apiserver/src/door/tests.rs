@@ -345,6 +345,9 @@ fn finalizers_hold_an_object_until_the_last_is_gone() {
     };
     assert_eq!(world.fails(with(&["orphan", "example.com/more"])).causes[0].field, "metadata.finalizers");
     assert_eq!(world.write(with(&["orphan"])).unwrap().0, Fate::Changed);
+    let mut unknowing = map("a");
+    unknowing.metadata_mut().finalizers = vec!["orphan".to_owned(), "example.com/more".to_owned()];
+    assert_eq!(world.fails(owners(unknowing)).causes[0].field, "metadata.finalizers");
     assert_eq!(world.write(with(&[])).unwrap().0, Fate::Gone);
     assert!(!world.has(&key(Kind::ConfigMap, "a")));
 }
@@ -405,4 +408,38 @@ fn an_object_has_a_largest_size() {
     container.args = vec!["x".repeat(OBJECT_BYTES_MAX)];
     let error = world.decide(&create(large)).unwrap_err();
     assert_eq!(error.reason, Reason::RequestEntityTooLarge);
+}
+
+fn owners(object: core_v1::ConfigMap) -> Write {
+    Write::Update(object.into(), Subresource::Owners)
+}
+
+#[test]
+fn who_writes_owners_changes_nothing_else() {
+    let mut world = World::new();
+    let owner = |uid: &str| {
+        vec![meta_v1::OwnerReference {
+            api_version: "v1".to_owned(),
+            kind: "ConfigMap".to_owned(),
+            name: "owner".to_owned(),
+            uid: uid.to_owned(),
+            ..Default::default()
+        }]
+    };
+    let mut whole = core_v1::ConfigMap { data: [("k".to_owned(), "v".to_owned())].into(), ..Default::default() };
+    whole.metadata = map("a").metadata;
+    whole.metadata_mut().labels.insert("on".to_owned(), String::new());
+    whole.metadata_mut().owner_references = owner("u1");
+    world.does(create(whole.clone()));
+
+    let mut unknowing = map("a");
+    unknowing.metadata_mut().owner_references = owner("u2");
+    let (fate, left) = world.write(owners(unknowing)).unwrap();
+
+    assert_eq!(fate, Fate::Changed);
+    assert_eq!(meta(&left).owner_references, owner("u2"));
+    assert_eq!(
+        (&meta(&left).labels, &left.get::<core_v1::ConfigMap>().unwrap().data),
+        (&whole.metadata.unwrap().labels, &whole.data)
+    );
 }

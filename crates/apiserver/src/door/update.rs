@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use api::{
     Error, Key, Object, Reason, Subresource, Timestamp, conditions, core_v1, defaults, error::Cause,
-    kinds::Resource as _, meta_v1, pod, warnings,
+    kinds::Resource as _, meta_v1, pod, validate, warnings,
 };
 use store::{Expect, Op, Record, Txn};
 
@@ -23,6 +23,7 @@ impl Door<'_> {
             Subresource::Scale => scale(old, sent)?,
             Subresource::Binding => bound(old, sent, self.stamp.now)?,
             Subresource::Finalize => finalized(old, sent)?,
+            Subresource::Owners => owned(old, sent),
         };
         new.metadata_mut().resource_version = record.revision.to_string();
         if has_generation(key.kind) && (spec_differs(old, &new) || is_annotated(old, &new, part)) {
@@ -34,6 +35,10 @@ impl Door<'_> {
         if matches!(part, Subresource::None | Subresource::Scale) {
             valid(&key, new_finalizers(old, &new))?;
             valid_update(&key, old, &new)?;
+        }
+        if part == Subresource::Owners {
+            valid(&key, new_finalizers(old, &new))?;
+            valid(&key, validate::update_part(old, &new, part))?;
         }
         let warnings = if part == Subresource::None { warnings::of(&new) } else { Vec::new() };
         Ok(Decision { warnings, ..self.store(record, new)? })
@@ -195,6 +200,14 @@ fn finalized(old: &Object, sent: &Object) -> Result<Object, Error> {
     let mut new = old_namespace.clone();
     new.spec.get_or_insert_default().finalizers = sent.spec.clone().unwrap_or_default().finalizers;
     Ok(new.into())
+}
+
+fn owned(old: &Object, sent: &Object) -> Object {
+    let mut new = old.clone();
+    let (metadata, sent) = (new.metadata_mut(), metadata(sent));
+    metadata.owner_references = sent.owner_references;
+    metadata.finalizers = sent.finalizers;
+    new
 }
 
 fn no_part(object: &Object, part: Subresource) -> Error {

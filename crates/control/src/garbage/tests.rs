@@ -28,7 +28,7 @@ fn dependents_follow_their_last_owner() {
         [here.object(), shared.object()],
         &shared.key(),
         expect![[r#"
-        update Pod default/a
+        owners of Pod default/a
     "#]],
     );
     let mut foreign = pod("a").owned_by(&gone);
@@ -61,14 +61,14 @@ fn an_owner_in_the_foreground_waits_for_those_that_block_it() {
         [owner.object(), going.object()],
         &going.key(),
         expect![[r#"
-        update ReplicaSet default/web
+        owners of ReplicaSet default/web
     "#]],
     );
     check(
         [owner.object()],
         &owner.key(),
         expect![[r#"
-            update Deployment default/shop
+            owners of Deployment default/shop
         "#]],
     );
 }
@@ -81,14 +81,14 @@ fn orphans_forget_their_owner_before_it_goes() {
         [owner.object(), pod.object()],
         &key(Kind::ReplicaSet, "web"),
         expect![[r#"
-        update Pod default/a
+        owners of Pod default/a
     "#]],
     );
     check(
         [owner.object()],
         &key(Kind::ReplicaSet, "web"),
         expect![[r#"
-        update ReplicaSet default/web
+        owners of ReplicaSet default/web
     "#]],
     );
 }

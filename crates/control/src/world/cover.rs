@@ -33,7 +33,11 @@ impl Cover {
             }
             Write::Update(
                 object,
-                Subresource::None | Subresource::Status | Subresource::Scale | Subresource::Finalize,
+                Subresource::None
+                | Subresource::Status
+                | Subresource::Scale
+                | Subresource::Finalize
+                | Subresource::Owners,
             ) => Self::Replaced { by: Arc::new(object.clone()), base },
             Write::Delete(..) => Self::Deleted { at: now, base, written: false },
         }
