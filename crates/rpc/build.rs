@@ -1,4 +1,5 @@
-//! Compiles the services of `proto/`. The objects in them are `api`'s types; only requests and answers are made here.
+//! Compiles the services of `proto/`. The objects in them are `api`'s types, carried by one of ours; only requests and
+//! answers are made here.
 
 use std::path::Path;
 
@@ -13,7 +14,7 @@ const EXTERN: [(&str, &str); 8] = [
     (".kapelle.discovery.v1", "::api::discovery_v1"),
     (".kapelle.coordination.v1", "::api::coordination_v1"),
     (".kapelle.autoscaling.v1", "::api::autoscaling_v1"),
-    (".kapelle.api.v1.Object", "::api::api_v1::Object"),
+    (".kapelle.api.v1.Object", "crate::Carried"),
 ];
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {

@@ -153,8 +153,6 @@ pub struct Change {
     pub change: ChangeType,
     /// The object after the change; for a deletion its last state. `metadata.resourceVersion` is the change's revision.
     pub object: Arc<Object>,
-    /// The object before the change, if it existed. Watchers that only forward may not know it.
-    pub before: Option<Arc<Object>>,
     /// When, in the order of all changes.
     pub revision: Revision,
 }

@@ -7,13 +7,13 @@ mod cluster;
 mod images;
 mod join;
 
-use std::{pin::Pin, sync::Arc};
+use std::pin::Pin;
 
-use api::{ApplyOutcome, Error, Object, Write, json::Strictness, meta_v1, selector};
+use api::{ApplyOutcome, Error, Write, json::Strictness, meta_v1, selector};
 use futures::{Stream, StreamExt as _, future::join_all, stream};
 use prost::Message as _;
 use rpc::{
-    MESSAGE_BYTES_MAX, convert,
+    Carried, MESSAGE_BYTES_MAX, convert,
     services::{
         self, cluster_server::ClusterServer, images_server::ImagesServer, join_server::JoinServer,
         logs_server::LogsServer, nodes_server::NodesServer, objects_server::ObjectsServer,
@@ -22,7 +22,7 @@ use rpc::{
 };
 use tonic::{Request, Response, Status, service::Routes};
 
-use crate::registry::{Item, ListQuery, Registry, WatchFrom, WatchQuery, WriteOptions, Written};
+use crate::registry::{Found, Item, ListQuery, Registry, WatchFrom, WatchQuery, WriteOptions, Written};
 use crate::{caller::Caller, gallery::Gallery};
 use cluster::ClusterDoor;
 use images::ImagesDoor;
@@ -94,10 +94,6 @@ fn write_options(options: Option<services::WriteOptions>) -> WriteOptions {
     WriteOptions { dry_run, field_manager, field_validation: Strictness::Strict }
 }
 
-fn wire(object: Arc<Object>) -> api::api_v1::Object {
-    Arc::unwrap_or_clone(object).into()
-}
-
 impl Door {
     /// The door for whoever sent a request.
     fn of<T>(&self, request: &Request<T>) -> Self {
@@ -118,16 +114,17 @@ impl Door {
     async fn page(&self, mut query: ListQuery) -> Result<services::ListResponse, Error> {
         loop {
             let page = self.registry.list(query.clone()).await?;
+            let items: Vec<Carried> = page.items.iter().map(Found::carried).collect();
             let mut bytes = 0;
-            let fits = page.items.iter().take_while(|item| {
+            let fits = items.iter().take_while(|item| {
                 bytes += item.encoded_len();
                 bytes <= FILL_BYTES_MAX
             });
             match fits.count() {
-                count if count < page.items.len() => query.limit = Some(count.max(1)),
+                count if count < items.len() => query.limit = Some(count.max(1)),
                 _ => {
                     return Ok(services::ListResponse {
-                        items: page.items.into_iter().map(wire).collect(),
+                        items,
                         resource_version: page.revision.to_string(),
                         r#continue: page.continue_.unwrap_or_default(),
                         remaining_item_count: page.remaining.map(|count| i64::try_from(count).unwrap_or(i64::MAX)),
@@ -155,7 +152,7 @@ impl Door {
         Ok(if deletion {
             services::write_result::Result::Deleted(deleted(written))
         } else {
-            services::write_result::Result::Object(wire(written.object))
+            services::write_result::Result::Object(written.object.carried())
         })
     }
 }
@@ -201,7 +198,9 @@ fn messages(items: Vec<Item>) -> Vec<Result<services::WatchResponse, Status>> {
     let mut failure = None;
     for item in items {
         match item {
-            Item::Change(change) => events.push(convert::change_to_wire(&change)),
+            Item::Change { change, object, revision } => {
+                events.push(convert::change_to_wire(change, object.carried(), revision));
+            }
             Item::Bookmark { revision, initial_end } => events.push(services::WatchEvent {
                 r#type: services::watch_event::Type::Bookmark.into(),
                 object: None,
@@ -224,20 +223,20 @@ fn messages(items: Vec<Item>) -> Vec<Result<services::WatchResponse, Status>> {
 }
 
 fn deleted(written: Written) -> services::DeleteResponse {
-    let uid = written.object.metadata().map(|meta| meta.uid.clone()).unwrap_or_default();
-    services::DeleteResponse { object: (!written.gone).then(|| wire(written.object)), uid }
+    let uid = written.object.object().metadata().map(|meta| meta.uid.clone()).unwrap_or_default();
+    services::DeleteResponse { object: (!written.gone).then(|| written.object.carried()), uid }
 }
 
 #[tonic::async_trait]
 impl services::objects_server::Objects for Door {
     type WatchStream = BoxStream<services::WatchResponse>;
 
-    async fn get(&self, request: Request<services::GetRequest>) -> Answer<api::api_v1::Object> {
+    async fn get(&self, request: Request<services::GetRequest>) -> Answer<Carried> {
         let door = self.of(&request);
         let request = request.into_inner();
         let key = convert::key_from_wire(request.key).map_err(refused)?;
         let at = convert::read_at_from_wire(&request.resource_version).map_err(refused)?;
-        Ok(Response::new(wire(door.registry.get(&key, at).await.map_err(refused)?)))
+        Ok(Response::new(door.registry.get(&key, at).await.map_err(refused)?.carried()))
     }
 
     async fn list(&self, request: Request<services::ListRequest>) -> Answer<services::ListResponse> {
@@ -253,22 +252,22 @@ impl services::objects_server::Objects for Door {
         Ok(Response::new(Box::pin(items.flat_map(|items| stream::iter(messages(items))))))
     }
 
-    async fn create(&self, request: Request<services::CreateRequest>) -> Answer<api::api_v1::Object> {
+    async fn create(&self, request: Request<services::CreateRequest>) -> Answer<Carried> {
         let door = self.of(&request);
         let request = request.into_inner();
         let write = convert::object_from_wire(request.object).map(Write::Create);
-        Ok(Response::new(wire(door.write(write, request.options).await?.object)))
+        Ok(Response::new(door.write(write, request.options).await?.object.carried()))
     }
 
-    async fn update(&self, request: Request<services::UpdateRequest>) -> Answer<api::api_v1::Object> {
+    async fn update(&self, request: Request<services::UpdateRequest>) -> Answer<Carried> {
         let door = self.of(&request);
         let request = request.into_inner();
         let part = convert::subresource_from_wire(&request.subresource).map_err(refused)?;
         let write = convert::object_from_wire(request.object).map(|object| Write::Update(object, part));
-        Ok(Response::new(wire(door.write(write, request.options).await?.object)))
+        Ok(Response::new(door.write(write, request.options).await?.object.carried()))
     }
 
-    async fn patch(&self, request: Request<services::PatchRequest>) -> Answer<api::api_v1::Object> {
+    async fn patch(&self, request: Request<services::PatchRequest>) -> Answer<Carried> {
         let door = self.of(&request);
         let request = request.into_inner();
         let kind = convert::patch_kind_from_wire(request.r#type()).map_err(refused)?;
@@ -277,7 +276,7 @@ impl services::objects_server::Objects for Door {
         let patch = json(&request.patch, "patch").map_err(refused)?;
         let options = write_options(request.options);
         let written = door.registry.patch(&key, kind, patch, part, options).await.map_err(refused)?;
-        Ok(Response::new(wire(written.object)))
+        Ok(Response::new(written.object.carried()))
     }
 
     async fn apply(&self, request: Request<services::ApplyRequest>) -> Answer<services::ApplyResponse> {
@@ -294,7 +293,7 @@ impl services::objects_server::Objects for Door {
         };
         let warnings = written.warnings;
         Ok(Response::new(services::ApplyResponse {
-            object: Some(wire(written.object)),
+            object: Some(written.object.carried()),
             outcome: outcome.into(),
             warnings,
         }))

@@ -40,7 +40,7 @@ pub(crate) fn added(object: Object, revision: u64) -> Change {
 
 pub(crate) fn change(change: ChangeType, mut object: Object, revision: u64) -> Change {
     object.metadata_mut().resource_version = revision.to_string();
-    Change { change, object: Arc::new(object), before: None, revision: Revision(revision) }
+    Change { change, object: Arc::new(object), revision: Revision(revision) }
 }
 
 /// What a controller wants to do about an object.

@@ -14,7 +14,7 @@ use std::{
 use api::{
     Change, ChangeType, Key, Kind, Object, Revision, Timestamp, Write,
     apps_v1::{Deployment, ReplicaSet},
-    core_v1::{ConfigMap, Node, Pod, Secret, Service},
+    core_v1::{Node, Pod, Service},
     kinds::Resource,
 };
 
@@ -22,7 +22,8 @@ pub(crate) use self::index::{Load, owner_of};
 use self::{cover::Cover, index::Index};
 use crate::config::Config;
 
-/// What controllers look at.
+/// What controllers look at. ConfigMaps and Secrets may come without anything but who they are and whose: no decision
+/// depends on more, and nothing may be written that takes their place.
 #[derive(Debug)]
 pub(crate) struct World {
     pub(crate) config: Config,
@@ -220,7 +221,7 @@ impl World {
             return Shift { before: entry.shown.clone(), after: entry.shown.clone() };
         }
         entry.observed = match change.change {
-            ChangeType::Added | ChangeType::Modified => Some(slim(&change.object)),
+            ChangeType::Added | ChangeType::Modified => Some(change.object.clone()),
             ChangeType::Deleted => None,
         };
         if entry.cover.as_ref().is_some_and(Cover::is_spent_by_observation) {
@@ -308,15 +309,6 @@ impl World {
         if key.kind == Kind::Node {
             self.heartbeats.remove(&*key.name);
         }
-    }
-}
-
-/// An object as far as controllers look into it: nothing that they decide depends on what is in a ConfigMap or a Secret.
-fn slim(object: &Arc<Object>) -> Arc<Object> {
-    match &**object {
-        Object::ConfigMap(map) => Arc::new(ConfigMap { metadata: map.metadata.clone(), ..ConfigMap::default() }.into()),
-        Object::Secret(secret) => Arc::new(Secret { metadata: secret.metadata.clone(), ..Secret::default() }.into()),
-        _ => object.clone(),
     }
 }
 

@@ -20,7 +20,7 @@ use tonic::{
 };
 
 use crate::{
-    MESSAGE_BYTES_MAX, Security, convert,
+    Carried, MESSAGE_BYTES_MAX, Security, convert,
     services::{self, logs_client::LogsClient, nodes_client::NodesClient, objects_client::ObjectsClient},
     status, watch,
 };
@@ -394,7 +394,7 @@ impl Client {
             async move { client.delete(request).await }
         };
         let answer = self.objects(Repeat::IfNotDone, ask).await?;
-        Ok(Deleted { object: answer.object.and_then(|object| object.object), uid: answer.uid })
+        Ok(Deleted { object: answer.object.and_then(Carried::into_object), uid: answer.uid })
     }
 
     /// Carries out many independent writes. Of an object that a deletion left nothing of, the outcome has only kind,
@@ -546,7 +546,7 @@ fn outcome(key: &Key, result: services::WriteResult) -> WriteOutcome {
     let incomplete = || Error::internal("the master did not say what became of a write");
     match result.result.ok_or_else(incomplete)? {
         services::write_result::Result::Object(object) => Ok(Arc::new(convert::object_from_wire(Some(object))?)),
-        services::write_result::Result::Deleted(deleted) => match deleted.object.and_then(|object| object.object) {
+        services::write_result::Result::Deleted(deleted) => match deleted.object.and_then(Carried::into_object) {
             Some(object) => Ok(Arc::new(object)),
             None => Ok(Arc::new(name_only(key, deleted.uid))),
         },

@@ -1,11 +1,11 @@
 //! Between the words of the API and those of the wire.
 
 use api::{
-    Change, ChangeType, DeleteOptions, Error, Key, Kind, Object, PatchKind, Propagation, ReadAt, Revision, Subresource,
-    Write, api_v1, meta_v1,
+    ChangeType, DeleteOptions, Error, Key, Kind, Object, PatchKind, Propagation, ReadAt, Revision, Subresource, Write,
+    meta_v1,
 };
 
-use crate::services;
+use crate::{Carried, services};
 
 /// The key as requests carry it.
 #[must_use]
@@ -40,9 +40,9 @@ pub fn kind_from_wire(kind: &str) -> Result<Kind, Error> {
 ///
 /// # Errors
 /// If there is none.
-pub fn object_from_wire(object: Option<api_v1::Object>) -> Result<Object, Error> {
+pub fn object_from_wire(object: Option<Carried>) -> Result<Object, Error> {
     let missing = || Error::bad_request("object: send an object of a known kind");
-    object.and_then(|object| object.object).ok_or_else(missing)
+    object.and_then(Carried::into_object).ok_or_else(missing)
 }
 
 /// The part that a request names.
@@ -203,16 +203,16 @@ pub fn patch_kind_from_wire(kind: services::patch_request::Type) -> Result<Patch
 
 /// A change as watches carry it.
 #[must_use]
-pub fn change_to_wire(change: &Change) -> services::WatchEvent {
-    let r#type = match change.change {
+pub fn change_to_wire(change: ChangeType, object: Carried, revision: Revision) -> services::WatchEvent {
+    let r#type = match change {
         ChangeType::Added => services::watch_event::Type::Added,
         ChangeType::Modified => services::watch_event::Type::Modified,
         ChangeType::Deleted => services::watch_event::Type::Deleted,
     };
     services::WatchEvent {
         r#type: r#type.into(),
-        object: Some(Object::clone(&change.object).into()),
-        resource_version: change.revision.to_string(),
+        object: Some(object),
+        resource_version: revision.to_string(),
         initial_events_end: false,
     }
 }

@@ -2,6 +2,7 @@
 //!
 //! This is the only crate with generated service code. It decides nothing: what a request means is the API server's.
 
+mod carried;
 pub mod client;
 mod cluster;
 pub mod convert;
@@ -21,6 +22,7 @@ pub mod services {
     tonic::include_proto!("kapelle.api.v1");
 }
 
+pub use carried::Carried;
 pub use client::{Applied, Client, Deleted, List, Query};
 pub use cluster::join;
 pub use incoming::{Incoming, incoming};

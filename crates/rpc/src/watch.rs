@@ -164,5 +164,5 @@ fn change(event: WatchEvent, revision: Revision) -> Result<Result<Change, Bookma
         watch_event::Type::Unspecified => return Err(Error::internal("the master sent a change of no type")),
     };
     let object = Arc::new(convert::object_from_wire(event.object)?);
-    Ok(Ok(Change { change, object, before: None, revision }))
+    Ok(Ok(Change { change, object, revision }))
 }

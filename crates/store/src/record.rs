@@ -1,8 +1,11 @@
 //! One object at one revision, and one change of one.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, PoisonError},
+};
 
-use api::{Change, ChangeType, Key, Kind, Object, Revision};
+use api::{Change, ChangeType, Key, Kind, Object, Revision, encoded, meta_v1::ObjectMeta};
 use bytes::Bytes;
 
 /// One object at one revision, as bytes and, once somebody has asked, as a value. Never changes.
@@ -79,10 +82,34 @@ impl Record {
         }
     }
 
+    /// The object as far as the cluster itself looks into it: of a bulk kind only what says whose it is and whether it goes,
+    /// of others all of it.
+    #[must_use]
+    pub fn outline(&self) -> Arc<Object> {
+        if !is_bulk(self.key.kind) {
+            return self.object();
+        }
+        let end = self.bytes.len() - encoded::parts(&self.bytes).rest.len();
+        let mut object = self.decoded(self.bytes.slice(..end));
+        let metadata = object.metadata_mut();
+        *metadata = ObjectMeta {
+            labels: BTreeMap::new(),
+            annotations: BTreeMap::new(),
+            creation_timestamp: None,
+            managed_fields: Vec::new(),
+            ..std::mem::take(metadata)
+        };
+        Arc::new(object)
+    }
+
+    fn decode(&self) -> Object {
+        self.decoded(self.bytes.clone())
+    }
+
     /// Only objects that the API server encoded enter the log, and [`crate::Txn`] is checksummed there: bytes that do not
     /// decode mean a defect, and going on would hand out a false object.
-    fn decode(&self) -> Object {
-        let mut object = Object::decode_bytes(self.key.kind, self.bytes.clone()).unwrap_or_else(|error| {
+    fn decoded(&self, bytes: Bytes) -> Object {
+        let mut object = Object::decode_bytes(self.key.kind, bytes).unwrap_or_else(|error| {
             panic!("{} at revision {} is not a {}: {error}", self.key, self.revision, self.key.kind)
         });
         object.metadata_mut().resource_version = self.revision.to_string();
@@ -120,15 +147,10 @@ impl Event {
     pub(crate) fn size(&self) -> usize {
         self.record.size() + self.before.as_ref().map_or(0, |record| record.size())
     }
-}
 
-impl From<&Event> for Change {
-    fn from(event: &Event) -> Self {
-        Self {
-            change: event.change,
-            object: event.record.object(),
-            before: event.before.as_ref().map(|record| record.object()),
-            revision: event.revision(),
-        }
+    /// The change as controllers see it: see [`Record::outline`].
+    #[must_use]
+    pub fn outline(&self) -> Change {
+        Change { change: self.change, object: self.record.outline(), revision: self.revision() }
     }
 }

@@ -243,8 +243,10 @@ fn history_says_the_same_after_it_has_cooled() {
         heard.extend(warm.ready().unwrap());
     }
     let cold = store.watch(&[Kind::ConfigMap], Revision(0)).unwrap().ready().unwrap();
-    let all = |events: &[std::sync::Arc<Event>]| -> Vec<api::Change> {
-        events.iter().map(|event| api::Change::from(&**event)).collect()
+    let all = |events: &[std::sync::Arc<Event>]| -> Vec<_> {
+        let seen =
+            |event: &Event| (event.change, event.record.object(), event.before.as_ref().map(|before| before.object()));
+        events.iter().map(|event| seen(event)).collect()
     };
     assert_eq!(all(&cold), all(&heard));
 }
@@ -261,4 +263,28 @@ fn a_step_forward_ends_what_was_watched_before() {
     let mut fresh = store.watch(&[Kind::ConfigMap], Revision(1001)).unwrap();
     feed(&mut machine, &one(put("a", "2", Expect::Revision(Revision(1)))));
     assert_eq!(told(&fresh.ready().unwrap()), ["Modified a @1002"]);
+}
+
+#[test]
+fn an_outline_says_who_a_bulk_object_is_and_no_more() {
+    let mut state = State::default();
+    let mut map = core_v1::ConfigMap { data: [("v".to_owned(), "1".to_owned())].into(), ..Default::default() };
+    let metadata = map.metadata_mut();
+    metadata.name = "a".to_owned();
+    metadata.namespace = "default".to_owned();
+    metadata.uid = "u".to_owned();
+    metadata.finalizers = vec!["example.com/wait".to_owned()];
+    metadata.owner_references = vec![Default::default()];
+    let mut expected = map.clone();
+    expected.data.clear();
+    expected.metadata_mut().resource_version = "1".to_owned();
+    map.metadata_mut().annotations.insert("long".to_owned(), "text".to_owned());
+    let bytes = Object::from(map).encode_bytes();
+    let applied = state.apply(&one(Op::Put { key: key("a"), bytes, expect: Expect::Absent })).unwrap();
+
+    let record = applied.records[0].as_ref().unwrap();
+
+    assert_eq!(*record.outline(), Object::from(expected));
+    assert_eq!(record.object().get::<core_v1::ConfigMap>().unwrap().data["v"], "1");
+    assert_eq!(applied.events[0].outline().object, record.outline());
 }

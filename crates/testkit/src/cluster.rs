@@ -151,7 +151,7 @@ impl Cluster {
             return Ok(decision.object);
         }
         let applied = self.state.apply(&decision.txn).map_err(|refusal| Error::conflict(&write.key(), refusal))?;
-        let changes: Vec<Change> = applied.events.iter().map(|event| Change::from(&**event)).collect();
+        let changes: Vec<Change> = applied.events.iter().map(|event| event.outline()).collect();
         let stored = applied.records.iter().flatten().next().map(|record| record.object());
         self.publish(changes);
         Ok(stored.unwrap_or(decision.object))
@@ -376,7 +376,7 @@ impl Cluster {
 
 fn existing(record: &Arc<store::Record>) -> Change {
     let change = api::ChangeType::Added;
-    Change { change, object: record.object(), before: None, revision: record.revision }
+    Change { change, object: record.object(), revision: record.revision }
 }
 
 fn concerns(node: &str, change: &Change) -> bool {

@@ -52,7 +52,7 @@ impl Node {
 
     fn shows(&mut self) {
         let object = Arc::new(Object::from(self.pod.clone()));
-        let change = Change { change: ChangeType::Modified, object, before: None, revision: Revision(1) };
+        let change = Change { change: ChangeType::Modified, object, revision: Revision(1) };
         self.happens(Event::Pods(vec![change]));
     }
 

@@ -63,7 +63,7 @@ mod tests {
             let mut service = Service::default();
             (*name).clone_into(&mut service.metadata_mut().name);
             let object = Arc::new(Object::from(service));
-            Change { change: ChangeType::Added, object, before: None, revision: Revision::default() }
+            Change { change: ChangeType::Added, object, revision: Revision::default() }
         };
         Ok(Update::Changes(names.iter().map(change).collect()))
     }

@@ -33,6 +33,11 @@ impl<'a> Reader<'a> {
         std::iter::from_fn(move || reader.varint())
     }
 
+    /// What was not read yet.
+    pub(crate) fn unread(&self) -> &'a [u8] {
+        self.0
+    }
+
     /// Whether everything was read: false if the bytes are no message from some place on.
     pub(crate) fn finished(&self) -> bool {
         self.0.is_empty()

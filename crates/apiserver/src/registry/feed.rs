@@ -12,7 +12,7 @@ use super::Registry;
 impl Registry {
     /// Everything that exists of some kinds as one batch of additions (the first batch, empty if there is nothing), then
     /// changes as they happen. A reader that was too slow for the history gets the differences instead: nothing is
-    /// reported twice, nothing is missed. Ends when the process stops.
+    /// reported twice, nothing is missed. Objects are as [`Record::outline`] has them. Ends when the process stops.
     pub fn feed(&self, kinds: &[Kind]) -> impl Stream<Item = Vec<Change>> + Send + 'static + use<> {
         let feed = Feed {
             store: self.inner.store.clone(),
@@ -64,7 +64,7 @@ impl Feed {
             ChangeType::Added | ChangeType::Modified => self.known.insert(key.clone(), event.record.clone()),
             ChangeType::Deleted => self.known.remove(key),
         };
-        Change::from(event)
+        event.outline()
     }
 
     /// The differences between what was told and what is.
@@ -91,16 +91,9 @@ fn difference(before: Option<Arc<Record>>, record: &Record) -> Option<Change> {
         Some(_) => ChangeType::Modified,
         None => ChangeType::Added,
     };
-    let before = before.map(|record| record.object());
-    Some(Change { change, object: record.object(), before, revision: record.revision })
+    Some(Change { change, object: record.outline(), revision: record.revision })
 }
 
 fn lost_change(record: &Record, view: &View) -> Change {
-    let object = record.object();
-    Change {
-        change: ChangeType::Deleted,
-        object: object.clone(),
-        before: Some(object.clone()),
-        revision: view.revision(),
-    }
+    Change { change: ChangeType::Deleted, object: record.outline(), revision: view.revision() }
 }

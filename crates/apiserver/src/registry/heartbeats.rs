@@ -15,7 +15,7 @@ use tokio::sync::broadcast::{self, error::RecvError};
 
 use crate::caller::Caller;
 
-use super::{ListPage, ListQuery, Registry, read::selected};
+use super::{Found, ListPage, ListQuery, Registry, read::selected};
 
 /// Where nodes have their Leases.
 const NAMESPACE: &str = "kube-node-lease";
@@ -134,12 +134,12 @@ impl Heartbeats {
     }
 
     /// A Lease as readers see it: the stored one renewed by the latest heartbeat, or one made up from it.
-    pub(super) fn lease(&self, view: &View, key: &Key, stored: Option<Arc<Object>>) -> Option<Arc<Object>> {
+    pub(super) fn lease(&self, view: &View, key: &Key, stored: Option<Found>) -> Option<Found> {
         let at = (&*key.namespace == NAMESPACE).then(|| self.latest().get(&*key.name).copied()).flatten();
         let Some(at) = at else { return stored };
-        match stored.as_deref() {
-            Some(Object::Lease(lease)) => Some(Arc::new(renewed((**lease).clone(), &key.name, at).into())),
-            Some(_) | None => made_up(view, key, at),
+        match stored.map(|stored| stored.object()).as_deref() {
+            Some(Object::Lease(lease)) => Some(Object::from(renewed((**lease).clone(), &key.name, at)).into()),
+            Some(_) | None => made_up(view, key, at).map(Found::from),
         }
     }
 
@@ -149,22 +149,23 @@ impl Heartbeats {
         ListPage { items: self.with_beats(view, query, page.items, last), ..page }
     }
 
-    fn with_beats(&self, view: &View, query: &ListQuery, items: Vec<Arc<Object>>, last: bool) -> Vec<Arc<Object>> {
+    fn with_beats(&self, view: &View, query: &ListQuery, items: Vec<Found>, last: bool) -> Vec<Found> {
         if query.namespace.as_deref().is_some_and(|namespace| namespace != NAMESPACE) {
             return items;
         }
-        let renew = |item: Arc<Object>| self.lease(view, &item.key(), Some(item.clone())).unwrap_or(item);
-        let mut items: Vec<Arc<Object>> = items.into_iter().map(renew).collect();
+        let renew = |item: Found| self.lease(view, &item.key(), Some(item.clone())).unwrap_or(item);
+        let mut items: Vec<Found> = items.into_iter().map(renew).collect();
         if !last {
             return items;
         }
         for heartbeat in self.all() {
             let key = Key::namespaced(Kind::Lease, NAMESPACE, heartbeat.node);
             if view.get(&key).is_none() {
-                items.extend(made_up(view, &key, heartbeat.at).filter(|lease| selected(query, lease)));
+                let lease = made_up(view, &key, heartbeat.at).filter(|lease| selected(query, lease));
+                items.extend(lease.map(Found::from));
             }
         }
-        items.sort_by_cached_key(|item| item.key());
+        items.sort_by_cached_key(Found::key);
         items
     }
 }

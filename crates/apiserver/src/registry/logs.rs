@@ -29,7 +29,7 @@ impl Registry {
     ) -> Result<impl Stream<Item = Result<LogChunk, Error>> + Send + 'static + use<>, Error> {
         let key = Key::namespaced(Kind::Pod, request.namespace.as_str(), request.pod.as_str());
         self.caller.may_read(&self.inner.store.view(), Reading::Log(&key))?;
-        let object = self.get(&key, ReadAt::Latest).await?;
+        let object = self.get(&key, ReadAt::Latest).await?.object();
         let pod: &Pod = object.get().ok_or_else(|| Error::not_found(&key))?;
         let container = container(pod, &request.container).map_err(|why| Error::bad_request(why).about(&key))?;
         let no_node = || Error::bad_request(format!("pod {} does not have a host assigned", key.name)).about(&key);
@@ -38,7 +38,7 @@ impl Registry {
             Some(identity) => Security::TlsWith(identity.clone(), Subject::Node { name: node.name.to_string() }),
             None => Security::Plain,
         };
-        let agent = endpoint(&*self.get(&node, ReadAt::Latest).await?, security.scheme())?;
+        let agent = endpoint(&self.get(&node, ReadAt::Latest).await?.object(), security.scheme())?;
         let chunks = rpc::node::read_log(&agent, &security, LogRequest { container, ..request }).await?;
         Ok(chunks.take_until(self.inner.closing.clone().cancelled_owned()))
     }

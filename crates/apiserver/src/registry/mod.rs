@@ -6,6 +6,7 @@
 
 mod bootstrap;
 mod feed;
+mod found;
 mod heartbeats;
 mod lead;
 mod logs;
@@ -19,7 +20,7 @@ mod write;
 use std::sync::{Arc, OnceLock};
 
 use api::{
-    Change, Error, Kind, Object, Reason, Revision, Timestamp,
+    ChangeType, Error, Kind, Reason, Revision, Timestamp,
     json::Strictness,
     selector::{Fields, Labels},
 };
@@ -30,6 +31,7 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 pub use api::{ApplyOutcome, PatchKind, ReadAt};
+pub use found::Found;
 pub use heartbeats::Heartbeat;
 pub use rpc::services::{LogChunk, LogRequest};
 pub use tokens::{Invitation, JoinAs, TOKEN_LIFE, TOKEN_LIFE_MAX};
@@ -101,7 +103,7 @@ pub struct ListQuery {
 #[derive(Clone, Debug)]
 pub struct ListPage {
     /// The objects.
-    pub items: Vec<Arc<Object>>,
+    pub items: Vec<Found>,
     /// The state that was read; start a watch here.
     pub revision: Revision,
     /// Ask again with this token for the rest; `None` at the end.
@@ -144,7 +146,14 @@ pub enum WatchFrom {
 #[derive(Clone, Debug)]
 pub enum Item {
     /// Something changed. An object that begins to match is reported as added, one that ceases to as deleted.
-    Change(Change),
+    Change {
+        /// What happened.
+        change: ChangeType,
+        /// The object after the change; for a deletion its last state.
+        object: Found,
+        /// The revision of the change.
+        revision: Revision,
+    },
     /// Everything up to `revision` was sent.
     Bookmark {
         /// Where the watch is.
@@ -177,7 +186,7 @@ impl Default for WriteOptions {
 #[derive(Clone, Debug)]
 pub struct Written {
     /// The object as stored; for a deletion that left nothing, its last state.
-    pub object: Arc<Object>,
+    pub object: Found,
     /// It did not exist before.
     pub created: bool,
     /// It does not exist any more.

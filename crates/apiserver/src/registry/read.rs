@@ -1,7 +1,5 @@
 //! Reads: one object, or a page of objects of one state.
 
-use std::sync::Arc;
-
 use api::{
     Error, Key, Kind, Object, Reason, Revision,
     error::Cause,
@@ -11,17 +9,17 @@ use store::View;
 
 use crate::caller::Reading;
 
-use super::{ListPage, ListQuery, ReadAt, Registry, pages::Token, refused};
+use super::{Found, ListPage, ListQuery, ReadAt, Registry, pages::Token, refused};
 
 impl Registry {
     /// Reads one object.
     ///
     /// # Errors
     /// If it does not exist, or if no state can be had that is new enough.
-    pub async fn get(&self, key: &Key, at: ReadAt) -> Result<Arc<Object>, Error> {
+    pub async fn get(&self, key: &Key, at: ReadAt) -> Result<Found, Error> {
         let view = self.view(at).await?;
         self.caller.may_read(&view, Reading::One(key))?;
-        let found = view.get(key).map(|record| record.object());
+        let found = view.get(key).map(Found::from);
         let found = if key.kind == Kind::Lease { self.inner.heartbeats.lease(&view, key, found) } else { found };
         found.ok_or_else(|| Error::not_found(key))
     }
@@ -89,25 +87,24 @@ pub(crate) fn page_of(view: &View, text: &str) -> Option<(ListQuery, ListPage)> 
 
 fn page(view: &View, query: &ListQuery, token: Option<&Token>) -> ListPage {
     if let Some(key) = single(query.kind, query.namespace.as_deref(), &query.fields) {
-        let found = view.get(&key).map(|record| record.object());
-        let items = found.into_iter().filter(|object| selected(query, object)).collect();
+        let found = view.get(&key).filter(|record| selected(query, &record.object()));
+        let items = found.into_iter().map(Found::from).collect();
         return ListPage { items, revision: view.revision(), continue_: None, remaining: None };
     }
     let after = token.map(|token| token.after(query.kind));
     let mut records = view.list(query.kind, query.namespace.as_deref(), after.as_ref());
     let everything = query.labels.is_everything() && query.fields.is_everything();
     let limit = query.limit.unwrap_or(usize::MAX);
-    let mut items: Vec<Arc<Object>> = Vec::new();
+    let mut items: Vec<Found> = Vec::new();
     while items.len() < limit {
         let Some(record) = records.next() else { break };
-        let object = record.object();
-        if everything || selected(query, &object) {
-            items.push(object);
+        if everything || selected(query, &record.object()) {
+            items.push(record.into());
         }
     }
     let full = query.limit.is_some() && items.len() == limit;
     let more = full && records.next().is_some();
-    let last = items.last().map(|object| object.key()).filter(|_| more);
+    let last = items.last().map(Found::key).filter(|_| more);
     let remaining = (more && everything).then(|| remaining(view, query, token, items.len()));
     let continue_ = last.map(|last| Token::new(query, view.revision(), &last, remaining).to_string());
     ListPage { items, revision: view.revision(), continue_, remaining }

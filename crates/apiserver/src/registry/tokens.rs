@@ -85,7 +85,7 @@ impl Registry {
         let key = Key::namespaced(Kind::Secret, NAMESPACE, format!("{NAME_PREFIX}{}", used.id));
         let object = match myself.get(&key, ReadAt::Latest).await {
             Err(error) if error.reason == Reason::NotFound => return Err(unknown()),
-            other => other?,
+            other => other?.object(),
         };
         let stored: &Secret = object.get().ok_or_else(unknown)?;
         check(stored, used, self.now())?;

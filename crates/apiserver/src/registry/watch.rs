@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
-use api::{Change, ChangeType, Error, Key, Object, ReadAt, Reason, Revision};
+use api::{ChangeType, Error, Key, Object, ReadAt, Reason, Revision};
 use futures::{Stream, stream};
 use store::{Event, Expired, View, Watch};
 use tokio::sync::OwnedSemaphorePermit;
@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::caller::Reading;
 
-use super::{Item, Registry, WatchFrom, WatchQuery, read::single};
+use super::{Found, Item, Registry, WatchFrom, WatchQuery, read::single};
 
 /// How often a watch that asked for bookmarks says where it is. Kubernetes' minute.
 const BOOKMARK_INTERVAL: Duration = Duration::from_secs(60);
@@ -116,14 +116,9 @@ impl Watcher {
                 break;
             }
             last = Some(record.key.clone());
-            let object = record.object();
-            if selects(&self.query, &object) {
-                items.push(Item::Change(Change {
-                    change: ChangeType::Added,
-                    object,
-                    before: None,
-                    revision: record.revision,
-                }));
+            if is_open(&self.query) || selects(&self.query, &record.object()) {
+                let revision = record.revision;
+                items.push(Item::Change { change: ChangeType::Added, object: record.into(), revision });
             }
         }
         if items.len() == INITIAL_BATCH_MAX {
@@ -136,7 +131,7 @@ impl Watcher {
 
     fn report(&mut self, events: Result<Vec<Arc<Event>>, Expired>) -> Vec<Item> {
         match events {
-            Ok(events) => events.iter().filter_map(|event| seen(&self.query, event)).map(Item::Change).collect(),
+            Ok(events) => events.iter().filter_map(|event| seen(&self.query, event)).collect(),
             Err(error) => {
                 self.ended = true;
                 vec![Item::Error(expired(error))]
@@ -169,25 +164,30 @@ fn selects(query: &WatchQuery, object: &Object) -> bool {
     query.labels.matches(object.metadata().map_or(&NONE, |meta| &meta.labels)) && query.fields.matches(object)
 }
 
+/// Whether everything of its kind and namespace is selected.
+fn is_open(query: &WatchQuery) -> bool {
+    query.labels.is_everything() && query.fields.is_everything()
+}
+
 /// What a change looks like to somebody who sees only what the query selects.
-fn seen(query: &WatchQuery, event: &Event) -> Option<Change> {
+fn seen(query: &WatchQuery, event: &Event) -> Option<Item> {
     if query.namespace.as_deref().is_some_and(|namespace| namespace != &*event.record.key.namespace) {
         return None;
     }
-    let object = event.record.object();
     let revision = event.revision();
-    if query.labels.is_everything() && query.fields.is_everything() {
-        return Some(Change { change: event.change, object, before: None, revision });
+    let object = Found::from(&event.record);
+    if is_open(query) {
+        return Some(Item::Change { change: event.change, object, revision });
     }
     let before = event.before.as_ref().map(|record| record.object()).filter(|before| selects(query, before));
-    let now = event.change != ChangeType::Deleted && selects(query, &object);
+    let now = event.change != ChangeType::Deleted && selects(query, &event.record.object());
     let (change, object) = match (before, now) {
         (None, false) => return None,
         (None, true) => (ChangeType::Added, object),
         (Some(_), true) => (ChangeType::Modified, object),
-        (Some(before), false) => (ChangeType::Deleted, last_seen(&before, revision)),
+        (Some(before), false) => (ChangeType::Deleted, last_seen(&before, revision).into()),
     };
-    Some(Change { change, object, before: None, revision })
+    Some(Item::Change { change, object, revision })
 }
 
 /// The state that the watcher knew, under the revision at which it went out of sight.

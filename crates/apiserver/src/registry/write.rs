@@ -1,14 +1,14 @@
 //! Writes: decide, propose, and decide again if the state has changed in between.
 
-use std::{borrow::Cow, sync::Arc, time::Duration};
+use std::{borrow::Cow, time::Duration};
 
-use api::{Error, Key, Object, Reason, Write, WriteOutcome};
+use api::{Error, Key, Reason, Write, WriteOutcome};
 use bytes::Bytes;
 use futures::future::join_all;
 use store::{Applied, Refusal, Txn, View};
 use tracing::debug;
 
-use super::{Registry, WriteOptions, Written, refused};
+use super::{Found, Registry, WriteOptions, Written, refused};
 use crate::caller::Caller;
 use crate::door::{self, Decision, Fate, Stamp};
 
@@ -31,8 +31,9 @@ impl Registry {
 
     /// Carries out many independent writes at once; they share the log's group commit. The answers are in their order.
     pub async fn submit_all(&self, writes: Vec<Write>) -> Vec<WriteOutcome> {
-        let submit =
-            |write| async move { self.submit(write, WriteOptions::default()).await.map(|written| written.object) };
+        let submit = |write| async move {
+            self.submit(write, WriteOptions::default()).await.map(|written| written.object.object())
+        };
         join_all(writes.into_iter().map(submit)).await
     }
 
@@ -95,7 +96,7 @@ fn generated(write: &Write) -> bool {
 
 fn planned(decision: Decision) -> Written {
     Written {
-        object: decision.object,
+        object: decision.object.into(),
         created: decision.fate == Fate::Created,
         gone: decision.fate == Fate::Gone,
         unchanged: decision.fate == Fate::Unchanged,
@@ -103,9 +104,9 @@ fn planned(decision: Decision) -> Written {
     }
 }
 
-/// As decided, with the object as the state has it: under its revision, and shared with all watchers.
+/// As decided, with the object as the state has it.
 fn written(decision: Decision, applied: &Applied) -> Written {
-    let stored: Option<Arc<Object>> = applied.records.iter().flatten().next().map(|record| record.object());
+    let stored = applied.records.iter().flatten().next().map(Found::from);
     let planned = planned(decision);
     Written { object: stored.unwrap_or(planned.object), ..planned }
 }

@@ -5,7 +5,7 @@ use std::{
     sync::{Mutex, PoisonError},
 };
 
-use api::{ChangeType, Error, Key, Object, Revision};
+use api::{ChangeType, Error, Key, Revision};
 use bytes::Bytes;
 use serde_json::{Value, json};
 
@@ -14,6 +14,7 @@ use super::{
     answer,
     render::{self, Header, View},
 };
+use crate::registry::Found;
 
 /// The most encoded lines that are kept: the bursts of a busy cluster, not its history.
 const LINES_MAX: usize = 4096;
@@ -43,16 +44,17 @@ struct Kept {
 
 impl Lines {
     /// The line for a change. Tables are not shared: they hold ages, and the first of a stream its columns.
-    pub(crate) fn change(&self, change: ChangeType, object: &Object, view: View, header: Header) -> Bytes {
+    pub(crate) fn change(&self, change: ChangeType, found: &Found, view: View, header: Header) -> Bytes {
         if let Format::Table(_) = view.format {
-            return line(word(change), &render::one_row(object, view, header));
+            return line(word(change), &render::one_row(&found.object(), view, header));
         }
-        let Some(revision) = object.revision() else { return line(word(change), &render::object(object, view)) };
-        let identity = Identity { key: object.key(), revision, change, format: view.format };
+        let encode = || line(word(change), &render::object(&found.object(), view));
+        let Some(revision) = found.revision() else { return encode() };
+        let identity = Identity { key: found.key(), revision, change, format: view.format };
         if let Some(kept) = self.get(&identity) {
             return kept;
         }
-        let encoded = line(word(change), &render::object(object, view));
+        let encoded = encode();
         self.keep(identity, encoded.clone());
         encoded
     }
@@ -111,6 +113,8 @@ pub(crate) fn error(error: &Error) -> Bytes {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
     use crate::rest::query::Include;
 
@@ -118,13 +122,13 @@ mod tests {
     fn only_the_latest_lines_are_kept_and_they_are_shared() {
         let lines = Lines::default();
         let view = View { format: Format::Object, include: Include::Metadata, now: api::Timestamp(0) };
-        let mut object = Object::empty(api::Kind::ConfigMap);
+        let mut object = api::Object::empty(api::Kind::ConfigMap);
         let mut last = Bytes::new();
         for revision in 1..=LINES_MAX + 9 {
             object.metadata_mut().resource_version = revision.to_string();
-            last = lines.change(ChangeType::Modified, &object, view, Header::Omitted);
+            last = lines.change(ChangeType::Modified, &Arc::new(object.clone()).into(), view, Header::Omitted);
         }
-        let again = lines.change(ChangeType::Modified, &object, view, Header::Omitted);
+        let again = lines.change(ChangeType::Modified, &Arc::new(object).into(), view, Header::Omitted);
         assert_eq!(again.as_ptr(), last.as_ptr());
         let kept = lines.0.lock().expect("nobody panicked");
         assert_eq!((kept.lines.len(), kept.order.len()), (LINES_MAX, LINES_MAX));

@@ -16,7 +16,7 @@ use super::{
     query::{State, WriteParams},
     render::{self, ListMeta, View},
 };
-use crate::registry::{ListPage, ListQuery, PatchKind, ReadAt, WriteOptions, Written};
+use crate::registry::{Found, ListPage, ListQuery, PatchKind, ReadAt, WriteOptions, Written};
 
 /// What is to be done with objects.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -94,7 +94,7 @@ impl Rest {
         let view = self.view(asked)?;
         let at = read_at(asked.query.state()?);
         let object = self.registry.get(&target.key(), at).await?;
-        Ok(answer::json(StatusCode::OK, &render::object(&object, view)))
+        Ok(answer::json(StatusCode::OK, &render::object(&object.object(), view)))
     }
 
     async fn list(&self, target: &Target, asked: &Asked) -> Result<Response<Body>, Error> {
@@ -107,8 +107,8 @@ impl Rest {
             let message = format!("only the present state, revision {}, can be listed exactly", page.revision);
             return Err(Error::new(Reason::Expired, message));
         }
-        let objects = page.items.iter().map(|object| &**object);
-        Ok(answer::json(StatusCode::OK, &render::list(target.kind, objects, &list_meta(&page), view)))
+        let objects: Vec<_> = page.items.iter().map(Found::object).collect();
+        Ok(answer::json(StatusCode::OK, &render::list(target.kind, &objects, &list_meta(&page), view)))
     }
 
     async fn create(&self, target: &Target, asked: &Asked, body: Body) -> Result<Response<Body>, Error> {
@@ -165,9 +165,10 @@ impl Rest {
         let write = Write::Delete(key.clone(), asked.query.delete(sent)?);
         let written = self.registry.submit(write, WriteOptions::default()).await?;
         if !written.gone {
-            return Ok(answer::json(StatusCode::OK, &render::object(&written.object, view)));
+            return Ok(answer::json(StatusCode::OK, &render::object(&written.object.object(), view)));
         }
-        let uid = written.object.metadata().map_or("", |meta| &meta.uid);
+        let last = written.object.object();
+        let uid = last.metadata().map_or("", |meta| &meta.uid);
         Ok(answer::json(StatusCode::OK, &answer::deleted(key, uid)))
     }
 
@@ -179,15 +180,15 @@ impl Rest {
         let sent = body::read(&asked.headers, body).await?.delete_options()?;
         let options = asked.query.delete(&sent)?;
         let page = self.registry.list(list_query(target, asked, State::Latest)?).await?;
-        let writes = page.items.iter().map(|object| deletion(object, &options)).collect();
+        let writes = page.items.iter().map(|found| deletion(&found.object(), &options)).collect();
         for outcome in self.registry.submit_all(writes).await {
             match outcome {
                 Err(error) if !matches!(error.reason, Reason::NotFound | Reason::Conflict) => return Err(error),
                 Ok(_) | Err(_) => {}
             }
         }
-        let objects = page.items.iter().map(|object| &**object);
-        Ok(answer::json(StatusCode::OK, &render::list(target.kind, objects, &list_meta(&page), view)))
+        let objects: Vec<_> = page.items.iter().map(Found::object).collect();
+        Ok(answer::json(StatusCode::OK, &render::list(target.kind, &objects, &list_meta(&page), view)))
     }
 }
 
@@ -270,7 +271,7 @@ pub(super) fn patch_kind(content: &Content) -> Result<PatchKind, Error> {
 
 fn written_answer(written: &Written, warnings: &[String], view: View) -> Response<Body> {
     let code = if written.created { StatusCode::CREATED } else { StatusCode::OK };
-    let mut response = answer::json(code, &render::object(&written.object, view));
+    let mut response = answer::json(code, &render::object(&written.object.object(), view));
     answer::warn(&mut response, warnings);
     answer::warn(&mut response, &written.warnings);
     response

@@ -46,7 +46,7 @@ struct Binding {
 impl Rest {
     pub(super) async fn get_scale(&self, target: &Target, asked: &Asked) -> Result<Response<Body>, Error> {
         let object = self.registry.get(&target.key(), read_at(asked.query.state()?)).await?;
-        Ok(answer::json(StatusCode::OK, &scale_value(&scale(&object)?)))
+        Ok(answer::json(StatusCode::OK, &scale_value(&scale(&object.object())?)))
     }
 
     pub(super) async fn update_scale(
@@ -58,7 +58,7 @@ impl Rest {
         let params = asked.query.write()?;
         let wanted: autoscaling_v1::Scale = body::read(&asked.headers, body).await?.message(SCALE)?;
         let current = self.registry.get(&target.key(), ReadAt::Latest).await?;
-        self.rescale(&current, wanted, &params).await
+        self.rescale(&current.object(), wanted, &params).await
     }
 
     /// A patch without a resourceVersion is about `replicas` alone, so another writer in between is no conflict.
@@ -73,7 +73,7 @@ impl Rest {
         let (kind, patch) = (patch_kind(&content)?, content.value()?);
         let mut attempt = 1;
         loop {
-            let current = self.registry.get(&target.key(), ReadAt::Latest).await?;
+            let current = self.registry.get(&target.key(), ReadAt::Latest).await?.object();
             let wanted = patched_scale(&current, kind, &patch)?;
             let locked = locks(kind, &patch);
             match self.rescale(&current, wanted, &params).await {
@@ -97,7 +97,7 @@ impl Rest {
         set_replicas(&mut object, wanted.spec.unwrap_or_default().replicas)?;
         let write = Write::Update(object, Subresource::Scale);
         let written = self.registry.submit(write, options(params)).await?;
-        Ok(answer::json(StatusCode::OK, &scale_value(&scale(&written.object)?)))
+        Ok(answer::json(StatusCode::OK, &scale_value(&scale(&written.object.object())?)))
     }
 
     pub(super) async fn log(&self, target: &Target, asked: &Asked) -> Result<Response<Body>, Error> {

@@ -1,5 +1,7 @@
 //! Objects in the form that the client asked for: as they are, as tables, or as metadata alone.
 
+use std::sync::Arc;
+
 use api::{Kind, Object, Timestamp, json, table};
 use serde_json::{Value, json};
 
@@ -74,21 +76,21 @@ pub(crate) fn one_row(object: &Object, view: View, header: Header) -> Value {
 }
 
 /// A list of objects of one kind.
-pub(crate) fn list<'a>(kind: Kind, objects: impl Iterator<Item = &'a Object>, meta: &ListMeta, view: View) -> Value {
+pub(crate) fn list(kind: Kind, objects: &[Arc<Object>], meta: &ListMeta, view: View) -> Value {
     match view.format {
         Format::Object => json!({
             "kind": format!("{kind}List"),
             "apiVersion": kind.api_version(),
             "metadata": meta.value(),
-            "items": objects.map(json::encode_item).collect::<Vec<_>>(),
+            "items": objects.iter().map(|object| json::encode_item(object)).collect::<Vec<_>>(),
         }),
         Format::Partial(version) => json!({
             "kind": "PartialObjectMetadataList",
             "apiVersion": version.api_version(),
             "metadata": meta.value(),
-            "items": objects.map(|object| partial(object, version)).collect::<Vec<_>>(),
+            "items": objects.iter().map(|object| partial(object, version)).collect::<Vec<_>>(),
         }),
-        Format::Table(_) => table(kind, objects, meta, view, Header::Shown),
+        Format::Table(_) => table(kind, objects.iter().map(|object| &**object), meta, view, Header::Shown),
     }
 }
 

@@ -89,7 +89,7 @@ impl Writer {
     fn item(&mut self, item: &Item) -> Bytes {
         let header = std::mem::replace(&mut self.header, Header::Omitted);
         match item {
-            Item::Change(change) => self.rest.lines.change(change.change, &change.object, self.view, header),
+            Item::Change { change, object, .. } => self.rest.lines.change(*change, object, self.view, header),
             Item::Bookmark { revision, initial_end } => {
                 lines::bookmark(self.kind, *revision, *initial_end, self.view, header)
             }

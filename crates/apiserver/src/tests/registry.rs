@@ -52,7 +52,7 @@ async fn a_new_cluster_has_its_namespaces_and_an_old_one_everything_it_had() {
     let names: Vec<_> = page.items.iter().map(|object| object.key().name.to_string()).collect();
     assert_eq!(names, ["default", "kube-node-lease", "kube-public", "kube-system"]);
     let key = Key::namespaced(Kind::ConfigMap, "default", "a");
-    let map = registry.get(&key, ReadAt::Any).await.unwrap();
+    let map = registry.get(&key, ReadAt::Any).await.unwrap().object();
     assert_eq!(map.get::<core_v1::ConfigMap>().unwrap().data["v"], "kept");
 }
 
@@ -71,7 +71,7 @@ async fn writers_without_precondition_do_not_get_in_each_others_way() {
     };
     join_all((0..8).map(patch)).await;
     let key = Key::namespaced(Kind::ConfigMap, "default", "a");
-    let map = registry.get(&key, ReadAt::Latest).await.unwrap();
+    let map = registry.get(&key, ReadAt::Latest).await.unwrap().object();
     assert_eq!(map.get::<core_v1::ConfigMap>().unwrap().data.len(), 9);
 }
 
@@ -101,7 +101,7 @@ async fn a_dry_run_leaves_no_trace() {
     let before = registry.list(list_query(Kind::ConfigMap)).await.unwrap().revision;
     let options = WriteOptions { dry_run: true, ..WriteOptions::default() };
     let written = registry.submit(Write::Create(config_map("a", "1")), options).await.unwrap();
-    assert!(written.created && !written.object.metadata().unwrap().uid.is_empty());
+    assert!(written.created && !written.object.object().metadata().unwrap().uid.is_empty());
     let after = registry.list(list_query(Kind::ConfigMap)).await.unwrap();
     assert_eq!((after.items.len(), after.revision), (0, before));
 }
@@ -126,9 +126,9 @@ async fn a_watch_with_a_selector_sees_objects_come_and_go() {
     let mut seen = Vec::new();
     while seen.len() < 3 {
         for item in soon(items.next()).await.unwrap() {
-            let Item::Change(change) = item else { panic!("{item:?}") };
-            let value = change.object.get::<core_v1::ConfigMap>().unwrap().data["v"].clone();
-            seen.push((change.change, value, change.object.revision()));
+            let Item::Change { change, object, .. } = item else { panic!("{item:?}") };
+            let value = object.object().get::<core_v1::ConfigMap>().unwrap().data["v"].clone();
+            seen.push((change, value, object.revision()));
         }
     }
     let kinds: Vec<_> = seen.iter().map(|(change, value, _)| (*change, value.as_str())).collect();
@@ -142,8 +142,8 @@ async fn a_watch_resumes_after_any_revision_and_ends_with_a_bookmark() {
     let first = submit(&registry, Write::Create(config_map("a", "1"))).await.object.revision().unwrap();
     submit(&registry, Write::Create(config_map("b", "1"))).await;
     let mut items = Box::pin(registry.watch(watch_query("", WatchFrom::After(first))).await.unwrap());
-    let Item::Change(change) = &soon(items.next()).await.unwrap()[0] else { panic!("a change") };
-    assert_eq!(&*change.object.key().name, "b");
+    let Item::Change { object, .. } = &soon(items.next()).await.unwrap()[0] else { panic!("a change") };
+    assert_eq!(&*object.key().name, "b");
 
     let future = WatchFrom::After(api::Revision(first.0 + 1000));
     assert_eq!(registry.watch(watch_query("", future)).await.err().unwrap().reason, Reason::Timeout);
