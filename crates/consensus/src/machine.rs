@@ -18,6 +18,10 @@ pub trait Machine: Send + 'static {
     /// its own). A panic here ends the process: every master would meet the same command.
     fn apply(&mut self, index: u64, command: Bytes) -> Self::Output;
 
+    /// Lets readers see what was applied. Called after each run of commands, before anybody is answered, so that what it costs
+    /// is shared by all commands of the run.
+    fn show(&mut self) {}
+
     /// Captures the state as it is now, in O(1); the result is written out later on a thread of low priority.
     fn snapshot(&self) -> SnapshotWriter;
 

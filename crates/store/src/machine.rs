@@ -10,7 +10,7 @@ use arc_swap::ArcSwap;
 use bytes::Bytes;
 
 use crate::{
-    Applied, Expired, Op, Refusal, State, Txn, View, Watch, snapshot,
+    Applied, Event, Expired, Op, Refusal, State, Txn, View, Watch, snapshot,
     watch::{Lane, lock},
 };
 
@@ -19,6 +19,8 @@ use crate::{
 pub struct Machine {
     state: State,
     shared: Arc<Shared>,
+    /// What was applied and nobody sees yet.
+    unseen: Vec<Arc<Event>>,
 }
 
 /// What readers hold. Cloning is O(1); nothing here waits for a writer.
@@ -46,7 +48,7 @@ pub fn new() -> (Machine, Store) {
     let state = State::default();
     let lanes = Kind::ALL.iter().map(|_| Mutex::default()).collect();
     let shared = Arc::new(Shared { view: ArcSwap::from_pointee(state.view()), lanes });
-    (Machine { state, shared: shared.clone() }, Store { shared })
+    (Machine { state, shared: shared.clone(), unseen: Vec::new() }, Store { shared })
 }
 
 impl Store {
@@ -66,18 +68,6 @@ impl Store {
 }
 
 impl Machine {
-    /// Makes changes visible: first the history, then the state, then the watchers are woken, so that a watcher who sees
-    /// a revision finds every event up to it.
-    fn publish(&self, applied: &Applied) {
-        for event in &applied.events {
-            lock(&self.shared.lanes[event.record.key.kind as usize]).push(event.clone());
-        }
-        self.shared.view.store(Arc::new(self.state.view()));
-        for event in &applied.events {
-            lock(&self.shared.lanes[event.record.key.kind as usize]).wake();
-        }
-    }
-
     /// Ends the history: watches from before a revision must list again.
     fn forget(&self, floor: Revision) {
         for lane in &self.shared.lanes {
@@ -88,6 +78,7 @@ impl Machine {
     fn install(&mut self, state: State) {
         let revision: Revision = state.view().revision();
         self.state = state;
+        self.unseen.clear();
         self.forget(revision);
         self.shared.view.store(Arc::new(self.state.view()));
     }
@@ -100,12 +91,32 @@ impl consensus::Machine for Machine {
     /// answer that cannot make them differ.
     fn apply(&mut self, index: u64, command: Bytes) -> Self::Output {
         let txn = Txn::decode(command).unwrap_or_else(|error| panic!("log entry {index}: {error}"));
+        let ends_history = txn.ops.iter().any(|op| matches!(op, Op::Advance { .. }));
+        if ends_history {
+            self.show();
+        }
         let applied = self.state.apply(&txn)?;
-        if txn.ops.iter().any(|op| matches!(op, Op::Advance { .. })) {
+        if ends_history {
             self.forget(applied.revision);
         }
-        self.publish(&applied);
+        self.unseen.extend(applied.events.iter().cloned());
         Ok(applied)
+    }
+
+    /// First the history, then the state, then the watchers are woken, so that a watcher who sees a revision finds every
+    /// event up to it. Until then nobody else holds the newest nodes of the maps, so that they are changed in place.
+    fn show(&mut self) {
+        let lane = |kind: Kind| lock(&self.shared.lanes[kind as usize]);
+        let mut kinds = Vec::new();
+        for event in self.unseen.drain(..) {
+            let kind = event.record.key.kind;
+            if !kinds.contains(&kind) {
+                kinds.push(kind);
+            }
+            lane(kind).push(event);
+        }
+        self.shared.view.store(Arc::new(self.state.view()));
+        kinds.into_iter().for_each(|kind| lane(kind).wake());
     }
 
     fn snapshot(&self) -> Box<dyn FnOnce(&mut dyn Write) -> io::Result<()> + Send> {

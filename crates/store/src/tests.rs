@@ -24,6 +24,7 @@ fn one(op: Op) -> Txn {
 
 fn feed(machine: &mut Machine, txn: &Txn) {
     machine.apply(0, txn.encode()).unwrap();
+    machine.show();
 }
 
 fn told(events: &[std::sync::Arc<Event>]) -> Vec<String> {
@@ -287,4 +288,19 @@ fn an_outline_says_who_a_bulk_object_is_and_no_more() {
     assert_eq!(*record.outline(), Object::from(expected));
     assert_eq!(record.object().get::<core_v1::ConfigMap>().unwrap().data["v"], "1");
     assert_eq!(applied.events[0].outline().object, record.outline());
+}
+
+#[test]
+fn what_is_applied_is_seen_when_it_is_shown() {
+    let (mut machine, store) = new();
+    let mut watch = store.watch(&[Kind::ConfigMap], Revision(0)).unwrap();
+    for value in ["1", "2"] {
+        machine.apply(0, one(put("a", value, Expect::Any)).encode()).unwrap();
+    }
+    assert_eq!((store.view().revision(), watch.ready().unwrap().len()), (Revision(0), 0));
+
+    machine.show();
+
+    assert_eq!(store.view().revision(), Revision(2));
+    assert_eq!(told(&watch.ready().unwrap()), ["Added a @1", "Modified a @2"]);
 }

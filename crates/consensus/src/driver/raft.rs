@@ -310,7 +310,7 @@ impl<M: Machine> RaftThread<M> {
         }
     }
 
-    /// Applies all, then wakes all: who is woken finds the newest state, and the machine is not interrupted.
+    /// Applies all, shows all, then wakes all: who is woken finds the newest state, and the machine is not interrupted.
     fn apply(&mut self, commits: Vec<Commit<Ticket<M::Output>>>) -> Result<(), String> {
         let mut answers = Vec::with_capacity(commits.len());
         for Commit { index, command, ticket, origin } in commits {
@@ -325,6 +325,7 @@ impl<M: Machine> RaftThread<M> {
             };
             answers.extend(answer.map(|answer| (answer, output)));
         }
+        self.machine.show();
         for (answer, output) in answers {
             // A caller that went away does not undo its command.
             let _ = answer.send(Ok(output));

@@ -18,6 +18,7 @@ static VIEW: LazyLock<View> = LazyLock::new(|| {
     for (index, command) in (1..).zip(state::commands(&mut Prng::new(1))) {
         _ = machine.apply(index, command.into());
     }
+    machine.show();
     store.view()
 });
 

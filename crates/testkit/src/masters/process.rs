@@ -236,6 +236,7 @@ impl Process {
             Ok(applied) => applied.events,
             Err(_) => Vec::new(),
         };
+        self.machine.show();
         for event in &events {
             self.digest.take(event);
         }

@@ -314,6 +314,7 @@ fn a_watch_at_the_compacted_revision_misses_nothing() {
         assert!(store.watch(&KINDS, Revision(4)).is_err(), "the history begins after 5");
         let mut watch = store.watch(&KINDS, Revision(5)).unwrap();
         machine.apply(9, Txn { ops: vec![put("a"), put("b")] }.encode()).unwrap();
+        machine.show();
         let seen: Vec<u64> = watch.ready().unwrap().iter().map(|event| event.revision().0).collect();
         assert_eq!(seen, [6, 7], "the last change was a deletion: {deleted}");
     }
@@ -336,8 +337,10 @@ fn a_watch_from_the_future_sees_only_the_future() {
     let (mut machine, store) = restored(5, false);
     let mut watch = store.watch(&KINDS, Revision(7)).unwrap();
     machine.apply(9, Txn { ops: vec![put("a"), put("a")] }.encode()).unwrap();
+    machine.show();
     assert!(watch.ready().unwrap().is_empty(), "6 and 7 are known to the watcher");
     machine.apply(10, Txn { ops: vec![put("a")] }.encode()).unwrap();
+    machine.show();
     let seen: Vec<u64> = watch.ready().unwrap().iter().map(|event| event.revision().0).collect();
     assert_eq!(seen, [8]);
 }
