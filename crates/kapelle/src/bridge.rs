@@ -1,5 +1,7 @@
 //! Joins the controllers to the one door: changes and heartbeats in, writes out. They run on the master that leads.
 
+use std::{io, thread};
+
 use apiserver::Registry;
 use control::{Brain, Config, Event, Ticket, driver};
 use futures::StreamExt as _;
@@ -10,11 +12,22 @@ use crate::clock::now;
 /// How many batches may wait on either side before the other has to wait as well.
 const BATCHES: usize = 256;
 
+/// Starts the controllers and the scheduler on a thread of their own: looking at everything that exists takes long when it is
+/// much, and no request may wait for that.
+///
+/// # Errors
+/// If the system gives no thread.
+pub(crate) fn start(registry: Registry, config: Config) -> io::Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let work = move || runtime.block_on(control(registry, config));
+    thread::Builder::new().name("control".into()).spawn(work).map(drop)
+}
+
 /// Runs the controllers and the scheduler whenever this master leads, until the process stops.
 ///
 /// A new leader begins with a new brain: it knows what the log says and grants every node a full term before it misses a
 /// heartbeat. What an old leader still had on its way carries preconditions, so it cannot undo what the new one did.
-pub(crate) async fn control(registry: Registry, config: Config) {
+async fn control(registry: Registry, config: Config) {
     while registry.until_leading().await {
         tracing::debug!("this master leads: the controllers start");
         tokio::select! {

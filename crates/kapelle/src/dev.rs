@@ -86,7 +86,7 @@ impl Dev {
         ));
         write_kubeconfig(&dir, listen)?;
         progress.say("starting the controllers and the node");
-        tokio::spawn(bridge::control(registry.clone(), control::Config { pods: self.pods()? }));
+        bridge::start(registry.clone(), control::Config { pods: self.pods()? })?;
         let mut agent = tokio::spawn(agent::driver::run(self.node(&dir, listen)?, stop.clone()));
         tokio::select! {
             ready = node_ready(&registry) => ready?,

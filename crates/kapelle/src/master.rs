@@ -174,7 +174,7 @@ impl Master {
         tokio::spawn(async move { hearing.hear_masters().await });
         tokio::spawn(renew(authority.clone(), subject, hosts, identity.clone()));
         let pods = PodRange::new(entrance.pod_cidr.base(), entrance.pod_cidr.prefix(), node_prefix(entrance.pod_cidr))?;
-        tokio::spawn(bridge::control(registry.clone(), control::Config { pods }));
+        bridge::start(registry.clone(), control::Config { pods })?;
 
         progress.say("waiting for the group of masters");
         tokio::select! {
