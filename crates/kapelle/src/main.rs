@@ -8,6 +8,7 @@ mod dev;
 mod group;
 mod logging;
 mod master;
+mod memory;
 mod process;
 mod version;
 mod worker;
@@ -50,6 +51,7 @@ enum Command {
 }
 
 fn main() -> ExitCode {
+    memory::give_back_at_once();
     let Kapelle { connection, command } = Kapelle::parse();
     match run(&connection, command) {
         Ok(()) => ExitCode::SUCCESS,
