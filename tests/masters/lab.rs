@@ -27,6 +27,8 @@ pub(crate) struct Lab {
 /// One host.
 struct Host {
     name: &'static str,
+    /// The last number of its address.
+    number: usize,
     process: Option<Child>,
     starts: u32,
     /// Its state is on a filesystem of its own.
@@ -53,8 +55,14 @@ impl Lab {
             eprintln!("skipped: network namespaces need root");
             return None;
         }
-        let named = |name| Host { name, process: None, starts: 0, has_disk: false };
-        let lab = Self { tag, hosts: hosts.iter().copied().map(named).collect(), dir: tempfile::tempdir().unwrap() };
+        let named = |(index, name): (usize, &&'static str)| Host {
+            name,
+            number: index + 1,
+            process: None,
+            starts: 0,
+            has_disk: false,
+        };
+        let lab = Self { tag, hosts: hosts.iter().enumerate().map(named).collect(), dir: tempfile::tempdir().unwrap() };
         assert!(ip(&["-n", &switch, "link", "add", "br0", "type", "bridge"]));
         assert!(ip(&["-n", &switch, "link", "set", "br0", "up"]));
         for (index, host) in hosts.iter().enumerate() {
@@ -70,7 +78,7 @@ impl Lab {
         let link = ["-n", &switch, "link", "add", &port, "type", "veth", "peer", "name", "eth0", "netns", &space];
         assert!(ip(&link));
         assert!(ip(&["-n", &switch, "link", "set", &port, "master", "br0", "up"]));
-        assert!(ip(&["-n", &space, "addr", "add", &format!("{}/24", address(index)), "dev", "eth0"]));
+        assert!(ip(&["-n", &space, "addr", "add", &format!("{}/24", self.address(host)), "dev", "eth0"]));
         assert!(ip(&["-n", &space, "link", "set", "eth0", "up"]));
         assert!(ip(&["-n", &space, "link", "set", "lo", "up"]));
     }
@@ -90,7 +98,15 @@ impl Lab {
 
     /// A host's address.
     pub(crate) fn address(&self, host: &str) -> String {
-        address(self.index(host))
+        format!("10.77.0.{}", self.hosts[self.index(host)].number)
+    }
+
+    /// Gives a host another address.
+    pub(crate) fn renumber(&mut self, host: &str, number: usize) {
+        let (space, index) = (self.space(host), self.index(host));
+        self.hosts[index].number = number;
+        assert!(ip(&["-n", &space, "addr", "flush", "dev", "eth0"]));
+        assert!(ip(&["-n", &space, "addr", "add", &format!("{}/24", self.address(host)), "dev", "eth0"]));
     }
 
     /// `ADDRESS:6443` of a master.
@@ -314,15 +330,20 @@ impl Lab {
 
     /// The status with which a master answers a GET, asked once as its administrator: `000` if it does not answer.
     pub(crate) fn asked(&self, master: &str, path: &str) -> String {
+        self.asked_from(master, master, &format!("https://{}{path}", self.contact(master)))
+    }
+
+    /// The same for any URL, asked on one host as another one's administrator.
+    pub(crate) fn asked_from(&self, host: &str, master: &str, url: &str) -> String {
         let target = cli::connect::target(Some(&self.kubeconfig(master))).unwrap();
         let rpc::Security::Tls(identity) = target.identity.unwrap().security().unwrap() else { panic!("no TLS") };
-        let (file, url) = (self.file(&format!("{master}.pem")), format!("https://{}{path}", self.contact(master)));
+        let file = self.file(&format!("{master}.pem"));
         let pem = identity.with(|it| [it.chain_pem(), it.key_pem(), it.authority_pem()].join("\n"));
         std::fs::write(&file, pem).unwrap();
         let file = file.to_str().unwrap();
         let asks =
             ["-s", "-o", "/dev/null", "-w", "%{http_code}", "--max-time", "15", "--cacert", file, "--cert", file];
-        self.on(master, "curl", &[&asks[..], &[url.as_str()]].concat()).stdout
+        self.on(host, "curl", &[&asks[..], &[url]].concat()).stdout
     }
 
     /// Applies a manifest as a master's administrator.
@@ -331,10 +352,6 @@ impl Lab {
         std::fs::write(&file, manifest).unwrap();
         self.kapelle(master, &format!("apply -f {}", file.display()))
     }
-}
-
-fn address(index: usize) -> String {
-    format!("10.77.0.{}", index + 1)
 }
 
 fn ip(arguments: &[&str]) -> bool {

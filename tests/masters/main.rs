@@ -9,6 +9,7 @@ mod history;
 mod kills;
 mod lab;
 mod members;
+mod moves;
 mod newcomers;
 mod outage;
 #[path = "../patience.rs"]

@@ -91,6 +91,7 @@ fn a_master_that_is_cut_off_refuses_and_comes_back() {
     assert!(refusal.contains("lead") || refusal.contains("agree"), "{refusal}");
     let stale = lab.kapelle(leader, "get configmap by-majority");
     assert!(!stale.ok && !stale.stderr.contains("NotFound"), "no old data: {}", stale.stderr);
+    assert!(stale.stderr.contains("hears no majority of the masters"), "it says why: {}", stale.stderr);
 
     lab.cut(leader, false);
     wait_until("the old leader to catch up", || lab.kapelle(leader, "get configmap by-majority -o name").printed());

@@ -29,6 +29,6 @@ pub use gallery::{Alone, Others};
 pub use grpc::{Entrance, LEAF_LIFE};
 pub use ids::{cluster_id, is_over, member_id};
 pub use masters::{Masters, PEER_PROTOCOL};
-pub use open::{Begin, OpenError, open};
+pub use open::{Begin, Membership, OpenError, open};
 pub use registry::{Options, QUOTA_BYTES, Registry};
 pub use server::{Doorway, Parts, serve};

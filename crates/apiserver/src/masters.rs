@@ -76,14 +76,15 @@ impl Dial for Masters {
             let tcp = timeout(CONNECT_TIMEOUT, TcpStream::connect(&contact)).await??;
             tcp.set_nodelay(true)?;
             let connector = TlsConnector::from(Arc::new(config));
-            let tls = timeout(CONNECT_TIMEOUT, connector.connect(server_name(&contact)?, tcp)).await??;
+            let connecting = connector.connect(server_name(&contact)?, tcp);
+            let tls = timeout(CONNECT_TIMEOUT, connecting).await?.map_err(rpc::explained)?;
             let shown = tls.get_ref().1.peer_certificates().and_then(|chain| chain.first());
             let subject = shown.and_then(|certificate| Subject::of(certificate).ok());
             if subject != Some(Subject::Master { member: to.0 }) {
                 let message = format!("{contact} is {subject:?}, not the master {to}");
                 return Err(io::Error::new(io::ErrorKind::PermissionDenied, message));
             }
-            Ok(Box::new(tls) as Box<dyn Stream>)
+            Ok(Box::new(rpc::Explained(tls)) as Box<dyn Stream>)
         })
     }
 }

@@ -7,7 +7,7 @@ use consensus::Restored;
 use store::{Op, Txn};
 
 use crate::{
-    open::{Begin, OpenError, open},
+    open::{Membership, OpenError, open},
     registry::Options,
 };
 
@@ -39,7 +39,7 @@ pub enum OfflineError {
 /// If the directory holds a log, or the backup is damaged.
 pub async fn restore(backup: &Path, dir: &Path, options: Options) -> Result<Restored, OfflineError> {
     let restored = consensus::restore(backup, &dir.join("log"))?;
-    let (registry, _) = open(dir, options, Begin::default(), None).await?;
+    let (registry, _) = open(dir, options, Membership::default()).await?;
     tokio::time::timeout(LEADER_TIMEOUT, registry.until_leading())
         .await
         .map_err(|_| Error::internal("the restored master did not find itself"))?;

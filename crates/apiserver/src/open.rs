@@ -22,21 +22,27 @@ pub enum OpenError {
     Blobs(#[source] std::io::Error),
 }
 
-/// Opens the state in `dir` (the log in `DIR/log`, images in `DIR/images`) and recovers it. `begin` says what an empty
-/// directory becomes, `dial` how other masters are reached. Call it within a Tokio runtime.
+/// How a master takes part in its group.
+#[derive(Clone, Debug, Default)]
+pub struct Membership {
+    /// What an empty directory becomes.
+    pub begin: Begin,
+    /// Where the other masters reach this one in this life; empty if there are none.
+    pub contact: String,
+    /// How the other masters are reached; without it there are none.
+    pub dial: Option<Arc<dyn Dial>>,
+}
+
+/// Opens the state in `dir` (the log in `DIR/log`, images in `DIR/images`) and recovers it. Call it within a Tokio runtime.
 ///
 /// Before the first request [`Registry::bootstrap`] should have come to its end.
 ///
 /// # Errors
 /// If another process uses the directory, or a file is damaged.
-pub async fn open(
-    dir: &Path,
-    options: Options,
-    begin: Begin,
-    dial: Option<Arc<dyn Dial>>,
-) -> Result<(Registry, Blobs), OpenError> {
+pub async fn open(dir: &Path, options: Options, membership: Membership) -> Result<(Registry, Blobs), OpenError> {
     let (machine, store) = store::new();
-    let config = Config { begin, dial, ..Config::new(dir.join("log")) };
+    let Membership { begin, contact, dial } = membership;
+    let config = Config { begin, contact, dial, ..Config::new(dir.join("log")) };
     // Reads from disk on this thread; nothing is served yet that could wait for it. The log goes first: it is locked, so
     // that no other process's images are touched.
     let consensus = consensus::open(config, machine)?;

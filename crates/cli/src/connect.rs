@@ -22,8 +22,9 @@ pub fn default_data_dir() -> PathBuf {
 /// Which cluster, and which namespace is meant when none is named.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Target {
-    /// `http://host:port` or `https://host:port` of a master.
-    pub server: String,
+    /// `http://host:port` or `https://host:port` of the masters, to be tried in turn: the one that `kubectl` uses, and those
+    /// that only we understand.
+    pub servers: Vec<String>,
     /// How it is known, and who we are to it; `None` where nothing is encrypted.
     pub identity: Option<Credentials>,
     /// The context's namespace, or `default`.
@@ -116,6 +117,8 @@ struct Inside {
     #[serde(default)]
     server: String,
     #[serde(default)]
+    extensions: Vec<Extension>,
+    #[serde(default)]
     user: String,
     #[serde(default)]
     certificate_authority: PathBuf,
@@ -131,6 +134,17 @@ struct Inside {
     client_key_data: String,
 }
 
+/// What a program adds to a kubeconfig for itself.
+#[derive(Deserialize)]
+struct Extension {
+    name: String,
+    #[serde(default)]
+    extension: serde_json::Value,
+}
+
+/// The name of our extension of a cluster: all its masters.
+const MASTERS: &str = "kapelle/masters";
+
 fn parse(text: &str) -> Result<Target> {
     let config: Kubeconfig = serde_yaml::from_str(text).context("not a kubeconfig")?;
     let context = find(&config.contexts, &config.current_context).context("current-context names no context")?;
@@ -144,8 +158,16 @@ fn parse(text: &str) -> Result<Target> {
     } else {
         bail!("cluster.server is {server:?}: use http:// or https://");
     };
+    let mut servers = vec![server];
+    let ours = cluster.extensions.iter().find(|extension| extension.name == MASTERS);
+    let listed = ours.and_then(|extension| extension.extension.get("servers")?.as_array());
+    for master in listed.into_iter().flatten().filter_map(|master| master.as_str()) {
+        if !servers.iter().any(|known| known == master) {
+            servers.push(master.to_owned());
+        }
+    }
     let namespace = if context.namespace.is_empty() { "default".to_owned() } else { context.namespace.clone() };
-    Ok(Target { server, identity, namespace })
+    Ok(Target { servers, identity, namespace })
 }
 
 fn credentials(cluster: &Inside, user: &Inside) -> Result<Credentials> {
@@ -182,33 +204,61 @@ pub fn kubeconfig(server: &str) -> String {
     )
 }
 
-/// The kubeconfig for a cluster with TLS, with everything in it.
+/// Where a cluster with TLS is served.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Served {
+    /// `https://HOST:PORT` of the masters; `kubectl` uses the first, we try all of them.
+    pub masters: Vec<String>,
+    /// `https://HOST:PORT` under which a worker's or master's own host passes everybody on to whichever master answers.
+    pub local: Option<String>,
+}
+
+/// The kubeconfig for a cluster with TLS, with everything in it. Its context `kapelle` goes to the masters; `kapelle-local`,
+/// if there is such a way, to whichever answers.
 #[must_use]
-pub fn kubeconfig_with(server: &str, identity: &Identity) -> String {
+pub fn kubeconfig_with(served: &Served, identity: &Identity) -> String {
     let encode = |text: &str| BASE64_STANDARD.encode(text);
+    let (authority, user) = (encode(identity.authority_pem()), identity.subject());
+    let first = served.masters.first().map(String::as_str).unwrap_or_default();
+    let others = served.masters.iter().skip(1).map(|master| format!("        - {master}\n")).collect::<String>();
+    let extension = if others.is_empty() {
+        others
+    } else {
+        format!(
+            "    extensions:\n    - name: {MASTERS}\n      extension:\n        servers:\n        - {first}\n{others}"
+        )
+    };
+    let mut ways = vec![("kapelle", first, extension.as_str())];
+    ways.extend(served.local.as_deref().map(|local| ("kapelle-local", local, "")));
+    let cluster = |(name, server, extension): &(&str, &str, &str)| {
+        format!(
+            "- name: {name}\n  cluster:\n    server: {server}\n    certificate-authority-data: {authority}\n{extension}"
+        )
+    };
+    let context = |(name, ..): &(&str, &str, &str)| {
+        format!("- name: {name}\n  context:\n    cluster: {name}\n    user: {user}\n")
+    };
     format!(
-        "apiVersion: v1\nkind: Config\nclusters:\n- name: kapelle\n  cluster:\n    server: {server}\n    \
-         certificate-authority-data: {}\ncontexts:\n- name: kapelle\n  context:\n    cluster: kapelle\n    user: {user}\n\
-         users:\n- name: {user}\n  user:\n    client-certificate-data: {}\n    client-key-data: {}\n\
-         current-context: kapelle\n",
-        encode(identity.authority_pem()),
+        "apiVersion: v1\nkind: Config\nclusters:\n{}contexts:\n{}users:\n- name: {user}\n  user:\n    \
+         client-certificate-data: {}\n    client-key-data: {}\ncurrent-context: kapelle\n",
+        ways.iter().map(cluster).collect::<String>(),
+        ways.iter().map(context).collect::<String>(),
         encode(identity.chain_pem()),
         encode(identity.key_pem()),
-        user = identity.subject(),
     )
 }
 
 #[cfg(test)]
 mod tests {
     #![expect(clippy::unwrap_used, reason = "tests")]
-    use super::{Target, kubeconfig, parse};
+    use super::*;
 
     #[test]
     fn what_dev_writes_is_understood() {
         let target = parse(&kubeconfig("http://127.0.0.1:6443")).unwrap();
         assert_eq!(
             target,
-            Target { server: "http://127.0.0.1:6443".into(), identity: None, namespace: "default".into() }
+            Target { servers: vec!["http://127.0.0.1:6443".into()], identity: None, namespace: "default".into() }
         );
     }
 
@@ -218,8 +268,29 @@ mod tests {
                     clusters:\n- name: x\n  cluster: {server: 'http://x'}\n- name: y\n  cluster: {server: 'http://y/'}\n";
         assert_eq!(
             parse(text).unwrap(),
-            Target { server: "http://y".into(), identity: None, namespace: "shop".into() }
+            Target { servers: vec!["http://y".into()], identity: None, namespace: "shop".into() }
         );
+    }
+
+    #[test]
+    fn all_masters_are_known_and_the_local_way_is_a_context() {
+        let authority = rpc::identity::Authority::found("t").unwrap();
+        let key = KeyPair::generate().unwrap();
+        let request = rpc::identity::Csr::from_der(&key.request().unwrap()).unwrap();
+        let admin = rpc::identity::Subject::Admin { name: "ann".to_owned() };
+        let chain = authority.issue(&request, &admin, &[], std::time::Duration::from_secs(60)).unwrap();
+        let identity = Identity::new(&chain, &key, authority.certificate_pem()).unwrap();
+        let masters = ["https://m1:6443", "https://m2:6443", "https://m3:6443"].map(str::to_owned).to_vec();
+        let text = kubeconfig_with(
+            &Served { masters: masters.clone(), local: Some("https://127.0.0.1:6443".into()) },
+            &identity,
+        );
+        assert_eq!(parse(&text).unwrap().servers, masters);
+        let local = text.replace("current-context: kapelle", "current-context: kapelle-local");
+        assert_eq!(parse(&local).unwrap().servers, ["https://127.0.0.1:6443"]);
+        // Another first server, as somebody wrote it by hand, comes first.
+        let elsewhere = text.replacen("https://m1:6443", "https://vip:6443", 1);
+        assert_eq!(parse(&elsewhere).unwrap().servers.first().unwrap(), "https://vip:6443");
     }
 
     #[test]

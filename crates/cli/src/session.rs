@@ -47,7 +47,7 @@ impl Session {
     pub(crate) fn open(connection: &Connection) -> Result<Self> {
         let target = connect::target(connection.kubeconfig.as_deref())?;
         let security = target.identity.as_ref().map(Credentials::security).transpose()?.unwrap_or_default();
-        let servers = if connection.server.is_empty() { vec![target.server] } else { connection.server.clone() };
+        let servers = if connection.server.is_empty() { target.servers } else { connection.server.clone() };
         let client = Client::connect_with(&servers, security)?.with_field_manager("kapelle");
         Ok(Self { client, namespace: connection.namespace.clone().unwrap_or(target.namespace) })
     }

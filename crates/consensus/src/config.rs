@@ -42,13 +42,11 @@ pub enum OnFailure {
 }
 
 /// What an empty directory becomes.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
 pub enum Begin {
     /// A new group of one.
-    Found {
-        /// Where others reach this member; may be empty while there are none.
-        contact: String,
-    },
+    #[default]
+    Found,
     /// A member of a group that exists, which waits for its leader.
     Join {
         /// The group.
@@ -56,12 +54,6 @@ pub enum Begin {
         /// The id under which the group was told to add it; ids are never used twice.
         member: MemberId,
     },
-}
-
-impl Default for Begin {
-    fn default() -> Self {
-        Self::Found { contact: String::new() }
-    }
 }
 
 /// A future on the heap.
@@ -104,6 +96,10 @@ pub struct Config {
     pub on_failure: OnFailure,
     /// What an empty directory becomes.
     pub begin: Begin,
+    /// Where others reach this member in this life; may be empty while there are none. A founder's is agreed at once. Whoever
+    /// comes back elsewhere tells it to each member that it calls, which then answers there: what the group agreed on is
+    /// changed later, by [`Change::Contact`](crate::Change::Contact), for which it must be reached already.
+    pub contact: String,
     /// How other members are reached; without it the member talks to nobody. With it, [`open`](crate::open) must be called
     /// inside a tokio runtime, which then carries the connections.
     pub dial: Option<Arc<dyn Dial>>,
@@ -121,6 +117,7 @@ impl Config {
             log_tail_bytes: 16 << 20,
             on_failure: OnFailure::Abort,
             begin: Begin::default(),
+            contact: String::new(),
             dial: None,
         }
     }
@@ -140,13 +137,14 @@ impl Config {
         if self.snapshot_after_bytes == 0 {
             return Err(InvalidConfig::SnapshotAfter);
         }
+        if self.contact.len() > CONTACT_BYTES_MAX {
+            return Err(InvalidConfig::ContactTooLong);
+        }
         match &self.begin {
-            Begin::Found { contact } if contact.len() > CONTACT_BYTES_MAX => Err(InvalidConfig::ContactTooLong),
             Begin::Join { member: MemberId(0), .. } => Err(InvalidConfig::MemberZero),
             Begin::Join { .. } if self.dial.is_none() => Err(InvalidConfig::JoinWithoutDial),
-            Begin::Found { .. } | Begin::Join { .. } => Ok(()),
-        }?;
-        Ok(())
+            Begin::Found | Begin::Join { .. } => Ok(()),
+        }
     }
 }
 
@@ -171,8 +169,8 @@ pub enum InvalidConfig {
     /// `snapshot_after_bytes` is zero, so that a snapshot would follow every command.
     #[error("snapshot_after_bytes is 0; give at least 1")]
     SnapshotAfter,
-    /// `begin` names a contact that is too long.
-    #[error("the contact in begin is longer than {CONTACT_BYTES_MAX} bytes")]
+    /// `contact` is too long.
+    #[error("contact is longer than {CONTACT_BYTES_MAX} bytes")]
     ContactTooLong,
     /// `begin` joins as nobody.
     #[error("begin joins as member 0; ids are never zero")]

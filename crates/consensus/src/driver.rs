@@ -38,7 +38,8 @@ pub use start::open;
 
 use crate::{
     COMMAND_BYTES_MAX, Change, ChangeError, ELECTION_TICKS_MAX, Mark, MemberId, Members, PeerStatus, ProposeError,
-    Role, Status, Stream, TICK_MS, codec::Message,
+    Role, Status, Stream, TICK_MS,
+    codec::{CONTACT_BYTES_MAX, Message},
 };
 use backup::BackupAnswer;
 use forward::WishAnswer;
@@ -290,6 +291,14 @@ impl<O> Consensus<O> {
         match &self.shared.peers {
             Some(peers) => peers.accept(from, stream),
             None => tracing::warn!(%from, "closed a connection: this master talks to nobody"),
+        }
+    }
+
+    /// Another member, proven to be `member`, says where it is reached: it is called there from now on, until the group agrees
+    /// on something else. This is for members that moved and are not reached where the group says, perhaps because all moved.
+    pub fn found_at(&self, member: MemberId, contact: &str) {
+        if let Some(peers) = self.shared.peers.as_ref().filter(|_| contact.len() <= CONTACT_BYTES_MAX) {
+            peers.learn(member, contact.to_owned());
         }
     }
 

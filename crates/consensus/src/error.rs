@@ -153,11 +153,23 @@ pub enum ChangeError {
     Unknown,
 }
 
+/// What an operator may look at who reads that nobody leads.
+fn no_leader(hint: Option<MemberId>) -> String {
+    match hint {
+        Some(leader) => format!("the leader {leader} does not answer this master at the moment"),
+        None => {
+            "this master hears no majority of the masters, so nothing can be agreed at the moment; if this lasts, look \
+                 whether the others run, are reached from here, and have the right time"
+                .to_owned()
+        }
+    }
+}
+
 /// Why a command or a read was not answered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ProposeError {
     /// This member does not lead. Nothing happened; try `hint` if it is known, else again after an election timeout.
-    #[error("this master does not lead the group")]
+    #[error("{}", no_leader(*hint))]
     NoLeader {
         /// Who leads, as far as this member knows.
         hint: Option<MemberId>,

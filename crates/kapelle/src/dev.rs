@@ -11,7 +11,7 @@ use std::{
 
 use anyhow::{Context as _, Result, bail};
 use api::{Kind, conditions, core_v1::Node};
-use apiserver::{Begin, Cidr, Doorway, Options, Parts, QUOTA_BYTES, Registry};
+use apiserver::{Cidr, Doorway, Membership, Options, Parts, QUOTA_BYTES, Registry};
 use clap::Args;
 use control::PodRange;
 use futures::StreamExt as _;
@@ -71,7 +71,7 @@ impl Dev {
         let stop = process::stop_on_signal()?;
         let mut progress = cli::Progress::start(&format!("opening {}", dir.display()));
         let options = Options { service_cidr: self.service_cidr, quota_bytes: QUOTA_BYTES, now };
-        let (registry, blobs) = apiserver::open(&dir, options, Begin::default(), None)
+        let (registry, blobs) = apiserver::open(&dir, options, Membership::default())
             .await
             .with_context(|| format!("in {}", dir.display()))?;
         registry.bootstrap().await?;

@@ -1,11 +1,14 @@
 //! The group of masters changes while processes run: workers learn who belongs to it, and a master that was removed while it
 //! was away learns that.
 
-use std::{future::Future, time::Duration};
+use std::{future::Future, io::ErrorKind, net::SocketAddr, time::Duration};
 
 use apiserver::{GroupStatus, Masters, Others as _, Registry};
 use rpc::{Client, services::ClusterStatus};
-use tokio::time::{sleep, timeout};
+use tokio::{
+    net::TcpListener,
+    time::{sleep, timeout},
+};
 
 use crate::master::urls;
 
@@ -37,6 +40,26 @@ pub(crate) async fn learn<F: Future>(client: Client, named: Vec<String>, mut kee
         }
         sleep(LEARN_EVERY).await;
     }
+}
+
+/// Where a host passes programs that know one address on to whichever master answers.
+pub(crate) const LOCAL: &str = "127.0.0.1:6443";
+
+/// Passes whoever connects on to the masters that a client knows, for ever.
+pub(crate) async fn pass_on(address: SocketAddr, client: Client) {
+    let listener = match TcpListener::bind(address).await {
+        Ok(listener) => listener,
+        // Perhaps a master of the same host does it.
+        Err(error) if error.kind() == ErrorKind::AddrInUse => {
+            return tracing::info!(%address, "the masters are not passed on here: another process listens on it");
+        }
+        Err(error) => return tracing::warn!(%address, %error, "the masters are not passed on here"),
+    };
+    rpc::relay(listener, || client.masters().iter().map(|url| host_and_port(url).to_owned()).collect()).await;
+}
+
+fn host_and_port(url: &str) -> &str {
+    url.split_once("://").map_or(url, |(_, rest)| rest).trim_end_matches('/')
 }
 
 fn contacts(status: &ClusterStatus) -> Vec<String> {

@@ -4,12 +4,14 @@ mod bridge;
 mod clock;
 mod cluster;
 mod demo;
+mod desk;
 mod dev;
 mod group;
 mod logging;
 mod master;
 mod memory;
 mod process;
+mod ticket;
 mod version;
 mod worker;
 
@@ -52,6 +54,7 @@ enum Command {
 
 fn main() -> ExitCode {
     memory::give_back_at_once();
+    process::keep_files_private();
     let Kapelle { connection, command } = Kapelle::parse();
     match run(&connection, command) {
         Ok(()) => ExitCode::SUCCESS,

@@ -9,6 +9,7 @@
 //! ```
 
 use std::{
+    convert::Infallible,
     fs,
     net::SocketAddr,
     path::{Path, PathBuf},
@@ -18,7 +19,7 @@ use std::{
 
 use anyhow::{Context as _, Result, bail};
 use api::Cidr;
-use apiserver::{Begin, Doorway, Entrance, LEAF_LIFE, Masters, Options, Parts, QUOTA_BYTES, Registry};
+use apiserver::{Begin, Doorway, Entrance, LEAF_LIFE, Masters, Membership, Options, Parts, QUOTA_BYTES, Registry};
 use clap::Args;
 use control::PodRange;
 use rpc::{
@@ -27,21 +28,21 @@ use rpc::{
     services::{JoinRequest, Role},
 };
 use serde::{Deserialize, Serialize};
-use tokio::net::TcpListener;
+use tokio::{net::TcpListener, time::timeout};
 
-use crate::{bridge, clock::now, group, logging, process};
+use crate::{bridge, clock::now, desk::Desk, group, logging, process, ticket::Ticket};
 
 /// The part of the Pod range that a node gets.
 const NODE_PREFIX: u8 = 24;
-
-/// How long an administrator's certificate is valid; a master that starts writes a new one.
-const ADMIN_LIFE: Duration = Duration::from_secs(365 * 24 * 3600);
 
 /// How often a certificate is looked at.
 const RENEW_EVERY: Duration = Duration::from_secs(3600);
 
 /// How long to wait before the group is asked again.
 const RETRY: Duration = Duration::from_millis(250);
+
+/// How long another master may take to hear where this one is.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Why a master ends that does not belong to its group any more.
 const REMOVED: &str = "this master was removed from its group; to come back it must join anew, with an empty directory";
@@ -55,12 +56,12 @@ pub(crate) struct Master {
     /// Where the API is served, and where other masters and workers reach this one
     #[arg(long, value_name = "ADDRESS:PORT")]
     listen: SocketAddr,
-    /// Masters of the cluster to join, tried in turn; without it an empty directory founds a cluster
-    #[arg(long, value_name = "HOST:PORT", value_delimiter = ',', requires = "token")]
+    /// Masters of the cluster to join, tried in turn; without it an empty directory founds a cluster. A master that joined
+    /// before needs it only if all of them have moved to other addresses
+    #[arg(long, value_name = "HOST:PORT", value_delimiter = ',')]
     join: Vec<String>,
-    /// The token to join with, from `kapelle token create --role master`
-    #[arg(long, requires = "join")]
-    token: Option<Token>,
+    #[command(flatten)]
+    ticket: Ticket,
     /// Stay without a vote after joining
     #[arg(long, requires = "join")]
     learner: bool,
@@ -114,8 +115,8 @@ impl Settings {
         process::write_whole(&Self::path(dir), &serde_json::to_string_pretty(self)?)
     }
 
-    fn begin(&self, contact: &str) -> Result<Begin> {
-        let Some(joined) = &self.joined else { return Ok(Begin::Found { contact: contact.to_owned() }) };
+    fn begin(&self) -> Result<Begin> {
+        let Some(joined) = &self.joined else { return Ok(Begin::Found) };
         let broken = "cluster.json does not say who this master is";
         Ok(Begin::Join {
             cluster: apiserver::cluster_id(&joined.cluster).context(broken)?,
@@ -141,7 +142,8 @@ impl Master {
         let stop = process::stop_on_signal()?;
         let listener = TcpListener::bind(self.listen).await;
         let listener = listener.with_context(|| format!("cannot listen on {}", self.listen))?;
-        let contact = listener.local_addr()?.to_string();
+        let listen = listener.local_addr()?;
+        let contact = listen.to_string();
         let mut progress = cli::Progress::start(&format!("opening {}", dir.display()));
         let settings = self.settings(&dir).await?;
         let authority = Authority::load(&dir.join("pki"))?.context("the cluster's authority is not in DIR/pki")?;
@@ -149,7 +151,9 @@ impl Master {
 
         let masters = Masters::default();
         let options = Options { service_cidr: settings.service_cidr.parse()?, quota_bytes: self.quota_bytes, now };
-        let opened = apiserver::open(&dir, options, settings.begin(&contact)?, Some(Arc::new(masters.clone()))).await;
+        let membership =
+            Membership { begin: settings.begin()?, contact: contact.clone(), dial: Some(Arc::new(masters.clone())) };
+        let opened = apiserver::open(&dir, options, membership).await;
         let (registry, blobs) = opened.with_context(|| format!("in {}", dir.display()))?;
         let subject = Subject::Master { member: registry.group().borrow().member.0 };
         let hosts = self.hosts(options.service_cidr);
@@ -182,7 +186,7 @@ impl Master {
             () = group::removed(&registry, &masters) => bail!(REMOVED),
             () = stop.cancelled() => return end(&registry, server).await,
         }
-        write_kubeconfig(&dir, &authority, &contact)?;
+        Desk::new(&dir, &authority, listen)?.open(&registry, masters.clone(), identity)?;
         progress.done("");
         self.tell(&dir, &contact, &registry, &settings);
         let outcome = self.watch_over(&registry, &masters, &stop).await;
@@ -210,14 +214,18 @@ impl Master {
     /// What the directory says, or what founding or joining gives.
     async fn settings(&self, dir: &Path) -> Result<Settings> {
         if let Some(settings) = Settings::load(dir)? {
-            if !self.join.is_empty() {
-                tracing::info!("this master belongs to a cluster already; --join and --token are not needed any more");
+            if self.ticket.is_given() {
+                tracing::info!("this master belongs to a cluster already; the token is not needed any more");
             }
             return Ok(settings);
         }
-        let settings = match &self.token {
-            Some(token) => self.enter(dir, token).await?,
-            None => self.found(dir)?,
+        let settings = match (self.ticket.read()?, self.join.is_empty()) {
+            (Some(token), false) => self.enter(dir, &token).await?,
+            (None, true) => self.found(dir)?,
+            (Some(_), true) => bail!("a token is of no use without --join HOST:PORT of a master"),
+            (None, false) => bail!(
+                "this master has not joined yet: give --token-file with what `kapelle token create --role master` prints"
+            ),
         };
         settings.store(dir)?;
         Ok(settings)
@@ -286,9 +294,28 @@ impl Master {
                 retried("catching up", || client.promote(member.0)).await?;
             }
         }
-        registry.bootstrap().await?;
+        tokio::select! {
+            begun = registry.bootstrap() => begun?,
+            never = self.introduce_anew(identity, contact), if !self.join.is_empty() => match never? {},
+        }
         retried("telling the others the address", || registry.reached_at(contact)).await?;
         Ok(())
+    }
+
+    /// Tells the masters that were named where this one is, again and again: it was started elsewhere than before, and so
+    /// perhaps were they, so that nobody finds anybody where the group says.
+    async fn introduce_anew(&self, identity: &Arc<Shared>, contact: &str) -> Result<Infallible> {
+        let calls =
+            urls(&self.join).into_iter().map(|url| Client::connect_with(&[url], Security::Tls(identity.clone())));
+        let clients = calls.collect::<Result<Vec<_>, _>>()?;
+        loop {
+            for client in &clients {
+                if let Ok(Err(error)) = timeout(ANSWER_TIMEOUT, client.admit(contact)).await {
+                    tracing::debug!(%error, "another master does not know yet where this one is");
+                }
+            }
+            tokio::time::sleep(RETRY).await;
+        }
     }
 
     fn tell(&self, dir: &Path, contact: &str, registry: &Registry, settings: &Settings) {
@@ -355,12 +382,6 @@ async fn renew(authority: Arc<Authority>, subject: Subject, hosts: Vec<String>, 
             Err(error) => tracing::error!(%error, "the certificate cannot be renewed"),
         }
     }
-}
-
-fn write_kubeconfig(dir: &Path, authority: &Authority, contact: &str) -> Result<()> {
-    let admin = Subject::Admin { name: "kapelle-admin".to_owned() };
-    let identity = issue(authority, &admin, &[], ADMIN_LIFE)?;
-    process::write_whole(&dir.join("kubeconfig"), &cli::kubeconfig_with(&format!("https://{contact}"), &identity))
 }
 
 /// Lets another master lead and requests end, then closes the log.

@@ -3,12 +3,13 @@
 use std::{
     fs,
     io::Write as _,
-    os::unix::fs::OpenOptionsExt as _,
+    os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _},
     path::{Path, PathBuf},
     time::Duration,
 };
 
 use anyhow::{Context as _, Result};
+use rustix::fs::Mode;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
@@ -41,9 +42,24 @@ pub(crate) fn stop_on_signal() -> Result<CancellationToken> {
     Ok(stop)
 }
 
-/// Makes a data directory; answers where it is, whatever the working directory.
+/// From now on what this process makes is for its owner only: logs, Secrets, keys, backups and what guests write.
+pub(crate) fn keep_files_private() {
+    rustix::process::umask(Mode::RWXG | Mode::RWXO);
+}
+
+/// What a data directory of ours has in it.
+const OURS: [&str; 5] = ["cluster.json", "log", "node", "pki", "identity"];
+
+/// Makes a data directory for its owner only; answers where it is, whatever the working directory. One that is there already
+/// is closed to others if it is empty or holds what an earlier version left open; anybody else's stays as it is.
 pub(crate) fn data_dir(dir: &Path) -> Result<PathBuf> {
-    let made = fs::create_dir_all(dir).and_then(|()| dir.canonicalize());
+    let made = fs::create_dir_all(dir).and_then(|()| dir.canonicalize()).and_then(|dir| {
+        let is_ours = OURS.iter().any(|name| dir.join(name).exists()) || fs::read_dir(&dir)?.next().is_none();
+        if is_ours && fs::metadata(&dir)?.permissions().mode() & 0o077 != 0 {
+            fs::set_permissions(&dir, fs::Permissions::from_mode(0o700))?;
+        }
+        Ok(dir)
+    });
     made.with_context(|| format!("cannot use the data directory {}", dir.display()))
 }
 
@@ -57,4 +73,32 @@ pub(crate) fn write_whole(path: &Path, text: &str) -> Result<()> {
         fs::rename(&beside, path)
     };
     written().with_context(|| format!("cannot write {}", path.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "tests")]
+    use super::*;
+
+    fn mode(dir: &Path) -> u32 {
+        fs::metadata(dir).unwrap().permissions().mode() & 0o777
+    }
+
+    #[test]
+    fn data_directories_are_closed_to_others_and_foreign_ones_left_alone() {
+        let parent = tempfile::tempdir().unwrap();
+        let open = |name: &str| {
+            let dir = parent.path().join(name);
+            fs::create_dir(&dir).unwrap();
+            fs::set_permissions(&dir, fs::Permissions::from_mode(0o755)).unwrap();
+            dir
+        };
+        let (empty, older, foreign) = (open("empty"), open("older"), open("foreign"));
+        fs::create_dir(older.join("log")).unwrap();
+        fs::create_dir(foreign.join("photos")).unwrap();
+        for dir in [&empty, &older, &foreign] {
+            data_dir(dir).unwrap();
+        }
+        assert_eq!([mode(&empty), mode(&older), mode(&foreign)], [0o700, 0o700, 0o755]);
+    }
 }

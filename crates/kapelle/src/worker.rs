@@ -18,12 +18,12 @@ use anyhow::{Context as _, Result, bail};
 use clap::Args;
 use rpc::{
     Client, Security,
-    identity::{Identity, KeyPair, Shared, Subject, Token},
+    identity::{Identity, KeyPair, Shared, Subject},
     services::{JoinRequest, Role},
 };
 use serde::{Deserialize, Serialize};
 
-use crate::{group, logging, master::urls, process};
+use crate::{group, logging, master::urls, process, ticket::Ticket};
 
 /// The file with the [`Settings`].
 const SETTINGS: &str = "cluster.json";
@@ -43,12 +43,14 @@ pub(crate) struct Worker {
     /// Masters of the cluster, tried in turn
     #[arg(long, value_name = "HOST:PORT", value_delimiter = ',', required = true)]
     join: Vec<String>,
-    /// The token to join with, from `kapelle token create --role worker`; needed once
-    #[arg(long)]
-    token: Option<Token>,
+    #[command(flatten)]
+    ticket: Ticket,
     /// The address under which masters and other nodes reach this one [default: that of the way to the masters]
     #[arg(long, value_name = "ADDRESS")]
     address: Option<Ipv4Addr>,
+    /// Where programs of this host reach whichever master answers, such as `kubectl --context kapelle-local`
+    #[arg(long, default_value = group::LOCAL, value_name = "ADDRESS:PORT")]
+    api_listen: SocketAddr,
 }
 
 /// What a worker remembers of its cluster.
@@ -92,6 +94,7 @@ impl Worker {
             file_images: false,
             allow_external: true,
         };
+        tokio::spawn(group::pass_on(self.api_listen, client.clone()));
         let mut agent = tokio::spawn(agent::driver::run(config, stop.clone()));
         progress.say("waiting for the masters to take the node in");
         tokio::select! {
@@ -155,8 +158,10 @@ impl Worker {
             }
             return Ok((identity, serde_json::from_str(&text).with_context(|| format!("in {}", settings.display()))?));
         }
-        let Some(token) = &self.token else {
-            bail!("this worker has not joined yet: give --token with what `kapelle token create --role worker` prints");
+        let Some(token) = self.ticket.read()? else {
+            bail!(
+                "this worker has not joined yet: give --token-file with what `kapelle token create --role worker` prints"
+            );
         };
         let key = KeyPair::generate()?;
         let request = JoinRequest {
@@ -166,7 +171,7 @@ impl Worker {
             hosts: vec![host.to_string()],
             ..JoinRequest::default()
         };
-        let joined = rpc::join(&urls(&self.join), token, request).await.context("cannot join")?;
+        let joined = rpc::join(&urls(&self.join), &token, request).await.context("cannot join")?;
         let identity = Identity::new(&joined.certificate_chain, &key, &joined.authority)?;
         identity.store(&dir.join("identity"))?;
         let known = Settings { masters: joined.masters, service_cidr: joined.service_cidr };

@@ -187,6 +187,12 @@ impl Client {
         Ok(())
     }
 
+    /// The URLs of the masters that are known.
+    #[must_use]
+    pub fn masters(&self) -> Vec<String> {
+        self.masters.channels().iter().map(|(url, _)| url.clone()).collect()
+    }
+
     /// The same connection for writes under a name, as `metadata.managedFields` shows it.
     #[must_use]
     pub fn with_field_manager(mut self, name: &str) -> Self {

@@ -4,12 +4,14 @@
 
 mod carried;
 pub mod client;
+mod clocks;
 mod cluster;
 pub mod convert;
 pub mod identity;
 mod images;
 mod incoming;
 pub mod node;
+mod relay;
 mod security;
 pub mod status;
 #[cfg(test)]
@@ -24,8 +26,10 @@ pub mod services {
 
 pub use carried::Carried;
 pub use client::{Applied, Client, Deleted, List, Query};
+pub use clocks::{Explained, explained};
 pub use cluster::join;
 pub use incoming::{Incoming, incoming};
+pub use relay::relay;
 pub use security::Security;
 pub use watch::Update;
 

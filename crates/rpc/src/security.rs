@@ -10,7 +10,10 @@ use tokio::net::TcpStream;
 use tokio_rustls::{TlsConnector, client::TlsStream};
 use tonic::transport::{Channel, Endpoint};
 
-use crate::identity::{Shared, Subject};
+use crate::{
+    Explained, explained,
+    identity::{Shared, Subject},
+};
 
 /// How long a TLS handshake may take.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(3);
@@ -63,7 +66,7 @@ impl Security {
     }
 }
 
-async fn connect(config: Option<Arc<ClientConfig>>, uri: &Uri) -> io::Result<TlsStream<TcpStream>> {
+async fn connect(config: Option<Arc<ClientConfig>>, uri: &Uri) -> io::Result<Explained<TlsStream<TcpStream>>> {
     let invalid = |why: &str| io::Error::new(io::ErrorKind::InvalidInput, format!("{uri}: {why}"));
     let mut config = ClientConfig::clone(&*config.ok_or_else(|| invalid("no identity"))?);
     config.alpn_protocols = vec![b"h2".to_vec()];
@@ -72,5 +75,6 @@ async fn connect(config: Option<Arc<ClientConfig>>, uri: &Uri) -> io::Result<Tls
     let name = ServerName::try_from(host.to_owned()).map_err(|error| invalid(&error.to_string()))?;
     let tcp = TcpStream::connect((host, uri.port_u16().unwrap_or(443))).await?;
     tcp.set_nodelay(true)?;
-    tokio::time::timeout(HANDSHAKE_TIMEOUT, TlsConnector::from(Arc::new(config)).connect(name, tcp)).await?
+    let connecting = TlsConnector::from(Arc::new(config)).connect(name, tcp);
+    tokio::time::timeout(HANDSHAKE_TIMEOUT, connecting).await?.map(Explained).map_err(explained)
 }

@@ -86,6 +86,7 @@ impl Cluster for ClusterDoor {
             return Err(to_tonic(&error));
         };
         let (member, contact) = (MemberId(member), request.into_inner().contact);
+        registry.consensus().found_at(member, &contact);
         let known = registry.status().members.contacts.get(&member).cloned();
         match known {
             Some(known) if known == contact => Ok(Response::new(services::ChangeResponse {})),

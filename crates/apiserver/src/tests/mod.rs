@@ -25,7 +25,7 @@ fn options() -> Options {
 
 /// A master alone, ready to be asked.
 async fn opened(dir: &std::path::Path, options: Options) -> (Registry, Blobs) {
-    let (registry, blobs) = crate::open(dir, options, crate::Begin::default(), None).await.unwrap();
+    let (registry, blobs) = crate::open(dir, options, crate::Membership::default()).await.unwrap();
     registry.bootstrap().await.unwrap();
     (registry, blobs)
 }

@@ -183,7 +183,7 @@ impl Group {
     async fn new(count: usize, tune: fn(Config) -> Config) -> Self {
         let board = Board::default();
         let mut group = Self { dir: tempfile::tempdir().unwrap(), board, tune, seats: Vec::new() };
-        let first = group.sit(0, Begin::Found { contact: "seat-0".into() }).unwrap();
+        let first = group.sit(0, Begin::Found).unwrap();
         first.until("it leads", |status| status.role == Role::Leader).await;
         group.seats.push(first);
         for _ in 1..count {
@@ -213,9 +213,20 @@ impl Group {
 
     /// Opens the directory of a seat.
     fn sit(&self, at: usize, begin: Begin) -> Result<Seat, OpenError> {
-        let (own, contact, notes) = (Arc::new(OnceLock::new()), format!("seat-{at}"), Notes::default());
+        self.sit_as(at, format!("seat-{at}"), begin)
+    }
+
+    /// Opens the directory of a seat where others reach it under a contact.
+    fn sit_as(&self, at: usize, contact: String, begin: Begin) -> Result<Seat, OpenError> {
+        let (own, notes) = (Arc::new(OnceLock::new()), Notes::default());
         let dial = Arc::new(Line { board: self.board.clone(), own: own.clone() });
-        let config = Config { on_failure: OnFailure::Stop, begin, dial: Some(dial), ..Config::new(self.path(at)) };
+        let config = Config {
+            on_failure: OnFailure::Stop,
+            begin,
+            contact: contact.clone(),
+            dial: Some(dial),
+            ..Config::new(self.path(at))
+        };
         let consensus = open((self.tune)(config), notes.clone())?;
         let member = consensus.status().borrow().member;
         own.set(member).unwrap();
@@ -231,6 +242,11 @@ impl Group {
 
     fn restart(&mut self, at: usize) {
         self.seats[at] = self.sit(at, Begin::default()).unwrap();
+    }
+
+    /// Whoever sat at a seat comes back elsewhere.
+    fn moves(&mut self, at: usize) {
+        self.seats[at] = self.sit_as(at, format!("moved-{at}"), Begin::default()).unwrap();
     }
 
     /// Whoever leads, as far as anybody knows.
@@ -571,6 +587,33 @@ async fn the_last_master_becomes_a_new_group() {
         (0..400).for_each(|number| assert_eq!(all[number], Notes::line(number)));
         alone.consensus.shutdown().await;
     }
+}
+
+/// Two of three come back elsewhere, so that only the third could be reached where the group says: they tell it when they
+/// call, it answers there, and what is agreed follows.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_comes_back_elsewhere_is_answered_there() {
+    let mut group = Group::new(3, usual).await;
+    group.seats[0].insist(Notes::line(0)).await;
+    for at in [0, 1] {
+        group.stop(at).await;
+    }
+    for at in [0, 1] {
+        group.moves(at);
+    }
+    for at in [0, 1] {
+        let Seat { member, contact, .. } = group.seats[at].clone();
+        group.seats[at].insist(Notes::line(1 + at)).await;
+        group.seats[at].change(Change::Contact { member, contact }).await;
+    }
+    let elsewhere = |status: &Status| {
+        let contact = |at: usize| status.members.contacts.get(&group.seats[at].member).cloned();
+        (0..2).all(|at| contact(at) == Some(format!("moved-{at}")))
+    };
+    for seat in &group.seats {
+        seat.until("it knows who moved", elsewhere).await;
+    }
+    group.all_agree(&[0, 1, 2]).await;
 }
 
 /// The change to a new group is cut short at every step; opening completes it.

@@ -112,8 +112,9 @@ impl Peer {
 #[derive(Default)]
 struct Known {
     peers: BTreeMap<MemberId, Arc<Peer>>,
-    /// Where members said that they are reached; counts only for those that the group has no contact for. A member that
-    /// joins must answer a leader that it never heard of.
+    /// Where callers said that they are reached, where the group agreed on something else or on nothing yet. A member that
+    /// joins must answer a leader that it never heard of, and one that moved can say so to the group only when it is
+    /// answered at its new place. Who calls was proven, and knows best.
     callers: BTreeMap<MemberId, String>,
     members: Members,
     is_closed: bool,
@@ -123,6 +124,7 @@ struct Known {
 pub(super) struct Setup {
     pub(super) cluster: ClusterId,
     pub(super) member: MemberId,
+    pub(super) contact: String,
     pub(super) dial: Arc<dyn Dial>,
     pub(super) runtime: Handle,
     pub(super) snapshots: PathBuf,
@@ -136,6 +138,8 @@ pub(super) struct Setup {
 pub(super) struct Peers {
     cluster: ClusterId,
     member: MemberId,
+    /// Where this member is reached, as it was told at its start; empty if nobody told it.
+    contact: String,
     dial: Arc<dyn Dial>,
     runtime: Handle,
     snapshots: PathBuf,
@@ -154,10 +158,11 @@ pub(super) struct Peers {
 
 impl Peers {
     pub(super) fn new(setup: Setup) -> Self {
-        let Setup { cluster, member, dial, runtime, snapshots, notes, tell, gate } = setup;
+        let Setup { cluster, member, contact, dial, runtime, snapshots, notes, tell, gate } = setup;
         Self {
             cluster,
             member,
+            contact,
             dial,
             runtime,
             snapshots,
@@ -247,15 +252,18 @@ impl Peers {
     /// Calls those who belong to the group, and nobody else any more.
     pub(super) fn set_members(self: &Arc<Self>, members: &Members) {
         let mut known = self.write();
-        known.members = members.clone();
+        let before = std::mem::replace(&mut known.members, members.clone());
+        // What was just agreed anew is newer than what somebody said before.
+        known.callers.retain(|caller, _| {
+            before.contacts.get(caller).is_none_or(|agreed| members.contacts.get(caller) == Some(agreed))
+        });
         self.adjust(&mut known);
     }
 
-    /// Somebody called who may be new.
-    fn learn(self: &Arc<Self>, caller: MemberId, contact: String) {
+    /// Somebody called who may be new, or may have moved.
+    pub(super) fn learn(self: &Arc<Self>, caller: MemberId, contact: String) {
         let mut known = self.write();
-        let is_known = known.members.contacts.get(&caller).is_some_and(|contact| !contact.is_empty());
-        if is_known || contact.is_empty() || known.callers.get(&caller) == Some(&contact) {
+        if contact.is_empty() || contacts(&known, self.member).get(&caller) == Some(&contact) {
             return;
         }
         if known.callers.len() >= CALLERS_MAX {
@@ -347,6 +355,9 @@ impl Peers {
 
     /// Where others reach this member, as far as it knows.
     fn own_contact(&self) -> String {
+        if !self.contact.is_empty() {
+            return self.contact.clone();
+        }
         let contact = self.read().members.contacts.get(&self.member).cloned().unwrap_or_default();
         if contact.len() > CONTACT_BYTES_MAX { String::new() } else { contact }
     }
@@ -364,11 +375,11 @@ impl Peers {
     }
 }
 
-/// Whom to call where: what the group agreed on, and callers that it says nothing about.
+/// Whom to call where: what callers said of themselves, else what the group agreed on.
 fn contacts(known: &Known, own: MemberId) -> BTreeMap<MemberId, String> {
     let agreed = known.members.contacts.iter().filter(|(_, contact)| !contact.is_empty());
-    let mut contacts = known.callers.clone();
-    contacts.extend(agreed.map(|(member, contact)| (*member, contact.clone())));
+    let mut contacts: BTreeMap<_, _> = agreed.map(|(member, contact)| (*member, contact.clone())).collect();
+    contacts.extend(known.callers.iter().map(|(member, contact)| (*member, contact.clone())));
     contacts.remove(&own);
     contacts
 }

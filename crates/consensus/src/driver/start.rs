@@ -154,10 +154,10 @@ fn recover_or_found(dirs: &Dirs, config: &Config) -> Result<(Wal, Identity, LogI
         std::fs::create_dir(&dirs.log).map_err(io("create", &dirs.log))?;
     }
     let (identity, image) = match &config.begin {
-        Begin::Found { contact } => {
+        Begin::Found => {
             let identity = new_identity(&dirs.top)?;
             tracing::info!(cluster = %identity.cluster, member = %identity.member, "founds a new group");
-            (identity, founding(identity, contact))
+            (identity, founding(identity, &config.contact))
         }
         Begin::Join { cluster, member } => {
             tracing::info!(%cluster, %member, "joins a group");
@@ -193,7 +193,7 @@ pub(super) fn begin_log(dirs: &Dirs, sizes: Sizes, identity: Identity, image: &L
 /// Whoever joins must not meet another member's directory.
 fn is_expected(dirs: &Dirs, found: Identity, begin: &Begin) -> Result<(), OpenError> {
     match begin {
-        Begin::Found { .. } => Ok(()),
+        Begin::Found => Ok(()),
         Begin::Join { cluster, member } if (*cluster, *member) == (found.cluster, found.member) => Ok(()),
         Begin::Join { cluster, member } => Err(OpenError::OtherMember {
             dir: dirs.top.clone(),
@@ -370,8 +370,10 @@ fn connect<O: Send + 'static>(
     let Identity { cluster, member, .. } = identity;
     let inbox = inbox.clone();
     let tell = Box::new(move |news| inbox.tell(news));
-    let (snapshots, notes, gate) = (dirs.snapshots.clone(), notes.clone(), gate.clone());
-    Ok(Some(Arc::new(Peers::new(peers::Setup { cluster, member, dial, runtime, snapshots, notes, tell, gate }))))
+    let (snapshots, notes, gate, contact) =
+        (dirs.snapshots.clone(), notes.clone(), gate.clone(), config.contact.clone());
+    let setup = peers::Setup { cluster, member, contact, dial, runtime, snapshots, notes, tell, gate };
+    Ok(Some(Arc::new(Peers::new(setup))))
 }
 
 fn spawn(name: &str, dir: &Path, work: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>, OpenError> {

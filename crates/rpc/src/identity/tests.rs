@@ -10,6 +10,8 @@ use rustls_pki_types::ServerName;
 use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::{TlsAcceptor, TlsConnector};
 
+use crate::{Explained, explained};
+
 use super::{Authority, BadToken, Csr, Identity, KeyPair, Shared, Subject, Token, pinned_client};
 
 const DAY: Duration = Duration::from_secs(24 * 3600);
@@ -54,8 +56,11 @@ async fn handshake(server: &Arc<Shared>, client: Arc<rustls::ClientConfig>) -> R
     let call = async move {
         let tcp = TcpStream::connect(address).await.unwrap();
         let name = ServerName::try_from("10.9.8.7").unwrap();
-        let mut tls =
-            TlsConnector::from(client).connect(name, tcp).await.map_err(|error| format!("client: {error}"))?;
+        let tls = TlsConnector::from(client)
+            .connect(name, tcp)
+            .await
+            .map_err(|error| format!("client: {}", explained(error)))?;
+        let mut tls = Explained(tls);
         let mut byte = [0];
         tokio::io::AsyncReadExt::read_exact(&mut tls, &mut byte).await.map_err(|error| format!("client: {error}"))?;
         Ok::<_, String>(())
@@ -84,6 +89,19 @@ async fn members_of_a_cluster_believe_each_other_and_nobody_else() {
     assert!(refused(handshake(&worker, pinned_client(ours.pin())).await).contains("a master was expected"));
     let other = Subject::Node { name: "w2".to_owned() };
     assert!(refused(handshake(&worker, server.client_of(other)).await).contains("system:node:w2 was expected"));
+}
+
+/// A master whose clock was wrong said no more than "it was closed".
+#[tokio::test]
+async fn a_certificate_that_is_not_valid_now_makes_one_think_of_clocks() {
+    let authority = Authority::found("a").unwrap();
+    let (server, late) = (identity(&authority, &master(), DAY), ended(&authority, &master()));
+    let (server, late) = (Shared::new(server).unwrap(), Shared::new(late).unwrap());
+    let complaint = handshake(&server, late.client()).await.unwrap_err();
+    assert!(complaint.starts_with("client: the other side finds that this process's certificate"), "{complaint}");
+    assert!(complaint.ends_with("compare the clocks of both hosts"), "{complaint}");
+    let complaint = handshake(&late, server.client()).await.unwrap_err();
+    assert!(complaint.starts_with("client: its certificate is not valid at this host's time"), "{complaint}");
 }
 
 #[tokio::test]

@@ -82,13 +82,18 @@ async fn open(dir: &std::path::Path, count: usize) -> Result<Vec<Member>> {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let contact = listener.local_addr()?.to_string();
         let begin = match members.first() {
-            None => Begin::Found { contact: contact.clone() },
+            None => Begin::Found,
             Some(first) => {
                 Begin::Join { cluster: first.status().borrow().cluster, member: MemberId(1000 + number as u64) }
             }
         };
         let line = Arc::new(Line(OnceLock::new()));
-        let config = Config { begin, dial: Some(line.clone()), ..Config::new(dir.join(number.to_string())) };
+        let config = Config {
+            begin,
+            contact: contact.clone(),
+            dial: Some(line.clone()),
+            ..Config::new(dir.join(number.to_string()))
+        };
         let member = consensus::open(config, store::new().0)?;
         let own = member.status().borrow().member;
         let _ = line.0.set(own);

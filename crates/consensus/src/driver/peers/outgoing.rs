@@ -112,7 +112,9 @@ async fn once(peers: &Peers, peer: &Peer, lane: Lane, outbox: &Outbox<Bytes>) ->
                 None => return in_time(write.shutdown()).await.map(|()| End::Left),
             },
             // The other side says nothing on this connection but its end.
-            _ = read.read(&mut nothing) => return Err(io::Error::new(ErrorKind::ConnectionAborted, "it was closed")),
+            ended = read.read(&mut nothing) => {
+                return Err(ended.err().unwrap_or_else(|| io::Error::new(ErrorKind::ConnectionAborted, "it was closed")));
+            }
             () = peer.moved[place(lane)].notified() => return Ok(End::Moved),
         }
     }
