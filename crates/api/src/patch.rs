@@ -1,5 +1,6 @@
 //! The three ways to change an object in part, and what `apply` makes of three states of it.
 
+mod operations;
 mod strategic;
 #[cfg(test)]
 mod tests;
@@ -7,21 +8,21 @@ mod three_way;
 
 use serde_json::{Map, Value};
 
-use crate::{Error, Reason};
+use crate::Error;
 
+pub use operations::{COPIED_BYTES_MAX, DEPTH_MAX, OPERATIONS_MAX};
 pub use strategic::strategic;
 pub use three_way::three_way;
 
 /// RFC 6902: a list of operations, all or none.
 ///
 /// # Errors
-/// [`Reason::BadRequest`] if the patch is not one; [`Reason::Invalid`] if an operation does not fit the object.
+/// [`Reason::BadRequest`](crate::Reason::BadRequest) if the patch is not one;
+/// [`Reason::Invalid`](crate::Reason::Invalid) if an operation does not fit the object;
+/// [`Reason::RequestEntityTooLarge`](crate::Reason::RequestEntityTooLarge) if it would make more of it than the limits allow.
 pub fn json(target: &mut Value, patch: &Value) -> Result<(), Error> {
-    let patch: json_patch::Patch = serde_json::from_value(patch.clone())
-        .map_err(|error| Error::bad_request(format!("not a JSON patch: {error}")))?;
     let mut patched = target.clone();
-    json_patch::patch(&mut patched, &patch)
-        .map_err(|error| Error::new(Reason::Invalid, format!("the JSON patch does not fit the object: {error}")))?;
+    operations::apply(&mut patched, patch)?;
     *target = patched;
     Ok(())
 }
