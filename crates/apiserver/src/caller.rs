@@ -4,9 +4,11 @@
 //! no more (the node authorizer and the `NodeRestriction` admission plugin), so that a worker that was broken into does not
 //! hold the Secrets of its neighbours.
 
-use api::{Error, Key, Kind, Reason, Subresource, Write, core_v1, pod};
+use api::{Error, Kind, Reason, Subresource, Write, core_v1, pod};
 use rpc::identity::Subject;
 use store::View;
+
+use crate::access::{Access, Asked, Verb};
 
 /// Where nodes have their Leases.
 const LEASES: &str = "kube-node-lease";
@@ -45,17 +47,6 @@ impl From<Subject> for Caller {
     }
 }
 
-/// What is to be read.
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum Reading<'a> {
-    /// One object.
-    One(&'a Key),
-    /// Many of a kind, now or as they change.
-    Many(Kind),
-    /// The log of a container.
-    Log(&'a Key),
-}
-
 impl Caller {
     /// The user of whom `kubectl auth whoami` and refusals speak.
     #[must_use]
@@ -88,90 +79,138 @@ impl Caller {
         }
     }
 
-    /// Allows a read or says why not.
-    pub(crate) fn may_read(&self, view: &View, reading: Reading<'_>) -> Result<(), Error> {
-        let node = match self {
-            Self::Cluster | Self::Master { .. } | Self::Admin { .. } => return Ok(()),
-            Self::Nobody => return Err(unauthorized()),
-            Self::Node { name } => name,
-        };
-        match reading {
-            Reading::One(key) if key.kind == Kind::Secret => {
-                let uses = |pod: &core_v1::Pod| pod::node_name(pod) == Some(node) && uses_secret(pod, &key.name);
-                let mut pods = view.list(Kind::Pod, Some(&key.namespace), None);
-                let needed = pods.any(|record| record.object().get().is_some_and(uses));
-                if needed { Ok(()) } else { Err(self.forbidden("get", key, "no Pod of this node uses it")) }
+    /// Allows what somebody wants to do, or says why not: the one place where this is decided, whatever language it was
+    /// asked in, and before the object, the body or the rest of the state is looked at.
+    ///
+    /// What a node may do depends on its Pods, so `state` is taken for nodes. The answer never depends on whether an object
+    /// exists that the caller may not see.
+    pub(crate) fn authorise(&self, access: Access<'_>, state: impl FnOnce() -> View) -> Result<(), Error> {
+        match (self, access) {
+            (_, Access::Public) => Ok(()),
+            (Self::Nobody, _) => Err(unauthorized()),
+            (_, Access::Impersonate(header)) => {
+                let remedy = format!("act as somebody else; send no {header} (kubectl: no --as, no --as-group)");
+                Err(self.cannot(&remedy))
             }
-            Reading::Many(Kind::Secret) => {
-                let key = Key::namespaced(Kind::Secret, "", "");
-                Err(self.forbidden("list", &key, "a node may only get the Secrets that its Pods use"))
+            (Self::Master { .. }, Access::Admit) => Ok(()),
+            (_, Access::Admit) => Err(forbidden("only a master says where it serves, and only for itself")),
+            (Self::Cluster | Self::Admin { .. }, Access::Renew) => {
+                Err(forbidden("only masters and workers renew their certificates, with the one that they have"))
             }
-            Reading::Log(key) => Err(self.forbidden("get the log of", key, "nodes do not read logs")),
-            Reading::One(_) | Reading::Many(_) => Ok(()),
+            (Self::Cluster | Self::Master { .. } | Self::Admin { .. }, _) => Ok(()),
+            (Self::Node { name }, access) => self.node(name, access, state),
         }
     }
 
-    /// Allows a write or says why not.
-    pub(crate) fn may_write(&self, view: &View, write: &Write) -> Result<(), Error> {
-        let node = match self {
-            Self::Cluster | Self::Master { .. } | Self::Admin { .. } => return Ok(()),
-            Self::Nobody => return Err(unauthorized()),
-            Self::Node { name } => name,
-        };
-        let key = write.key();
-        let verb = match write {
-            Write::Create(_) => "create",
-            Write::Update(..) => "update",
-            Write::Delete(..) => "delete",
-        };
-        let refusal = |why: &str| Err(self.forbidden(verb, &key, why));
-        match (key.kind, write) {
-            (Kind::Event, Write::Create(_) | Write::Update(_, Subresource::None)) => Ok(()),
-            (Kind::Node, Write::Create(_) | Write::Update(_, Subresource::None | Subresource::Status)) => {
-                if *key.name == **node { Ok(()) } else { refusal("a node may only change itself") }
+    /// What a node may do.
+    fn node(&self, node: &str, access: Access<'_>, state: impl FnOnce() -> View) -> Result<(), Error> {
+        match access {
+            Access::Public | Access::Inside | Access::ReadImages | Access::Renew | Access::SeeMasters => Ok(()),
+            Access::Heartbeat(of) if of == node => Ok(()),
+            Access::Heartbeat(_) => Err(self.cannot("send the heartbeat of another node")),
+            Access::WriteImages => Err(self.cannot("write images")),
+            Access::Admit => Err(self.cannot("join the group of masters")),
+            Access::Administer(what) => Err(self.cannot(what)),
+            Access::Impersonate(_) => Err(self.cannot("act as somebody else")),
+            Access::Objects(asked) => match asked.verb {
+                Verb::Get | Verb::List | Verb::Watch | Verb::Log => self.node_reads(node, asked, state),
+                Verb::Create | Verb::Update | Verb::Patch | Verb::Delete | Verb::DeleteCollection => {
+                    self.node_writes(node, asked, state)
+                }
+            },
+        }
+    }
+
+    fn node_reads(&self, node: &str, asked: Asked<'_>, state: impl FnOnce() -> View) -> Result<(), Error> {
+        let key = asked.key;
+        match (key.kind, asked.verb) {
+            (Kind::Secret, Verb::Get) => {
+                let uses = |pod: &core_v1::Pod| pod::node_name(pod) == Some(node) && uses_secret(pod, &key.name);
+                let state = state();
+                let mut pods = state.list(Kind::Pod, Some(&key.namespace), None);
+                let needed = pods.any(|record| record.object().get().is_some_and(uses));
+                if needed { Ok(()) } else { Err(self.forbidden(asked, "no Pod of this node uses it")) }
             }
-            (Kind::Lease, Write::Create(_) | Write::Update(_, Subresource::None)) => {
-                let own = *key.name == **node && &*key.namespace == LEASES;
-                if own { Ok(()) } else { refusal("a node may only renew its own Lease") }
+            (Kind::Secret, _) => Err(self.forbidden(asked, "a node may only get the Secrets that its Pods use")),
+            (Kind::ConfigMap, Verb::List | Verb::Watch) => {
+                Err(self.forbidden(asked, "a node may only get the ConfigMaps that its Pods use"))
             }
-            (Kind::Pod, Write::Update(_, Subresource::Status) | Write::Delete(..)) => {
-                // A Pod that is gone is nobody's: the answer is "not found", which the agent understands.
-                let known = view.get(&key).map(|record| record.object());
-                let bound = known.as_ref().and_then(|object| object.get::<core_v1::Pod>()).map(pod::node_name);
-                match bound {
-                    Some(Some(bound)) if bound != node => refusal("the Pod runs on another node"),
-                    Some(None) => refusal("the Pod is not bound to a node yet"),
-                    Some(Some(_)) | None => Ok(()),
+            (Kind::Pod, Verb::List | Verb::Watch) => {
+                let own = asked.fields.and_then(|fields| fields.required("spec.nodeName")) == Some(node);
+                if own {
+                    Ok(())
+                } else {
+                    Err(self.forbidden(asked, "a node sees its own Pods: select by spec.nodeName"))
                 }
             }
-            _ => refusal("nodes do not write this"),
+            (_, Verb::Log) => Err(self.forbidden(asked, "nodes do not read logs")),
+            _ => Ok(()),
         }
     }
 
-    /// Allows what only administrators and masters do.
-    ///
-    /// # Errors
-    /// For everybody else.
-    pub(crate) fn must_be_admin(&self, what: &str) -> Result<(), Error> {
-        match self {
-            Self::Cluster | Self::Master { .. } | Self::Admin { .. } => Ok(()),
-            Self::Nobody => Err(unauthorized()),
-            Self::Node { .. } => Err(Error::new(Reason::Forbidden, format!("User \"{}\" cannot {what}", self.user()))),
+    fn node_writes(&self, node: &str, asked: Asked<'_>, state: impl FnOnce() -> View) -> Result<(), Error> {
+        let key = asked.key;
+        // An object that is to be created may be named later; the write itself is asked about with its name.
+        let own = *key.name == *node || (key.name.is_empty() && asked.verb == Verb::Create);
+        match (key.kind, asked.verb, asked.part) {
+            (Kind::Event, Verb::Create | Verb::Update | Verb::Patch, Subresource::None) => Ok(()),
+            (Kind::Node, Verb::Create | Verb::Update | Verb::Patch, Subresource::None | Subresource::Status) => {
+                if own {
+                    Ok(())
+                } else {
+                    Err(self.forbidden(asked, "a node may only change itself"))
+                }
+            }
+            (Kind::Lease, Verb::Create | Verb::Update | Verb::Patch, Subresource::None) => {
+                let own = own && &*key.namespace == LEASES;
+                if own { Ok(()) } else { Err(self.forbidden(asked, "a node may only renew its own Lease")) }
+            }
+            (Kind::Pod, Verb::Update | Verb::Patch, Subresource::Status)
+            | (Kind::Pod, Verb::Delete, Subresource::None) => {
+                let state = state();
+                let object = state.get(key).map(|record| record.object());
+                let bound = object.as_ref().and_then(|object| object.get::<core_v1::Pod>()).and_then(pod::node_name);
+                // Another node's Pod is answered like one that is gone, which the agent understands.
+                if bound == Some(node) { Ok(()) } else { Err(Error::not_found(key)) }
+            }
+            _ => Err(self.forbidden(asked, "nodes do not write this")),
         }
     }
 
-    fn forbidden(&self, verb: &str, key: &Key, why: &str) -> Error {
+    /// Allows what a write holds, whose name [`Self::authorise`] has allowed, or says why not.
+    pub(crate) fn admit(&self, write: &Write) -> Result<(), Error> {
+        let Self::Node { .. } = self else { return Ok(()) };
+        let key = write.key();
+        match write {
+            Write::Create(_) if key.name.is_empty() && key.kind != Kind::Event => {
+                Err(self.forbidden(Asked::of(write, &key), "a node names what it creates"))
+            }
+            Write::Create(_) | Write::Update(..) | Write::Delete(..) => Ok(()),
+        }
+    }
+
+    fn forbidden(&self, asked: Asked<'_>, why: &str) -> Error {
+        let Asked { verb, key, .. } = asked;
         let info = key.kind.info();
         let name = if key.name.is_empty() { String::new() } else { format!(" \"{}\"", key.name) };
         let message = format!(
-            "{}{name} is forbidden: User \"{}\" cannot {verb} resource \"{}\" in API group \"{}\": {why}",
+            "{}{name} is forbidden: User \"{}\" cannot {} resource \"{}\" in API group \"{}\": {why}",
             key.kind.resource_name(),
             self.user(),
+            verb.word(),
             info.plural,
             info.group
         );
-        Error::new(Reason::Forbidden, message).about(key)
+        forbidden(message).about(key)
     }
+
+    fn cannot(&self, what: &str) -> Error {
+        forbidden(format!("User \"{}\" cannot {what}", self.user()))
+    }
+}
+
+fn forbidden(message: impl std::fmt::Display) -> Error {
+    Error::new(Reason::Forbidden, message)
 }
 
 fn unauthorized() -> Error {
@@ -211,7 +250,7 @@ fn container_uses(container: &core_v1::Container, name: &str) -> bool {
 #[cfg(test)]
 mod tests {
     #![expect(clippy::unwrap_used, reason = "tests")]
-    use api::{DeleteOptions, Object, kinds::Resource as _};
+    use api::{DeleteOptions, Key, Object, kinds::Resource as _, selector::Fields};
     use store::{Expect, Op, State, Txn};
 
     use super::*;
@@ -238,19 +277,30 @@ mod tests {
         state.view()
     }
 
+    /// A state that must not be needed.
+    fn unseen() -> View {
+        panic!("the state was looked at")
+    }
+
     #[test]
     fn a_node_reads_only_the_secrets_that_its_pods_use() {
         let (view, node) = (view(), Caller::Node { name: "w1".to_owned() });
+        let state = || view.clone();
         let secret = |name: &str| Key::namespaced(Kind::Secret, "default", name);
-        assert_eq!(node.may_read(&view, Reading::One(&secret("needed"))), Ok(()));
+        assert_eq!(node.authorise(Access::to(Verb::Get, &secret("needed")), state), Ok(()));
         for name in ["foreign", "early", "unknown"] {
-            let error = node.may_read(&view, Reading::One(&secret(name))).unwrap_err();
+            let error = node.authorise(Access::to(Verb::Get, &secret(name)), state).unwrap_err();
             assert_eq!(error.reason, Reason::Forbidden);
             assert!(error.message.contains("system:node:w1"), "{error}");
         }
-        assert!(node.may_read(&view, Reading::Many(Kind::Secret)).is_err());
-        assert!(node.may_read(&view, Reading::Many(Kind::Pod)).is_ok());
-        assert_eq!(Caller::Nobody.may_read(&view, Reading::Many(Kind::Pod)).unwrap_err().reason, Reason::Unauthorized);
+        assert!(node.authorise(Access::to(Verb::List, &secret("")), unseen).is_err());
+        let pods = Key::namespaced(Kind::Pod, "default", "");
+        for (fields, allowed) in [("spec.nodeName=w1", true), ("spec.nodeName=w2", false), ("", false)] {
+            let fields = Fields::parse(Kind::Pod, fields).unwrap();
+            assert_eq!(node.authorise(Access::to_many(Verb::Watch, &pods, &fields), unseen).is_ok(), allowed);
+        }
+        let refused = Caller::Nobody.authorise(Access::to(Verb::List, &pods), unseen).unwrap_err();
+        assert_eq!(refused.reason, Reason::Unauthorized);
     }
 
     #[test]
@@ -265,7 +315,7 @@ mod tests {
         let delete = |name: &str| Write::Delete(Key::namespaced(Kind::Pod, "default", name), DeleteOptions::default());
         for (write, allowed) in [
             (status("mine"), true),
-            (status("gone"), true),
+            (status("gone"), false),
             (status("other"), false),
             (status("new"), false),
             (delete("mine"), true),
@@ -275,9 +325,11 @@ mod tests {
             (Write::Create(pod_on("made", "w1", "")), false),
             (Write::Update(pod_on("mine", "w1", ""), Subresource::Binding), false),
         ] {
-            assert_eq!(node.may_write(&view, &write).is_ok(), allowed, "{write:?}");
-            assert!(Caller::Cluster.may_write(&view, &write).is_ok());
-            assert!(Caller::Nobody.may_write(&view, &write).is_err());
+            let key = write.key();
+            let access = Access::Objects(Asked::of(&write, &key));
+            assert_eq!(node.authorise(access, || view.clone()).is_ok(), allowed, "{write:?}");
+            assert!(Caller::Cluster.authorise(access, unseen).is_ok());
+            assert!(Caller::Nobody.authorise(access, unseen).is_err());
         }
     }
 }

@@ -3,12 +3,14 @@
 //! [`Registry`] is the door, [`door`] what it decides, [`rest`] and the gRPC services what it looks like from outside.
 //! Deciding what should happen next is the controllers'; agreeing on an order is `consensus`'; keeping is `store`'s.
 
+mod access;
 pub mod blobs;
 mod budget;
 mod caller;
 pub mod decoders;
 pub mod door;
 mod gallery;
+mod gate;
 mod grpc;
 mod ids;
 mod masters;

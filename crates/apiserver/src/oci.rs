@@ -1,6 +1,6 @@
 //! The OCI distribution API under `/v2/`, so that standard tools push and pull modules.
 //!
-//! Everybody of the cluster may read, administrators and masters may write. Repositories share blobs, so mounting one from another repository only asks whether it is there.
+//! Everybody of the cluster may read, administrators and masters may write, as the [gate](crate::gate) says. Repositories share blobs, so mounting one from another repository only asks whether it is there.
 
 use std::io;
 
@@ -18,7 +18,6 @@ use tokio_util::io::ReaderStream;
 
 use crate::{
     blobs::{BadDigest, Blobs, Digest, MANIFEST_BYTES_MAX, UploadError},
-    caller::Caller,
     gallery::{Gallery, Manifest, parts},
     rest::text,
 };
@@ -38,17 +37,6 @@ const DIGEST_HEADER: &str = "docker-content-digest";
 /// The OCI distribution API over some images.
 pub(crate) fn router(gallery: Gallery) -> Router {
     Router::new().fallback(serve).with_state(gallery)
-}
-
-/// Whether somebody may read or write images.
-///
-/// # Errors
-/// If not.
-pub(crate) fn may(caller: &Caller, write: bool) -> Result<(), Error> {
-    match caller {
-        Caller::Node { .. } if !write => Ok(()),
-        caller => caller.must_be_admin("write images"),
-    }
 }
 
 /// Whether an image can have a name: a repository and a tag or digest.
@@ -98,16 +86,15 @@ struct Asked {
 }
 
 async fn serve(State(gallery): State<Gallery>, request: Request<Body>) -> Response<Body> {
-    let caller = request.extensions().get::<Caller>().cloned().unwrap_or(Caller::Nobody);
-    let writes = !matches!(*request.method(), Method::GET | Method::HEAD);
-    let answered = match may(&caller, writes) {
-        Ok(()) => answer(&gallery, request).await,
-        Err(error) => Err(error.into()),
-    };
-    let mut response = match answered {
-        Ok(response) => response,
-        Err(refusal) => refusal.response(),
-    };
+    versioned(answer(&gallery, request).await.unwrap_or_else(Refusal::response))
+}
+
+/// A refusal of the door, in the specification's words.
+pub(crate) fn refusal(error: Error) -> Response<Body> {
+    versioned(Refusal::from(error).response())
+}
+
+fn versioned(mut response: Response<Body>) -> Response<Body> {
     let version = header::HeaderValue::from_static("registry/2.0");
     response.headers_mut().insert("docker-distribution-api-version", version);
     response
@@ -403,6 +390,7 @@ impl From<Error> for Refusal {
         let (status, code) = match error.reason {
             Reason::Unauthorized => (StatusCode::UNAUTHORIZED, "UNAUTHORIZED"),
             Reason::Forbidden => (StatusCode::FORBIDDEN, "DENIED"),
+            Reason::TooManyRequests => (StatusCode::TOO_MANY_REQUESTS, "TOOMANYREQUESTS"),
             _ => (StatusCode::INTERNAL_SERVER_ERROR, "UNKNOWN"),
         };
         Self::new(status, code, error.message)

@@ -7,7 +7,7 @@ use std::{convert::Infallible, io, sync::Arc, time::Duration};
 
 use axum::{Router, body::Body};
 use consensus::MemberId;
-use http::{Request, Response, header::CONTENT_TYPE};
+use http::{Request, Response};
 use http_body::Body as _;
 use hyper::{body::Incoming, service::service_fn};
 use hyper_util::{
@@ -33,6 +33,7 @@ use crate::{
     budget::Budget,
     caller::Caller,
     gallery::{Gallery, Others},
+    gate::{self, Language},
     grpc::{self, Entrance},
     masters::PEER_PROTOCOL,
     oci,
@@ -102,13 +103,7 @@ pub async fn serve(listener: TcpListener, parts: Parts, shutdown: CancellationTo
             (Some(TlsAcceptor::from(config)), Some(entrance))
         }
     };
-    let doors = Doors {
-        budget: Budget::default(),
-        registry: parts.registry.clone(),
-        grpc: grpc::router(parts.registry.clone(), gallery.clone(), entrance).await.map_err(io::Error::other)?,
-        oci: oci::router(gallery),
-        rest: rest::router(parts.registry.clone()),
-    };
+    let doors = Doors::new(parts.registry.clone(), gallery, entrance).await?;
     let graceful = GracefulShutdown::new();
     let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
     loop {
@@ -202,7 +197,7 @@ async fn http(
 
 /// What stands behind the port.
 #[derive(Clone)]
-struct Doors {
+pub(crate) struct Doors {
     registry: Registry,
     budget: Budget,
     grpc: Router,
@@ -211,23 +206,32 @@ struct Doors {
 }
 
 impl Doors {
-    async fn answer(self, mut request: Request<Body>, caller: Caller) -> Result<Response<Body>, Infallible> {
-        let grpc =
-            request.headers().get(CONTENT_TYPE).is_some_and(|value| value.as_bytes().starts_with(b"application/grpc"));
+    pub(crate) async fn new(registry: Registry, gallery: Gallery, entrance: Option<Entrance>) -> io::Result<Self> {
+        Ok(Self {
+            budget: Budget::default(),
+            grpc: grpc::router(registry.clone(), gallery.clone(), entrance).await.map_err(io::Error::other)?,
+            oci: oci::router(gallery),
+            rest: rest::router(registry.clone()),
+            registry,
+        })
+    }
+
+    pub(crate) async fn answer(self, mut request: Request<Body>, caller: Caller) -> Result<Response<Body>, Infallible> {
+        let language = Language::of(request.uri().path(), request.headers());
         // Streams leave their place when they begin: watches have a limit of their own.
         let _place = match self.budget.take(&caller, request.body().size_hint().exact()) {
             Ok(place) => place,
-            Err(error) if grpc => return Ok(rpc::status::to_tonic(&error).into_http()),
-            Err(error) => return Ok(rest::refusal(&error)),
+            Err(error) => return Ok(language.refusal(error)),
         };
+        let head = (request.method(), request.uri().path(), request.headers());
+        if let Err(error) = gate::pass(self.registry.for_caller(caller.clone()), language, head).await {
+            return Ok(language.refusal(error));
+        }
         request.extensions_mut().insert(caller);
-        let path = request.uri().path();
-        let router = if grpc {
-            self.grpc
-        } else if path == "/v2" || path.starts_with("/v2/") {
-            self.oci
-        } else {
-            self.rest
+        let router = match language {
+            Language::Grpc => self.grpc,
+            Language::Oci => self.oci,
+            Language::Rest => self.rest,
         };
         router.oneshot(request).await
     }

@@ -31,6 +31,17 @@ pub(super) struct Decoder {
     unknown: Vec<String>,
     /// Unknown fields beyond [`UNKNOWN_MAX`].
     unnamed: usize,
+    quotes: Quotes,
+}
+
+/// Whether errors may show the value that is wrong.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Quotes {
+    /// They may: whoever reads them has sent it.
+    #[default]
+    Sent,
+    /// They may not: it comes from what is stored.
+    Never,
 }
 
 /// The part of a message that an inline field holds, while its fields come one by one.
@@ -40,6 +51,10 @@ struct Part<'a> {
 }
 
 impl Decoder {
+    pub(super) fn new(quotes: Quotes) -> Self {
+        Self { quotes, ..Self::default() }
+    }
+
     /// The bytes of a message.
     pub(super) fn bytes(&mut self, message: &Message, value: &Value) -> Result<Vec<u8>, Error> {
         let mut bytes = Vec::new();
@@ -192,7 +207,10 @@ impl Decoder {
         let line_ends: &[char] = &['\n', '\r'];
         let decoded =
             if text.contains(line_ends) { STANDARD.decode(text.replace(line_ends, "")) } else { STANDARD.decode(text) };
-        decoded.map_err(|error| self.wrong(format!("is not base64: {error}")))
+        decoded.map_err(|error| match self.quotes {
+            Quotes::Sent => self.wrong(format!("is not base64: {error}")),
+            Quotes::Never => self.wrong("is not base64".to_owned()),
+        })
     }
 
     fn integer(&self, scalar: Scalar, value: &Value) -> Result<i64, Error> {
@@ -203,6 +221,7 @@ impl Decoder {
             .or_else(|| value.as_f64().and_then(whole))
             .ok_or_else(|| self.expected("an integer", value))?;
         if scalar == Scalar::Int32 && i32::try_from(number).is_err() {
+            let number = self.quoted(number);
             return Err(self.wrong(format!("{number} does not fit into 32 bits")));
         }
         Ok(number)
@@ -233,9 +252,10 @@ impl Decoder {
     }
 
     fn time(&self, form: Form, text: &str, into: &mut Vec<u8>) -> Result<(), Error> {
-        let time: jiff::Timestamp = text
-            .parse()
-            .map_err(|_| self.wrong(format!("{:?} is not an RFC 3339 time such as {}", clipped(text), Timestamp(0))))?;
+        let time: jiff::Timestamp = text.parse().map_err(|_| {
+            let text = self.quoted(format_args!("{:?}", clipped(text)));
+            self.wrong(format!("{text} is not an RFC 3339 time such as {}", Timestamp(0)))
+        })?;
         let micro_nanos = time.subsec_nanosecond() / 1000 * 1000;
         if time.as_second() != 0 && time.as_second() != GO_ZERO_SECOND {
             put_number(1, time.as_second() as u64, into);
@@ -290,18 +310,39 @@ impl Decoder {
         Error::bad_request(format!("{place}: {what}"))
     }
 
+    /// A value for an error.
+    fn quoted(&self, value: impl std::fmt::Display) -> String {
+        match self.quotes {
+            Quotes::Sent => value.to_string(),
+            Quotes::Never => "what stands there".to_owned(),
+        }
+    }
+
     fn expected(&self, what: &str, found: &Value) -> Error {
+        if self.quotes == Quotes::Never {
+            return self.wrong(format!("expected {what}, found {}", kind_of(found)));
+        }
         // `value: 80` and `value: yes` are what people write in YAML.
         let (found, remedy) = match found {
             Value::Null => ("null".to_owned(), String::new()),
             Value::Bool(flag) => (flag.to_string(), "; put the text in quotes".to_owned()),
             Value::Number(number) => (format!("number {number}"), format!("; write it in quotes: \"{number}\"")),
             Value::String(text) => (format!("string {:?}", clipped(text)), String::new()),
-            Value::Array(_) => ("a list".to_owned(), String::new()),
-            Value::Object(_) => ("an object".to_owned(), String::new()),
+            Value::Array(_) | Value::Object(_) => (kind_of(found).to_owned(), String::new()),
         };
         let remedy = if what == A_STRING { remedy } else { String::new() };
         self.wrong(format!("expected {what}, found {found}{remedy}"))
+    }
+}
+
+fn kind_of(value: &Value) -> &'static str {
+    match value {
+        Value::Null => "null",
+        Value::Bool(_) => "true or false",
+        Value::Number(_) => "a number",
+        Value::String(_) => A_STRING,
+        Value::Array(_) => "a list",
+        Value::Object(_) => "an object",
     }
 }
 

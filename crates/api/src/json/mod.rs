@@ -17,6 +17,7 @@ use bytes::Bytes;
 use serde_json::{Map, Value};
 
 use crate::{Error, Kind, Object, schema::Schema};
+use decode::Quotes;
 
 pub use parse::{Parsed, parse};
 
@@ -72,12 +73,24 @@ pub fn encode_message(message: &str, bytes: &[u8]) -> Result<Value, Error> {
 /// # Errors
 /// [`Reason::BadRequest`](crate::Reason::BadRequest) naming the field that has the wrong type, or, if strict, that does not exist.
 pub fn decode(kind: Kind, value: &Value, strictness: Strictness) -> Result<Decoded, Error> {
+    object(kind, value, strictness, Quotes::Sent)
+}
+
+/// As [`decode`], of a value that was made from a stored object: errors name the field and show nothing of what stands there.
+///
+/// # Errors
+/// As [`decode`].
+pub fn decode_made(kind: Kind, value: &Value, strictness: Strictness) -> Result<Decoded, Error> {
+    object(kind, value, strictness, Quotes::Never)
+}
+
+fn object(kind: Kind, value: &Value, strictness: Strictness, quotes: Quotes) -> Result<Decoded, Error> {
     let Value::Object(fields) = value else {
         return Err(Error::bad_request(format!("a {kind} must be a JSON object")));
     };
-    check(fields, "kind", kind.info().kind)?;
-    check(fields, "apiVersion", &kind.api_version())?;
-    let (bytes, unknown) = decode_message(kind.info().message, value, strictness)?;
+    check(fields, "kind", kind.info().kind, quotes)?;
+    check(fields, "apiVersion", &kind.api_version(), quotes)?;
+    let (bytes, unknown) = message(kind.info().message, value, strictness, quotes)?;
     let object = Object::decode_bytes(kind, bytes).map_err(|error| Error::internal(format!("{kind}: {error}")))?;
     Ok(Decoded { object, unknown })
 }
@@ -87,9 +100,21 @@ pub fn decode(kind: Kind, value: &Value, strictness: Strictness) -> Result<Decod
 ///
 /// # Errors
 /// As [`decode`], or if there is no such message.
-pub fn decode_message(message: &str, value: &Value, strictness: Strictness) -> Result<(Bytes, Vec<String>), Error> {
-    let mut decoder = decode::Decoder::default();
-    let bytes = decoder.bytes(find(message)?, value)?;
+pub fn decode_message(name: &str, value: &Value, strictness: Strictness) -> Result<(Bytes, Vec<String>), Error> {
+    message(name, value, strictness, Quotes::Sent)
+}
+
+/// As [`decode_message`], of a value that was made from a stored object: see [`decode_made`].
+///
+/// # Errors
+/// As [`decode_message`].
+pub fn decode_made_message(name: &str, value: &Value, strictness: Strictness) -> Result<(Bytes, Vec<String>), Error> {
+    message(name, value, strictness, Quotes::Never)
+}
+
+fn message(name: &str, value: &Value, strictness: Strictness, quotes: Quotes) -> Result<(Bytes, Vec<String>), Error> {
+    let mut decoder = decode::Decoder::new(quotes);
+    let bytes = decoder.bytes(find(name)?, value)?;
     let unknown = decoder.unknown();
     match strictness {
         Strictness::Strict if !unknown.is_empty() => {
@@ -104,10 +129,13 @@ fn find(message: &str) -> Result<&'static crate::schema::Message, Error> {
     Schema::get().message(message).ok_or_else(|| Error::internal(format!("proto/ has no message {message}")))
 }
 
-fn check(fields: &Map<String, Value>, name: &str, wanted: &str) -> Result<(), Error> {
+fn check(fields: &Map<String, Value>, name: &str, wanted: &str, quotes: Quotes) -> Result<(), Error> {
     match fields.get(name) {
         None | Some(Value::Null) => Ok(()),
         Some(Value::String(found)) if found == wanted || found.is_empty() => Ok(()),
+        Some(_) if quotes == Quotes::Never => {
+            Err(Error::bad_request(format!("{name} is not {wanted:?}, which is expected here")))
+        }
         Some(found) => {
             let found = found.to_string();
             let found = names::clipped(&found);

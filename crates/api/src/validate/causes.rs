@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::error::Cause;
+use crate::{Kind, error::Cause};
 
 /// A place in an object, written out only if something is wrong there.
 #[derive(Clone, Copy, Debug)]
@@ -43,13 +43,29 @@ impl fmt::Display for Path<'_> {
     }
 }
 
+/// What stands in an error in the place of a value that is nobody's to see.
+const HIDDEN: &str = "\"<secret contents redacted>\"";
+
 /// What was found wrong so far.
 #[derive(Debug, Default)]
-pub(crate) struct Causes(pub(crate) Vec<Cause>);
+pub(crate) struct Causes {
+    pub(crate) found: Vec<Cause>,
+    /// Whether values are left out: those of a Secret belong into no log.
+    pub(super) hides: bool,
+}
 
 impl Causes {
+    /// Of an object of a kind, so far nothing.
+    pub(crate) fn of(kind: Kind) -> Self {
+        Self { found: Vec::new(), hides: kind == Kind::Secret }
+    }
+
+    fn shown(&self, value: impl fmt::Debug) -> String {
+        if self.hides { HIDDEN.to_owned() } else { format!("{value:?}") }
+    }
+
     fn push(&mut self, reason: &'static str, at: &Path<'_>, message: String) {
-        self.0.push(Cause { reason, field: at.to_string(), message });
+        self.found.push(Cause { reason, field: at.to_string(), message });
     }
 
     /// Something must be there. `why` may be empty.
@@ -60,13 +76,15 @@ impl Causes {
 
     /// The value is of the right kind but wrong.
     pub(crate) fn invalid(&mut self, at: &Path<'_>, value: impl fmt::Debug, why: impl fmt::Display) {
-        self.push("FieldValueInvalid", at, format!("Invalid value: {value:?}: {why}"));
+        let value = self.shown(value);
+        self.push("FieldValueInvalid", at, format!("Invalid value: {value}: {why}"));
     }
 
     /// The value is none of those that exist.
     pub(crate) fn unsupported(&mut self, at: &Path<'_>, value: &str, supported: &[&str]) {
         let supported: Vec<String> = supported.iter().map(|value| format!("{value:?}")).collect();
-        let message = format!("Unsupported value: {value:?}: supported values: {}", supported.join(", "));
+        let value = self.shown(value);
+        let message = format!("Unsupported value: {value}: supported values: {}", supported.join(", "));
         self.push("FieldValueNotSupported", at, message);
     }
 
@@ -77,12 +95,14 @@ impl Causes {
 
     /// Another element has this value already.
     pub(crate) fn duplicate(&mut self, at: &Path<'_>, value: &str) {
-        self.push("FieldValueDuplicate", at, format!("Duplicate value: {value:?}"));
+        let value = self.shown(value);
+        self.push("FieldValueDuplicate", at, format!("Duplicate value: {value}"));
     }
 
     /// The value refers to something that is not there.
     pub(crate) fn not_found(&mut self, at: &Path<'_>, value: &str) {
-        self.push("FieldValueNotFound", at, format!("Not found: {value:?}"));
+        let value = self.shown(value);
+        self.push("FieldValueNotFound", at, format!("Not found: {value}"));
     }
 
     /// More bytes than the limit.

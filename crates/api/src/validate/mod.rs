@@ -29,7 +29,7 @@ use crate::{Object, Subresource, error::Cause};
 /// What is wrong with a new object, after defaulting. Empty if it may be stored.
 #[must_use]
 pub fn create(object: &Object) -> Vec<Cause> {
-    let mut causes = Causes::default();
+    let mut causes = Causes::of(object.kind());
     meta::object(&mut causes, object.kind(), object.metadata());
     match object {
         Object::Namespace(namespace) => small::namespace(&mut causes, namespace),
@@ -44,7 +44,7 @@ pub fn create(object: &Object) -> Vec<Cause> {
         Object::Deployment(deployment) => workload::deployment(&mut causes, deployment),
         Object::ReplicaSet(set) => workload::replica_set(&mut causes, set),
     }
-    causes.0
+    causes.found
 }
 
 /// What is wrong with replacing `old` by `new`: all that [`create`] finds, and changes of what may not change.
@@ -52,7 +52,7 @@ pub fn create(object: &Object) -> Vec<Cause> {
 /// For writes to the object itself; writes to a part of it are for [`update_part`].
 #[must_use]
 pub fn update(old: &Object, new: &Object) -> Vec<Cause> {
-    let mut causes = Causes(create(new));
+    let mut causes = Causes { found: create(new), ..Causes::of(new.kind()) };
     meta::update(&mut causes, old.metadata(), new.metadata());
     match (old, new) {
         (Object::Pod(old), Object::Pod(new)) => pod::update(&mut causes, old, new),
@@ -68,14 +68,14 @@ pub fn update(old: &Object, new: &Object) -> Vec<Cause> {
         }
         _ => {}
     }
-    causes.0
+    causes.found
 }
 
 /// What is wrong with a write to a part of an object. `new` is the whole object with that part replaced, so that only the
 /// part is judged: an object that was stored under older rules must not become unwritable for its controllers.
 #[must_use]
 pub fn update_part(old: &Object, new: &Object, part: Subresource) -> Vec<Cause> {
-    let mut causes = Causes::default();
+    let mut causes = Causes::of(new.kind());
     match part {
         Subresource::None => return update(old, new),
         Subresource::Status => status(&mut causes, new),
@@ -86,7 +86,7 @@ pub fn update_part(old: &Object, new: &Object, part: Subresource) -> Vec<Cause> 
         Subresource::Owners => {}
     }
     meta::update(&mut causes, old.metadata(), new.metadata());
-    causes.0
+    causes.found
 }
 
 fn status(causes: &mut Causes, object: &Object) {

@@ -82,19 +82,19 @@ fn finished(object: &Object) -> bool {
     metadata.deletion_timestamp.is_some() && metadata.finalizers.is_empty() && !waits
 }
 
-/// The uid and revision that a writer saw must still be those of the object.
+/// The uid and revision that a writer saw must still be those of the object. What the writer sent is not shown: a patch may
+/// have taken it from elsewhere in the object.
 pub(super) fn preconditions(key: &Key, old: &Object, uid: &str, resource_version: &str) -> Result<(), Error> {
     let is = old.metadata().map_or("", |meta| &meta.uid);
     if !uid.is_empty() && uid != is {
-        let why = format!("Precondition failed: UID in precondition: {uid}, UID in object meta: {is}");
-        return Err(Error::conflict(key, why));
+        return Err(Error::conflict(key, "Precondition failed: the UID in the precondition is not that of the object"));
     }
     if matches!(resource_version, "" | "0") {
         return Ok(());
     }
     let wanted: u64 = resource_version.parse().map_err(|_| {
-        let message = format!("metadata.resourceVersion: \"{resource_version}\" is not one of this cluster's");
-        Error::bad_request(message).about(key)
+        Error::bad_request("metadata.resourceVersion: it is not one of this cluster's; use that of an answer")
+            .about(key)
     })?;
     if old.revision().is_some_and(|revision| revision.0 == wanted) { Ok(()) } else { Err(Error::modified(key)) }
 }
@@ -237,11 +237,10 @@ fn new_finalizers(old: &Object, new: &Object) -> Vec<Cause> {
     if old.deletion_timestamp.is_none() {
         return Vec::new();
     }
-    let added: Vec<&String> = new.finalizers.iter().filter(|name| !old.finalizers.contains(name)).collect();
-    if added.is_empty() {
+    if new.finalizers.iter().all(|name| old.finalizers.contains(name)) {
         return Vec::new();
     }
-    let message = format!("Forbidden: no new finalizers can be added if the object is being deleted, found {added:?}");
+    let message = "Forbidden: no new finalizers can be added if the object is being deleted".to_owned();
     vec![Cause { reason: "FieldValueForbidden", field: "metadata.finalizers".to_owned(), message }]
 }
 

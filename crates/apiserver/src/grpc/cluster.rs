@@ -15,6 +15,7 @@ use tonic::{Request, Response, Status};
 
 use super::join::Entrance;
 use crate::{
+    access::Access,
     caller::Caller,
     gallery::Others as _,
     registry::{Invitation, JoinAs, Registry, TOKEN_LIFE},
@@ -69,9 +70,7 @@ impl Cluster for ClusterDoor {
 
     async fn status(&self, request: Request<services::ClusterStatusRequest>) -> Answer<services::ClusterStatus> {
         let registry = self.of(&request);
-        if !matches!(registry.caller(), Caller::Node { .. }) {
-            registry.caller().must_be_admin("see the group of masters").map_err(|error| to_tonic(&error))?;
-        }
+        registry.authorise(Access::SeeMasters).await.map_err(|error| to_tonic(&error))?;
         let mut own = registry.cluster_status();
         if let Some(leaders) = self.ask_leader(&registry).await {
             (own.members, own.warnings) = (leaders.members, leaders.warnings);
@@ -81,9 +80,9 @@ impl Cluster for ClusterDoor {
 
     async fn admit(&self, request: Request<services::AdmitRequest>) -> Answer<services::ChangeResponse> {
         let registry = self.of(&request);
+        registry.authorise(Access::Admit).await.map_err(|error| to_tonic(&error))?;
         let Caller::Master { member } = *registry.caller() else {
-            let error = Error::new(Reason::Forbidden, "only a master says where it serves, and only for itself");
-            return Err(to_tonic(&error));
+            return Err(to_tonic(&Error::internal("only masters are admitted")));
         };
         let (member, contact) = (MemberId(member), request.into_inner().contact);
         registry.consensus().found_at(member, &contact);
@@ -167,25 +166,25 @@ impl Registry {
     }
 
     pub(crate) async fn change(&self, change: Change) -> Result<(), Error> {
-        self.caller().must_be_admin("change the group of masters")?;
+        self.authorise(Access::Administer("change the group of masters")).await?;
         self.consensus().change(change).await.map(drop).map_err(|error| change_error(&error))
     }
 
     async fn transfer_leader(&self, to: MemberId) -> Result<(), Error> {
-        self.caller().must_be_admin("choose the leader")?;
+        self.authorise(Access::Administer("choose the leader")).await?;
         self.consensus().transfer_leader(to).await.map_err(|error| change_error(&error))
     }
 
     /// A consistent copy of the state, with everything that was acknowledged before.
     async fn backup(&self) -> Result<consensus::BackupFile, Error> {
-        self.caller().must_be_admin("make a backup")?;
+        self.authorise(Access::Administer("make a backup")).await?;
         self.view(api::ReadAt::Latest).await?;
         self.consensus().backup().await.map_err(|error| Error::internal(format!("making the backup: {error}")))
     }
 
     fn cluster_status(&self) -> services::ClusterStatus {
         let status = self.status();
-        let view = self.store().view();
+        let view = self.state();
         let quota = self.quota_bytes();
         let warnings = warnings(&status, view.bytes(), quota);
         services::ClusterStatus {

@@ -1,4 +1,4 @@
-//! The gRPC door to the images.
+//! The gRPC door to the images. Who may read and who may write is decided at the [gate](crate::gate).
 
 use std::pin::Pin;
 
@@ -14,7 +14,6 @@ use tonic::{Request, Response, Status, Streaming};
 
 use crate::{
     blobs::Digest,
-    caller::Caller,
     gallery::{Gallery, Manifest, upload_error},
     oci,
 };
@@ -28,19 +27,6 @@ pub(super) struct ImagesDoor {
 }
 
 type Answer<T> = Result<Response<T>, Status>;
-
-fn caller<T>(request: &Request<T>) -> Caller {
-    request.extensions().get::<Caller>().cloned().unwrap_or(Caller::Nobody)
-}
-
-/// Everybody of the cluster may read images.
-fn may_read<T>(request: &Request<T>) -> Result<(), Status> {
-    oci::may(&caller(request), false).map_err(|error| to_tonic(&error))
-}
-
-fn may_write<T>(request: &Request<T>) -> Result<(), Status> {
-    oci::may(&caller(request), true).map_err(|error| to_tonic(&error))
-}
 
 fn failed(error: &std::io::Error) -> Status {
     tracing::error!(%error, "the image store failed");
@@ -56,7 +42,6 @@ impl Images for ImagesDoor {
     type ReadBlobStream = Pin<Box<dyn Stream<Item = Result<services::BlobChunk, Status>> + Send>>;
 
     async fn read_manifest(&self, request: Request<services::ManifestRequest>) -> Answer<services::Manifest> {
-        may_read(&request)?;
         let services::ManifestRequest { repository, reference, local } = request.into_inner();
         oci::check_name(&repository, &reference).map_err(|error| to_tonic(&error))?;
         let found = if local {
@@ -71,7 +56,6 @@ impl Images for ImagesDoor {
     }
 
     async fn read_blob(&self, request: Request<services::BlobRequest>) -> Answer<Self::ReadBlobStream> {
-        may_read(&request)?;
         let services::BlobRequest { digest, local } = request.into_inner();
         let digest: Digest = digest.parse().map_err(|error| to_tonic(&Error::bad_request(error)))?;
         if !local {
@@ -85,7 +69,6 @@ impl Images for ImagesDoor {
     }
 
     async fn push(&self, request: Request<Streaming<services::PushRequest>>) -> Answer<services::PushResponse> {
-        may_write(&request)?;
         let mut pieces = request.into_inner();
         let empty = || to_tonic(&Error::bad_request("the push has no pieces"));
         let first = pieces.message().await?.ok_or_else(empty)?;
@@ -107,7 +90,6 @@ impl Images for ImagesDoor {
     }
 
     async fn announce(&self, request: Request<services::AnnounceRequest>) -> Answer<services::AnnounceResponse> {
-        may_write(&request)?;
         let services::AnnounceRequest { repository, reference, master } = request.into_inner();
         oci::check_name(&repository, &reference).map_err(|error| to_tonic(&error))?;
         let copied = self.gallery.copy_from(&master, &repository, &reference).await;

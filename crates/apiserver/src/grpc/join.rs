@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use api::{Error, Reason};
+use api::Error;
 use rpc::{
     identity::{Authority, Csr, Subject},
     services::{self, join_server::Join},
@@ -11,6 +11,7 @@ use rpc::{
 use tonic::{Request, Response, Status};
 
 use crate::{
+    access::Access,
     caller::Caller,
     masters::Masters,
     registry::{Invitation, JoinAs, Registry},
@@ -141,12 +142,13 @@ impl Join for JoinDoor {
 
     async fn renew(&self, request: Request<services::RenewRequest>) -> Answer<services::RenewResponse> {
         let caller = request.extensions().get::<Caller>().cloned().unwrap_or(Caller::Nobody);
-        let subject = match caller {
+        let registry = self.registry.for_caller(caller);
+        registry.authorise(Access::Renew).await.map_err(|error| to_tonic(&error))?;
+        let subject = match registry.caller().clone() {
             Caller::Master { member } => Subject::Master { member },
             Caller::Node { name } => Subject::Node { name },
             Caller::Cluster | Caller::Admin { .. } | Caller::Nobody => {
-                let message = "only masters and workers renew their certificates, with the one that they have";
-                return Err(to_tonic(&Error::new(Reason::Forbidden, message)));
+                return Err(to_tonic(&Error::internal("only masters and workers have certificates to renew")));
             }
         };
         let request = request.into_inner();

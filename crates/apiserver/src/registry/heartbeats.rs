@@ -13,7 +13,7 @@ use futures::{Stream, stream};
 use store::View;
 use tokio::sync::broadcast::{self, error::RecvError};
 
-use crate::caller::Caller;
+use crate::access::Access;
 
 use super::{Found, ListPage, ListQuery, Registry, read::selected};
 
@@ -53,10 +53,8 @@ impl Registry {
     /// # Errors
     /// If no such node is registered: it should register itself again; if another node asks.
     pub fn heartbeat(&self, node: &str) -> Result<(), Error> {
-        if !matches!(&self.caller, Caller::Node { name } if name == node) {
-            self.caller.must_be_admin("send the heartbeat of another node")?;
-        }
-        let view = self.inner.store.view();
+        self.caller.authorise(Access::Heartbeat(node), || self.state())?;
+        let view = self.state();
         let key = Key::cluster(Kind::Node, node);
         if view.get(&key).is_none() {
             return Err(Error::not_found(&key));
@@ -74,7 +72,7 @@ impl Registry {
             match notes.recv().await {
                 Ok((_, note)) => {
                     let Ok(node) = std::str::from_utf8(&note) else { continue };
-                    let view = self.inner.store.view();
+                    let view = self.state();
                     let key = Key::cluster(Kind::Node, node);
                     if view.get(&key).is_some() {
                         self.inner.heartbeats.note(&view, Heartbeat { node: key.name, at: self.now() });

@@ -10,7 +10,7 @@ use api::{
 use futures::{Stream, StreamExt as _};
 use rpc::{Security, identity::Subject};
 
-use crate::caller::Reading;
+use crate::access::{Access, Verb};
 
 use super::{LogChunk, LogRequest, Registry};
 
@@ -28,7 +28,7 @@ impl Registry {
         request: LogRequest,
     ) -> Result<impl Stream<Item = Result<LogChunk, Error>> + Send + 'static + use<>, Error> {
         let key = Key::namespaced(Kind::Pod, request.namespace.as_str(), request.pod.as_str());
-        self.caller.may_read(&self.inner.store.view(), Reading::Log(&key))?;
+        self.authorise(Access::to(Verb::Log, &key)).await?;
         let object = self.get(&key, ReadAt::Latest).await?.object();
         let pod: &Pod = object.get().ok_or_else(|| Error::not_found(&key))?;
         let container = container(pod, &request.container).map_err(|why| Error::bad_request(why).about(&key))?;

@@ -26,7 +26,7 @@ use api::{
 };
 use consensus::{Consensus, ProposeError};
 use rpc::identity::Shared;
-use store::{Applied, Refusal, Store};
+use store::{Applied, Refusal, Store, View};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
@@ -37,6 +37,7 @@ pub use rpc::services::{LogChunk, LogRequest};
 pub use tokens::{Invitation, JoinAs, TOKEN_LIFE, TOKEN_LIFE_MAX};
 
 use crate::{
+    access::Access,
     budget::WATCHES_MAX,
     caller::Caller,
     door::{Cidr, Rules},
@@ -64,6 +65,9 @@ struct Inner {
     watches: Arc<Semaphore>,
     /// Cancelled when the process stops: open watches say where they are and end.
     closing: CancellationToken,
+    /// How often somebody looked at the state.
+    #[cfg(test)]
+    looks: std::sync::atomic::AtomicUsize,
 }
 
 /// What a Registry is told about its cluster.
@@ -211,6 +215,8 @@ impl Registry {
             identity: OnceLock::new(),
             watches: Arc::new(Semaphore::new(WATCHES_MAX)),
             closing: CancellationToken::new(),
+            #[cfg(test)]
+            looks: Default::default(),
         };
         Self { inner: Arc::new(inner), caller: Caller::Cluster }
     }
@@ -227,6 +233,33 @@ impl Registry {
         &self.caller
     }
 
+    /// Allows what the caller wants to do, or says why not. Everything that is asked of a Registry begins here.
+    ///
+    /// What a node may do depends on its Pods, and this master may not know yet what was bound to it a moment ago: a refusal
+    /// is thought over again in the latest state.
+    pub(crate) async fn authorise(&self, access: Access<'_>) -> Result<(), Error> {
+        match self.caller.authorise(access, || self.state()) {
+            Err(_) if matches!((&self.caller, access), (Caller::Node { .. }, Access::Objects(_))) => {
+                self.inner.consensus.read_barrier().await.map_err(|error| refused(&error))?;
+                self.caller.authorise(access, || self.state())
+            }
+            decided => decided,
+        }
+    }
+
+    /// The state as this master knows it.
+    pub(crate) fn state(&self) -> View {
+        #[cfg(test)]
+        self.inner.looks.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        self.inner.store.view()
+    }
+
+    /// How often somebody looked at the state so far.
+    #[cfg(test)]
+    pub(crate) fn looks(&self) -> usize {
+        self.inner.looks.load(std::sync::atomic::Ordering::Relaxed)
+    }
+
     /// Says who this master is when it calls the agents of nodes. Only the first call counts.
     pub fn introduce(&self, identity: Arc<Shared>) {
         let _ = self.inner.identity.set(identity);
@@ -234,10 +267,6 @@ impl Registry {
 
     pub(crate) fn consensus(&self) -> &Consensus<Result<Applied, Refusal>> {
         &self.inner.consensus
-    }
-
-    pub(crate) fn store(&self) -> &Store {
-        &self.inner.store
     }
 
     pub(crate) fn quota_bytes(&self) -> usize {

@@ -4,11 +4,13 @@ use std::borrow::Cow;
 
 use api::{
     Error, Key, Kind, Object, Reason, Subresource, Write,
-    json::{self, Strictness},
+    json::{self, Decoded, Strictness},
     patch,
 };
 use serde_json::Value;
 use store::{Record, View};
+
+use crate::access::{Access, Verb};
 
 use super::{ApplyOutcome, PatchKind, Registry, WriteOptions, Written};
 
@@ -32,12 +34,13 @@ impl Registry {
         part: Subresource,
         options: WriteOptions,
     ) -> Result<Written, Error> {
+        self.authorise(Access::to_part(Verb::Patch, key, part)).await?;
         let mut unknown = Vec::new();
         let make = |view: &View| {
             let record = view.get(key).ok_or_else(|| Error::not_found(key))?;
             let value = patched(record, kind, &patch)?;
-            let object = decoded(key, &value, options.field_validation, &mut unknown)?;
-            Ok(Cow::Owned(Write::Update(object, part)))
+            let made = json::decode_made(key.kind, &value, options.field_validation)?;
+            Ok(Cow::Owned(Write::Update(decoded(key, made, &mut unknown)?, part)))
         };
         let written = self.settle(key, options.dry_run, make).await?;
         Ok(with_unknown(written, &unknown))
@@ -56,15 +59,19 @@ impl Registry {
         options: WriteOptions,
     ) -> Result<(Written, ApplyOutcome), Error> {
         let (key, manifest) = prepared(manifest, default_namespace)?;
+        for verb in [Verb::Create, Verb::Patch] {
+            self.authorise(Access::to(verb, &key)).await?;
+        }
         let mut unknown = Vec::new();
         let make = |view: &View| {
+            // A misspelt field would be lost in a patch; reading the manifest as a whole finds it.
+            let sent = json::decode(key.kind, &manifest, options.field_validation)?;
+            let sent = decoded(&key, sent, &mut unknown)?;
             let write = match view.get(&key) {
-                None => Write::Create(decoded(&key, &manifest, options.field_validation, &mut unknown)?),
+                None => Write::Create(sent),
                 Some(record) => {
-                    // A misspelt field would be lost in the patch; reading the manifest as a whole finds it.
-                    decoded(&key, &manifest, options.field_validation, &mut unknown)?;
-                    let value = merged(record, &manifest)?;
-                    Write::Update(decoded(&key, &value, Strictness::Ignore, &mut Vec::new())?, Subresource::None)
+                    let made = json::decode_made(key.kind, &merged(record, &manifest)?, Strictness::Ignore)?;
+                    Write::Update(decoded(&key, made, &mut Vec::new())?, Subresource::None)
                 }
             };
             Ok(Cow::Owned(write))
@@ -89,8 +96,8 @@ fn patched(record: &Record, kind: PatchKind, patch: &Value) -> Result<Value, Err
     Ok(value)
 }
 
-fn decoded(key: &Key, value: &Value, strictness: Strictness, unknown: &mut Vec<String>) -> Result<Object, Error> {
-    let decoded = json::decode(key.kind, value, strictness)?;
+/// What was read, if it is the object that is meant.
+fn decoded(key: &Key, decoded: Decoded, unknown: &mut Vec<String>) -> Result<Object, Error> {
     *unknown = decoded.unknown;
     if decoded.object.key() != *key {
         let message = format!("metadata: name and namespace of {key} cannot be changed; create another object");

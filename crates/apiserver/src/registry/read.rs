@@ -7,7 +7,7 @@ use api::{
 };
 use store::View;
 
-use crate::caller::Reading;
+use crate::access::{Access, Verb};
 
 use super::{Found, ListPage, ListQuery, ReadAt, Registry, pages::Token, refused};
 
@@ -17,8 +17,8 @@ impl Registry {
     /// # Errors
     /// If it does not exist, or if no state can be had that is new enough.
     pub async fn get(&self, key: &Key, at: ReadAt) -> Result<Found, Error> {
+        self.authorise(Access::to(Verb::Get, key)).await?;
         let view = self.view(at).await?;
-        self.caller.may_read(&view, Reading::One(key))?;
         let found = view.get(key).map(Found::from);
         let found = if key.kind == Kind::Lease { self.inner.heartbeats.lease(&view, key, found) } else { found };
         found.ok_or_else(|| Error::not_found(key))
@@ -29,6 +29,8 @@ impl Registry {
     /// # Errors
     /// If no state can be had that is new enough, or if the token of a page is not one of ours (400) or too old (410).
     pub async fn list(&self, query: ListQuery) -> Result<ListPage, Error> {
+        let asked = Key::namespaced(query.kind, query.namespace.as_deref().unwrap_or_default(), "");
+        self.authorise(Access::to_many(Verb::List, &asked, &query.fields)).await?;
         let token = query.continue_.as_deref().map(Token::parse).transpose()?;
         let view = match &token {
             Some(token) => {
@@ -37,7 +39,6 @@ impl Registry {
             }
             None => self.view(query.at).await?,
         };
-        self.caller.may_read(&view, Reading::Many(query.kind))?;
         let page = page(&view, &query, token.as_ref());
         if page.continue_.is_some() {
             self.inner.pins.keep(view.clone(), self.now());
@@ -50,14 +51,14 @@ impl Registry {
 
     /// The state that a reader wants.
     pub(crate) async fn view(&self, at: ReadAt) -> Result<View, Error> {
-        let view = self.inner.store.view();
+        let view = self.state();
         match at {
             ReadAt::Any => return Ok(view),
             ReadAt::NotOlderThan(revision) if view.revision() >= revision => return Ok(view),
             ReadAt::NotOlderThan(_) | ReadAt::Latest => {}
         }
         self.inner.consensus.read_barrier().await.map_err(|error| refused(&error))?;
-        let view = self.inner.store.view();
+        let view = self.state();
         match at {
             ReadAt::NotOlderThan(revision) if view.revision() < revision => Err(too_new(revision, view.revision())),
             ReadAt::NotOlderThan(_) | ReadAt::Latest | ReadAt::Any => Ok(view),

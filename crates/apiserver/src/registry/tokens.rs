@@ -10,7 +10,7 @@ use api::{
 };
 
 use super::{Registry, WriteOptions};
-use crate::caller::Caller;
+use crate::{access::Access, caller::Caller};
 
 /// Where bootstrap tokens are, in Kubernetes too.
 const NAMESPACE: &str = "kube-system";
@@ -64,7 +64,7 @@ impl Registry {
     /// # Errors
     /// If the caller is no administrator, the life is zero or above [`TOKEN_LIFE_MAX`], or the masters cannot agree.
     pub async fn invite(&self, invitation: &Invitation, life: Duration) -> Result<Timestamp, Error> {
-        self.caller().must_be_admin("create tokens")?;
+        self.authorise(Access::Administer("create tokens")).await?;
         if life.is_zero() || life > TOKEN_LIFE_MAX {
             let days = TOKEN_LIFE_MAX.as_secs() / 86_400;
             return Err(Error::bad_request(format!("ttl: give a time between 1s and {days} days")));

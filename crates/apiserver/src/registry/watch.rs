@@ -9,7 +9,7 @@ use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at};
 use tokio_util::sync::CancellationToken;
 
-use crate::caller::Reading;
+use crate::access::{Access, Verb};
 
 use super::{Found, Item, Registry, WatchFrom, WatchQuery, read::single};
 
@@ -28,13 +28,14 @@ impl Registry {
         &self,
         query: WatchQuery,
     ) -> Result<impl Stream<Item = Vec<Item>> + Send + 'static + use<>, Error> {
+        let asked = Key::namespaced(query.kind, query.namespace.as_deref().unwrap_or_default(), "");
+        self.authorise(Access::to_many(Verb::Watch, &asked, &query.fields)).await?;
         let at = match query.from {
             WatchFrom::Existing(at) => at,
             WatchFrom::Now => ReadAt::Latest,
             WatchFrom::After(revision) => ReadAt::NotOlderThan(revision),
         };
         let view = self.view(at).await?;
-        self.caller.may_read(&view, Reading::Many(query.kind))?;
         let (after, existing) = match query.from {
             WatchFrom::Existing(_) => (view.revision(), true),
             WatchFrom::Now => (view.revision(), false),

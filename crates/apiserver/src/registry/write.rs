@@ -9,6 +9,7 @@ use store::{Applied, Refusal, Txn, View};
 use tracing::debug;
 
 use super::{Found, Registry, WriteOptions, Written, refused};
+use crate::access::{Access, Asked};
 use crate::caller::Caller;
 use crate::door::{self, Decision, Fate, Stamp};
 
@@ -25,8 +26,10 @@ impl Registry {
     /// # Errors
     /// If it may not be done, if its preconditions do not hold, or if the masters cannot agree at the moment.
     pub async fn submit(&self, write: Write, options: WriteOptions) -> Result<Written, Error> {
+        let key = write.key();
+        self.authorise(Access::Objects(Asked::of(&write, &key))).await?;
         let dry_run = options.dry_run || matches!(&write, Write::Delete(_, options) if options.dry_run);
-        self.settle(&write.key(), dry_run, |_| Ok(Cow::Borrowed(&write))).await
+        self.settle(&key, dry_run, |_| Ok(Cow::Borrowed(&write))).await
     }
 
     /// Carries out many independent writes at once; they share the log's group commit. The answers are in their order.
@@ -37,7 +40,7 @@ impl Registry {
         join_all(writes.into_iter().map(submit)).await
     }
 
-    /// Makes a write from the present state, decides and proposes it; starts over as long as the state changes meanwhile.
+    /// Makes a write that was authorised from the present state, decides and proposes it; starts over as long as the state changes meanwhile.
     ///
     /// A precondition that no longer holds ends this: deciding again on the newer state says so.
     pub(super) async fn settle<'a>(
@@ -49,9 +52,9 @@ impl Registry {
         for attempt in 0..ATTEMPTS_MAX {
             let room;
             let decision = {
-                let view = self.inner.store.view();
+                let view = self.state();
                 let write = make(&view)?;
-                self.caller.may_write(&view, &write)?;
+                self.caller.admit(&write)?;
                 room = self.room(&view, &write)?;
                 match door::decide(&view, &write, &self.stamp(attempt)?, &self.inner.rules) {
                     Err(error) if error.reason == Reason::AlreadyExists && generated(&write) => continue,

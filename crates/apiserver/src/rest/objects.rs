@@ -16,20 +16,8 @@ use super::{
     query::{State, WriteParams},
     render::{self, ListMeta, View},
 };
+use crate::access::{Access, Verb};
 use crate::registry::{Found, ListPage, ListQuery, PatchKind, ReadAt, WriteOptions, Written};
-
-/// What is to be done with objects.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Verb {
-    Get,
-    List,
-    Watch,
-    Create,
-    Update,
-    Patch,
-    Delete,
-    DeleteCollection,
-}
 
 fn verb(target: &Target, asked: &Asked) -> Result<Verb, Error> {
     let one = !target.name.is_empty();
@@ -44,6 +32,19 @@ fn verb(target: &Target, asked: &Asked) -> Result<Verb, Error> {
         Method::DELETE => Verb::DeleteCollection,
         _ => return Err(not_allowed()),
     })
+}
+
+/// The verb and the part of the object in the words in which leave is asked.
+fn asked_for(part: Part, verb: Verb) -> (Verb, Subresource) {
+    match part {
+        Part::Whole => (verb, Subresource::None),
+        Part::Status => (verb, Subresource::Status),
+        Part::Scale => (verb, Subresource::Scale),
+        Part::Finalize => (verb, Subresource::Finalize),
+        Part::Binding => (Verb::Update, Subresource::Binding),
+        Part::Eviction => (Verb::Delete, Subresource::None),
+        Part::Log => (Verb::Log, Subresource::None),
+    }
 }
 
 impl Target {
@@ -62,6 +63,10 @@ impl Rest {
     /// Answers a request for objects of a kind.
     pub(super) async fn objects(&self, target: Target, asked: &Asked, body: Body) -> Result<Response<Body>, Error> {
         let verb = verb(&target, asked)?;
+        if verb.writes() {
+            let (verb, part) = asked_for(target.part, verb);
+            self.registry.authorise(Access::to_part(verb, &target.key(), part)).await?;
+        }
         match (target.part, verb) {
             (Part::Whole | Part::Status, Verb::Get) => self.get(&target, asked).await,
             (Part::Whole, Verb::List) => self.list(&target, asked).await,

@@ -189,7 +189,7 @@ fn patched_scale(current: &Object, kind: PatchKind, patch: &Value) -> Result<aut
         PatchKind::Merge => patch::merge(&mut value, patch),
         PatchKind::Strategic => patch::strategic(SCALE, &mut value, patch)?,
     }
-    let (bytes, _) = json::decode_message(SCALE, &value, json::Strictness::Ignore)?;
+    let (bytes, _) = json::decode_made_message(SCALE, &value, json::Strictness::Ignore)?;
     autoscaling_v1::Scale::decode(bytes).map_err(Error::internal)
 }
 

@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "tests")]
 
 mod grpc;
+mod leave;
 mod oci;
 mod port;
 mod registry;

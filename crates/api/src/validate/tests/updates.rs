@@ -30,7 +30,7 @@ fn names_and_uids_stay() {
         old,
         &old.replace("x.y/z", "x.y/z, x.y/w"),
         &expect![[r#"
-        metadata.finalizers: Forbidden: no new finalizers can be added if the object is being deleted, found "x.y/w"
+        metadata.finalizers: Forbidden: no new finalizers can be added if the object is being deleted
     "#]],
     );
     check(old, &old.replace("x.y/z", ""), &expect![[r#""#]]);
@@ -100,7 +100,7 @@ fn selectors_addresses_and_types_stay() {
         secret,
         &secret.replace("type: x", "type: y").replace("k: v", "k: w"),
         &expect![[r#"
-        type: Invalid value: "y": field is immutable
+        type: Invalid value: "<secret contents redacted>": field is immutable
         data: Forbidden: field is immutable when `immutable` is set; delete the object and create it anew
     "#]],
     );

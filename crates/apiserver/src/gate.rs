@@ -1,0 +1,105 @@
+//! What a request wants as far as its head tells: asked about before a byte of its body is read.
+//!
+//! Whatever is not named here is closed: a new service or path is nobody's until it stands in this file. Requests that are
+//! about objects are asked about again by the [`Registry`](crate::Registry), with the object's name.
+
+use api::Error;
+use axum::body::Body;
+use http::{HeaderMap, Method, Response};
+
+use crate::{
+    access::Access,
+    oci,
+    registry::Registry,
+    rest::{self, path},
+};
+
+/// The headers with which a client of Kubernetes says that it wants to act as somebody else.
+const IMPERSONATION: &str = "impersonate-";
+
+/// Lets a request in, or says why not, by its head alone. `registry` is the caller's.
+pub(crate) async fn pass(
+    registry: Registry,
+    language: Language,
+    (method, path, headers): (&Method, &str, &HeaderMap),
+) -> Result<(), Error> {
+    registry.authorise(language.access(method, path)).await?;
+    match impersonation(headers) {
+        Some(header) => registry.authorise(Access::Impersonate(header)).await,
+        None => Ok(()),
+    }
+}
+
+/// The language of a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Language {
+    /// gRPC.
+    Grpc,
+    /// The OCI distribution API.
+    Oci,
+    /// The Kubernetes REST API.
+    Rest,
+}
+
+impl Language {
+    /// The language in which a request is written.
+    pub(crate) fn of(path: &str, headers: &HeaderMap) -> Self {
+        let content = headers.get(http::header::CONTENT_TYPE);
+        if content.is_some_and(|value| value.as_bytes().starts_with(b"application/grpc")) {
+            Self::Grpc
+        } else if path == "/v2" || path.starts_with("/v2/") {
+            Self::Oci
+        } else {
+            Self::Rest
+        }
+    }
+
+    /// How this language says no.
+    pub(crate) fn refusal(self, error: Error) -> Response<Body> {
+        match self {
+            Self::Grpc => rpc::status::to_tonic(&error).into_http(),
+            Self::Oci => oci::refusal(error),
+            Self::Rest => rest::refusal(&error),
+        }
+    }
+
+    /// What a request in this language wants.
+    fn access(self, method: &Method, path: &str) -> Access<'static> {
+        match self {
+            Self::Grpc => grpc(path),
+            Self::Oci if matches!(*method, Method::GET | Method::HEAD) => Access::ReadImages,
+            Self::Oci => Access::WriteImages,
+            Self::Rest => rest(path),
+        }
+    }
+}
+
+/// What stands at a path and is open to everybody is what Kubernetes opens as well.
+fn rest(path: &str) -> Access<'static> {
+    match path::parse(path) {
+        Some(path::Place::Version | path::Place::Alive | path::Place::Ready) => Access::Public,
+        _ => Access::Inside,
+    }
+}
+
+fn grpc(path: &str) -> Access<'static> {
+    let (service, method) = path.trim_start_matches('/').split_once('/').unwrap_or_default();
+    match (service, method) {
+        ("grpc.health.v1.Health", _) | ("kapelle.api.v1.Join", "Join") => Access::Public,
+        ("grpc.reflection.v1.ServerReflection", _)
+        | ("kapelle.api.v1.Objects" | "kapelle.api.v1.Logs" | "kapelle.api.v1.Nodes", _) => Access::Inside,
+        ("kapelle.api.v1.Join", "Renew") => Access::Renew,
+        ("kapelle.api.v1.Images", "ReadManifest" | "ReadBlob") => Access::ReadImages,
+        ("kapelle.api.v1.Images", _) => Access::WriteImages,
+        ("kapelle.api.v1.Cluster", "Status") => Access::SeeMasters,
+        ("kapelle.api.v1.Cluster", "Admit") => Access::Admit,
+        ("kapelle.api.v1.Cluster", "Backup") => Access::Administer("make a backup"),
+        ("kapelle.api.v1.Cluster", "CreateToken") => Access::Administer("create tokens"),
+        _ => Access::Administer("change the group of masters"),
+    }
+}
+
+/// Whether a request is made in somebody else's name, and by which header.
+fn impersonation(headers: &HeaderMap) -> Option<&str> {
+    headers.keys().map(http::HeaderName::as_str).find(|name| name.starts_with(IMPERSONATION))
+}
