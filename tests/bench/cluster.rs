@@ -1,7 +1,7 @@
 //! A `kapelle dev` process to measure, and the little REST that it takes.
 
 use std::{
-    path::Path,
+    path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     time::{Duration, Instant},
 };
@@ -12,6 +12,7 @@ use tokio::{
     io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader},
     net::TcpStream,
 };
+use tokio_rustls::{TlsConnector, client::TlsStream, rustls::pki_types::ServerName};
 
 /// The binary under measurement, built with optimisations.
 pub(crate) const KAPELLE: &str = env!("CARGO_BIN_EXE_kapelle");
@@ -62,12 +63,66 @@ impl Cluster {
     /// Stores a module as `name`.
     pub(crate) fn push(&self, module: &Path, name: &str) -> Result<()> {
         let mut command = Command::new(KAPELLE);
-        command.arg("push").arg(module).arg(name).arg("--kubeconfig").arg(self.dir.path().join("kubeconfig"));
+        command.arg("push").arg(module).arg(name).arg("--kubeconfig").arg(self.kubeconfig());
         let output = command.output()?;
         if !output.status.success() {
             bail!("push failed: {}", String::from_utf8_lossy(&output.stderr));
         }
         Ok(())
+    }
+
+    /// One request; answers the body.
+    pub(crate) async fn call(&self, method: &str, path: &str, body: Option<&Value>) -> Result<Value> {
+        let body = body.map(Value::to_string).unwrap_or_default();
+        let mut stream = self.connect().await?;
+        let length = body.len();
+        let head = format!(
+            "{method} {path} HTTP/1.0\r\nHost: {LISTEN}\r\nContent-Type: application/json\r\nContent-Length: {length}\r\n\r\n"
+        );
+        stream.write_all(format!("{head}{body}").as_bytes()).await?;
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await?;
+        let (head, body) = answer.split_once("\r\n\r\n").context("not HTTP")?;
+        if !head.contains(" 200 ") && !head.contains(" 201 ") {
+            bail!("{method} {path}: {body}");
+        }
+        Ok(serde_json::from_str(body)?)
+    }
+
+    /// Watches one Deployment until so many replicas are ready.
+    pub(crate) async fn until_ready(&self, name: &str, replicas: i64) -> Result<()> {
+        let path = format!(
+            "/apis/apps/v1/namespaces/default/deployments?watch=true&resourceVersion=0&fieldSelector=metadata.name%3D{name}"
+        );
+        let mut stream = self.connect().await?;
+        stream.write_all(format!("GET {path} HTTP/1.1\r\nHost: {LISTEN}\r\n\r\n").as_bytes()).await?;
+        let mut lines = BufReader::new(stream).lines();
+        let ready = async {
+            while let Some(line) = lines.next_line().await? {
+                let Ok(event) = serde_json::from_str::<Value>(&line) else { continue };
+                if event.pointer("/object/status/readyReplicas").and_then(Value::as_i64) == Some(replicas) {
+                    return Ok(());
+                }
+            }
+            bail!("the watch ended")
+        };
+        tokio::time::timeout(PATIENCE, ready)
+            .await
+            .with_context(|| format!("{name} did not get {replicas} ready replicas"))?
+    }
+
+    /// A connection as the kubeconfig's administrator.
+    async fn connect(&self) -> Result<TlsStream<TcpStream>> {
+        let rpc::Security::Tls(identity) = cli::connect::target(Some(&self.kubeconfig()))?.identity.security()? else {
+            bail!("the kubeconfig has no identity");
+        };
+        let tcp = TcpStream::connect(LISTEN).await?;
+        let name = ServerName::from(tcp.peer_addr()?.ip());
+        Ok(TlsConnector::from(identity.client()).connect(name, tcp).await?)
+    }
+
+    fn kubeconfig(&self) -> PathBuf {
+        self.dir.path().join("kubeconfig")
     }
 }
 
@@ -76,46 +131,6 @@ impl Drop for Cluster {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
-}
-
-/// One request; answers the body.
-pub(crate) async fn call(method: &str, path: &str, body: Option<&Value>) -> Result<Value> {
-    let body = body.map(Value::to_string).unwrap_or_default();
-    let mut stream = TcpStream::connect(LISTEN).await?;
-    let length = body.len();
-    let head = format!(
-        "{method} {path} HTTP/1.0\r\nHost: {LISTEN}\r\nContent-Type: application/json\r\nContent-Length: {length}\r\n\r\n"
-    );
-    stream.write_all(format!("{head}{body}").as_bytes()).await?;
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).await?;
-    let (head, body) = answer.split_once("\r\n\r\n").context("not HTTP")?;
-    if !head.contains(" 200 ") && !head.contains(" 201 ") {
-        bail!("{method} {path}: {body}");
-    }
-    Ok(serde_json::from_str(body)?)
-}
-
-/// Watches one Deployment until so many replicas are ready.
-pub(crate) async fn until_ready(name: &str, replicas: i64) -> Result<()> {
-    let path = format!(
-        "/apis/apps/v1/namespaces/default/deployments?watch=true&resourceVersion=0&fieldSelector=metadata.name%3D{name}"
-    );
-    let mut stream = TcpStream::connect(LISTEN).await?;
-    stream.write_all(format!("GET {path} HTTP/1.1\r\nHost: {LISTEN}\r\n\r\n").as_bytes()).await?;
-    let mut lines = BufReader::new(stream).lines();
-    let ready = async {
-        while let Some(line) = lines.next_line().await? {
-            let Ok(event) = serde_json::from_str::<Value>(&line) else { continue };
-            if event.pointer("/object/status/readyReplicas").and_then(Value::as_i64) == Some(replicas) {
-                return Ok(());
-            }
-        }
-        bail!("the watch ended")
-    };
-    tokio::time::timeout(PATIENCE, ready)
-        .await
-        .with_context(|| format!("{name} did not get {replicas} ready replicas"))?
 }
 
 /// A Deployment of the sample, as small as it can be.

@@ -14,7 +14,7 @@ use tokio::net::TcpStream;
 
 use crate::{
     BARE,
-    cluster::{Cluster, DEPLOYMENTS, call, deployment, until_ready},
+    cluster::{Cluster, DEPLOYMENTS, deployment},
     figures::median,
     load::{self, Load, Outcome},
     starting,
@@ -53,7 +53,7 @@ impl Drop for Rival {
 pub(crate) async fn requests() -> Result<()> {
     let cluster = Cluster::start().await?;
     cluster.push(&starting::sample(), "hello-http:v1")?;
-    let mut rivals = vec![kapelle().await?, bare()?];
+    let mut rivals = vec![kapelle(&cluster).await?, bare()?];
     match env::var_os("WASMTIME") {
         Some(wasmtime) => {
             rivals.push(wasmtime_serve(Path::new(&wasmtime), "wasmtime serve, defaults", 28081, &[])?);
@@ -94,15 +94,15 @@ fn report(rivals: &[Rival]) {
     }
 }
 
-async fn kapelle() -> Result<Rival> {
-    call("POST", DEPLOYMENTS, Some(&deployment("hello", "hello-http:v1", 3))).await?;
+async fn kapelle(cluster: &Cluster) -> Result<Rival> {
+    cluster.call("POST", DEPLOYMENTS, Some(&deployment("hello", "hello-http:v1", 3))).await?;
     let service = json!({
         "apiVersion": "v1", "kind": "Service", "metadata": {"name": "hello"},
         "spec": {"selector": {"app": "hello"}, "ports": [{"port": 8080}]},
     });
-    let service = call("POST", "/api/v1/namespaces/default/services", Some(&service)).await?;
+    let service = cluster.call("POST", "/api/v1/namespaces/default/services", Some(&service)).await?;
     let address = service.pointer("/spec/clusterIP").and_then(Value::as_str).context("no clusterIP")?;
-    until_ready("hello", 3).await?;
+    cluster.until_ready("hello", 3).await?;
     Ok(Rival {
         name: "kapelle, Service of 3 Pods",
         target: format!("{address}:8080").parse()?,

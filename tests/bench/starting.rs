@@ -5,7 +5,7 @@ use std::{path::Path, time::Instant};
 use anyhow::Result;
 
 use crate::{
-    cluster::{Cluster, DEPLOYMENTS, call, deployment, until_ready},
+    cluster::{Cluster, DEPLOYMENTS, deployment},
     figures::median,
 };
 
@@ -37,10 +37,10 @@ pub(crate) async fn apply_to_ready() -> Result<()> {
     for round in 0..=ROUNDS {
         let name = format!("r{round}");
         let start = Instant::now();
-        call("POST", DEPLOYMENTS, Some(&deployment(&name, "hello-http:v1", 3))).await?;
-        until_ready(&name, 3).await?;
+        cluster.call("POST", DEPLOYMENTS, Some(&deployment(&name, "hello-http:v1", 3))).await?;
+        cluster.until_ready(&name, 3).await?;
         times.push(start.elapsed().as_secs_f64() * 1e3);
-        call("DELETE", &format!("{DEPLOYMENTS}/{name}"), None).await?;
+        cluster.call("DELETE", &format!("{DEPLOYMENTS}/{name}"), None).await?;
     }
     let cold = times.remove(0);
     let worst = times.iter().copied().fold(0.0, f64::max);
@@ -52,12 +52,12 @@ pub(crate) async fn apply_to_ready() -> Result<()> {
 pub(crate) async fn a_thousand_pods() -> Result<()> {
     let cluster = Cluster::start().await?;
     cluster.push(&sample(), "hello-http:v1")?;
-    call("POST", DEPLOYMENTS, Some(&deployment("one", "hello-http:v1", 1))).await?;
-    until_ready("one", 1).await?;
+    cluster.call("POST", DEPLOYMENTS, Some(&deployment("one", "hello-http:v1", 1))).await?;
+    cluster.until_ready("one", 1).await?;
     let before = cluster.resident_kib();
     let start = Instant::now();
-    call("POST", DEPLOYMENTS, Some(&deployment("many", "hello-http:v1", 1000))).await?;
-    until_ready("many", 1000).await?;
+    cluster.call("POST", DEPLOYMENTS, Some(&deployment("many", "hello-http:v1", 1000))).await?;
+    cluster.until_ready("many", 1000).await?;
     let took = start.elapsed().as_secs_f64();
     let each = (cluster.resident_kib().saturating_sub(before)) as f64 / 1000.0;
     println!("1,000 Pods: ready after {took:.2} s, {each:.0} KiB each ({} MiB in all)", cluster.resident_kib() / 1024);

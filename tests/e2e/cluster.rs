@@ -66,7 +66,7 @@ impl Cluster {
         let mut words = self.before.iter().copied().chain([KAPELLE]);
         let mut child = Command::new(words.next().unwrap())
             .args(words)
-            .args(["dev", "--listen", &format!("127.0.0.1:{}", self.port)])
+            .args(["dev", "--listen", &self.contact()])
             .args(["--pod-cidr", &format!("127.{}.0.0/16", 64 + self.network)])
             .args(["--service-cidr", &format!("127.{}.0.0/16", 128 + self.network)])
             .arg("--data-dir")
@@ -121,6 +121,11 @@ impl Cluster {
 
     pub(crate) fn dir(&self) -> &Path {
         self.dir.path()
+    }
+
+    /// `ADDRESS:PORT` of the API.
+    pub(crate) fn contact(&self) -> String {
+        format!("127.0.0.1:{}", self.port)
     }
 
     pub(crate) fn kubeconfig(&self) -> PathBuf {

@@ -16,3 +16,4 @@ mod load;
 #[path = "../patience.rs"]
 mod patience;
 mod script;
+mod strangers;

@@ -139,7 +139,7 @@ impl Lab {
         let space = PathBuf::from(format!("/run/netns/{}", self.space(host)));
         let urls: Vec<String> = masters.iter().map(|master| format!("https://{}", self.contact(master))).collect();
         let target = cli::connect::target(Some(&self.kubeconfig(masters[0]))).unwrap();
-        let security = target.identity.unwrap().security().unwrap();
+        let security = target.identity.security().unwrap();
         thread::spawn(move || {
             let space = File::open(space).unwrap();
             let kind = rustix::thread::LinkNameSpaceType::Network;
@@ -336,7 +336,7 @@ impl Lab {
     /// The same for any URL, asked on one host as another one's administrator.
     pub(crate) fn asked_from(&self, host: &str, master: &str, url: &str) -> String {
         let target = cli::connect::target(Some(&self.kubeconfig(master))).unwrap();
-        let rpc::Security::Tls(identity) = target.identity.unwrap().security().unwrap() else { panic!("no TLS") };
+        let rpc::Security::Tls(identity) = target.identity.security().unwrap() else { panic!("no TLS") };
         let file = self.file(&format!("{master}.pem"));
         let pem = identity.with(|it| [it.chain_pem(), it.key_pem(), it.authority_pem()].join("\n"));
         std::fs::write(&file, pem).unwrap();

@@ -1,7 +1,6 @@
 //! One port for everything: gRPC, the OCI registry, REST, and what masters say to each other.
 //!
-//! With TLS the handshake tells who calls (its certificate) and what it wants to speak (the protocol that it offers);
-//! without, on loopback only, whoever calls is an administrator.
+//! The handshake tells who calls (its certificate) and what it wants to speak (the protocol that it offers).
 
 use std::{convert::Infallible, io, sync::Arc, time::Duration};
 
@@ -19,11 +18,10 @@ use hyper_util::{
 };
 use rpc::identity::{Shared, Subject};
 use tokio::{
-    io::{AsyncRead, AsyncWrite},
     net::{TcpListener, TcpStream},
     sync::Semaphore,
 };
-use tokio_rustls::TlsAcceptor;
+use tokio_rustls::{TlsAcceptor, server::TlsStream};
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt as _;
 use tracing::{debug, warn};
@@ -36,7 +34,7 @@ use crate::{
     gate::{self, Language},
     grpc::{self, Entrance},
     masters::PEER_PROTOCOL,
-    oci,
+    meant, oci,
     registry::Registry,
     rest,
 };
@@ -71,22 +69,12 @@ pub struct Parts {
     pub blobs: Blobs,
     /// The other masters.
     pub others: Arc<dyn Others>,
-    /// How connections are protected.
-    pub doorway: Doorway,
-}
-
-/// How connections are protected.
-#[derive(Clone, Debug)]
-pub enum Doorway {
-    /// Not at all: only for loopback.
-    Plain,
-    /// By TLS; whoever has a token may come in.
-    Tls {
-        /// Who this master is.
-        identity: Arc<Shared>,
-        /// What it needs to let others in.
-        entrance: Entrance,
-    },
+    /// Who this master is.
+    pub identity: Arc<Shared>,
+    /// The names under which clients reach it.
+    pub hosts: Vec<String>,
+    /// What it needs to let others in; without it nobody joins.
+    pub entrance: Option<Entrance>,
 }
 
 /// Serves until `shutdown` is cancelled, then ends within a few seconds: open watches say where they are and end,
@@ -96,14 +84,10 @@ pub enum Doorway {
 /// If the services cannot be built. Failing connections are logged and harm nobody else.
 pub async fn serve(listener: TcpListener, parts: Parts, shutdown: CancellationToken) -> io::Result<()> {
     let gallery = Gallery::new(parts.blobs, parts.others);
-    let (tls, entrance) = match parts.doorway {
-        Doorway::Plain => (None, None),
-        Doorway::Tls { identity, entrance } => {
-            let config = identity.server(&[PEER_PROTOCOL, b"h2", b"http/1.1"]).map_err(io::Error::other)?;
-            (Some(TlsAcceptor::from(config)), Some(entrance))
-        }
-    };
-    let doors = Doors::new(parts.registry.clone(), gallery, entrance).await?;
+    let tls = parts.identity.server(&[PEER_PROTOCOL, b"h2", b"http/1.1"]).map_err(io::Error::other)?;
+    let tls = TlsAcceptor::from(tls);
+    let hosts: Arc<[String]> = parts.hosts.into();
+    let doors = Doors::new(parts.registry.clone(), gallery, parts.entrance).await?;
     let graceful = GracefulShutdown::new();
     let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
     loop {
@@ -115,11 +99,9 @@ pub async fn serve(listener: TcpListener, parts: Parts, shutdown: CancellationTo
         match accepted {
             Ok((stream, place)) => {
                 let (doors, tls, watcher) = (doors.clone(), tls.clone(), graceful.watcher());
+                let hosts = hosts.clone();
                 tokio::spawn(async move {
-                    match tls {
-                        None => http(stream, doors, plain(), watcher).await,
-                        Some(tls) => secured(stream, &tls, doors, watcher).await,
-                    }
+                    secured(stream, &tls, (doors, hosts), watcher).await;
                     drop(place);
                 });
             }
@@ -147,13 +129,8 @@ async fn accept(
     Ok((stream, place))
 }
 
-/// Without encryption nobody proves who they are. Whoever reaches the socket, which is on loopback, owns the machine.
-fn plain() -> Caller {
-    Caller::Admin { name: "system:admin".to_owned() }
-}
-
-/// A connection with TLS: who calls, and what for?
-async fn secured(stream: TcpStream, tls: &TlsAcceptor, doors: Doors, watcher: Watcher) {
+/// A connection: who calls, and what for?
+async fn secured(stream: TcpStream, tls: &TlsAcceptor, (doors, hosts): (Doors, Arc<[String]>), watcher: Watcher) {
     let stream = match tokio::time::timeout(HANDSHAKE_TIMEOUT, tls.accept(stream)).await {
         Ok(Ok(stream)) => stream,
         Ok(Err(error)) => return debug!(%error, "a handshake failed"),
@@ -165,7 +142,7 @@ async fn secured(stream: TcpStream, tls: &TlsAcceptor, doors: Doors, watcher: Wa
         Some(certificate) => Subject::of(certificate).map_or(Caller::Nobody, Caller::from),
     };
     if session.alpn_protocol() != Some(PEER_PROTOCOL) {
-        return http(stream, doors, caller, watcher).await;
+        return http(stream, (doors, hosts), caller, watcher).await;
     }
     match caller {
         Caller::Master { member } => doors.registry.consensus().accept(MemberId(member), Box::new(stream)),
@@ -173,12 +150,7 @@ async fn secured(stream: TcpStream, tls: &TlsAcceptor, doors: Doors, watcher: Wa
     }
 }
 
-async fn http(
-    stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
-    doors: Doors,
-    caller: Caller,
-    watcher: Watcher,
-) {
+async fn http(stream: TlsStream<TcpStream>, (doors, hosts): (Doors, Arc<[String]>), caller: Caller, watcher: Watcher) {
     let mut builder = auto::Builder::new(TokioExecutor::new());
     builder.http1().timer(TokioTimer::new()).header_read_timeout(HEADERS_TIMEOUT);
     builder
@@ -187,8 +159,7 @@ async fn http(
         .keep_alive_interval(KEEP_ALIVE_INTERVAL)
         .max_concurrent_streams(STREAMS_MAX)
         .adaptive_window(true);
-    let service =
-        service_fn(move |request: Request<Incoming>| doors.clone().answer(request.map(Body::new), caller.clone()));
+    let service = service_fn(move |request| doors.clone().receive(request, caller.clone(), hosts.clone()));
     let connection = builder.serve_connection_with_upgrades(TokioIo::new(stream), service).into_owned();
     if let Err(error) = watcher.watch(connection).await {
         debug!(%error, "a connection broke");
@@ -214,6 +185,19 @@ impl Doors {
             rest: rest::router(registry.clone()),
             registry,
         })
+    }
+
+    async fn receive(
+        self,
+        request: Request<Incoming>,
+        caller: Caller,
+        hosts: Arc<[String]>,
+    ) -> Result<Response<Body>, Infallible> {
+        let language = Language::of(request.uri().path(), request.headers());
+        match meant::check(&request, &caller, language, &hosts) {
+            Ok(()) => self.answer(request.map(Body::new), caller).await,
+            Err(error) => Ok(language.refusal(error)),
+        }
     }
 
     pub(crate) async fn answer(self, mut request: Request<Body>, caller: Caller) -> Result<Response<Body>, Infallible> {

@@ -22,11 +22,10 @@ pub fn default_data_dir() -> PathBuf {
 /// Which cluster, and which namespace is meant when none is named.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Target {
-    /// `http://host:port` or `https://host:port` of the masters, to be tried in turn: the one that `kubectl` uses, and those
-    /// that only we understand.
+    /// `https://host:port` of the masters, to be tried in turn: the one that `kubectl` uses, and those that only we understand.
     pub servers: Vec<String>,
-    /// How it is known, and who we are to it; `None` where nothing is encrypted.
-    pub identity: Option<Credentials>,
+    /// How it is known, and who we are to it.
+    pub identity: Credentials,
     /// The context's namespace, or `default`.
     pub namespace: String,
 }
@@ -150,14 +149,11 @@ fn parse(text: &str) -> Result<Target> {
     let context = find(&config.contexts, &config.current_context).context("current-context names no context")?;
     let cluster = find(&config.clusters, &context.cluster).context("the context names no cluster")?;
     let server = cluster.server.trim_end_matches('/').to_owned();
-    let identity = if server.starts_with("https://") {
-        let user = find(&config.users, &context.user).context("the context names no user")?;
-        Some(credentials(cluster, user)?)
-    } else if server.starts_with("http://") {
-        None
-    } else {
-        bail!("cluster.server is {server:?}: use http:// or https://");
-    };
+    if !server.starts_with("https://") {
+        bail!("cluster.server is {server:?}: use https://; nothing is served without encryption");
+    }
+    let user = find(&config.users, &context.user).context("the context names no user")?;
+    let identity = credentials(cluster, user)?;
     let mut servers = vec![server];
     let ours = cluster.extensions.iter().find(|extension| extension.name == MASTERS);
     let listed = ours.and_then(|extension| extension.extension.get("servers")?.as_array());
@@ -194,17 +190,7 @@ fn find<'a>(list: &'a [Named<Inside>], name: &str) -> Option<&'a Inside> {
     list.iter().find(|entry| entry.name == name).map(|entry| &entry.inside)
 }
 
-/// The kubeconfig for a cluster without authentication, as `kapelle dev` writes it.
-#[must_use]
-pub fn kubeconfig(server: &str) -> String {
-    format!(
-        "apiVersion: v1\nkind: Config\nclusters:\n- name: kapelle\n  cluster:\n    server: {server}\n\
-         contexts:\n- name: kapelle\n  context:\n    cluster: kapelle\n    user: kapelle\n\
-         users:\n- name: kapelle\n  user: {{}}\ncurrent-context: kapelle\n"
-    )
-}
-
-/// Where a cluster with TLS is served.
+/// Where a cluster is served.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Served {
     /// `https://HOST:PORT` of the masters; `kubectl` uses the first, we try all of them.
@@ -213,8 +199,8 @@ pub struct Served {
     pub local: Option<String>,
 }
 
-/// The kubeconfig for a cluster with TLS, with everything in it. Its context `kapelle` goes to the masters; `kapelle-local`,
-/// if there is such a way, to whichever answers.
+/// The kubeconfig for a cluster, with everything in it. Its context `kapelle` goes to the masters; `kapelle-local`, if there
+/// is such a way, to whichever answers.
 #[must_use]
 pub fn kubeconfig_with(served: &Served, identity: &Identity) -> String {
     let encode = |text: &str| BASE64_STANDARD.encode(text);
@@ -251,35 +237,47 @@ pub fn kubeconfig_with(served: &Served, identity: &Identity) -> String {
 #[cfg(test)]
 mod tests {
     #![expect(clippy::unwrap_used, reason = "tests")]
+    use std::time::Duration;
+
+    use rpc::identity::{Authority, Csr, Subject};
+
     use super::*;
 
+    fn admin() -> (Subject, Identity) {
+        let (authority, key) = (Authority::found("a").unwrap(), KeyPair::generate().unwrap());
+        let request = Csr::from_der(&key.request().unwrap()).unwrap();
+        let admin = Subject::Admin { name: "ann".to_owned() };
+        let chain = authority.issue(&request, &admin, &[], Duration::from_secs(60)).unwrap();
+        (admin, Identity::new(&chain, &key, authority.certificate_pem()).unwrap())
+    }
+
     #[test]
-    fn what_dev_writes_is_understood() {
-        let target = parse(&kubeconfig("http://127.0.0.1:6443")).unwrap();
-        assert_eq!(
-            target,
-            Target { servers: vec!["http://127.0.0.1:6443".into()], identity: None, namespace: "default".into() }
-        );
+    fn what_dev_and_masters_write_is_understood() {
+        let (admin, identity) = admin();
+        let served = Served { masters: vec!["https://127.0.0.1:6443".to_owned()], local: None };
+        let target = parse(&kubeconfig_with(&served, &identity)).unwrap();
+        assert_eq!((&target.servers, target.namespace.as_str()), (&served.masters, "default"));
+        let Security::Tls(shared) = target.identity.security().unwrap() else { panic!("an identity") };
+        assert_eq!(shared.with(|identity| identity.subject().clone()), admin);
     }
 
     #[test]
     fn the_context_chooses_cluster_and_namespace() {
-        let text = "current-context: b\ncontexts:\n- name: a\n  context: {cluster: x}\n- name: b\n  context: {cluster: y, namespace: shop}\n\
-                    clusters:\n- name: x\n  cluster: {server: 'http://x'}\n- name: y\n  cluster: {server: 'http://y/'}\n";
-        assert_eq!(
-            parse(text).unwrap(),
-            Target { servers: vec!["http://y".into()], identity: None, namespace: "shop".into() }
+        let data = "client-certificate-data: eA==, client-key-data: eA==";
+        let text = format!(
+            "current-context: b\ncontexts:\n- name: a\n  context: {{cluster: x}}\n\
+             - name: b\n  context: {{cluster: y, namespace: shop, user: u}}\n\
+             clusters:\n- name: x\n  cluster: {{server: 'https://x'}}\n\
+             - name: y\n  cluster: {{server: 'https://y/', certificate-authority-data: eA==}}\n\
+             users:\n- name: u\n  user: {{{data}}}\n"
         );
+        let target = parse(&text).unwrap();
+        assert_eq!((target.servers, target.namespace.as_str()), (vec!["https://y".to_owned()], "shop"));
     }
 
     #[test]
     fn all_masters_are_known_and_the_local_way_is_a_context() {
-        let authority = rpc::identity::Authority::found("t").unwrap();
-        let key = KeyPair::generate().unwrap();
-        let request = rpc::identity::Csr::from_der(&key.request().unwrap()).unwrap();
-        let admin = rpc::identity::Subject::Admin { name: "ann".to_owned() };
-        let chain = authority.issue(&request, &admin, &[], std::time::Duration::from_secs(60)).unwrap();
-        let identity = Identity::new(&chain, &key, authority.certificate_pem()).unwrap();
+        let (_, identity) = admin();
         let masters = ["https://m1:6443", "https://m2:6443", "https://m3:6443"].map(str::to_owned).to_vec();
         let text = kubeconfig_with(
             &Served { masters: masters.clone(), local: Some("https://127.0.0.1:6443".into()) },
@@ -297,7 +295,15 @@ mod tests {
     fn what_is_wrong_is_named() {
         let error = |text: &str| format!("{:#}", parse(text).unwrap_err());
         assert_eq!(error("{}"), "current-context names no context");
-        let tls = kubeconfig("https://10.0.0.1:6443");
-        assert!(error(&tls).contains("certificate-authority-data is missing"), "{}", error(&tls));
+        let bare = |server: &str| {
+            error(&format!(
+                "current-context: a\ncontexts:\n- name: a\n  context: {{cluster: a, user: a}}\n\
+                 clusters:\n- name: a\n  cluster: {{server: '{server}'}}\nusers:\n- name: a\n  user: {{}}\n"
+            ))
+        };
+        let plain = bare("http://10.0.0.1:6443");
+        assert!(plain.contains("use https://"), "{plain}");
+        let tls = bare("https://10.0.0.1:6443");
+        assert!(tls.contains("certificate-authority-data is missing"), "{tls}");
     }
 }

@@ -15,7 +15,7 @@ use std::path::PathBuf;
 use anyhow::Result;
 use clap::{Args, Subcommand};
 
-pub use connect::{Served, default_data_dir, kubeconfig, kubeconfig_with};
+pub use connect::{Served, default_data_dir, kubeconfig_with};
 pub use progress::Progress;
 pub use session::{push, server_version};
 

@@ -12,10 +12,7 @@ use futures::{Stream, StreamExt as _};
 use rpc::{Applied, Client, Query, Update, services::LogRequest};
 use serde_json::Value;
 
-use crate::{
-    Connection,
-    connect::{self, Credentials},
-};
+use crate::{Connection, connect};
 
 /// A connection to a cluster with the namespace that is meant.
 #[derive(Debug)]
@@ -46,7 +43,7 @@ impl Session {
     /// Finds the cluster; the connection itself is made when it is first needed.
     pub(crate) fn open(connection: &Connection) -> Result<Self> {
         let target = connect::target(connection.kubeconfig.as_deref())?;
-        let security = target.identity.as_ref().map(Credentials::security).transpose()?.unwrap_or_default();
+        let security = target.identity.security()?;
         let servers = if connection.server.is_empty() { target.servers } else { connection.server.clone() };
         let client = Client::connect_with(&servers, security)?.with_field_manager("kapelle");
         Ok(Self { client, namespace: connection.namespace.clone().unwrap_or(target.namespace) })

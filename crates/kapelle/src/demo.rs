@@ -1,7 +1,5 @@
 //! `--demo`: a service that answers, from nothing.
 
-use std::net::SocketAddr;
-
 use anyhow::{Context as _, Result};
 use api::{Key, Kind, core_v1::Service, yaml};
 use futures::StreamExt as _;
@@ -17,8 +15,8 @@ const MANIFESTS: &str = include_str!("../../../deploy/examples/hello.yaml");
 const IMAGE: &str = "hello-http:v1";
 
 /// Pushes the sample, applies the manifests and waits until all Pods answer. Answers the Service's URL.
-pub(crate) async fn start(listen: SocketAddr) -> Result<String> {
-    let client = Client::connect(&[format!("http://{listen}")])?.with_field_manager("kapelle");
+pub(crate) async fn start(client: Client) -> Result<String> {
+    let client = client.with_field_manager("kapelle");
     let mut progress = cli::Progress::start("pushing the sample hello-http:v1 into the cluster's registry");
     cli::push(&client, IMAGE, MODULE.to_vec()).await?;
     progress.say("applying deploy/examples/hello.yaml: a Deployment of 3 replicas and a Service");

@@ -12,16 +12,25 @@ use anyhow::Result;
 use apiserver::{Masters, Registry};
 use rpc::{
     Client, Security,
-    identity::{Authority, Csr, Identity, KeyPair, Shared, Subject},
+    identity::{Authority, Identity, Shared, Subject},
 };
 
-use crate::{group, process};
+use crate::{group, master, process};
 
 /// How long an administrator's certificate is valid; a master that starts writes a new one.
 const ADMIN_LIFE: Duration = Duration::from_secs(365 * 24 * 3600);
 
 /// The name of the administrator in the kubeconfig.
 const ADMIN: &str = "kapelle-admin";
+
+/// A new certificate for an administrator.
+///
+/// # Errors
+/// If it cannot be made.
+pub(crate) fn administrator(authority: &Authority) -> Result<Identity> {
+    let subject = Subject::Admin { name: ADMIN.to_owned() };
+    master::issue(authority, &subject, &[], ADMIN_LIFE)
+}
 
 /// The kubeconfig and the local way of a master.
 pub(crate) struct Desk {
@@ -37,10 +46,7 @@ impl Desk {
     /// # Errors
     /// If the administrator's certificate cannot be made.
     pub(crate) fn new(dir: &Path, authority: &Authority, contact: SocketAddr) -> Result<Self> {
-        let key = KeyPair::generate()?;
-        let subject = Subject::Admin { name: ADMIN.to_owned() };
-        let chain = authority.issue(&Csr::from_der(&key.request()?)?, &subject, &[], ADMIN_LIFE)?;
-        let admin = Identity::new(&chain, &key, authority.certificate_pem())?;
+        let admin = administrator(authority)?;
         let local = SocketAddr::from((Ipv4Addr::LOCALHOST, contact.port()));
         Ok(Self { path: dir.join("kubeconfig"), admin, own: format!("https://{contact}"), local })
     }

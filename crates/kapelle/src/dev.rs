@@ -1,7 +1,7 @@
 //! `kapelle dev`: the whole cluster in one process, on loopback, keeping its state in a directory.
 //!
-//! The parts are those of a real cluster and talk as they do there: the agent reaches the API server over gRPC, the
-//! controllers through the one door. Only TLS and the second machine are missing.
+//! The parts are those of a real cluster and talk as they do there: the agent reaches the API server over gRPC with a node's
+//! certificate, the controllers through the one door. Only the second machine is missing.
 
 use std::{
     net::{Ipv4Addr, SocketAddr},
@@ -11,13 +11,14 @@ use std::{
 
 use anyhow::{Context as _, Result, bail};
 use api::{Kind, conditions, core_v1::Node};
-use apiserver::{Cidr, Doorway, Membership, Options, Parts, QUOTA_BYTES, Registry};
+use apiserver::{Cidr, Membership, Options, Parts, QUOTA_BYTES, Registry};
 use clap::Args;
 use control::PodRange;
 use futures::StreamExt as _;
+use rpc::{Client, Security, identity::Subject};
 use tokio::net::TcpListener;
 
-use crate::{bridge, clock::now, demo, logging, process};
+use crate::{bridge, clock::now, demo, desk, logging, master, process};
 
 /// The name of the only node.
 const NODE: &str = "dev";
@@ -31,7 +32,7 @@ pub(crate) struct Dev {
     /// Where all state is kept; a later start on the same directory carries on [default: ~/.kapelle]
     #[arg(long, value_name = "DIR")]
     data_dir: Option<PathBuf>,
-    /// Where the API is served; a loopback address, since nothing is encrypted
+    /// Where the API is served; a loopback address, as those of Pods and Services are
     #[arg(long, default_value = "127.0.0.1:6443")]
     listen: SocketAddr,
     /// Apply a demo: three Pods that answer HTTP behind one address
@@ -59,7 +60,7 @@ impl Dev {
         logging::start();
         if !self.listen.ip().is_loopback() {
             bail!(
-                "--listen {}: `kapelle dev` speaks without encryption or passwords, so only loopback addresses are allowed",
+                "--listen {}: `kapelle dev` is for this machine only; give a loopback address, or use `kapelle master`",
                 self.listen
             );
         }
@@ -79,15 +80,22 @@ impl Dev {
         let listener = listener
             .with_context(|| format!("cannot listen on {}; choose another address with --listen", self.listen))?;
         let listen = listener.local_addr()?;
-        let server = tokio::spawn(apiserver::serve(
-            listener,
-            Parts { registry: registry.clone(), blobs, others: Arc::new(apiserver::Alone), doorway: Doorway::Plain },
-            stop.clone(),
-        ));
-        write_kubeconfig(&dir, listen)?;
+        let authority = Arc::new(master::authority(&dir)?);
+        let hosts = master::hosts(listen.ip(), self.service_cidr, &[]);
+        let member = Subject::Master { member: registry.group().borrow().member.0 };
+        let identity = master::identity(&authority, member, hosts.clone())?;
+        registry.introduce(identity.clone());
+        let (own, others) = (identity.clone(), Arc::new(apiserver::Alone));
+        let parts = Parts { registry: registry.clone(), blobs, others, identity, hosts, entrance: None };
+        let server = tokio::spawn(apiserver::serve(listener, parts, stop.clone()));
+        let served = cli::Served { masters: vec![format!("https://{listen}")], local: None };
+        let config = cli::kubeconfig_with(&served, &desk::administrator(&authority)?);
+        process::write_whole(&dir.join("kubeconfig"), &config)?;
         progress.say("starting the controllers and the node");
         bridge::start(registry.clone(), control::Config { pods: self.pods()? })?;
-        let mut agent = tokio::spawn(agent::driver::run(self.node(&dir, listen)?, stop.clone()));
+        let node = master::identity(&authority, Subject::Node { name: NODE.to_owned() }, Vec::new())?;
+        let node = self.node(&dir, listen, Security::Tls(node))?;
+        let mut agent = tokio::spawn(agent::driver::run(node, stop.clone()));
         tokio::select! {
             ready = node_ready(&registry) => ready?,
             // An agent that ends before the node is ready has failed.
@@ -95,10 +103,10 @@ impl Dev {
             () = stop.cancelled() => return Ok(()),
         }
         progress.done("");
-        println!("ready: Kapelle {} serves http://{listen}", crate::version::VERSION);
+        println!("ready: Kapelle {} serves https://{listen}", crate::version::VERSION);
         tokio::select! {
             () = stop.cancelled() => {}
-            told = self.tell(&dir, listen) => {
+            told = self.tell(&dir, listen, Security::Tls(own)) => {
                 told?;
                 stop.cancelled().await;
             }
@@ -112,12 +120,12 @@ impl Dev {
     }
 
     /// Says what can be done now, and starts the demo if it is wanted.
-    async fn tell(&self, dir: &Path, listen: SocketAddr) -> Result<()> {
+    async fn tell(&self, dir: &Path, listen: SocketAddr, security: Security) -> Result<()> {
         let config = dir.join("kubeconfig");
         let config = config.display();
         println!("  kubeconfig  {config}");
         if self.demo {
-            let url = demo::start(listen).await?;
+            let url = demo::start(client(listen, security)?).await?;
             println!("  url         {url}");
             println!("\nTry:");
             println!("  curl {url}");
@@ -138,22 +146,22 @@ impl Dev {
         Ok(PodRange::new(pod_cidr.base(), pod_cidr.prefix(), part.min(30))?)
     }
 
-    fn node(&self, dir: &Path, listen: SocketAddr) -> Result<agent::driver::Config> {
+    fn node(&self, dir: &Path, listen: SocketAddr, security: Security) -> Result<agent::driver::Config> {
         Ok(agent::driver::Config {
             name: NODE.to_owned(),
             host: Ipv4Addr::LOCALHOST,
             dir: dir.join("node"),
             services: self.service_cidr,
-            masters: rpc::Client::connect(&[format!("http://{listen}")])?,
-            security: rpc::Security::Plain,
+            masters: client(listen, security.clone())?,
+            security,
             file_images: true,
             allow_external: true,
         })
     }
 }
 
-fn write_kubeconfig(dir: &Path, listen: SocketAddr) -> Result<()> {
-    process::write_whole(&dir.join("kubeconfig"), &cli::kubeconfig(&format!("http://{listen}")))
+fn client(listen: SocketAddr, security: Security) -> Result<Client> {
+    Ok(Client::connect_with(&[format!("https://{listen}")], security)?)
 }
 
 /// Waits until Pods can be placed on the node: it is ready and has a range of addresses.

@@ -11,7 +11,7 @@
 use std::{
     convert::Infallible,
     fs,
-    net::SocketAddr,
+    net::{IpAddr, SocketAddr},
     path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
@@ -19,7 +19,7 @@ use std::{
 
 use anyhow::{Context as _, Result, bail};
 use api::Cidr;
-use apiserver::{Begin, Doorway, Entrance, LEAF_LIFE, Masters, Membership, Options, Parts, QUOTA_BYTES, Registry};
+use apiserver::{Begin, Entrance, LEAF_LIFE, Masters, Membership, Options, Parts, QUOTA_BYTES, Registry};
 use clap::Args;
 use control::PodRange;
 use rpc::{
@@ -156,8 +156,8 @@ impl Master {
         let opened = apiserver::open(&dir, options, membership).await;
         let (registry, blobs) = opened.with_context(|| format!("in {}", dir.display()))?;
         let subject = Subject::Master { member: registry.group().borrow().member.0 };
-        let hosts = self.hosts(options.service_cidr);
-        let identity = Shared::new(issue(&authority, &subject, &hosts, LEAF_LIFE)?)?;
+        let hosts = hosts(self.listen.ip(), options.service_cidr, &self.host);
+        let identity = identity(&authority, subject, hosts.clone())?;
         masters.introduce(identity.clone(), registry.group());
         registry.introduce(identity.clone());
         let entrance = Entrance {
@@ -171,12 +171,13 @@ impl Master {
             registry: registry.clone(),
             blobs,
             others: Arc::new(masters.clone()),
-            doorway: Doorway::Tls { identity: identity.clone(), entrance: entrance.clone() },
+            identity: identity.clone(),
+            hosts: hosts.clone(),
+            entrance: Some(entrance.clone()),
         };
         let server = tokio::spawn(apiserver::serve(listener, parts, stop.clone()));
         let hearing = registry.clone();
         tokio::spawn(async move { hearing.hear_masters().await });
-        tokio::spawn(renew(authority.clone(), subject, hosts, identity.clone()));
         let pods = PodRange::new(entrance.pod_cidr.base(), entrance.pod_cidr.prefix(), node_prefix(entrance.pod_cidr))?;
         bridge::start(registry.clone(), control::Config { pods })?;
 
@@ -232,10 +233,7 @@ impl Master {
     }
 
     fn found(&self, dir: &Path) -> Result<Settings> {
-        let pki = dir.join("pki");
-        if Authority::load(&pki)?.is_none() {
-            Authority::found("cluster")?.store(&pki)?;
-        }
+        authority(dir)?;
         Ok(Settings { pod_cidr: self.pod_cidr.to_string(), service_cidr: self.service_cidr.to_string(), joined: None })
     }
 
@@ -260,21 +258,6 @@ impl Master {
             service_cidr: joined.service_cidr,
             joined: Some(Joined { cluster: joined.cluster_id, member: format!("{:016x}", joined.member_id) }),
         })
-    }
-
-    /// Names and addresses for the certificate: `kubectl` insists on them.
-    fn hosts(&self, services: Cidr) -> Vec<String> {
-        let mut hosts = vec![
-            self.listen.ip().to_string(),
-            "localhost".to_owned(),
-            "127.0.0.1".to_owned(),
-            "kubernetes.default.svc".to_owned(),
-            services.address(1).to_string(),
-        ];
-        hosts.extend(self.host.iter().cloned());
-        hosts.sort();
-        hosts.dedup();
-        hosts
     }
 
     /// Until this master is known to the group where it is reached, knows what the group knows, and has its vote.
@@ -363,13 +346,46 @@ async fn retried<F: Future<Output = Result<(), api::Error>>>(what: &str, mut ask
     }
 }
 
-fn issue(authority: &Authority, subject: &Subject, hosts: &[String], life: Duration) -> Result<Identity> {
+/// The authority in `DIR/pki`, made if there is none.
+pub(crate) fn authority(dir: &Path) -> Result<Authority> {
+    let pki = dir.join("pki");
+    if let Some(authority) = Authority::load(&pki)? {
+        return Ok(authority);
+    }
+    let authority = Authority::found("cluster")?;
+    authority.store(&pki)?;
+    Ok(authority)
+}
+
+pub(crate) fn issue(authority: &Authority, subject: &Subject, hosts: &[String], life: Duration) -> Result<Identity> {
     let key = KeyPair::generate()?;
     let chain = authority.issue(&Csr::from_der(&key.request()?)?, subject, hosts, life)?;
     Ok(Identity::new(&chain, &key, authority.certificate_pem())?)
 }
 
-/// A master has the authority's key, so it gives itself new certificates.
+/// Names and addresses for the certificate: `kubectl` insists on them.
+pub(crate) fn hosts(listen: IpAddr, services: Cidr, more: &[String]) -> Vec<String> {
+    let mut hosts = vec![
+        listen.to_string(),
+        "localhost".to_owned(),
+        "127.0.0.1".to_owned(),
+        "kubernetes.default.svc".to_owned(),
+        services.address(1).to_string(),
+    ];
+    hosts.extend(more.iter().cloned());
+    hosts.sort();
+    hosts.dedup();
+    hosts
+}
+
+/// An identity from the authority itself, renewed as long as the process runs.
+pub(crate) fn identity(authority: &Arc<Authority>, subject: Subject, hosts: Vec<String>) -> Result<Arc<Shared>> {
+    let identity = Shared::new(issue(authority, &subject, &hosts, LEAF_LIFE)?)?;
+    tokio::spawn(renew(authority.clone(), subject, hosts, identity.clone()));
+    Ok(identity)
+}
+
+/// Whoever has the authority's key gives itself new certificates.
 async fn renew(authority: Arc<Authority>, subject: Subject, hosts: Vec<String>, identity: Arc<Shared>) {
     loop {
         tokio::time::sleep(RENEW_EVERY).await;

@@ -125,13 +125,11 @@ pub(crate) enum Repeat {
 }
 
 /// How to reach one process.
-pub(crate) fn endpoint(url: &str, security: &Security) -> Result<Endpoint, Error> {
-    let scheme = security.scheme();
-    let wrong =
-        |why: &dyn std::fmt::Display| Error::bad_request(format!("\"{url}\" is not {scheme}://HOST:PORT: {why}"));
+pub(crate) fn endpoint(url: &str) -> Result<Endpoint, Error> {
+    let wrong = |why: &dyn std::fmt::Display| Error::bad_request(format!("\"{url}\" is not https://HOST:PORT: {why}"));
     let endpoint = Endpoint::from_shared(url.to_owned()).map_err(|error| wrong(&error))?;
-    if endpoint.uri().scheme_str() != Some(scheme) {
-        return Err(wrong(&format!("connections to it are {scheme}")));
+    if endpoint.uri().scheme_str() != Some("https") {
+        return Err(wrong(&"nothing is served without encryption"));
     }
     let (interval, timeout) = KEEP_ALIVE;
     Ok(endpoint
@@ -145,21 +143,13 @@ pub(crate) fn endpoint(url: &str, security: &Security) -> Result<Endpoint, Error
 }
 
 impl Client {
-    /// A client of the masters at some URLs, `http://host:port`. Connections are made when they are needed; call this
+    /// A client of the masters at some URLs, `https://host:port`. Connections are made when they are needed; call this
     /// within a Tokio runtime.
     ///
     /// # Errors
     /// If there is no URL, or one is not understood.
-    pub fn connect(urls: &[String]) -> Result<Self, Error> {
-        Self::connect_with(urls, Security::Plain)
-    }
-
-    /// A client of the masters at some URLs, whose connections are protected in a certain way.
-    ///
-    /// # Errors
-    /// As [`Client::connect`].
     pub fn connect_with(urls: &[String], security: Security) -> Result<Self, Error> {
-        let connect = |url: &String| Ok::<_, Error>((url.clone(), security.channel(endpoint(url, &security)?)));
+        let connect = |url: &String| Ok::<_, Error>((url.clone(), security.channel(endpoint(url)?)));
         let channels: Arc<[_]> = urls.iter().map(connect).collect::<Result<_, _>>()?;
         if channels.is_empty() {
             return Err(Error::bad_request("no master is named; give at least one"));
@@ -171,13 +161,13 @@ impl Client {
     /// From now on these are the masters, for all clones too. Connections to those that were known stay.
     ///
     /// # Errors
-    /// As [`Client::connect`]; then everything stays as it was.
+    /// As [`Client::connect_with`]; then everything stays as it was.
     pub fn learn(&self, urls: &[String]) -> Result<(), Error> {
         let known = self.masters.channels();
         let security = &self.masters.security;
         let connect = |url: &String| match known.iter().find(|(known, _)| known == url) {
             Some(known) => Ok(known.clone()),
-            None => Ok::<_, Error>((url.clone(), security.channel(endpoint(url, security)?))),
+            None => Ok::<_, Error>((url.clone(), security.channel(endpoint(url)?))),
         };
         let channels: Arc<[_]> = urls.iter().map(connect).collect::<Result<_, _>>()?;
         if channels.is_empty() {

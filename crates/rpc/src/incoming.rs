@@ -28,13 +28,8 @@ const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 /// How many connections may wait to be served.
 const WAITING_MAX: usize = 64;
 
-/// A connection that came in.
-pub enum Incoming {
-    /// Without protection.
-    Plain(TcpStream),
-    /// From a master that has proven itself.
-    Tls(Box<TlsStream<TcpStream>>),
-}
+/// A connection from a master that has proven itself.
+pub struct Incoming(Box<TlsStream<TcpStream>>);
 
 /// The connections of a listener, protected as those that go out are. Failing ones are dropped and logged.
 ///
@@ -45,8 +40,7 @@ pub fn incoming(
     security: &Security,
 ) -> Result<impl Stream<Item = io::Result<Incoming>> + Send + 'static + use<>, IdentityError> {
     let acceptor = match security {
-        Security::Plain => None,
-        Security::Tls(identity) | Security::TlsWith(identity, _) => Some(acceptor(identity)?),
+        Security::Tls(identity) | Security::TlsWith(identity, _) => acceptor(identity)?,
         Security::Joining(_) => {
             return Err(IdentityError::Malformed { what: "identity", why: "a newcomer does not serve".to_owned() });
         }
@@ -60,24 +54,23 @@ fn acceptor(identity: &Arc<Shared>) -> Result<TlsAcceptor, IdentityError> {
     Ok(TlsAcceptor::from(identity.server(&[b"h2"])?))
 }
 
-async fn accept(listener: TcpListener, acceptor: Option<TlsAcceptor>, ready: mpsc::Sender<io::Result<Incoming>>) {
+async fn accept(listener: TcpListener, acceptor: TlsAcceptor, ready: mpsc::Sender<io::Result<Incoming>>) {
     loop {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
             () = ready.closed() => return,
         };
-        match (accepted, acceptor.clone()) {
-            (Ok((stream, _)), None) => drop(ready.send(Ok(Incoming::Plain(stream))).await),
-            (Ok((stream, _)), Some(acceptor)) => {
-                let ready = ready.clone();
+        match accepted {
+            Ok((stream, _)) => {
+                let (ready, acceptor) = (ready.clone(), acceptor.clone());
                 tokio::spawn(async move {
                     match prove(stream, &acceptor).await {
-                        Ok(stream) => drop(ready.send(Ok(Incoming::Tls(Box::new(stream)))).await),
+                        Ok(stream) => drop(ready.send(Ok(Incoming(Box::new(stream)))).await),
                         Err(error) => tracing::debug!(%error, "a connection was refused"),
                     }
                 });
             }
-            (Err(error), _) => {
+            Err(error) => {
                 tracing::warn!(%error, "cannot accept a connection");
                 tokio::time::sleep(Duration::from_millis(50)).await;
             }
@@ -97,10 +90,7 @@ async fn prove(stream: TcpStream, acceptor: &TlsAcceptor) -> io::Result<TlsStrea
 
 impl std::fmt::Debug for Incoming {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(match self {
-            Self::Plain(_) => "Plain",
-            Self::Tls(_) => "Tls",
-        })
+        f.write_str("Incoming")
     }
 }
 
@@ -112,32 +102,20 @@ impl Connected for Incoming {
 
 impl AsyncRead for Incoming {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        match self.get_mut() {
-            Self::Plain(stream) => Pin::new(stream).poll_read(cx, buf),
-            Self::Tls(stream) => Pin::new(stream).poll_read(cx, buf),
-        }
+        Pin::new(&mut self.get_mut().0).poll_read(cx, buf)
     }
 }
 
 impl AsyncWrite for Incoming {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        match self.get_mut() {
-            Self::Plain(stream) => Pin::new(stream).poll_write(cx, bytes),
-            Self::Tls(stream) => Pin::new(stream).poll_write(cx, bytes),
-        }
+        Pin::new(&mut self.get_mut().0).poll_write(cx, bytes)
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match self.get_mut() {
-            Self::Plain(stream) => Pin::new(stream).poll_flush(cx),
-            Self::Tls(stream) => Pin::new(stream).poll_flush(cx),
-        }
+        Pin::new(&mut self.get_mut().0).poll_flush(cx)
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match self.get_mut() {
-            Self::Plain(stream) => Pin::new(stream).poll_shutdown(cx),
-            Self::Tls(stream) => Pin::new(stream).poll_shutdown(cx),
-        }
+        Pin::new(&mut self.get_mut().0).poll_shutdown(cx)
     }
 }

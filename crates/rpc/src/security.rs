@@ -19,11 +19,8 @@ use crate::{
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// How the connections of a client are protected.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub enum Security {
-    /// Not at all: only for loopback.
-    #[default]
-    Plain,
     /// By mutual TLS, under an identity of the cluster, with masters.
     Tls(Arc<Shared>),
     /// By mutual TLS, with one certain process.
@@ -33,42 +30,27 @@ pub enum Security {
 }
 
 impl Security {
-    /// The scheme of URLs.
-    #[must_use]
-    pub fn scheme(&self) -> &'static str {
-        match self {
-            Self::Plain => "http",
-            Self::Tls(_) | Self::TlsWith(..) | Self::Joining(_) => "https",
-        }
-    }
-
     /// A channel to an endpoint; each new connection shows the newest certificate.
     pub(crate) fn channel(&self, endpoint: Endpoint) -> Channel {
         let security = self.clone();
-        match self {
-            Self::Plain => endpoint.connect_lazy(),
-            Self::Tls(_) | Self::TlsWith(..) | Self::Joining(_) => {
-                endpoint.connect_with_connector_lazy(tower::service_fn(move |uri: Uri| {
-                    let config = security.config();
-                    async move { connect(config, &uri).await.map(TokioIo::new) }
-                }))
-            }
-        }
+        endpoint.connect_with_connector_lazy(tower::service_fn(move |uri: Uri| {
+            let config = security.config();
+            async move { connect(&config, &uri).await.map(TokioIo::new) }
+        }))
     }
 
-    fn config(&self) -> Option<Arc<ClientConfig>> {
+    fn config(&self) -> Arc<ClientConfig> {
         match self {
-            Self::Plain => None,
-            Self::Tls(identity) => Some(identity.client()),
-            Self::TlsWith(identity, subject) => Some(identity.client_of(subject.clone())),
-            Self::Joining(config) => Some(config.clone()),
+            Self::Tls(identity) => identity.client(),
+            Self::TlsWith(identity, subject) => identity.client_of(subject.clone()),
+            Self::Joining(config) => config.clone(),
         }
     }
 }
 
-async fn connect(config: Option<Arc<ClientConfig>>, uri: &Uri) -> io::Result<Explained<TlsStream<TcpStream>>> {
+async fn connect(config: &ClientConfig, uri: &Uri) -> io::Result<Explained<TlsStream<TcpStream>>> {
     let invalid = |why: &str| io::Error::new(io::ErrorKind::InvalidInput, format!("{uri}: {why}"));
-    let mut config = ClientConfig::clone(&*config.ok_or_else(|| invalid("no identity"))?);
+    let mut config = config.clone();
     config.alpn_protocols = vec![b"h2".to_vec()];
     let host = uri.host().ok_or_else(|| invalid("no host"))?;
     let host = host.trim_start_matches('[').trim_end_matches(']');

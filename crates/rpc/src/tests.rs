@@ -5,6 +5,7 @@ use tonic::{Code, Status};
 
 use crate::{
     client::{Repeat, elsewhere},
+    identity::{Authority, Csr, Identity, KeyPair, Shared, Subject},
     status::{STATUS_KEY, from_tonic, to_tonic},
 };
 
@@ -73,27 +74,41 @@ async fn a_request_that_a_closed_connection_hands_back_goes_elsewhere() {
     assert!(elsewhere(&Status::from_error(refusal.into()), Repeat::IfNotDone));
 }
 
+/// How somebody of a cluster calls its masters.
+fn security() -> crate::Security {
+    let (authority, key) = (Authority::found("a").expect("an authority"), KeyPair::generate().expect("a key"));
+    let request = Csr::from_der(&key.request().expect("a request")).expect("a request");
+    let subject = Subject::Node { name: "w1".to_owned() };
+    let chain = authority.issue(&request, &subject, &[], std::time::Duration::from_secs(60)).expect("a certificate");
+    let identity = Identity::new(&chain, &key, authority.certificate_pem()).expect("an identity");
+    crate::Security::Tls(Shared::new(identity).expect("an identity"))
+}
+
+fn connect(url: &str) -> Result<crate::Client, Error> {
+    crate::Client::connect_with(&[url.to_owned()], security())
+}
+
 #[tokio::test]
 async fn a_master_that_is_not_there_is_named_as_the_reason() {
     // Port 1 is reserved and never listens.
-    let client = crate::Client::connect(&["http://127.0.0.1:1".to_owned()]).expect("a client");
+    let client = connect("https://127.0.0.1:1").expect("a client");
     let error = client.list(&crate::Query::all(Kind::Pod)).await.expect_err("nobody there");
     assert_eq!(error.reason, Reason::ServiceUnavailable);
     assert!(error.message.starts_with("cannot reach the cluster: Connection refused"), "{error}");
-    for wrong in ["https://host:1", "host", "http://"] {
-        let error = crate::Client::connect(&[wrong.to_owned()]).expect_err(wrong);
-        assert!(error.message.contains("is not http://HOST:PORT"), "{error}");
+    for wrong in ["http://host:1", "host", "https://"] {
+        let error = connect(wrong).expect_err(wrong);
+        assert!(error.message.contains("is not https://HOST:PORT"), "{error}");
     }
 }
 
 #[tokio::test]
 async fn a_client_learns_of_other_masters() {
-    let client = crate::Client::connect(&["http://127.0.0.1:1".to_owned()]).expect("a client");
-    for wrong in [vec![], vec!["https://host:1".to_owned()]] {
+    let client = connect("https://127.0.0.1:1").expect("a client");
+    for wrong in [vec![], vec!["http://host:1".to_owned()]] {
         client.learn(&wrong).expect_err("refused");
     }
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
-    let url = format!("http://{}", listener.local_addr().expect("an address"));
+    let url = format!("https://{}", listener.local_addr().expect("an address"));
     let (clone, query) = (client.clone(), crate::Query::all(Kind::Pod));
     client.learn(&[url]).expect("learned");
     let accept = async { listener.accept().await.map(drop).is_ok() };

@@ -34,11 +34,9 @@ impl Registry {
         let container = container(pod, &request.container).map_err(|why| Error::bad_request(why).about(&key))?;
         let no_node = || Error::bad_request(format!("pod {} does not have a host assigned", key.name)).about(&key);
         let node = Key::cluster(Kind::Node, pod::node_name(pod).ok_or_else(no_node)?);
-        let security = match self.inner.identity.get() {
-            Some(identity) => Security::TlsWith(identity.clone(), Subject::Node { name: node.name.to_string() }),
-            None => Security::Plain,
-        };
-        let agent = endpoint(&self.get(&node, ReadAt::Latest).await?.object(), security.scheme())?;
+        let identity = self.inner.identity.get().ok_or_else(|| Error::internal("this master is not introduced yet"))?;
+        let security = Security::TlsWith(identity.clone(), Subject::Node { name: node.name.to_string() });
+        let agent = endpoint(&self.get(&node, ReadAt::Latest).await?.object())?;
         let chunks = rpc::node::read_log(&agent, &security, LogRequest { container, ..request }).await?;
         Ok(chunks.take_until(self.inner.closing.clone().cancelled_owned()))
     }
@@ -66,7 +64,7 @@ fn container(pod: &Pod, wanted: &str) -> Result<String, String> {
 }
 
 /// Where the agent of a node answers.
-fn endpoint(node: &Object, scheme: &str) -> Result<String, Error> {
+fn endpoint(node: &Object) -> Result<String, Error> {
     let key = node.key();
     let silent = || {
         let message =
@@ -78,7 +76,7 @@ fn endpoint(node: &Object, scheme: &str) -> Result<String, Error> {
     let kubelet = status.daemon_endpoints.as_ref().and_then(|endpoints| endpoints.kubelet_endpoint.as_ref());
     let port = kubelet.map(|endpoint| endpoint.port).filter(|port| *port != 0).ok_or_else(silent)?;
     match address.address.parse() {
-        Ok(IpAddr::V6(address)) => Ok(format!("{scheme}://[{address}]:{port}")),
-        Ok(IpAddr::V4(_)) | Err(_) => Ok(format!("{scheme}://{}:{port}", address.address)),
+        Ok(IpAddr::V6(address)) => Ok(format!("https://[{address}]:{port}")),
+        Ok(IpAddr::V4(_)) | Err(_) => Ok(format!("https://{}:{port}", address.address)),
     }
 }

@@ -62,8 +62,8 @@ async fn a_watch_tells_what_is_and_then_what_happens() {
 async fn a_server_that_stops_ends_its_watches_and_another_one_carries_them_on() {
     let server = Server::new().await;
     let second = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let urls = [server.url.clone(), format!("http://{}", second.local_addr().unwrap())];
-    let client = rpc::Client::connect(&urls).unwrap();
+    let urls = [server.url.clone(), format!("https://{}", second.local_addr().unwrap())];
+    let client = rpc::Client::connect_with(&urls, rpc::Security::Tls(server.pki.admin())).unwrap();
     let mut updates = Box::pin(client.watch(Query::all(Kind::ConfigMap), None));
     assert!(matches!(soon(updates.next()).await.unwrap().unwrap(), Update::Synced(_)));
 
@@ -73,8 +73,7 @@ async fn a_server_that_stops_ends_its_watches_and_another_one_carries_them_on() 
 
     // Another process on the same directory.
     let (registry, blobs) = super::opened(server.house.dir.path(), super::options()).await;
-    let parts =
-        crate::Parts { registry, blobs, others: std::sync::Arc::new(crate::Alone), doorway: crate::Doorway::Plain };
+    let parts = server.pki.parts(registry, blobs);
     tokio::spawn(crate::serve(second, parts, tokio_util::sync::CancellationToken::new()));
     soon(client.create(config_map("a", "1"))).await.unwrap();
     let Update::Changes(changes) = soon(updates.next()).await.unwrap().unwrap() else { panic!("a change") };

@@ -7,10 +7,18 @@ mod oci;
 mod port;
 mod registry;
 
-use std::time::Duration;
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use api::{Object, Timestamp, core_v1, kinds::Resource as _};
-use tokio::{net::TcpListener, task::JoinHandle};
+use rpc::{
+    Security,
+    identity::{Authority, Csr, Identity, KeyPair, Shared, Subject},
+};
+use tokio::{
+    net::{TcpListener, TcpStream},
+    task::JoinHandle,
+};
+use tokio_rustls::{TlsConnector, client::TlsStream};
 use tokio_util::sync::CancellationToken;
 
 use crate::{Blobs, Options, Parts, QUOTA_BYTES, Registry, serve};
@@ -46,9 +54,37 @@ impl House {
     }
 }
 
+/// Who is who in a cluster.
+struct Pki(Authority);
+
+impl Pki {
+    fn new() -> Self {
+        Self(Authority::found("test").unwrap())
+    }
+
+    fn identity(&self, subject: &Subject) -> Arc<Shared> {
+        let key = KeyPair::generate().unwrap();
+        let request = Csr::from_der(&key.request().unwrap()).unwrap();
+        let chain = self.0.issue(&request, subject, &["127.0.0.1".to_owned()], Duration::from_secs(3600)).unwrap();
+        Shared::new(Identity::new(&chain, &key, self.0.certificate_pem()).unwrap()).unwrap()
+    }
+
+    fn admin(&self) -> Arc<Shared> {
+        self.identity(&Subject::Admin { name: "tester".to_owned() })
+    }
+
+    /// What is served where one Registry stands behind the port.
+    fn parts(&self, registry: Registry, blobs: Blobs) -> Parts {
+        let identity = self.identity(&Subject::Master { member: 1 });
+        Parts { registry, blobs, others: Arc::new(crate::Alone), identity, hosts: Vec::new(), entrance: None }
+    }
+}
+
 /// A house with an open door.
 struct Server {
     house: House,
+    pki: Pki,
+    address: SocketAddr,
     url: String,
     shutdown: CancellationToken,
     running: JoinHandle<std::io::Result<()>>,
@@ -58,20 +94,24 @@ impl Server {
     async fn new() -> Self {
         let house = House::new().await;
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let url = format!("http://{}", listener.local_addr().unwrap());
-        let shutdown = CancellationToken::new();
-        let parts = Parts {
-            registry: house.registry.clone(),
-            blobs: house.blobs.clone(),
-            others: std::sync::Arc::new(crate::Alone),
-            doorway: crate::Doorway::Plain,
-        };
+        let address = listener.local_addr().unwrap();
+        let url = format!("https://{address}");
+        let (pki, shutdown) = (Pki::new(), CancellationToken::new());
+        let parts = pki.parts(house.registry.clone(), house.blobs.clone());
         let running = tokio::spawn(serve(listener, parts, shutdown.clone()));
-        Self { house, url, shutdown, running }
+        Self { house, pki, address, url, shutdown, running }
     }
 
+    /// An administrator's client.
     fn client(&self) -> rpc::Client {
-        rpc::Client::connect(std::slice::from_ref(&self.url)).unwrap()
+        rpc::Client::connect_with(std::slice::from_ref(&self.url), Security::Tls(self.pki.admin())).unwrap()
+    }
+
+    /// A connection of an administrator that promises no protocol.
+    async fn connect(&self) -> TlsStream<TcpStream> {
+        let tcp = TcpStream::connect(self.address).await.unwrap();
+        let name = rustls_pki_types::ServerName::from(self.address.ip());
+        TlsConnector::from(self.pki.admin().client()).connect(name, tcp).await.unwrap()
     }
 }
 

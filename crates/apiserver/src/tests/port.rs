@@ -2,10 +2,15 @@
 
 use axum::body::Body;
 use futures::StreamExt as _;
-use http::{Request, Version};
+use http::{Request, Response, Version};
 use http_body_util::BodyExt as _;
-use hyper_util::{client::legacy::Client, rt::TokioExecutor};
+use hyper::{
+    body::Incoming,
+    client::conn::{http1, http2},
+};
+use hyper_util::rt::{TokioExecutor, TokioIo};
 use rpc::services::objects_client::ObjectsClient;
+use tonic::transport::{Channel, Endpoint};
 use tonic_health::pb::{HealthCheckRequest, health_client::HealthClient};
 use tonic_reflection::pb::v1::{
     ServerReflectionRequest, server_reflection_client::ServerReflectionClient,
@@ -14,11 +19,41 @@ use tonic_reflection::pb::v1::{
 
 use super::{Server, soon};
 
+/// One request over a connection of its own.
+async fn send(server: &Server, version: Version, request: Request<Body>) -> Response<Incoming> {
+    let stream = TokioIo::new(server.connect().await);
+    if version == Version::HTTP_2 {
+        let (mut sender, connection) = http2::handshake(TokioExecutor::new(), stream).await.unwrap();
+        tokio::spawn(connection);
+        return sender.send_request(request).await.unwrap();
+    }
+    let (mut sender, connection) = http1::handshake(stream).await.unwrap();
+    tokio::spawn(connection);
+    sender.send_request(request).await.unwrap()
+}
+
+/// GET, as a client of the server's address sends it.
+fn get(server: &Server, version: Version, path: &str) -> Request<Body> {
+    let (uri, host) = match version {
+        Version::HTTP_2 => (format!("{}{path}", server.url), None),
+        _ => (path.to_owned(), Some(server.address.to_string())),
+    };
+    let mut request = Request::get(uri).body(Body::empty()).unwrap();
+    let host = host.map(|host| host.parse().unwrap());
+    request.headers_mut().extend(host.map(|host| (http::header::HOST, host)));
+    request
+}
+
+async fn channel(server: &Server) -> Channel {
+    let endpoint = Endpoint::from_shared(server.url.clone()).unwrap();
+    let stream = server.connect().await;
+    let mut once = Some(TokioIo::new(stream));
+    let connector = tower::service_fn(move |_: http::Uri| std::future::ready(once.take().ok_or("connected once")));
+    endpoint.connect_with_connector(connector).await.unwrap()
+}
+
 async fn http(server: &Server, version: Version, path: &str) -> (u16, String) {
-    let mut builder = Client::builder(TokioExecutor::new());
-    let client = builder.http2_only(version == Version::HTTP_2).build_http::<Body>();
-    let request = Request::get(format!("{}{path}", server.url)).body(Body::empty()).unwrap();
-    let response = client.request(request).await.unwrap();
+    let response = send(server, version, get(server, version, path)).await;
     assert_eq!(response.version(), version);
     let code = response.status().as_u16();
     (code, String::from_utf8(response.into_body().collect().await.unwrap().to_bytes().to_vec()).unwrap())
@@ -32,7 +67,7 @@ async fn every_language_is_spoken_on_one_port() {
         assert_eq!(http(&server, version, "/v2/").await, (200, "{}".to_owned()));
         assert_eq!(http(&server, version, "/v2x").await.0, 404);
     }
-    let channel = tonic::transport::Endpoint::from_shared(server.url.clone()).unwrap().connect().await.unwrap();
+    let channel = channel(&server).await;
     let asked = HealthCheckRequest { service: "kapelle.api.v1.Objects".to_owned() };
     let health = HealthClient::new(channel.clone()).check(asked).await.unwrap().into_inner();
     assert_eq!(health.status(), tonic_health::pb::health_check_response::ServingStatus::Serving);
@@ -52,14 +87,13 @@ async fn every_language_is_spoken_on_one_port() {
 #[tokio::test]
 async fn open_watches_do_not_keep_the_port_open() {
     let server = Server::new().await;
-    let channel = tonic::transport::Endpoint::from_shared(server.url.clone()).unwrap().connect().await.unwrap();
+    let channel = channel(&server).await;
     let mut client = ObjectsClient::new(channel);
     let asked = rpc::services::WatchRequest { kind: "Pod".to_owned(), allow_bookmarks: true, ..Default::default() };
     let mut watch = client.watch(asked).await.unwrap().into_inner();
     assert!(soon(watch.message()).await.unwrap().unwrap().events[0].initial_events_end);
-    let rest = Client::builder(TokioExecutor::new()).build_http::<Body>();
-    let url = format!("{}/api/v1/pods?watch=true&resourceVersion=0&allowWatchBookmarks=true", server.url);
-    let response = rest.request(Request::get(url).body(Body::empty()).unwrap()).await.unwrap();
+    let path = "/api/v1/pods?watch=true&resourceVersion=0&allowWatchBookmarks=true";
+    let response = send(&server, Version::HTTP_11, get(&server, Version::HTTP_11, path)).await;
     let mut lines = response.into_body().into_data_stream();
 
     server.shutdown.cancel();

@@ -1,0 +1,80 @@
+//! Who does not have the kubeconfig of `kapelle dev` gets nothing: other users of the machine, guests, and web pages in the
+//! browser of somebody who has it.
+
+use std::{fs, os::unix::fs::PermissionsExt as _, process::Command};
+
+use crate::cluster::{Answer, Cluster};
+
+const CONFIG_MAPS: &str = "/api/v1/namespaces/default/configmaps";
+
+const MAP: &str = r#"{"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":"made"}}"#;
+
+/// `curl` at the API: the status and the body. `000` if nothing was answered.
+fn curl(cluster: &Cluster, scheme: &str, path: &str, arguments: &[&str]) -> (String, String) {
+    let mut command = Command::new("curl");
+    command.args(["-sS", "--http1.1", "--max-time", "20", "-w", "\n%{http_code}"]).args(arguments);
+    let Answer { stdout, .. } = Answer::of(command.arg(format!("{scheme}://{}{path}", cluster.contact())), "");
+    let (body, code) = stdout.rsplit_once('\n').unwrap();
+    (code.to_owned(), body.to_owned())
+}
+
+/// The same as the administrator of the kubeconfig, whose authority must have signed what the server shows.
+fn admin(cluster: &Cluster, path: &str, arguments: &[&str]) -> (String, String) {
+    let target = cli::connect::target(Some(&cluster.kubeconfig())).unwrap();
+    let rpc::Security::Tls(identity) = target.identity.security().unwrap() else { panic!("no TLS") };
+    let pem = identity.with(|it| [it.chain_pem(), it.key_pem(), it.authority_pem()].join("\n"));
+    let file = cluster.dir().join("admin.pem");
+    fs::write(&file, pem).unwrap();
+    let file = file.to_str().unwrap();
+    curl(cluster, "https", path, &[&["--cacert", file, "--cert", file], arguments].concat())
+}
+
+#[test]
+fn without_the_kubeconfig_nothing_is_answered() {
+    let cluster = Cluster::start();
+    // The old server answered both with 200, whoever asked.
+    assert_eq!(curl(&cluster, "http", CONFIG_MAPS, &[]).0, "000");
+    for arguments in [&["-k"][..], &["-k", "-H", "Content-Type: application/json", "-d", MAP]] {
+        let (code, body) = curl(&cluster, "https", CONFIG_MAPS, arguments);
+        assert_eq!(code, "401", "{body}");
+    }
+    for path in ["/v2/", "/v2/_catalog"] {
+        assert_eq!(curl(&cluster, "https", path, &["-k"]).0, "401", "{path}");
+    }
+    assert_eq!(admin(&cluster, "/v2/_catalog", &[]).0, "200");
+    assert_eq!(admin(&cluster, CONFIG_MAPS, &["-H", "Content-Type: application/json", "-d", MAP]).0, "201");
+}
+
+#[test]
+fn a_web_page_cannot_use_the_administrators_certificate() {
+    let cluster = Cluster::start();
+    let origin = format!("Origin: https://{}", cluster.contact());
+    // What a page may send without asking first: a body without a type, or as text.
+    let untyped = "Content-Type:";
+    for (code, headers) in [
+        ("403", [untyped, "Origin: https://evil.example"]),
+        ("403", [untyped, "Origin: null"]),
+        ("403", [untyped, "Host: evil.example:6443"]),
+        ("415", ["Content-Type: text/plain", origin.as_str()]),
+    ] {
+        let answer = admin(&cluster, CONFIG_MAPS, &["-H", headers[0], "-H", headers[1], "-d", MAP]);
+        assert_eq!(answer.0, code, "{headers:?}: {}", answer.1);
+    }
+    assert_eq!(admin(&cluster, &format!("{CONFIG_MAPS}/made"), &["-H", "Host: localhost:6443"]).0, "404");
+    assert_eq!(admin(&cluster, CONFIG_MAPS, &["-H", "Content-Type:", "-H", &origin, "-d", MAP]).0, "201");
+}
+
+#[test]
+fn a_kubeconfig_is_for_its_owner_and_outlives_a_restart() {
+    let mut cluster = Cluster::start();
+    for file in ["kubeconfig", "pki/ca.key"] {
+        let mode = fs::metadata(cluster.dir().join(file)).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600, "{file}");
+    }
+    let kept = cluster.dir().join("kept");
+    fs::copy(cluster.kubeconfig(), &kept).unwrap();
+    cluster.kill();
+    cluster.start_again(&[]);
+    let kept = kept.to_str().unwrap();
+    Answer::of(Command::new(crate::cluster::KAPELLE).args(["get", "nodes", "--kubeconfig", kept]), "").ok();
+}
