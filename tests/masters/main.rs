@@ -11,6 +11,7 @@ mod lab;
 mod members;
 mod moves;
 mod newcomers;
+mod nodes;
 mod outage;
 #[path = "../patience.rs"]
 mod patience;

@@ -2,6 +2,7 @@
 
 use std::{
     collections::HashSet,
+    fmt,
     net::{AddrParseError, Ipv4Addr},
     num::ParseIntError,
 };
@@ -64,6 +65,15 @@ impl Addresses {
     /// Takes an address back.
     pub(crate) fn give_back(&mut self, address: Ipv4Addr) {
         self.used.remove(&address);
+    }
+}
+
+impl fmt::Display for Addresses {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Some((base, size)) = self.range else { return f.write_str("the node has no range yet") };
+        let prefix = size.leading_zeros() + 1;
+        let used = self.used.len();
+        write!(f, "all {used} of the node's range {}/{prefix} are in use", Ipv4Addr::from_bits(base))
     }
 }
 

@@ -9,10 +9,12 @@ mod probes;
 mod status;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod waiting_tests;
 
 use std::{
     cmp::Reverse,
-    collections::{BTreeMap, BinaryHeap},
+    collections::{BTreeMap, BTreeSet, BinaryHeap},
     net::Ipv4Addr,
     sync::Arc,
     time::Duration,
@@ -53,6 +55,8 @@ pub enum Event {
     Prepared(Run, String),
     /// An image cannot be had, or not be run.
     NotPrepared(Run, Failure),
+    /// What failed for a run may succeed now.
+    Again(Run),
     /// A container runs.
     Started(Run),
     /// A container could not be started.
@@ -130,6 +134,8 @@ pub struct Brain {
     host: Ipv4Addr,
     pods: BTreeMap<Uid, PodLife>,
     addresses: Addresses,
+    /// Pods for which no address was left.
+    starved: BTreeSet<Uid>,
     /// Pods to look at again, soonest first.
     alarms: BinaryHeap<Reverse<(Timestamp, Uid)>>,
     /// The earliest wake-up that was asked for and has not come.
@@ -140,7 +146,14 @@ impl Brain {
     /// A brain that knows no Pod yet. `host` is the node's own address.
     #[must_use]
     pub fn new(host: Ipv4Addr) -> Self {
-        Self { host, pods: BTreeMap::new(), addresses: Addresses::default(), alarms: BinaryHeap::new(), asked: None }
+        Self {
+            host,
+            pods: BTreeMap::new(),
+            addresses: Addresses::default(),
+            starved: BTreeSet::new(),
+            alarms: BinaryHeap::new(),
+            asked: None,
+        }
     }
 
     /// How many Pods it looks after.
@@ -163,7 +176,7 @@ impl Brain {
                 all.iter().for_each(|uid| self.advance(uid, now, &mut effects));
             }
             Event::Drained(uid) => self.tell(&uid, now, &mut effects, PodLife::drained),
-            Event::Cleaned(uid) => self.forget(&uid),
+            Event::Cleaned(uid) => self.forget(&uid, now, &mut effects),
             Event::Woken => self.wake(now, &mut effects),
             Event::Prepared(run, digest) => {
                 self.tell_run(&run, now, &mut effects, |life, at| life.prepared(at, &run, digest))
@@ -171,6 +184,7 @@ impl Brain {
             Event::NotPrepared(run, failure) => {
                 self.tell_run(&run, now, &mut effects, |life, at| life.failed(at, &run, failure, now));
             }
+            Event::Again(run) => self.tell_run(&run, now, &mut effects, |life, at| life.again(at, now)),
             Event::Started(run) => self.tell_run(&run, now, &mut effects, |life, at| life.started(at, &run, now)),
             Event::NotStarted(run, failure) => {
                 self.tell_run(&run, now, &mut effects, |life, at| life.failed(at, &run, failure, now));
@@ -200,7 +214,7 @@ impl Brain {
             Some(life) => life.seen(pod),
             None => {
                 let mut life = PodLife::new(uid.clone(), pod, self.host, now);
-                if let Some(address) = life.address().filter(|address| !self.addresses.keep(*address)) {
+                if let Some(address) = life.held_address().filter(|address| !self.addresses.keep(*address)) {
                     tracing::warn!(%address, pod = %life.key(), "the address belongs to another Pod; a new one is given");
                     life.set_address(None);
                 }
@@ -249,15 +263,33 @@ impl Brain {
         let Some(life) = self.pods.get_mut(uid) else { return };
         if life.address().is_none() && life.wants_address() && self.addresses.ready() {
             life.set_address(self.addresses.take());
+            if life.address().is_some() {
+                self.starved.remove(uid);
+            } else if self.starved.insert(uid.clone()) {
+                effects.push(life.starve(&self.addresses));
+            }
         }
         if let Some(again) = life.advance(now, effects) {
             self.alarms.push(Reverse((again, uid.clone())));
         }
+        if let Some(address) = life.release() {
+            self.give_back(address, now, effects);
+        }
     }
 
-    fn forget(&mut self, uid: &Uid) {
-        if let Some(address) = self.pods.remove(uid).and_then(|life| life.address()) {
-            self.addresses.give_back(address);
+    fn forget(&mut self, uid: &Uid, now: Timestamp, effects: &mut Vec<Effect>) {
+        self.starved.remove(uid);
+        if let Some(address) = self.pods.remove(uid).and_then(|life| life.held_address()) {
+            self.give_back(address, now, effects);
+        }
+    }
+
+    /// An address is free again: a Pod that waits for one gets it.
+    fn give_back(&mut self, address: Ipv4Addr, now: Timestamp, effects: &mut Vec<Effect>) {
+        self.addresses.give_back(address);
+        let waits = |uid: &&Uid| self.pods.get(*uid).is_some_and(PodLife::wants_address);
+        if let Some(waiting) = self.starved.iter().find(waits).cloned() {
+            self.advance(&waiting, now, effects);
         }
     }
 

@@ -1,9 +1,13 @@
 //! Carries the brain's effects out: the only part of the crate that waits, reads clocks, and touches files and sockets.
 
 mod containers;
+mod disk;
 mod environment;
+mod health;
+mod heartbeats;
 mod images;
 mod logs;
+mod memory;
 mod mirror;
 mod network;
 mod node;
@@ -16,32 +20,29 @@ mod volumes;
 use std::{
     net::{Ipv4Addr, SocketAddr},
     path::PathBuf,
-    pin::Pin,
     sync::Arc,
-    time::{Duration, SystemTime},
+    time::SystemTime,
 };
 
 use api::{
-    Cidr, Error, Kind, Object, Reason, Timestamp,
+    Cidr, Error, Kind, Object, Timestamp,
     core_v1::{Pod, Service},
     discovery_v1::EndpointSlice,
     event::EventType,
 };
-use futures::{Stream, StreamExt as _};
-use proxy::{Problem, Proxy, Table};
+use proxy::{Net, NetError, Problem, Proxy, Table};
 use rpc::{Client, Query, Security, Update};
 use sandbox::Sandbox;
-use tokio::sync::mpsc;
+use tokio::sync::{Notify, mpsc};
 use tokio_util::sync::CancellationToken;
 
 use crate::{Brain, Effect, Event};
+pub use memory::remembers;
+use memory::{Memory, Remembered};
 use mirror::Mirror;
 
 /// How many events may wait before whoever sends more has to wait as well.
 const INBOX: usize = 4096;
-
-/// How often a node says that it is alive.
-const HEARTBEAT_EVERY: Duration = Duration::from_secs(10);
 
 /// How a node is set up.
 #[derive(Clone, Debug)]
@@ -96,6 +97,10 @@ pub(crate) struct World {
     pub(crate) images: images::Images,
     pub(crate) containers: containers::Containers,
     pub(crate) reports: reports::Reports,
+    /// What this node last knew.
+    pub(crate) memory: Memory,
+    /// How this node is.
+    pub(crate) health: Arc<health::Health>,
     events: mpsc::Sender<Event>,
 }
 
@@ -104,6 +109,12 @@ impl World {
     pub(crate) async fn say(&self, event: Event) {
         // The brain stops listening only when the process ends.
         let _ = self.events.send(event).await;
+    }
+
+    /// Watches, beginning with what was last known if no master answers.
+    pub(crate) fn watch(&self, query: Query) -> Remembered {
+        let kind = query.kind;
+        Remembered::new(self.client.watch(query, None), self.memory.clone(), kind)
     }
 
     pub(crate) fn pod_dir(&self, uid: &str) -> PathBuf {
@@ -117,23 +128,35 @@ pub(crate) fn now() -> Timestamp {
     Timestamp(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
 }
 
+/// The networks that this host is on, with its own address in each.
+///
+/// # Errors
+/// If the kernel does not tell.
+pub async fn networks() -> Result<Vec<(Ipv4Addr, Cidr)>, NetError> {
+    Net::default().networks().await
+}
+
 /// Runs the agent of a node until `shutdown`.
 ///
 /// # Errors
-/// See [`AgentError`]. Masters that do not answer are waited for.
+/// See [`AgentError`]. If no master answers, the node goes on with what it last knew.
 pub async fn run(config: Config, shutdown: CancellationToken) -> Result<(), AgentError> {
     let io = |what: String| |source| AgentError::Io { what, source };
     tokio::fs::create_dir_all(config.dir.join("pods"))
         .await
         .map_err(io(format!("cannot use {}", config.dir.display())))?;
+    let memory = Memory::open(&config.dir).map_err(io(format!("cannot use {}", config.dir.display())))?;
     let client = config.masters.clone().with_field_manager("kapelle-agent");
     let sandbox = Sandbox::new(sandbox::Config::new(config.dir.join("compiled")))?;
     let (proxy, problems) = Proxy::new(proxy::Config { allow_external: config.allow_external });
     let (events, inbox) = mpsc::channel(INBOX);
+    let health = Arc::new(health::Health::new());
     let world = Arc::new(World {
-        images: images::Images::new(&config, client.clone(), sandbox.clone()),
+        images: images::Images::new(&config, client.clone(), sandbox.clone(), health.clone()),
         reports: reports::Reports::start(client.clone()),
         containers: containers::Containers::default(),
+        memory,
+        health,
         config,
         client,
         sandbox,
@@ -145,25 +168,39 @@ pub async fn run(config: Config, shutdown: CancellationToken) -> Result<(), Agen
     let port = listener.local_addr().map_err(io("cannot listen".to_owned()))?.port();
     let incoming = rpc::incoming(listener, &world.config.security)?;
     tokio::spawn(server::serve(incoming, world.clone(), shutdown.clone()));
-    node::register(&world, port).await?;
+    let ranges = ranges::Routes::begin(&world).await;
     tokio::spawn(routes(world.clone()));
-    tokio::spawn(ranges::follow(world.clone()));
+    tokio::spawn(ranges.follow(world.clone()));
+    tokio::spawn(disk::follow(world.clone()));
     tokio::spawn(complain(world.clone(), problems));
-    tokio::spawn(heartbeats(world.clone(), port));
     tokio::select! {
         () = shutdown.cancelled() => {}
         () = think(world.clone(), inbox) => {}
+        refused = live(&world, port) => return Err(refused),
     }
     world.reports.flush().await;
     Ok(())
+}
+
+/// Makes the node known and says that it lives, for ever; answers why it may not. What runs here does not wait for that.
+async fn live(world: &Arc<World>, port: u16) -> AgentError {
+    let known = Notify::new();
+    let speak = async {
+        // Nobody takes the heartbeats of a node that is not known.
+        known.notified().await;
+        heartbeats::send(world.clone()).await
+    };
+    tokio::select! {
+        refused = node::keep(world, port, &known) => refused,
+        refused = speak => refused,
+    }
 }
 
 /// The loop around the brain.
 async fn think(world: Arc<World>, mut inbox: mpsc::Receiver<Event>) {
     let mut brain = Brain::new(world.config.host);
     let fields = format!("spec.nodeName={}", world.config.name);
-    let pods = world.client.watch(Query { fields, ..Query::all(Kind::Pod) }, None);
-    let mut pods = Restarts { updates: Box::pin(pods), again: None };
+    let mut pods = Restarts { updates: world.watch(Query { fields, ..Query::all(Kind::Pod) }), again: None };
     let mut wake: Option<Timestamp> = None;
     loop {
         let event = tokio::select! {
@@ -212,7 +249,7 @@ fn carry_out(world: &Arc<World>, effect: Effect) {
 
 /// Turns a watch that may start over into events that say so.
 struct Restarts {
-    updates: Pin<Box<dyn Stream<Item = Result<Update, Error>> + Send>>,
+    updates: Remembered,
     /// The Pods seen since the watch started over; `None` while it did not.
     again: Option<Vec<Arc<Pod>>>,
 }
@@ -240,9 +277,8 @@ impl Restarts {
 
 /// Keeps the proxy's table equal to the cluster's Services and EndpointSlices.
 async fn routes(world: Arc<World>) {
-    let services = world.client.watch(Query::all(Kind::Service), None);
-    let slices = world.client.watch(Query::all(Kind::EndpointSlice), None);
-    let (mut services, mut slices) = (Box::pin(services), Box::pin(slices));
+    let mut services = world.watch(Query::all(Kind::Service));
+    let mut slices = world.watch(Query::all(Kind::EndpointSlice));
     let (mut known_services, mut known_slices) = (Mirror::default(), Mirror::default());
     loop {
         let is_news = tokio::select! {
@@ -267,24 +303,6 @@ async fn complain(world: Arc<World>, mut problems: mpsc::UnboundedReceiver<Probl
         tracing::warn!(about = %problem.about, "{}", problem.message);
         if let Ok(object) = world.client.get(&problem.about).await {
             world.reports.event(&object, EventType::Warning, "ListenFailed", &problem.message, now());
-        }
-    }
-}
-
-/// Says that the node is alive. A node that the cluster has forgotten registers itself again.
-async fn heartbeats(world: Arc<World>, port: u16) {
-    let mut beat = tokio::time::interval(HEARTBEAT_EVERY);
-    loop {
-        beat.tick().await;
-        match world.client.heartbeat(&world.config.name).await {
-            Err(error) if error.reason == Reason::NotFound => {
-                tracing::warn!("the cluster does not know this node any more; registering again");
-                if let Err(error) = node::register(&world, port).await {
-                    tracing::error!(%error, "this node cannot register");
-                }
-            }
-            Err(error) => tracing::warn!(%error, "no master took the heartbeat"),
-            Ok(()) => {}
         }
     }
 }

@@ -30,6 +30,15 @@ impl Cidr {
         Ok(range)
     }
 
+    /// The range of all addresses that share the first `prefix` bits of one of them.
+    ///
+    /// # Errors
+    /// If the prefix is above 32.
+    pub fn around(address: Ipv4Addr, prefix: u8) -> Result<Self, BadCidr> {
+        let kept = u32::MAX.checked_shl(u32::from(32_u8.saturating_sub(prefix))).unwrap_or(0);
+        Self::new(Ipv4Addr::from_bits(address.to_bits() & kept), prefix)
+    }
+
     /// The first address.
     #[must_use]
     pub fn base(self) -> Ipv4Addr {
@@ -54,6 +63,12 @@ impl Cidr {
         u64::from(address.to_bits()) & !(self.size() - 1) == u64::from(self.base.to_bits())
     }
 
+    /// Whether two ranges share an address.
+    #[must_use]
+    pub fn overlaps(self, other: Self) -> bool {
+        self.contains(other.base) || other.contains(self.base)
+    }
+
     /// The address at an offset from the first; wraps around at the end.
     #[must_use]
     pub fn address(self, offset: u64) -> Ipv4Addr {
@@ -75,5 +90,39 @@ impl FromStr for Cidr {
         let parts = text.split_once('/').and_then(|(base, prefix)| Some((base.parse().ok()?, prefix.parse().ok()?)));
         let (base, prefix) = parts.ok_or_else(|| BadCidr(format!("{text:?} is not ADDRESS/PREFIX")))?;
         Self::new(base, prefix)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "tests")]
+    use super::Cidr;
+
+    #[test]
+    fn ranges_overlap_if_one_holds_the_beginning_of_the_other() {
+        let range = |text: &str| text.parse::<Cidr>().unwrap();
+        for (one, other, overlap) in [
+            ("10.0.0.0/8", "10.244.0.0/16", true),
+            ("10.244.0.0/16", "10.244.0.0/24", true),
+            ("10.96.0.0/12", "10.112.0.0/12", false),
+            ("0.0.0.0/0", "127.0.0.1/32", true),
+            ("10.0.0.0/32", "10.0.0.1/32", false),
+        ] {
+            assert_eq!(
+                (range(one).overlaps(range(other)), range(other).overlaps(range(one))),
+                (overlap, overlap),
+                "{one} {other}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_range_is_around_each_of_its_addresses() {
+        for (address, prefix, range) in
+            [("10.1.2.3", 24, "10.1.2.0/24"), ("10.1.2.3", 32, "10.1.2.3/32"), ("10.1.2.3", 0, "0.0.0.0/0")]
+        {
+            assert_eq!(Cidr::around(address.parse().unwrap(), prefix).unwrap().to_string(), range);
+        }
+        assert!(Cidr::around([10, 0, 0, 1].into(), 33).is_err());
     }
 }

@@ -9,11 +9,15 @@ use bytes::Bytes;
 use futures::future::join_all;
 use rpc::Client;
 use serde_json::Value;
+use tokio::sync::broadcast;
 
 use crate::blobs::{BadDigest, Blobs, Digest, UploadError};
 
 /// How long the others get to copy an image before whoever pushed it is answered.
 const COPY_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// How many names of images may wait for a slow reader; it is told then that there were more.
+const ARRIVALS_MAX: usize = 256;
 
 /// The other masters of the cluster, as they are at the moment.
 pub trait Others: Send + Sync + 'static {
@@ -53,6 +57,8 @@ impl Others for Alone {
 pub(crate) struct Gallery {
     pub(crate) blobs: Blobs,
     others: Arc<dyn Others>,
+    /// The names of images that came here.
+    arrivals: broadcast::Sender<String>,
 }
 
 /// A manifest and what it is.
@@ -64,7 +70,19 @@ pub(crate) struct Manifest {
 
 impl Gallery {
     pub(crate) fn new(blobs: Blobs, others: Arc<dyn Others>) -> Self {
-        Self { blobs, others }
+        Self { blobs, others, arrivals: broadcast::Sender::new(ARRIVALS_MAX) }
+    }
+
+    /// The names of images that come here from now on, as manifests of Pods have them.
+    pub(crate) fn arrivals(&self) -> broadcast::Receiver<String> {
+        self.arrivals.subscribe()
+    }
+
+    /// An image came here under a name: whoever waits for it may have it.
+    fn arrived(&self, name: &str, reference: &str) {
+        let mark = if reference.parse::<Digest>().is_ok() { '@' } else { ':' };
+        // Nobody waiting is no failure.
+        let _ = self.arrivals.send(format!("{name}{mark}{reference}"));
     }
 
     /// A manifest that this master has.
@@ -125,6 +143,7 @@ impl Gallery {
         if reference.parse::<Digest>().is_err() {
             self.blobs.tag(name, reference, &digest).await.map_err(Error::internal)?;
         }
+        self.arrived(name, reference);
         Ok(())
     }
 
@@ -151,8 +170,9 @@ impl Gallery {
         self.copy(&client, name, reference).await
     }
 
-    /// Tells the others of an image that was pushed here, and waits until they have it or a while has passed.
+    /// Tells nodes and the other masters of an image that was pushed here, and waits until they have it or a while has passed.
     pub(crate) async fn tell_others(&self, name: &str, reference: &str) {
+        self.arrived(name, reference);
         let own = self.others.own_url();
         let tell = |other: Client| {
             let own = own.clone();

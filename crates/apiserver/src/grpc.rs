@@ -6,6 +6,7 @@
 mod cluster;
 mod images;
 mod join;
+mod nodes;
 
 use std::pin::Pin;
 
@@ -28,6 +29,7 @@ use cluster::ClusterDoor;
 use images::ImagesDoor;
 use join::JoinDoor;
 pub use join::{Entrance, LEAF_LIFE};
+use nodes::NodesDoor;
 
 /// The most writes in one batch. Each is decided and awaited at the same time as the others.
 const BATCH_WRITES_MAX: usize = 8192;
@@ -52,15 +54,16 @@ pub(crate) async fn router(
     let (health, health_service) = tonic_health::server::health_reporter();
     health.set_serving::<ObjectsServer<Door>>().await;
     health.set_serving::<LogsServer<Door>>().await;
-    health.set_serving::<NodesServer<Door>>().await;
+    health.set_serving::<NodesServer<NodesDoor>>().await;
     let objects = ObjectsServer::new(door.clone());
     let objects = objects.max_decoding_message_size(MESSAGE_BYTES_MAX).max_encoding_message_size(MESSAGE_BYTES_MAX);
     health.set_serving::<ImagesServer<ImagesDoor>>().await;
+    let nodes = NodesDoor { registry: registry.clone(), gallery: gallery.clone() };
     let images = ImagesServer::new(ImagesDoor { gallery });
     let images = images.max_decoding_message_size(MESSAGE_BYTES_MAX).max_encoding_message_size(MESSAGE_BYTES_MAX);
     let routes = Routes::new(objects)
-        .add_service(LogsServer::new(door.clone()))
-        .add_service(NodesServer::new(door))
+        .add_service(LogsServer::new(door))
+        .add_service(NodesServer::new(nodes))
         .add_service(images)
         .add_service(reflection)
         .add_service(health_service);
@@ -333,14 +336,5 @@ impl services::logs_server::Logs for Door {
         let door = self.of(&request);
         let chunks = door.registry.log(request.into_inner()).await.map_err(refused)?;
         Ok(Response::new(Box::pin(chunks.map(|chunk| chunk.map_err(refused)))))
-    }
-}
-
-#[tonic::async_trait]
-impl services::nodes_server::Nodes for Door {
-    async fn heartbeat(&self, request: Request<services::HeartbeatRequest>) -> Answer<services::HeartbeatResponse> {
-        let door = self.of(&request);
-        door.registry.heartbeat(&request.into_inner().node).map_err(refused)?;
-        Ok(Response::new(services::HeartbeatResponse {}))
     }
 }

@@ -33,5 +33,5 @@ pub use grpc::{Entrance, LEAF_LIFE};
 pub use ids::{cluster_id, is_over, member_id};
 pub use masters::{Masters, PEER_PROTOCOL};
 pub use open::{Begin, Membership, OpenError, open};
-pub use registry::{Options, QUOTA_BYTES, Registry};
+pub use registry::{Options, QUOTA_BYTES, Registry, Sign};
 pub use server::{Parts, serve};

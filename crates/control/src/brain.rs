@@ -37,6 +37,13 @@ pub enum Event {
         /// When.
         at: Timestamp,
     },
+    /// A node's process was seen to have ended: nobody listens at its address any more.
+    Gone {
+        /// Its name.
+        node: String,
+        /// When.
+        at: Timestamp,
+    },
     /// The time of an [`Effect::WakeAt`] has come.
     Woken,
 }
@@ -130,6 +137,10 @@ impl Brain {
                 if node::is_silent(&self.world, &key) {
                     self.queue.push(Task { controller: Controller::Node, key }, now);
                 }
+            }
+            Event::Gone { node, at } => {
+                self.world.lose(&node, at);
+                self.queue.push(Task { controller: Controller::Node, key: Key::cluster(Kind::Node, node) }, now);
             }
             Event::Woken => self.wake_at = None,
         }

@@ -2,6 +2,8 @@
 
 use std::net::Ipv4Addr;
 
+use api::Cidr;
+
 /// What a cluster may want otherwise.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Config {
@@ -46,12 +48,12 @@ impl PodRange {
     }
 
     /// The parts, in order.
-    pub(crate) fn parts(self) -> impl Iterator<Item = String> {
+    pub(crate) fn parts(self) -> impl Iterator<Item = Cidr> {
         let Self { base, prefix, node_prefix } = self;
         let count = 1_u64 << (node_prefix - prefix);
         let start = u64::from(base.to_bits());
         let part = move |n: u64| u32::try_from(start + (n << (32 - node_prefix))).ok().map(Ipv4Addr::from_bits);
-        (0..count).map_while(part).map(move |address| format!("{address}/{node_prefix}"))
+        (0..count).map_while(part).filter_map(move |address| Cidr::new(address, node_prefix).ok())
     }
 }
 
@@ -72,7 +74,7 @@ mod tests {
 
     #[test]
     fn the_loopback_range_holds_256_nodes() {
-        let parts: Vec<String> = PodRange::LOOPBACK.parts().collect();
+        let parts: Vec<String> = PodRange::LOOPBACK.parts().map(|part| part.to_string()).collect();
         assert_eq!(parts.len(), 256);
         assert_eq!((parts[0].as_str(), parts[255].as_str()), ("127.64.0.0/18", "127.127.192.0/18"));
     }
@@ -80,7 +82,7 @@ mod tests {
     #[test]
     fn a_range_must_be_larger_than_its_parts() {
         let base = Ipv4Addr::new(10, 1, 2, 3);
-        assert_eq!(PodRange::new(base, 24, 25).unwrap().parts().next().unwrap(), "10.1.2.0/25");
+        assert_eq!(PodRange::new(base, 24, 25).unwrap().parts().next().unwrap().to_string(), "10.1.2.0/25");
         assert!(PodRange::new(base, 24, 16).unwrap_err().to_string().contains("cannot be cut"));
         assert!(PodRange::new(base, 24, 31).is_err());
     }

@@ -1,39 +1,41 @@
 //! Nodes: each gets a part of the Pods' addresses, and one that falls silent is given up.
 //!
+//! There are two judgements. That nothing should be sent to a node's Pods is decided within seconds ([`SILENCE_MAX`]), or at
+//! once if its process was seen to have ended, and taken back with the next sign of life. That its Pods should be replaced
+//! elsewhere is decided much later ([`GRACE`]), so that a hiccup moves nothing.
+//!
 //! A node's state becomes taints, so that the scheduler avoids it and `pod_life.rs` evicts what does not tolerate it. The
 //! Pods' own status is left as their node last reported it: only the node writes it, and what a lost node said is discounted
 //! where it is read, by [`vouches`].
 
+mod doubt;
+mod taints;
+
 use std::{collections::BTreeSet, time::Duration};
 
 use api::{
-    Key, Timestamp,
+    Cidr, Key, Timestamp,
     conditions::{self, ConditionStatus},
-    core_v1::{Node, NodeCondition, NodeSpec, Pod, Taint},
+    core_v1::{Node, NodeCondition, Pod},
     kinds::Resource,
     pod,
 };
 
+pub(crate) use self::taints::{NO_EXECUTE, UNSCHEDULABLE};
 use crate::{
     plan::{Note, Plan},
     world::World,
 };
 
-/// How long a node may be silent before it is given up: Kubernetes' `node-monitor-grace-period` of old, four missed
-/// heartbeats of ten seconds.
-const SILENCE_MAX: Duration = Duration::from_secs(40);
+/// How long a node may be silent before nothing is sent to its Pods any more: three missed heartbeats of half a second, and
+/// half a second for one that is late. Users are promised three seconds.
+const SILENCE_MAX: Duration = Duration::from_secs(2);
 
-/// The taint of a node that does not answer.
-const UNREACHABLE: &str = "node.kubernetes.io/unreachable";
+/// How long a node may be lost before its Pods are evicted: Kubernetes' `node-monitor-grace-period` of old.
+const GRACE: Duration = Duration::from_secs(40);
 
-/// The taint of a node that says that it is not ready.
-const NOT_READY: &str = "node.kubernetes.io/not-ready";
-
-/// The taint of a node that is closed for maintenance.
-pub(crate) const UNSCHEDULABLE: &str = "node.kubernetes.io/unschedulable";
-
-const NO_SCHEDULE: &str = "NoSchedule";
-pub(crate) const NO_EXECUTE: &str = "NoExecute";
+/// While silence is not believed, it is looked again after so long.
+const DOUBT_LOOK_EVERY: Duration = Duration::from_millis(500);
 
 const READY: &str = "Ready";
 
@@ -47,15 +49,45 @@ pub(crate) fn reconcile(world: &World, key: &Key, now: Timestamp) -> Plan {
         return plan;
     }
     settle_spec(world, node, now, &mut plan);
-    let silent_at = last_sign(world, node).after(SILENCE_MAX);
-    if now < silent_at {
-        plan.again_at(silent_at);
-        revive(world, node, now, &mut plan);
-    } else if give_up(node, now, &mut plan) {
-        let message = format!("Node {} status is now: NodeNotReady", node.name());
-        plan.note(Note::warning(object, "NodeNotReady", message));
+    match judge(world, node, now) {
+        Judgement::Heard { until } => {
+            plan.again_at(until);
+            revive(world, node, now, &mut plan);
+        }
+        Judgement::Doubtful => plan.again_at(now.after(DOUBT_LOOK_EVERY)),
+        Judgement::Lost { why } => {
+            if give_up(node, why, now, &mut plan) {
+                let message = format!("Node {} status is now: NodeNotReady", node.name());
+                plan.note(Note::warning(object, "NodeNotReady", message));
+            }
+        }
     }
     plan
+}
+
+/// What a node's signs of life say.
+enum Judgement {
+    /// It lives; if nothing is heard until then, it is silent.
+    Heard { until: Timestamp },
+    /// It is silent, but so many others are too that the fault may be here.
+    Doubtful,
+    /// It is lost.
+    Lost { why: &'static str },
+}
+
+fn judge(world: &World, node: &Node, now: Timestamp) -> Judgement {
+    if world.gone(node.name()).is_some() {
+        return Judgement::Lost { why: "The node's process has ended: nobody listens at its address." };
+    }
+    let last = last_sign(world, node);
+    let until = last.after(SILENCE_MAX);
+    if now < until {
+        Judgement::Heard { until }
+    } else if now < last.after(GRACE) && doubt::is_here(world, now) {
+        Judgement::Doubtful
+    } else {
+        Judgement::Lost { why: "The node stopped sending heartbeats." }
+    }
 }
 
 /// Whether a node was given up, so that a sign of life from it is news.
@@ -84,11 +116,10 @@ fn last_sign(world: &World, node: &Node) -> Timestamp {
 }
 
 /// Nobody knows anything about the node any more. Says whether that is news.
-fn give_up(node: &Node, now: Timestamp, plan: &mut Plan) -> bool {
+fn give_up(node: &Node, why: &str, now: Timestamp, plan: &mut Plan) -> bool {
     let mut lost = node.clone();
     let all = &mut lost.status.get_or_insert_default().conditions;
-    let message = "The node stopped sending heartbeats.";
-    let unknown = |kind: &str| conditions::new(kind, ConditionStatus::Unknown, GIVEN_UP, message, now);
+    let unknown = |kind: &str| conditions::new(kind, ConditionStatus::Unknown, GIVEN_UP, why, now);
     let news = conditions::set::<NodeCondition>(all, unknown(READY));
     let others: Vec<String> = all.iter().map(|condition| condition.r#type.clone()).collect();
     let changed = others.iter().fold(news, |changed, kind| conditions::set(all, unknown(kind)) || changed);
@@ -100,8 +131,7 @@ fn give_up(node: &Node, now: Timestamp, plan: &mut Plan) -> bool {
 
 /// A node that was given up and has been heard since is ready again; if it is not, it will say so itself.
 fn revive(world: &World, node: &Node, now: Timestamp, plan: &mut Plan) {
-    let Some(given_up) = ready(node).filter(|ready| ready.reason == GIVEN_UP) else { return };
-    let since = given_up.last_transition_time.as_ref().map(Timestamp::from).unwrap_or_default();
+    let Some(since) = given_up_at(node) else { return };
     if world.heard(node.name()).is_none_or(|heard| heard <= since) {
         return;
     }
@@ -114,44 +144,31 @@ fn revive(world: &World, node: &Node, now: Timestamp, plan: &mut Plan) {
     plan.update_status(back);
 }
 
+/// Since when this controller has given a node up.
+fn given_up_at(node: &Node) -> Option<Timestamp> {
+    let given_up = ready(node).filter(|ready| ready.reason == GIVEN_UP)?;
+    Some(given_up.last_transition_time.as_ref().map(Timestamp::from).unwrap_or_default())
+}
+
 /// Gives the node its addresses and the taints that follow from its state.
 fn settle_spec(world: &World, node: &Node, now: Timestamp, plan: &mut Plan) {
     let mut spec = node.spec.clone().unwrap_or_default();
     if spec.pod_cidr.is_empty() {
-        let taken: BTreeSet<&str> =
-            world.nodes().filter_map(|node| node.spec.as_ref()).map(|spec| spec.pod_cidr.as_str()).collect();
-        let free = world.config.pods.parts().find(|part| !taken.contains(part.as_str()));
-        spec.pod_cidr = free.unwrap_or_default();
+        spec.pod_cidr = free_range(world).unwrap_or_default();
         spec.pod_cidrs = Some(spec.pod_cidr.clone()).filter(|part| !part.is_empty()).into_iter().collect();
     }
-    spec.taints = taints(node, &spec, now);
+    taints::settle(world, node, &mut spec, now, plan);
     if node.spec.as_ref() != Some(&spec) {
         plan.update(Node { spec: Some(spec), ..node.clone() });
     }
 }
 
-/// The users' taints, and those that follow from the node's state. One that is there already keeps its time.
-fn taints(node: &Node, spec: &NodeSpec, now: Timestamp) -> Vec<Taint> {
-    let mut wanted = Vec::new();
-    match ready(node).map(|ready| ready.status.as_str()) {
-        Some("False") => wanted.extend([(NOT_READY, NO_SCHEDULE), (NOT_READY, NO_EXECUTE)]),
-        Some("Unknown") => wanted.extend([(UNREACHABLE, NO_SCHEDULE), (UNREACHABLE, NO_EXECUTE)]),
-        _ => {}
-    }
-    if spec.unschedulable {
-        wanted.push((UNSCHEDULABLE, NO_SCHEDULE));
-    }
-    let ours = |taint: &Taint| [NOT_READY, UNREACHABLE, UNSCHEDULABLE].contains(&taint.key.as_str());
-    let is = |taint: &Taint, (key, effect): (&str, &str)| taint.key == key && taint.effect == effect;
-    let kept = |taint: &&Taint| !ours(taint) || wanted.iter().any(|wanted| is(taint, *wanted));
-    let mut taints: Vec<Taint> = spec.taints.iter().filter(kept).cloned().collect();
-    for (key, effect) in wanted.iter().copied() {
-        if !taints.iter().any(|taint| is(taint, (key, effect))) {
-            let (key, effect) = (key.to_owned(), effect.to_owned());
-            taints.push(Taint { key, effect, value: String::new(), time_added: Some(now.into()) });
-        }
-    }
-    taints
+/// The first part of the Pods' range that shares no address with any node's.
+fn free_range(world: &World) -> Option<String> {
+    let specs = world.nodes().filter_map(|node| node.spec.as_ref());
+    let taken: BTreeSet<Cidr> = specs.filter_map(|spec| spec.pod_cidr.parse().ok()).collect();
+    let is_free = |part: &Cidr| !taken.iter().any(|taken| taken.overlaps(*part));
+    world.config.pods.parts().find(is_free).map(|part| part.to_string())
 }
 
 #[cfg(test)]

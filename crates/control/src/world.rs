@@ -32,6 +32,8 @@ pub(crate) struct World {
     /// Up to where the changes of each kind were observed, in the order of [`Kind::ALL`].
     observed: Vec<Revision>,
     heartbeats: HashMap<String, Timestamp>,
+    /// When the process of a node was seen to have ended.
+    gone: HashMap<String, Timestamp>,
     trouble: HashMap<Key, String>,
     began: Timestamp,
 }
@@ -59,6 +61,7 @@ impl World {
             index: Index::default(),
             observed: vec![Revision(0); Kind::ALL.len()],
             heartbeats: HashMap::new(),
+            gone: HashMap::new(),
             trouble: HashMap::new(),
             began: Timestamp(0),
         }
@@ -177,6 +180,11 @@ impl World {
         self.heartbeats.get(node).copied()
     }
 
+    /// When a node's process was seen to have ended, unless it was heard of since.
+    pub(crate) fn gone(&self, node: &str) -> Option<Timestamp> {
+        self.gone.get(node).copied().filter(|gone| self.heard(node).is_none_or(|heard| heard <= *gone))
+    }
+
     /// Why the last write on behalf of an object was refused.
     pub(crate) fn trouble(&self, key: &Key) -> Option<&str> {
         self.trouble.get(key).map(String::as_str)
@@ -278,6 +286,11 @@ impl World {
         *last = (*last).max(at);
     }
 
+    /// A node's process was seen to have ended.
+    pub(crate) fn lose(&mut self, node: &str, at: Timestamp) {
+        self.gone.insert(node.to_owned(), at);
+    }
+
     /// Remembers or forgets why the last write on behalf of an object was refused.
     pub(crate) fn set_trouble(&mut self, key: &Key, trouble: Option<String>) {
         match trouble {
@@ -308,6 +321,7 @@ impl World {
         self.trouble.remove(key);
         if key.kind == Kind::Node {
             self.heartbeats.remove(&*key.name);
+            self.gone.remove(&*key.name);
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::{io, thread};
 
-use apiserver::Registry;
+use apiserver::{Registry, Sign};
 use control::{Brain, Config, Event, Ticket, driver};
 use futures::StreamExt as _;
 use tokio::{sync::mpsc, task::JoinSet};
@@ -66,7 +66,10 @@ async fn observe(registry: Registry, events: mpsc::Sender<Vec<Event>>) {
 async fn listen(registry: Registry, events: mpsc::Sender<Vec<Event>>) {
     let mut heartbeats = Box::pin(registry.heartbeats());
     while let Some(beats) = heartbeats.next().await {
-        let batch = beats.into_iter().map(|beat| Event::Heartbeat { node: beat.node.to_string(), at: beat.at });
+        let batch = beats.into_iter().map(|beat| match (beat.node.to_string(), beat.at, beat.sign) {
+            (node, at, Sign::Alive) => Event::Heartbeat { node, at },
+            (node, at, Sign::Gone) => Event::Gone { node, at },
+        });
         if events.send(batch.collect()).await.is_err() {
             return;
         }

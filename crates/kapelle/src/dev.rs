@@ -18,13 +18,16 @@ use futures::StreamExt as _;
 use rpc::{Client, Security, identity::Subject};
 use tokio::net::TcpListener;
 
-use crate::{bridge, clock::now, demo, desk, logging, master, process};
+use crate::{bridge, clock::now, demo, desk, logging, master, process, ranges, worker::takes_pods};
 
 /// The name of the only node.
 const NODE: &str = "dev";
 
 /// The part of the Pod range that a node gets.
 const NODE_PREFIX: u8 = 18;
+
+/// The taints of a node that was not heard of.
+const LOST: [&str; 2] = ["node.kubernetes.io/unreachable", "node.kubernetes.io/not-ready"];
 
 /// Options of `kapelle dev`.
 #[derive(Args, Debug)]
@@ -68,6 +71,7 @@ impl Dev {
     }
 
     async fn serve(self) -> Result<()> {
+        ranges::check(self.pod_cidr, self.service_cidr)?;
         let dir = process::data_dir(&self.data_dir.clone().unwrap_or_else(cli::default_data_dir))?;
         let stop = process::stop_on_signal()?;
         let mut progress = cli::Progress::start(&format!("opening {}", dir.display()));
@@ -170,9 +174,12 @@ async fn node_ready(registry: &Registry) -> Result<()> {
     while let Some(changes) = feed.next().await {
         for change in changes {
             let Some(node) = change.object.get::<Node>() else { continue };
-            let has_range = node.spec.as_ref().is_some_and(|spec| !spec.pod_cidr.is_empty() && spec.taints.is_empty());
+            // What an earlier run left; a disk that is nearly full keeps nobody from looking around.
+            let was_lost =
+                node.spec.iter().flat_map(|spec| &spec.taints).any(|taint| LOST.contains(&taint.key.as_str()));
+            let is_open = takes_pods(node) && !was_lost;
             let ready = node.status.as_ref().is_some_and(|status| conditions::is_true(&status.conditions, "Ready"));
-            if has_range && ready {
+            if is_open && ready {
                 return Ok(());
             }
         }

@@ -11,6 +11,7 @@ mod logging;
 mod master;
 mod memory;
 mod process;
+mod ranges;
 mod ticket;
 mod version;
 mod worker;

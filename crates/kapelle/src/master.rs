@@ -30,9 +30,9 @@ use rpc::{
 use serde::{Deserialize, Serialize};
 use tokio::{net::TcpListener, time::timeout};
 
-use crate::{bridge, clock::now, desk::Desk, group, logging, process, ticket::Ticket};
+use crate::{bridge, clock::now, desk::Desk, group, logging, process, ranges, ticket::Ticket};
 
-/// The part of the Pod range that a node gets.
+/// The part of the Pod range that a node gets unless something else is asked for: Kubernetes' /24.
 const NODE_PREFIX: u8 = 24;
 
 /// How often a certificate is looked at.
@@ -71,6 +71,10 @@ pub(crate) struct Master {
     /// The addresses of Services, chosen at the founding
     #[arg(long, default_value = "10.96.0.0/12", value_name = "CIDR", conflicts_with = "join")]
     service_cidr: Cidr,
+    /// The part of the Pods' addresses that each node gets, as a prefix length: a node takes as many Pods as it has addresses
+    /// in it, at most 10,000; chosen at the founding [default: 24, or a quarter of a smaller range]
+    #[arg(long, value_name = "BITS", conflicts_with = "join")]
+    node_cidr_mask_size: Option<u8>,
     /// Further names or addresses under which clients reach this master, for its certificate
     #[arg(long, value_name = "HOST")]
     host: Vec<String>,
@@ -85,6 +89,9 @@ pub(crate) struct Master {
 pub(crate) struct Settings {
     pub(crate) pod_cidr: String,
     pub(crate) service_cidr: String,
+    /// The prefix length of each node's part of the Pods' range.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) node_prefix: Option<u8>,
     /// The cluster and the id that a joining master was given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) joined: Option<Joined>,
@@ -113,6 +120,10 @@ impl Settings {
 
     pub(crate) fn store(&self, dir: &Path) -> Result<()> {
         process::write_whole(&Self::path(dir), &serde_json::to_string_pretty(self)?)
+    }
+
+    fn node_prefix(&self) -> Result<u8> {
+        Ok(self.node_prefix.unwrap_or(node_prefix(self.pod_cidr.parse()?)))
     }
 
     fn begin(&self) -> Result<Begin> {
@@ -146,6 +157,7 @@ impl Master {
         let contact = listen.to_string();
         let mut progress = cli::Progress::start(&format!("opening {}", dir.display()));
         let settings = self.settings(&dir).await?;
+        ranges::check(settings.pod_cidr.parse()?, settings.service_cidr.parse()?)?;
         let authority = Authority::load(&dir.join("pki"))?.context("the cluster's authority is not in DIR/pki")?;
         let authority = Arc::new(authority);
 
@@ -164,6 +176,7 @@ impl Master {
             authority: authority.clone(),
             masters: masters.clone(),
             pod_cidr: settings.pod_cidr.parse()?,
+            node_prefix: settings.node_prefix()?,
             service_cidr: options.service_cidr,
             leaf_life: LEAF_LIFE,
         };
@@ -178,7 +191,7 @@ impl Master {
         let server = tokio::spawn(apiserver::serve(listener, parts, stop.clone()));
         let hearing = registry.clone();
         tokio::spawn(async move { hearing.hear_masters().await });
-        let pods = PodRange::new(entrance.pod_cidr.base(), entrance.pod_cidr.prefix(), node_prefix(entrance.pod_cidr))?;
+        let pods = PodRange::new(entrance.pod_cidr.base(), entrance.pod_cidr.prefix(), entrance.node_prefix)?;
         bridge::start(registry.clone(), control::Config { pods })?;
 
         progress.say("waiting for the group of masters");
@@ -233,8 +246,16 @@ impl Master {
     }
 
     fn found(&self, dir: &Path) -> Result<Settings> {
+        ranges::check(self.pod_cidr, self.service_cidr)?;
+        let node_prefix = self.node_cidr_mask_size.unwrap_or_else(|| node_prefix(self.pod_cidr));
+        ranges::check_part(self.pod_cidr, node_prefix)?;
         authority(dir)?;
-        Ok(Settings { pod_cidr: self.pod_cidr.to_string(), service_cidr: self.service_cidr.to_string(), joined: None })
+        Ok(Settings {
+            pod_cidr: self.pod_cidr.to_string(),
+            service_cidr: self.service_cidr.to_string(),
+            node_prefix: Some(node_prefix),
+            joined: None,
+        })
     }
 
     async fn enter(&self, dir: &Path, token: &Token) -> Result<Settings> {
@@ -256,6 +277,8 @@ impl Master {
         Ok(Settings {
             pod_cidr: joined.pod_cidr,
             service_cidr: joined.service_cidr,
+            // A master of an earlier version does not say.
+            node_prefix: u8::try_from(joined.node_prefix).ok().filter(|prefix| *prefix != 0),
             joined: Some(Joined { cluster: joined.cluster_id, member: format!("{:016x}", joined.member_id) }),
         })
     }
@@ -329,7 +352,7 @@ pub(crate) fn urls(masters: &[String]) -> Vec<String> {
 
 /// Each node gets a /24, or a quarter of a smaller range.
 fn node_prefix(pods: Cidr) -> u8 {
-    NODE_PREFIX.max(pods.prefix().saturating_add(2)).min(30)
+    NODE_PREFIX.max(pods.prefix().saturating_add(2)).min(ranges::NODE_PREFIX_MAX)
 }
 
 /// Asks again while the group is busy, has no leader, or this master has not caught up.

@@ -3,7 +3,7 @@
 //! ```text
 //! DIR/identity/     the node's certificate and key, and the cluster's authority
 //! DIR/cluster.json  the masters and the range of the Services
-//! DIR/node/         volumes, logs, images
+//! DIR/node/         volumes, logs, images, and what the node last knew of the cluster
 //! ```
 
 use std::{
@@ -15,6 +15,7 @@ use std::{
 };
 
 use anyhow::{Context as _, Result, bail};
+use api::core_v1::Node;
 use clap::Args;
 use rpc::{
     Client, Security,
@@ -23,13 +24,16 @@ use rpc::{
 };
 use serde::{Deserialize, Serialize};
 
-use crate::{group, logging, master::urls, process, ticket::Ticket};
+use crate::{group, logging, master::urls, process, ranges, ticket::Ticket};
 
 /// The file with the [`Settings`].
 const SETTINGS: &str = "cluster.json";
 
 /// How often the certificate is looked at.
 const RENEW_EVERY: Duration = Duration::from_secs(3600);
+
+/// How long masters may take to answer before a worker that has been here before is ready without them.
+const ALONE_AFTER: Duration = Duration::from_secs(5);
 
 /// Options of `kapelle worker`.
 #[derive(Args, Debug)]
@@ -59,9 +63,21 @@ pub(crate) struct Worker {
 struct Settings {
     masters: Vec<String>,
     service_cidr: String,
+    /// Empty if it joined before workers were told.
+    #[serde(default)]
+    pod_cidr: String,
 }
 
 impl Settings {
+    /// Refuses a host that the cluster's ranges would cut off.
+    async fn check_host(&self) -> Result<()> {
+        let mut of_cluster = vec![("Services", self.service_cidr.parse()?)];
+        if !self.pod_cidr.is_empty() {
+            of_cluster.push(("Pods", self.pod_cidr.parse()?));
+        }
+        ranges::check_host(&of_cluster).await
+    }
+
     fn store(&self, dir: &Path) -> Result<()> {
         process::write_whole(&dir.join(SETTINGS), &serde_json::to_string_pretty(self)?)
     }
@@ -79,6 +95,7 @@ impl Worker {
         let host = self.host()?;
         let mut progress = cli::Progress::start(&format!("joining as {}", self.node_name));
         let (identity, settings) = self.identity(&dir, host).await?;
+        settings.check_host().await?;
         let masters = self.masters(&settings);
         let shared = Shared::new(identity)?;
         let security = Security::Tls(shared.clone());
@@ -97,12 +114,14 @@ impl Worker {
         tokio::spawn(group::pass_on(self.api_listen, client.clone()));
         let mut agent = tokio::spawn(agent::driver::run(config, stop.clone()));
         progress.say("waiting for the masters to take the node in");
-        tokio::select! {
-            known = known(&client, &self.node_name) => known?,
+        let node_dir = dir.join("node");
+        let how = tokio::select! {
+            known = known(&client, &self.node_name) => known.map(|()| "")?,
+            () = alone(&node_dir) => "; no master answers, so it goes on with what it last knew",
             ended = &mut agent => return Ok(ended??),
-        }
+        };
         progress.done("");
-        println!("ready: node {} at {host}", self.node_name);
+        println!("ready: node {} at {host}{how}", self.node_name);
         tokio::spawn(group::learn(client.clone(), urls(&self.join), move |masters| {
             let known = Settings { masters, ..settings.clone() };
             let kept = known.store(&dir);
@@ -174,10 +193,17 @@ impl Worker {
         let joined = rpc::join(&urls(&self.join), &token, request).await.context("cannot join")?;
         let identity = Identity::new(&joined.certificate_chain, &key, &joined.authority)?;
         identity.store(&dir.join("identity"))?;
-        let known = Settings { masters: joined.masters, service_cidr: joined.service_cidr };
+        let known = Settings { masters: joined.masters, service_cidr: joined.service_cidr, pod_cidr: joined.pod_cidr };
         known.store(dir)?;
         Ok((identity, known))
     }
+}
+
+/// Whether Pods can be placed on a node: it has a range of addresses, and says how many Pods that is.
+pub(crate) fn takes_pods(node: &Node) -> bool {
+    let allocatable = node.status.as_ref().and_then(|status| status.allocatable.get("pods"));
+    let has_range = node.spec.as_ref().is_some_and(|spec| !spec.pod_cidr.is_empty());
+    has_range && allocatable.is_some_and(|pods| pods.string != "0")
 }
 
 /// Waits until the cluster has given the node its addresses.
@@ -185,11 +211,20 @@ async fn known(client: &Client, name: &str) -> Result<()> {
     let key = api::Key::cluster(api::Kind::Node, name);
     loop {
         if let Ok(api::Object::Node(node)) = client.get(&key).await
-            && node.spec.is_some_and(|spec| !spec.pod_cidr.is_empty())
+            && takes_pods(&node)
         {
             return Ok(());
         }
         tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+}
+
+/// Ends when masters had time enough to answer, if the node knows enough to go on without them.
+async fn alone(dir: &Path) {
+    if agent::driver::remembers(dir) {
+        tokio::time::sleep(ALONE_AFTER).await;
+    } else {
+        std::future::pending().await
     }
 }
 

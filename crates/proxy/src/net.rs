@@ -4,13 +4,19 @@
 //! a Service. Routes carry a protocol number of their own, so that what an earlier run left behind is found and removed.
 //! Ranges within 127.0.0.0/8 are local on every host and need no route and no privilege.
 
-use std::{collections::BTreeMap, net::Ipv4Addr};
+use std::{
+    collections::BTreeMap,
+    net::{IpAddr, Ipv4Addr},
+};
 
 use api::Cidr;
 use futures::TryStreamExt as _;
 use rtnetlink::{
     Handle, RouteMessageBuilder,
-    packet_route::route::{RouteAddress, RouteAttribute, RouteMessage, RouteProtocol, RouteScope, RouteType},
+    packet_route::{
+        address::{AddressAttribute, AddressMessage},
+        route::{RouteAddress, RouteAttribute, RouteMessage, RouteProtocol, RouteScope, RouteType},
+    },
 };
 
 /// Marks our routes. Numbers from 5 on are free for routing daemons; none that is registered has this one.
@@ -24,6 +30,9 @@ const LOOPBACK_INDEX: u32 = 1;
 
 /// What the kernel answers to those who may not set routes.
 const NOT_PERMITTED: i32 = -1;
+
+/// What the kernel answers if the next host is on no network of this one: ENETUNREACH and EHOSTUNREACH.
+const UNREACHABLE: [i32; 2] = [-101, -113];
 
 /// Where packets for a range go.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,6 +55,17 @@ pub enum NetError {
          127.0.0.0/8, which need no routes but stay on one host"
     )]
     NotPermitted(Cidr),
+    /// The other node is on no network that this one is on.
+    #[error(
+        "cannot route {range} to the node at {node}: no network of this host has that address; nodes must be on one network, \
+         or give each an address on one with --address"
+    )]
+    NotBeside {
+        /// The range.
+        range: Cidr,
+        /// The node.
+        node: Ipv4Addr,
+    },
     /// The kernel refused.
     #[error("cannot route {range}: {source}")]
     Refused {
@@ -54,9 +74,20 @@ pub enum NetError {
         /// What the kernel said.
         source: rtnetlink::Error,
     },
-    /// The kernel does not tell its routes.
+    /// The kernel does not tell its routes or addresses.
     #[error("cannot read the routes: {0}")]
     Unreadable(rtnetlink::Error),
+}
+
+impl NetError {
+    /// The range that has no route because of it; `None` if it is all of them.
+    #[must_use]
+    pub fn range(&self) -> Option<Cidr> {
+        match self {
+            Self::NotPermitted(range) | Self::NotBeside { range, .. } | Self::Refused { range, .. } => Some(*range),
+            Self::Socket(_) | Self::Unreadable(_) => None,
+        }
+    }
 }
 
 /// The routes of this node. They stay when it is dropped: Pods and Services that no agent looks after keep their addresses
@@ -65,43 +96,68 @@ pub enum NetError {
 pub struct Net {
     /// Opened with the first range that needs a route.
     handle: Option<Handle>,
-    set: BTreeMap<Cidr, Way>,
-    /// Whether what an earlier run left was looked at.
-    swept: bool,
 }
 
 impl Net {
-    /// Makes exactly these routes ours: sets what is missing, removes what is not wanted any more.
+    /// Sets one route, and leaves the others as they are. Call it within a Tokio runtime.
     ///
     /// # Errors
-    /// At the first route that cannot be set; the others are tried when this is called again. Call it within a Tokio
-    /// runtime.
-    pub async fn set(&mut self, wanted: &BTreeMap<Cidr, Way>) -> Result<(), NetError> {
-        let wanted: BTreeMap<Cidr, Way> =
-            wanted.iter().filter(|(range, _)| !range.base().is_loopback()).map(|(range, way)| (*range, *way)).collect();
-        if self.set == wanted {
+    /// If it cannot be set.
+    pub async fn add(&mut self, range: Cidr, way: Way) -> Result<(), NetError> {
+        if range.base().is_loopback() {
             return Ok(());
         }
-        let handle = self.handle()?;
-        if !self.swept {
-            sweep(&handle, &wanted).await?;
-            self.swept = true;
+        let add = self.handle()?.route().add(route(range, way)).replace();
+        add.execute().await.map_err(|source| refusal(range, way, source))
+    }
+
+    /// Makes exactly these routes ours: removes what is not wanted any more, sets what is missing, whoever took it away.
+    /// Answers what could not be set; the rest is as it should be. Call it within a Tokio runtime.
+    ///
+    /// # Errors
+    /// If the routes that there are cannot be read.
+    pub async fn set(&mut self, wanted: &BTreeMap<Cidr, Way>) -> Result<Vec<NetError>, NetError> {
+        let wanted: BTreeMap<Cidr, Way> =
+            wanted.iter().filter(|(range, _)| !range.base().is_loopback()).map(|(range, way)| (*range, *way)).collect();
+        if wanted.is_empty() && self.handle.is_none() {
+            return Ok(Vec::new());
         }
-        let gone: Vec<Cidr> = self.set.keys().filter(|range| !wanted.contains_key(*range)).copied().collect();
-        for range in gone {
-            if let Some(way) = self.set.remove(&range) {
-                // Somebody else may have removed it: it is gone either way.
-                let _ = handle.route().del(route(range, way)).execute().await;
-            }
-        }
+        let present = self.sweep(&wanted).await?;
+        let mut refusals = Vec::new();
         for (range, way) in wanted {
-            if self.set.get(&range) != Some(&way) {
-                let add = handle.route().add(route(range, way)).replace();
-                add.execute().await.map_err(|source| refusal(range, source))?;
-                self.set.insert(range, way);
+            if present.get(&range) != Some(&way)
+                && let Err(refusal) = self.add(range, way).await
+            {
+                refusals.push(refusal);
             }
         }
-        Ok(())
+        Ok(refusals)
+    }
+
+    /// Removes our routes that nobody wants, also those that an earlier run left. Answers those that stay.
+    async fn sweep(&mut self, wanted: &BTreeMap<Cidr, Way>) -> Result<BTreeMap<Cidr, Way>, NetError> {
+        let handle = self.handle()?;
+        let all = handle.route().get(RouteMessageBuilder::<Ipv4Addr>::new().build()).execute();
+        let routes: Vec<RouteMessage> = all.try_collect().await.map_err(NetError::Unreadable)?;
+        let mut present = BTreeMap::new();
+        for route in routes.into_iter().filter(|route| route.header.protocol == PROTOCOL) {
+            match meaning(&route) {
+                Some((range, way)) if wanted.get(&range) == Some(&way) => drop(present.insert(range, way)),
+                // Somebody else may have removed it: it is gone either way.
+                Some(_) | None => drop(handle.route().del(route).execute().await),
+            }
+        }
+        Ok(present)
+    }
+
+    /// The networks that this host is on, with its own address in each, loopback left out. Call it within a Tokio runtime.
+    ///
+    /// # Errors
+    /// If the kernel does not tell.
+    pub async fn networks(&mut self) -> Result<Vec<(Ipv4Addr, Cidr)>, NetError> {
+        let all = self.handle()?.address().get().execute();
+        let addresses: Vec<AddressMessage> = all.try_collect().await.map_err(NetError::Unreadable)?;
+        Ok(addresses.iter().filter_map(network).filter(|(own, _)| !own.is_loopback()).collect())
     }
 
     fn handle(&mut self) -> Result<Handle, NetError> {
@@ -115,26 +171,28 @@ impl Net {
     }
 }
 
-/// Removes routes of ours that an earlier run left and nobody wants.
-async fn sweep(handle: &Handle, wanted: &BTreeMap<Cidr, Way>) -> Result<(), NetError> {
-    let all = handle.route().get(RouteMessageBuilder::<Ipv4Addr>::new().build()).execute();
-    let routes: Vec<RouteMessage> = all.try_collect().await.map_err(NetError::Unreadable)?;
-    for route in routes {
-        let is_ours = route.header.protocol == PROTOCOL;
-        if is_ours && destination(&route).is_none_or(|range| !wanted.contains_key(&range)) {
-            let _ = handle.route().del(route).execute().await;
-        }
-    }
-    Ok(())
+fn network(message: &AddressMessage) -> Option<(Ipv4Addr, Cidr)> {
+    let own = message.attributes.iter().find_map(|attribute| match attribute {
+        AddressAttribute::Local(IpAddr::V4(own)) => Some(*own),
+        _ => None,
+    })?;
+    Cidr::around(own, message.header.prefix_len).ok().map(|network| (own, network))
 }
 
-fn destination(route: &RouteMessage) -> Option<Cidr> {
-    route.attributes.iter().find_map(|attribute| match attribute {
+/// What one of our routes leads where.
+fn meaning(route: &RouteMessage) -> Option<(Cidr, Way)> {
+    let range = route.attributes.iter().find_map(|attribute| match attribute {
         RouteAttribute::Destination(RouteAddress::Inet(base)) => {
             Cidr::new(*base, route.header.destination_prefix_length).ok()
         }
         _ => None,
-    })
+    });
+    let via = route.attributes.iter().find_map(|attribute| match attribute {
+        RouteAttribute::Gateway(RouteAddress::Inet(node)) => Some(Way::Via(*node)),
+        _ => None,
+    });
+    let here = (route.header.kind == RouteType::Local).then_some(Way::Here);
+    range.zip(here.or(via))
 }
 
 fn route(range: Cidr, way: Way) -> RouteMessage {
@@ -151,9 +209,11 @@ fn route(range: Cidr, way: Way) -> RouteMessage {
     }
 }
 
-fn refusal(range: Cidr, source: rtnetlink::Error) -> NetError {
-    match &source {
-        rtnetlink::Error::NetlinkError(message) if message.raw_code() == NOT_PERMITTED => NetError::NotPermitted(range),
-        _ => NetError::Refused { range, source },
+fn refusal(range: Cidr, way: Way, source: rtnetlink::Error) -> NetError {
+    let code = if let rtnetlink::Error::NetlinkError(message) = &source { message.raw_code() } else { 0 };
+    match way {
+        _ if code == NOT_PERMITTED => NetError::NotPermitted(range),
+        Way::Via(node) if UNREACHABLE.contains(&code) => NetError::NotBeside { range, node },
+        Way::Via(_) | Way::Here => NetError::Refused { range, source },
     }
 }

@@ -21,7 +21,7 @@ use tonic::{
 
 use crate::{
     Carried, MESSAGE_BYTES_MAX, Security, convert,
-    services::{self, logs_client::LogsClient, nodes_client::NodesClient, objects_client::ObjectsClient},
+    services::{self, logs_client::LogsClient, objects_client::ObjectsClient},
     status, watch,
 };
 
@@ -181,6 +181,10 @@ impl Client {
     #[must_use]
     pub fn masters(&self) -> Vec<String> {
         self.masters.channels().iter().map(|(url, _)| url.clone()).collect()
+    }
+
+    pub(crate) fn security(&self) -> &Security {
+        &self.masters.security
     }
 
     /// The same connection for writes under a name, as `metadata.managedFields` shows it.
@@ -427,19 +431,6 @@ impl Client {
         };
         let stream = self.call(Repeat::Always, ask).await?;
         Ok(stream.map(|chunk| chunk.map(|chunk| chunk.data).map_err(|error| status::from_tonic(&error))))
-    }
-
-    /// Says that a node is alive.
-    ///
-    /// # Errors
-    /// [`Reason::NotFound`] if the node is not registered; otherwise if no master answers.
-    pub async fn heartbeat(&self, node: &str) -> Result<(), Error> {
-        let request = services::HeartbeatRequest { node: node.to_owned() };
-        let ask = |channel: Channel| {
-            let request = request.clone();
-            async move { NodesClient::new(channel).heartbeat(request).await }
-        };
-        self.call(Repeat::Always, ask).await.map(drop)
     }
 
     async fn objects<T, F>(&self, repeat: Repeat, mut ask: impl FnMut(Objects) -> F) -> Result<T, Error>

@@ -7,6 +7,7 @@ pub mod client;
 mod clocks;
 mod cluster;
 pub mod convert;
+mod heartbeats;
 pub mod identity;
 mod images;
 mod incoming;

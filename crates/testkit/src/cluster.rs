@@ -22,7 +22,7 @@ use crate::{
 const BEGINNING: Timestamp = Timestamp(1_700_000_000_000);
 
 /// How often a worker gives a sign of life.
-const HEARTBEAT: Duration = Duration::from_secs(10);
+const HEARTBEAT: Duration = Duration::from_millis(500);
 
 /// How long the controllers are busy with what has reached them, as their driver is while it sends a batch of writes.
 const ROUND: Duration = Duration::from_millis(5);
@@ -187,6 +187,14 @@ impl Cluster {
         if let Some(worker) = self.workers.get_mut(node) {
             worker.cut_off();
         }
+    }
+
+    /// As [`Cluster::cut_off`], but the masters see that the worker's process has ended: its connections close, and its host
+    /// refuses new ones.
+    pub fn kill(&mut self, node: &str) {
+        self.cut_off(node);
+        let (node, at) = (node.to_owned(), self.now);
+        self.tell(Event::Gone { node, at });
     }
 
     /// A worker that was cut off is back, and catches up.

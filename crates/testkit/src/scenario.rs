@@ -12,6 +12,7 @@
 //! | `scale NAME 5`, `image NAME hello:2`, `pause NAME`, `resume NAME` | changes of a Deployment |
 //! | `delete KIND/NAME [background\|foreground\|orphan]` | |
 //! | `cordon NODE`, `uncordon NODE`, `cut-off NODE`, `bring-back NODE` | |
+//! | `kill NODE` | the worker is cut off, and the masters see that its process has ended |
 //! | `crash NAME`, `delete-pod NAME` | the first Pod of a Deployment ends with code 1, or is deleted |
 //! | `restart-control` | the controllers start again, knowing nothing |
 //! | `hold NAME 3` | from now on at least three Pods labelled `app: NAME` must be ready at every step |
@@ -91,6 +92,7 @@ fn command(cluster: &mut Cluster, block: &Block) -> Result<String, String> {
         ["cordon", node] => say(cluster.cordon(node, true)),
         ["uncordon", node] => say(cluster.cordon(node, false)),
         ["cut-off", node] => done(|| cluster.cut_off(node)),
+        ["kill", node] => done(|| cluster.kill(node)),
         ["bring-back", node] => done(|| cluster.bring_back(node)),
         ["crash", name] => first_pod(cluster, name).and_then(|pod| done(|| cluster.crash(&pod, 1))),
         ["delete-pod", name] => {

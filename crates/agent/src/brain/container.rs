@@ -15,8 +15,11 @@ pub(crate) const BACK_OFF_MAX: Duration = Duration::from_secs(300);
 /// A run that lasts so long makes earlier failures forgotten.
 const BACK_OFF_RESET: Duration = Duration::from_secs(600);
 
-/// The pause before an image or a start is tried again; doubles up to [`BACK_OFF_MAX`].
+/// The pause before a start is tried again; doubles up to [`BACK_OFF_MAX`]. For an image it is [`BACK_OFF_FIRST`].
 const RETRY_FIRST: Duration = Duration::from_secs(2);
+
+/// Why a container waits that ended again and again.
+const CRASH_LOOP: &str = "CrashLoopBackOff";
 
 /// How a run ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -69,6 +72,8 @@ pub(crate) struct Container {
     pub(crate) probe_failed: Option<(ProbeKind, String)>,
     /// The run and step that the users were told about.
     pub(crate) told: Option<(u32, &'static str)>,
+    /// If the image cannot be had, it is tried again at once: it came meanwhile.
+    at_once: bool,
     failures: u32,
     tries: u32,
 }
@@ -96,6 +101,7 @@ impl Container {
             must_restart: false,
             probe_failed: None,
             told: None,
+            at_once: false,
             failures: 0,
             tries: 0,
         };
@@ -138,7 +144,7 @@ impl Container {
     pub(crate) fn begin(&mut self) {
         self.number += 1;
         self.step = Step::Preparing;
-        (self.stopping, self.asked_to_start, self.must_restart) = (false, false, false);
+        (self.stopping, self.asked_to_start, self.must_restart, self.at_once) = (false, false, false, false);
         self.probes.restart();
     }
 
@@ -163,9 +169,23 @@ impl Container {
         self.is_running() && !self.stopping && self.probes.ready()
     }
 
+    /// An image that was not there has come, so that there is nothing to wait for.
+    pub(crate) fn again(&mut self, now: Timestamp) {
+        match &mut self.step {
+            Step::Waiting { until, reason, .. } if *reason != CRASH_LOOP => *until = now.min(*until),
+            Step::Preparing => self.at_once = true,
+            Step::Idle | Step::Waiting { .. } | Step::Starting | Step::Running { .. } | Step::Done { .. } => return,
+        }
+        self.tries = 0;
+    }
+
     /// An image or a start that failed is tried again after a pause.
     pub(crate) fn failed(&mut self, failure: Failure, now: Timestamp) {
-        let pause = RETRY_FIRST.saturating_mul(1 << self.tries.min(16)).min(BACK_OFF_MAX);
+        let first = if failure.reason == "ErrImagePull" { BACK_OFF_FIRST } else { RETRY_FIRST };
+        let pause = match std::mem::take(&mut self.at_once) {
+            true => Duration::ZERO,
+            false => first.saturating_mul(1 << self.tries.min(16)).min(BACK_OFF_MAX),
+        };
         self.tries += 1;
         let Failure { reason, message } = failure;
         // The second failure in a row is told as a pause, as Kubernetes does for images.
@@ -200,7 +220,7 @@ impl Container {
         self.step = if pause.is_zero() {
             Step::Idle
         } else {
-            Step::Waiting { until: now.after(pause), reason: "CrashLoopBackOff", message }
+            Step::Waiting { until: now.after(pause), reason: CRASH_LOOP, message }
         };
         self.last = Some((since, now, ended));
         Some(pause)

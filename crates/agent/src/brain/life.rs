@@ -9,7 +9,7 @@ use api::{
 };
 
 use super::{
-    Effect, Ended, Failure, Note, ProbeKind, Run, Uid,
+    Addresses, Effect, Ended, Failure, Note, ProbeKind, Run, Uid,
     container::{Container, Step},
     probes::Verdict,
     status,
@@ -42,6 +42,10 @@ pub(crate) struct PodLife {
     pub(crate) containers: Vec<Container>,
     pub(crate) began: Timestamp,
     address: Option<Ipv4Addr>,
+    /// The address is told, but may be another Pod's by now.
+    released: bool,
+    /// Why there is no address, if none was left.
+    pub(crate) no_address: Option<String>,
     ending: Ending,
     drained: bool,
     /// The cluster's state has no such Pod any more: nothing is reported or removed there.
@@ -70,6 +74,8 @@ impl PodLife {
             containers,
             began: status.start_time.as_ref().map_or(now, Timestamp::from),
             address: status.pod_ip.parse().ok(),
+            released: false,
+            no_address: None,
             ending: Ending::No,
             drained: false,
             vanished: false,
@@ -89,6 +95,26 @@ impl PodLife {
 
     pub(crate) fn set_address(&mut self, address: Option<Ipv4Addr>) {
         self.address = address;
+        self.no_address = None;
+    }
+
+    /// The address that no other Pod may have: that of a Pod that is over is only told.
+    pub(crate) fn held_address(&self) -> Option<Ipv4Addr> {
+        self.address.filter(|_| !self.released && !self.is_over())
+    }
+
+    /// Gives the address back once nothing will use it any more.
+    pub(crate) fn release(&mut self) -> Option<Ipv4Addr> {
+        let address = self.address.filter(|_| !self.released && self.is_over())?;
+        self.released = true;
+        Some(address)
+    }
+
+    /// No address is left for the Pod: tells so, once.
+    pub(crate) fn starve(&mut self, addresses: &Addresses) -> Effect {
+        let message = format!("no address is left for this Pod: {addresses}");
+        self.no_address = Some(message.clone());
+        Effect::Tell(self.pod.clone(), Note::warning("FailedCreatePodSandBox", message))
     }
 
     pub(crate) fn wants_address(&self) -> bool {
@@ -149,6 +175,10 @@ impl PodLife {
 
     pub(crate) fn failed(&mut self, at: usize, _run: &Run, failure: Failure, now: Timestamp) {
         self.containers[at].failed(failure, now);
+    }
+
+    pub(crate) fn again(&mut self, at: usize, now: Timestamp) {
+        self.containers[at].again(now);
     }
 
     pub(crate) fn started(&mut self, at: usize, _run: &Run, now: Timestamp) {

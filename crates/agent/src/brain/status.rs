@@ -73,7 +73,8 @@ fn judgements(life: &PodLife) -> [Judgement; 4] {
         unready(false, Container::is_ready)
             .map(|names| ("ContainersNotReady", format!("containers with unready status: {names}")))
     };
-    let network = life.address().is_none().then(|| ("NoAddress", "no address was given yet".to_owned()));
+    let unaddressed = || life.no_address.clone().unwrap_or_else(|| "no address was given yet".to_owned());
+    let network = life.address().is_none().then(|| ("NoAddress", unaddressed()));
     [
         ("PodReadyToStartContainers", network),
         ("Initialized", initialized),

@@ -214,7 +214,7 @@ fn an_image_that_cannot_be_had_is_tried_again_and_told() {
     node.forget();
     node.happens(Event::NotPrepared(node.run(), failure()));
     node.told(&["tell Failed: no such image", "report ErrImagePull"]);
-    node.waits(2);
+    node.waits(10);
     node.told(&["prepare c#2", "report ContainerCreating"]);
     node.happens(Event::NotPrepared(node.run(), failure()));
     node.told(&["tell Failed: no such image", "report ImagePullBackOff"]);

@@ -205,6 +205,7 @@ pub(crate) async fn drain(world: &World, pod: Uid) {
 
 /// Removes what a Pod left on this node.
 pub(crate) async fn clean(world: &World, pod: Uid) {
+    world.images.waiting.forget(&pod);
     let dir = world.pod_dir(&pod);
     if let Err(error) = tokio::fs::remove_dir_all(&dir).await
         && error.kind() != std::io::ErrorKind::NotFound

@@ -94,11 +94,28 @@ pub(crate) async fn data(
     name: &str,
     optional: bool,
 ) -> Result<Option<BTreeMap<String, Vec<u8>>>, Failure> {
-    match world.client.get(&Key::namespaced(kind, pod.namespace(), name)).await {
+    match read(world, &Key::namespaced(kind, pod.namespace(), name)).await {
         Ok(object) => Ok(Some(values(&object))),
         Err(Error { reason: Reason::NotFound, .. }) if optional => Ok(None),
         Err(error) => Err(missing(error.message)),
     }
+}
+
+/// A ConfigMap or Secret as it is, or, while no master answers, as it was when it was read last.
+async fn read(world: &World, key: &Key) -> Result<Object, Error> {
+    if world.memory.is_old()
+        && let Some(object) = world.memory.recall_used(key)
+    {
+        return Ok(object);
+    }
+    let read = world.client.get(key).await;
+    match &read {
+        Ok(object) => world.memory.keep_used(object).await,
+        Err(error) if error.reason == Reason::NotFound => world.memory.forget_used(key),
+        Err(error) if error.reason.retryable() => return world.memory.recall_used(key).map_or(read, Ok),
+        Err(_) => {}
+    }
+    read
 }
 
 fn values(object: &Object) -> BTreeMap<String, Vec<u8>> {

@@ -1,7 +1,9 @@
 //! From an image's name to something that can be started: files, the masters' registry, any OCI registry.
 
 mod cluster;
+mod names;
 mod remote;
+mod waiting;
 
 use std::{
     collections::{HashMap, VecDeque},
@@ -14,9 +16,10 @@ use std::{
 
 use api::core_v1::{Container, Pod};
 use oci_client::Reference;
+use rpc::services::HeartbeatResponse;
 use sandbox::{Digest, Image, Sandbox, Source};
 
-use super::{Config, World};
+use super::{Config, World, health::Health};
 use crate::brain::{Event, Failure, Run};
 
 /// The media types in which modules are published: the standard one and those that came before it.
@@ -36,27 +39,33 @@ const CLUSTER: &str = "masters.kapelle";
 pub(crate) struct Images {
     masters: rpc::Client,
     sandbox: Sandbox,
+    health: Arc<Health>,
     dir: PathBuf,
     files: bool,
     state: Mutex<State>,
+    /// What names meant when they were looked up last.
+    names: names::Names,
+    /// Runs that wait for an image of the masters.
+    pub(crate) waiting: waiting::Waiting,
     /// Held by whoever looks a name up or pulls it; others who want the same wait for the result.
     flights: Mutex<HashMap<String, Arc<tokio::sync::Mutex<()>>>>,
 }
 
 #[derive(Default)]
 struct State {
-    /// What a name meant when it was looked up last.
-    names: HashMap<String, Digest>,
     /// Images that were made ready for runs that have not started.
     ready: HashMap<Run, Arc<Image>>,
     warm: VecDeque<Arc<Image>>,
 }
 
 impl Images {
-    pub(crate) fn new(config: &Config, masters: rpc::Client, sandbox: Sandbox) -> Self {
+    pub(crate) fn new(config: &Config, masters: rpc::Client, sandbox: Sandbox, health: Arc<Health>) -> Self {
         Self {
+            health,
             masters,
             sandbox,
+            names: names::Names::open(&config.dir.join("images")),
+            waiting: waiting::Waiting::default(),
             dir: config.dir.join("images"),
             files: config.file_images,
             state: Mutex::default(),
@@ -82,7 +91,7 @@ impl Images {
         let policy = container.image_pull_policy.as_str();
         let flight = self.flight(&name);
         let _flying = flight.lock().await;
-        let known = self.lock().names.get(&name).copied().filter(|_| policy != "Always");
+        let known = self.names.get(&name).filter(|_| policy != "Always");
         let digest = match known {
             Some(digest) => digest,
             None if policy == "Never" => {
@@ -91,10 +100,10 @@ impl Images {
                     format!("image {:?} is not on this node, and imagePullPolicy is Never", container.image),
                 ));
             }
-            None => self.pull(pod, &container.image, &reference).await?,
+            None => self.pull(pod, &container.image, &reference, &name).await?,
         };
         let image = self.load(digest, Source::Path(self.path(digest))).await?;
-        self.lock().names.insert(name, digest);
+        self.names.set(name, digest).await;
         Ok(image)
     }
 
@@ -119,17 +128,24 @@ impl Images {
     }
 
     /// Gets the module into the image store, unless it is there. Answers its digest.
-    async fn pull(&self, pod: &Pod, image: &str, reference: &Reference) -> Result<Digest, Failure> {
+    async fn pull(&self, pod: &Pod, image: &str, reference: &Reference, name: &str) -> Result<Digest, Failure> {
         let failed = |why: String| failure("ErrImagePull", format!("cannot pull {image:?}: {why}"));
-        if reference.registry() == CLUSTER {
-            cluster::pull(self, image, reference).await.map_err(failed)
-        } else {
-            remote::pull(self, pod, reference).await.map_err(failed)
+        if reference.registry() != CLUSTER {
+            return remote::pull(self, pod, reference).await.map_err(failed);
         }
+        let pulled = cluster::pull(self, image, reference).await;
+        pulled.or_else(|refusal| match self.names.get(name) {
+            // Without the masters there is no registry of theirs: what the name meant last is better than nothing.
+            Some(known) if refusal.is_away => Ok(known),
+            Some(_) | None => Err(failed(refusal.why)),
+        })
     }
 
     /// Keeps a module that came, if it is what it should be.
     async fn keep(&self, digest: Digest, bytes: &[u8]) -> Result<(), String> {
+        if let Some(trouble) = self.health.disk_trouble() {
+            return Err(format!("the node's disk is full: {}", trouble.message));
+        }
         if Digest::of(bytes) != digest {
             return Err("what came does not have the digest that was promised".to_owned());
         }
@@ -187,8 +203,16 @@ async fn store(dir: &std::path::Path, path: &std::path::Path, bytes: &[u8]) -> s
     static NEXT: AtomicU64 = AtomicU64::new(0);
     tokio::fs::create_dir_all(dir).await?;
     let unfinished = path.with_extension(format!("{}.unfinished", NEXT.fetch_add(1, Ordering::Relaxed)));
-    tokio::fs::write(&unfinished, bytes).await?;
-    tokio::fs::rename(&unfinished, path).await
+    let stored = async {
+        tokio::fs::write(&unfinished, bytes).await?;
+        tokio::fs::rename(&unfinished, path).await
+    };
+    let stored = stored.await;
+    if stored.is_err() {
+        // A disk that is full must not stay so because of what did not fit.
+        let _ = tokio::fs::remove_file(&unfinished).await;
+    }
+    stored
 }
 
 fn failure(reason: &'static str, message: String) -> Failure {
@@ -198,14 +222,33 @@ fn failure(reason: &'static str, message: String) -> Failure {
 /// Makes the image of a run ready and tells the brain.
 pub(crate) async fn prepare(world: &World, run: Run, pod: &Pod) {
     let Some(container) = container(pod, &run.container) else { return };
+    // It may come while it is asked for.
+    if let Some(name) = of_masters(&container.image) {
+        world.images.waiting.begin(name, &run);
+    }
     match world.images.get(pod, container).await {
         Ok(image) => {
             let id = image.digest().to_string();
+            world.images.waiting.end(&run);
             world.images.lock().ready.insert(run.clone(), image);
             world.say(Event::Prepared(run, id)).await;
         }
         Err(failure) => world.say(Event::NotPrepared(run, failure)).await,
     }
+}
+
+/// A master says that images came: what waits for them is tried again.
+pub(crate) async fn came(world: &World, news: HeartbeatResponse) {
+    let named = news.images.iter().filter_map(|image| of_masters(image));
+    for run in world.images.waiting.take(named, news.more_images) {
+        world.say(Event::Again(run)).await;
+    }
+}
+
+/// The full name of an image of the masters' registry.
+fn of_masters(image: &str) -> Option<String> {
+    let reference = reference(image).ok().filter(|reference| reference.registry() == CLUSTER)?;
+    Some(reference.whole())
 }
 
 /// The container, init containers included, of a name.

@@ -7,6 +7,7 @@ use std::{
     io::{self, Read as _, Write as _},
     path::{Path, PathBuf},
     sync::{Mutex, PoisonError},
+    time::{Duration, Instant},
 };
 
 use api::Timestamp;
@@ -20,6 +21,9 @@ const PIECES_KEPT: u32 = 2;
 
 /// The longest line, in bytes; longer ones are written in parts.
 const LINE_BYTES_MAX: usize = 16 << 10;
+
+/// How often it is told that nothing can be written.
+const COMPLAIN_EVERY: Duration = Duration::from_secs(60);
 
 /// How many earlier runs of a container keep their logs.
 const RUNS_KEPT: u32 = 1;
@@ -37,6 +41,8 @@ struct State {
     written: u64,
     /// What was begun and not ended, for standard output and standard error.
     open: [Vec<u8>; 2],
+    /// When it was told last that nothing can be written.
+    complained: Option<Instant>,
 }
 
 impl Writer {
@@ -47,8 +53,11 @@ impl Writer {
     /// Takes what a guest wrote. A disk that refuses costs the lines, never the guest.
     pub(crate) fn write(&self, stream: Stream, bytes: &[u8]) {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Err(error) = self.try_write(&mut state, stream, bytes) {
-            tracing::warn!(%error, dir = %self.dir.display(), "a log could not be written");
+        let Err(error) = self.try_write(&mut state, stream, bytes) else { return };
+        // A guest writes thousands of lines a second, and a disk that is full stays so for a while.
+        if state.complained.is_none_or(|at| at.elapsed() >= COMPLAIN_EVERY) {
+            state.complained = Some(Instant::now());
+            tracing::warn!(%error, dir = %self.dir.display(), "a log could not be written, and loses lines");
         }
     }
 

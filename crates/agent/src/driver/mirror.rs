@@ -6,12 +6,18 @@ use api::{ChangeType, Error, Key, Object};
 use rpc::Update;
 
 /// The objects of one query. While a watch starts over, the last complete state stays: a master that is away, or one that
-/// has just told the first half of its list, must not cut anything off.
-#[derive(Debug, Default)]
+/// has just told the first half of its list, must not cut anything off. Before the first complete state there is none.
+#[derive(Debug)]
 pub(crate) struct Mirror {
     objects: HashMap<Key, Arc<Object>>,
-    /// The state that is being told anew.
+    /// The state that is being told, if it is not complete yet.
     again: Option<HashMap<Key, Arc<Object>>>,
+}
+
+impl Default for Mirror {
+    fn default() -> Self {
+        Self { objects: HashMap::new(), again: Some(HashMap::new()) }
+    }
 }
 
 impl Mirror {
@@ -46,6 +52,11 @@ impl Mirror {
         }
     }
 
+    /// The objects, in no order, for whoever outlives the next update.
+    pub(crate) fn shared(&self) -> Vec<Arc<Object>> {
+        self.objects.values().cloned().collect()
+    }
+
     /// The objects, in no order.
     pub(crate) fn objects(&self) -> impl Iterator<Item = &Object> {
         self.objects.values().map(|object| &**object)
@@ -77,7 +88,7 @@ mod tests {
     #[test]
     fn a_restart_is_seen_only_when_it_is_complete() {
         let mut mirror = Mirror::default();
-        assert!(mirror.take(changes(&["a", "b"])));
+        assert!(!mirror.take(changes(&["a", "b"])), "half of the beginning is nothing");
         assert!(mirror.take(Ok(Update::Synced(Revision::default()))));
         assert_eq!(names(&mirror), ["a", "b"]);
 

@@ -12,37 +12,63 @@ use api::{
     meta_v1::Quantity,
 };
 
-use super::{AgentError, World, now};
+use tokio::sync::Notify;
+
+use super::{AgentError, World, health::State, now, ranges};
 
 /// How many Pods a node takes: an HTTP Pod that serves nobody costs some KiB and a socket, and a process may have 20,000
 /// files on an untuned system.
 const PODS_MAX: u64 = 10_000;
 
+/// The first and the last address of a range are never a Pod's.
+const RESERVED_ADDRESSES: u64 = 2;
+
 /// How long to wait before the masters are asked again.
 const RETRY: Duration = Duration::from_millis(200);
 
-/// Makes the Node object say what this node is. Waits for masters that do not answer yet.
-pub(crate) async fn register(world: &World, agent_port: u16) -> Result<(), AgentError> {
+/// Makes the Node object say what this node is, and keeps it so. Waits for masters that do not answer yet; `known` is told
+/// once they have heard. Ends only if they refuse.
+pub(crate) async fn keep(world: &World, agent_port: u16, known: &Notify) -> AgentError {
+    let mut health = world.health.subscribe();
     loop {
-        match once(world, agent_port).await {
-            Ok(()) => return Ok(()),
+        let state = health.borrow_and_update().clone();
+        match once(world, agent_port, &state).await {
+            Ok(()) => known.notify_one(),
             Err(error) if error.reason.retryable() || error.reason == Reason::Conflict => {
-                tracing::info!(%error, "waiting for a master");
+                tracing::debug!(%error, "waiting for a master");
                 tokio::time::sleep(RETRY).await;
+                continue;
             }
-            Err(error) => return Err(error.into()),
+            Err(error) => return error.into(),
+        }
+        let is_news = |now: &State| now.forgotten > state.forgotten || !is_settled(world, agent_port, now);
+        if health.wait_for(is_news).await.is_err() {
+            std::future::pending::<()>().await;
         }
     }
 }
 
-async fn once(world: &World, agent_port: u16) -> Result<(), api::Error> {
+/// Whether the masters know this node as it is. A node that they gave up has to be heard before it says anything else.
+fn is_settled(world: &World, agent_port: u16, state: &State) -> bool {
+    let Some(node) = &state.node else { return true };
+    let known = node.status.clone().unwrap_or_default();
+    let ready: Option<&NodeCondition> = conditions::get(&known.conditions, "Ready");
+    let is_given_up = ready.is_some_and(|ready| ready.status == ConditionStatus::Unknown.word());
+    is_given_up || status(world, agent_port, node, state) == known
+}
+
+async fn once(world: &World, agent_port: u16, state: &State) -> Result<(), api::Error> {
     let key = Key::cluster(Kind::Node, world.config.name.as_str());
     let mut node = match world.client.get(&key).await {
         Ok(object) => object.get::<Node>().cloned().unwrap_or_default(),
         Err(error) if error.reason == Reason::NotFound => create(world).await?,
         Err(error) => return Err(error),
     };
-    node.status = Some(status(world, agent_port, node.status.take().unwrap_or_default()));
+    let wanted = status(world, agent_port, &node, state);
+    if node.status.as_ref() == Some(&wanted) {
+        return Ok(());
+    }
+    node.status = Some(wanted);
     node.metadata_mut().resource_version.clear();
     world.client.update(Object::from(node), Subresource::Status).await.map(drop)
 }
@@ -60,8 +86,9 @@ async fn create(world: &World) -> Result<Node, api::Error> {
     Ok(made.get::<Node>().cloned().unwrap_or_default())
 }
 
-fn status(world: &World, agent_port: u16, before: NodeStatus) -> NodeStatus {
-    let capacity = capacity();
+/// What the status of the Node should be. Times of conditions that did not change stay.
+fn status(world: &World, agent_port: u16, node: &Node, state: &State) -> NodeStatus {
+    let capacity = capacity(pods(node));
     let mut status = NodeStatus {
         allocatable: capacity.clone(),
         capacity,
@@ -70,33 +97,40 @@ fn status(world: &World, agent_port: u16, before: NodeStatus) -> NodeStatus {
             kubelet_endpoint: Some(DaemonEndpoint { port: agent_port.into() }),
         }),
         node_info: Some(system()),
-        ..before
+        ..node.status.clone().unwrap_or_default()
     };
     let ready: NodeCondition =
         conditions::new("Ready", ConditionStatus::True, "AgentReady", "the agent takes Pods", now());
     conditions::set(&mut status.conditions, ready);
-    for (kind, reason, message) in [
-        ("MemoryPressure", "AgentHasSufficientMemory", "the agent has sufficient memory available"),
-        ("DiskPressure", "AgentHasNoDiskPressure", "the agent has no disk pressure"),
-        ("PIDPressure", "AgentHasNoProcesses", "Pods have no processes"),
+    for (kind, trouble, reason, message) in [
+        ("MemoryPressure", &None, "AgentHasSufficientMemory", "the agent has sufficient memory available"),
+        ("DiskPressure", &state.disk, "AgentHasNoDiskPressure", "the agent has no disk pressure"),
+        ("PIDPressure", &None, "AgentHasNoProcesses", "Pods have no processes"),
+        ("NetworkUnavailable", &state.network, "RoutesCreated", "the ranges of the cluster are routed"),
     ] {
-        let calm: NodeCondition = conditions::new(kind, ConditionStatus::False, reason, message, now());
-        conditions::set(&mut status.conditions, calm);
+        let (reason, message) = trouble.as_ref().map_or((reason, message), |it| (it.reason, it.message.as_str()));
+        let holds = ConditionStatus::from(trouble.is_some());
+        conditions::set::<NodeCondition>(&mut status.conditions, conditions::new(kind, holds, reason, message, now()));
     }
     status
+}
+
+/// How many Pods the node takes: as many as its range has addresses, since each needs one. None before it has a range.
+fn pods(node: &Node) -> u64 {
+    ranges::range(node).map_or(0, |range| range.size().saturating_sub(RESERVED_ADDRESSES).min(PODS_MAX))
 }
 
 fn address(kind: &str, address: &str) -> NodeAddress {
     NodeAddress { r#type: kind.to_owned(), address: address.to_owned() }
 }
 
-fn capacity() -> BTreeMap<String, Quantity> {
+fn capacity(pods: u64) -> BTreeMap<String, Quantity> {
     let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
     let quantity = |text: String| Quantity { string: text };
     BTreeMap::from([
         ("cpu".to_owned(), quantity(cores.to_string())),
         ("memory".to_owned(), quantity(format!("{}Ki", memory_kib()))),
-        ("pods".to_owned(), quantity(PODS_MAX.to_string())),
+        ("pods".to_owned(), quantity(pods.to_string())),
     ])
 }
 

@@ -1,36 +1,22 @@
 //! The ranges of addresses of this and the other nodes, kept as routes of this host.
 
-use std::{collections::BTreeMap, pin::pin, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, net::Ipv4Addr, sync::Arc, time::Duration};
 
-use api::{Cidr, Key, Kind, Object, core_v1::Node, event::EventType};
-use futures::StreamExt as _;
+use api::{Cidr, Object, core_v1::Node, event::EventType, kinds::Resource as _};
 use proxy::{Net, NetError, Way};
 use rpc::Query;
 
-use super::{World, mirror::Mirror, now};
+use super::{World, health::Trouble, mirror::Mirror, now};
 use crate::Event;
 
 /// How long to wait before routes are tried again that the kernel refused.
 const RETRY: Duration = Duration::from_secs(5);
 
-/// Follows the Nodes for ever: routes their ranges, and tells the brain this node's own once its addresses work.
-pub(crate) async fn follow(world: Arc<World>) {
-    let mut nodes = pin!(world.client.watch(Query::all(Kind::Node), None));
-    let mut mirror = Mirror::default();
-    let mut routes = Routes { net: Net::default(), told: None, complaint: String::new() };
-    let mut again = false;
-    loop {
-        let is_news = tokio::select! {
-            Some(update) = nodes.next() => mirror.take(update),
-            () = tokio::time::sleep(RETRY), if again => true,
-        };
-        if is_news {
-            again = !routes.follow(&world, &mirror).await;
-        }
-    }
-}
+/// How often it is looked whether the routes are still there: a link that was down has lost those over it.
+const LOOK_EVERY: Duration = Duration::from_secs(15);
 
-struct Routes {
+/// The routes of this host.
+pub(crate) struct Routes {
     net: Net,
     /// The range that the brain knows.
     told: Option<Cidr>,
@@ -39,51 +25,148 @@ struct Routes {
 }
 
 impl Routes {
-    /// Answers whether everything is as it should be.
-    async fn follow(&mut self, world: &World, mirror: &Mirror) -> bool {
-        let (own, wanted) = wanted(&world.config.name, world.config.services, mirror);
-        if let Err(error) = self.net.set(&wanted).await {
-            self.complain(world, &error).await;
-            return false;
+    /// Makes the addresses of Services this host's, before anybody listens on them: a host that was just started has no route.
+    pub(crate) async fn begin(world: &World) -> Self {
+        let mut net = Net::default();
+        // What is refused here is tried again, and told, with everything else.
+        let _ = net.add(world.config.services, Way::Here).await;
+        Self { net, told: None, complaint: String::new() }
+    }
+
+    /// Follows the Nodes for ever: routes their ranges, and tells the brain this node's own once its addresses work.
+    pub(crate) async fn follow(mut self, world: Arc<World>) {
+        let mut nodes = world.watch(Query::all(api::Kind::Node));
+        let mut mirror = Mirror::default();
+        let (mut is_known, mut wait) = (false, LOOK_EVERY);
+        loop {
+            let look = tokio::select! {
+                Some(update) = nodes.next() => mirror.take(update),
+                () = tokio::time::sleep(wait), if is_known => true,
+            };
+            if look {
+                is_known = true;
+                wait = if self.settle(&world, &mirror).await { LOOK_EVERY } else { RETRY };
+            }
         }
-        self.complaint.clear();
-        if let Some(own) = own.filter(|own| self.told != Some(*own)) {
+    }
+
+    /// Answers whether everything is as it should be.
+    async fn settle(&mut self, world: &World, mirror: &Mirror) -> bool {
+        let map = Map::of(world, mirror);
+        world.health.saw(map.node);
+        let refusals = match self.net.set(&map.ways).await {
+            Ok(refusals) => refusals,
+            Err(error) => vec![error],
+        };
+        world.health.network(trouble(world.config.services, &map, &refusals));
+        self.complain(world, map.node, &refusals);
+        let fails = |range: Cidr| refusals.iter().any(|refusal| refusal.range().is_none_or(|failed| failed == range));
+        if let Some(own) = map.own.filter(|own| self.told != Some(*own) && !fails(*own)) {
             self.told = Some(own);
             world.say(Event::Range(own.to_string())).await;
         }
-        true
+        refusals.is_empty()
     }
 
-    async fn complain(&mut self, world: &World, error: &NetError) {
-        let complaint = error.to_string();
-        if self.complaint == complaint {
-            return;
-        }
-        tracing::error!(%error, "the routes of this node are not complete");
-        if let Ok(node) = world.client.get(&Key::cluster(Kind::Node, world.config.name.as_str())).await {
-            world.reports.event(&node, EventType::Warning, "RoutesFailed", &complaint, now());
+    /// Tells users what cannot be routed, when it changes.
+    fn complain(&mut self, world: &World, node: Option<&Node>, refusals: &[NetError]) {
+        let complaint = summary(refusals);
+        if self.complaint != complaint && !refusals.is_empty() {
+            tracing::error!("{complaint}");
+            if let Some(node) = node {
+                let node = Object::from(node.clone());
+                world.reports.event(&node, EventType::Warning, "RoutesFailed", &complaint, now());
+            }
         }
         self.complaint = complaint;
     }
 }
 
-/// This node's range, and the way of every range of the cluster.
-fn wanted(name: &str, services: Cidr, mirror: &Mirror) -> (Option<Cidr>, BTreeMap<Cidr, Way>) {
-    let mut ways = BTreeMap::from([(services, Way::Here)]);
-    let mut own = None;
-    for node in mirror.objects().filter_map(Object::get::<Node>) {
-        let Some(range) = node.spec.as_ref().and_then(|spec| spec.pod_cidr.parse::<Cidr>().ok()) else { continue };
-        if node.metadata.as_ref().is_some_and(|meta| meta.name == name) {
-            own = Some(range);
-            ways.insert(range, Way::Here);
-        } else if let Some(address) = address(node) {
-            ways.insert(range, Way::Via(address));
-        }
-    }
-    (own, ways)
+/// Where the ranges of the cluster are.
+struct Map<'a> {
+    /// This node.
+    node: Option<&'a Node>,
+    /// This node's range.
+    own: Option<Cidr>,
+    ways: BTreeMap<Cidr, Way>,
 }
 
-fn address(node: &Node) -> Option<std::net::Ipv4Addr> {
+impl<'a> Map<'a> {
+    fn of(world: &World, mirror: &'a Mirror) -> Self {
+        let mut map = Self { node: None, own: None, ways: BTreeMap::from([(world.config.services, Way::Here)]) };
+        for node in mirror.objects().filter_map(Object::get::<Node>) {
+            let is_own = node.name() == world.config.name;
+            map.node = if is_own { Some(node) } else { map.node };
+            match (range(node), address(node)) {
+                (Some(range), _) if is_own => {
+                    map.own = Some(range);
+                    map.ways.insert(range, Way::Here);
+                }
+                (Some(range), Some(address)) => drop(map.ways.insert(range, Way::Via(address))),
+                (Some(_) | None, _) => {}
+            }
+        }
+        map
+    }
+}
+
+/// The range of addresses that a node was given.
+pub(crate) fn range(node: &Node) -> Option<Cidr> {
+    node.spec.as_ref()?.pod_cidr.parse().ok()
+}
+
+fn address(node: &Node) -> Option<Ipv4Addr> {
     let addresses = &node.status.as_ref()?.addresses;
     addresses.iter().find(|address| address.r#type == "InternalIP")?.address.parse().ok()
+}
+
+/// Why this node is not reached by Pods elsewhere, or does not reach them: it has no addresses of its own, or no way to most
+/// of the others. A single node to which there is no way is that node's trouble.
+fn trouble(services: Cidr, map: &Map<'_>, refusals: &[NetError]) -> Option<Trouble> {
+    let is_here = |refusal: &&NetError| refusal.range().is_none_or(|range| range == services || map.own == Some(range));
+    if let Some(refusal) = refusals.iter().find(is_here) {
+        return Some(Trouble { reason: "RoutesFailed", message: refusal.to_string() });
+    }
+    let others = map.ways.values().filter(|way| matches!(way, Way::Via(_))).count();
+    let is_most = 2 * refusals.len() > others;
+    is_most.then(|| Trouble { reason: "NoRouteToNodes", message: summary(refusals) })
+}
+
+fn summary(refusals: &[NetError]) -> String {
+    match refusals {
+        [] => String::new(),
+        [only] => only.to_string(),
+        [first, rest @ ..] => format!("{first} (and {} more)", rest.len()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "tests")]
+    use super::*;
+
+    fn map(own: Option<&str>, others: &[&str]) -> Map<'static> {
+        let node = Ipv4Addr::new(10, 0, 0, 1);
+        let ways = others.iter().map(|range| (range.parse().unwrap(), Way::Via(node))).collect();
+        Map { node: None, own: own.map(|own| own.parse().unwrap()), ways }
+    }
+
+    fn beside(range: &str) -> NetError {
+        NetError::NotBeside { range: range.parse().unwrap(), node: Ipv4Addr::new(10, 9, 0, 1) }
+    }
+
+    #[test]
+    fn a_node_is_cut_off_if_it_has_no_addresses_or_no_way_to_most_others() {
+        let services = "10.96.0.0/12".parse().unwrap();
+        let reason = |map: &Map<'_>, refusals: &[NetError]| trouble(services, map, refusals).map(|found| found.reason);
+        let all = map(Some("10.244.0.0/24"), &["10.244.1.0/24", "10.244.2.0/24"]);
+        assert_eq!(reason(&all, &[]), None);
+        assert_eq!(reason(&all, &[beside("10.244.1.0/24")]), None, "that is the other's trouble");
+        assert_eq!(reason(&all, &[beside("10.244.1.0/24"), beside("10.244.2.0/24")]), Some("NoRouteToNodes"));
+        for range in ["10.244.0.0/24", "10.96.0.0/12"] {
+            assert_eq!(reason(&all, &[NetError::NotPermitted(range.parse().unwrap())]), Some("RoutesFailed"));
+        }
+        let told = trouble(services, &map(None, &["10.244.1.0/24"]), &[beside("10.244.1.0/24")]).unwrap().message;
+        assert!(told.contains("10.9.0.1") && told.contains("--address"), "{told}");
+    }
 }

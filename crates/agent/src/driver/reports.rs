@@ -110,6 +110,7 @@ impl Reports {
     }
 
     async fn write(self, client: Client, idle: watch::Sender<bool>) {
+        let mut is_heard = true;
         loop {
             let batch = self.take();
             if batch.is_empty() {
@@ -121,6 +122,7 @@ impl Reports {
             let writes = batch.iter().map(|(_, write)| write.clone()).collect();
             match client.batch(writes).await {
                 Ok(outcomes) => {
+                    is_heard = true;
                     for ((uid, write), outcome) in batch.into_iter().zip(outcomes) {
                         if let Err(error) = outcome {
                             self.refused(&client, uid, write, &error).await;
@@ -128,7 +130,9 @@ impl Reports {
                     }
                 }
                 Err(error) => {
-                    tracing::warn!(%error, "no master took the statuses of this node's Pods");
+                    if std::mem::take(&mut is_heard) {
+                        tracing::warn!(%error, "no master takes the statuses of this node's Pods");
+                    }
                     batch.into_iter().for_each(|(uid, write)| self.put_back(uid, write));
                     tokio::time::sleep(RETRY).await;
                 }

@@ -35,6 +35,8 @@ pub struct Entrance {
     pub masters: Masters,
     /// Where Pods get their addresses, for whoever joins.
     pub pod_cidr: api::Cidr,
+    /// The prefix length of each node's part of it.
+    pub node_prefix: u8,
     /// Where Services get their addresses.
     pub service_cidr: api::Cidr,
     /// How long new certificates are valid; [`LEAF_LIFE`] but in tests.
@@ -85,7 +87,7 @@ impl JoinDoor {
         hosts: &[String],
         member: u64,
     ) -> Result<services::JoinResponse, Error> {
-        let Entrance { authority, masters, pod_cidr, service_cidr, .. } = &self.entrance;
+        let Entrance { authority, masters, pod_cidr, node_prefix, service_cidr, .. } = &self.entrance;
         let is_master = matches!(subject, Subject::Master { .. });
         Ok(services::JoinResponse {
             certificate_chain: self.issue(csr, subject, hosts)?,
@@ -95,6 +97,7 @@ impl JoinDoor {
             member_id: member,
             masters: masters.urls(),
             pod_cidr: pod_cidr.to_string(),
+            node_prefix: u32::from(*node_prefix),
             service_cidr: service_cidr.to_string(),
         })
     }

@@ -3,15 +3,21 @@
 //! To readers of the API a heartbeat looks as it does in Kubernetes, as the Lease of the node in `kube-node-lease`.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
+    io,
+    net::SocketAddr,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
 };
 
-use api::{Error, Key, Kind, Object, Timestamp, coordination_v1, meta_v1};
-use bytes::Bytes;
+use api::{Error, Key, Kind, Object, Timestamp, coordination_v1, core_v1::Node, meta_v1};
 use futures::{Stream, stream};
 use store::View;
-use tokio::sync::broadcast::{self, error::RecvError};
+use tokio::{
+    net::TcpStream,
+    sync::broadcast::{self, error::RecvError},
+    time::{MissedTickBehavior, timeout},
+};
 
 use crate::access::Access;
 
@@ -23,27 +29,61 @@ const NAMESPACE: &str = "kube-node-lease";
 /// Seconds for which a node counts as alive after a heartbeat, as its Lease says: Kubernetes' value.
 const LEASE_SECONDS: i32 = 40;
 
-/// How many heartbeats a reader may be behind before it gets the latest of every node instead.
+/// How many signs a reader may be behind before it gets the latest of every node instead.
 const BACKLOG_MAX: usize = 4096;
 
-/// A node said that it is alive.
+/// A sign of life so soon after the one before is no news: nodes talk to every master, and masters tell each other.
+const MERGED_WITHIN: Duration = Duration::from_millis(200);
+
+/// How often masters tell each other whom they have heard: well below what counts as silence.
+const SHARE_EVERY: Duration = Duration::from_millis(200);
+
+/// How long an agent may take to accept a connection before nobody knows what became of it.
+const LOOK_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// Stands before the name of a node whose process has ended, in what masters tell each other. No name begins so.
+const GONE: char = '-';
+
+/// What is known of a node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sign {
+    /// It said that it is alive.
+    Alive,
+    /// Its connection broke, and nobody listens at its address any more.
+    Gone,
+}
+
+/// A sign of a node.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Heartbeat {
     /// The node's name.
     pub node: Arc<str>,
     /// When, by the clock of the Registry.
     pub at: Timestamp,
+    /// What it says.
+    pub sign: Sign,
 }
 
 #[derive(Debug)]
 pub(super) struct Heartbeats {
-    latest: Mutex<HashMap<Arc<str>, Timestamp>>,
+    latest: Mutex<HashMap<Arc<str>, Known>>,
+    /// The nodes that were heard here and that the other masters were not told of yet.
+    untold: Mutex<HashSet<Arc<str>>>,
     news: broadcast::Sender<Heartbeat>,
+}
+
+/// The latest signs of a node.
+#[derive(Clone, Copy, Debug, Default)]
+struct Known {
+    alive: Option<Timestamp>,
+    gone: Option<Timestamp>,
+    /// When readers were told that it is alive.
+    told: Option<Timestamp>,
 }
 
 impl Default for Heartbeats {
     fn default() -> Self {
-        Self { latest: Mutex::default(), news: broadcast::channel(BACKLOG_MAX).0 }
+        Self { latest: Mutex::default(), untold: Mutex::default(), news: broadcast::channel(BACKLOG_MAX).0 }
     }
 }
 
@@ -59,34 +99,72 @@ impl Registry {
         if view.get(&key).is_none() {
             return Err(Error::not_found(&key));
         }
-        self.inner.consensus.broadcast(Bytes::copy_from_slice(key.name.as_bytes()));
-        self.inner.heartbeats.note(&view, Heartbeat { node: key.name, at: self.now() });
+        lock(&self.inner.heartbeats.untold).insert(key.name.clone());
+        self.inner.heartbeats.note(&view, Heartbeat { node: key.name, at: self.now(), sign: Sign::Alive });
         Ok(())
     }
 
-    /// Hears of the heartbeats that other masters took, until the process stops: whichever master a node talks to, the one
-    /// that leads must know that it lives.
+    /// The heartbeats of a node have ended: looks whether its process has. A process that ends closes its connections at
+    /// once, and its host refuses new ones; a host that is silent tells nothing, and is given up because of its silence.
+    pub(crate) async fn lost(&self, node: &str) {
+        let (since, view) = (self.now(), self.state());
+        let key = Key::cluster(Kind::Node, node);
+        let Some(agent) = agent(&view, &key) else { return };
+        let refuses = match timeout(LOOK_TIMEOUT, TcpStream::connect(agent)).await {
+            Ok(Err(error)) => error.kind() == io::ErrorKind::ConnectionRefused,
+            Ok(Ok(_)) | Err(_) => false,
+        };
+        let view = self.state();
+        // A process that has started meanwhile has said so, or listens elsewhere.
+        let is_back = self.inner.heartbeats.alive(&key.name).is_some_and(|alive| alive > since);
+        if !refuses || is_back || self::agent(&view, &key) != Some(agent) {
+            return;
+        }
+        tracing::info!(node, "the node's process has ended");
+        self.inner.consensus.broadcast(format!("{GONE}{node}").into());
+        self.inner.heartbeats.note(&view, Heartbeat { node: key.name, at: self.now(), sign: Sign::Gone });
+    }
+
+    /// Hears of the nodes that other masters heard, and tells them of those that were heard here, until the process stops:
+    /// whichever master a node can reach, the one that leads must know that it lives.
     pub async fn hear_masters(&self) {
         let mut notes = self.inner.consensus.notes();
+        let mut share = tokio::time::interval(SHARE_EVERY);
+        share.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
-            match notes.recv().await {
-                Ok((_, note)) => {
-                    let Ok(node) = std::str::from_utf8(&note) else { continue };
-                    let view = self.state();
-                    let key = Key::cluster(Kind::Node, node);
-                    if view.get(&key).is_some() {
-                        self.inner.heartbeats.note(&view, Heartbeat { node: key.name, at: self.now() });
-                    }
-                }
-                // The next heartbeat of a node that was missed comes in seconds.
-                Err(RecvError::Lagged(_)) => {}
-                Err(RecvError::Closed) => return,
+            tokio::select! {
+                note = notes.recv() => match note {
+                    Ok((_, note)) => self.take_note(&note),
+                    // The next note about a node that was missed comes in a moment.
+                    Err(RecvError::Lagged(_)) => {}
+                    Err(RecvError::Closed) => return,
+                },
+                _ = share.tick() => self.share(),
             }
         }
     }
 
-    /// The latest heartbeat of every node, then heartbeats as they come. A reader that is too slow misses some, never the
-    /// latest.
+    fn share(&self) {
+        let heard = std::mem::take(&mut *lock(&self.inner.heartbeats.untold));
+        if !heard.is_empty() {
+            let names: Vec<&str> = heard.iter().map(|node| &**node).collect();
+            self.inner.consensus.broadcast(names.join("\n").into());
+        }
+    }
+
+    fn take_note(&self, note: &[u8]) {
+        let Ok(lines) = std::str::from_utf8(note) else { return };
+        let view = self.state();
+        for line in lines.lines() {
+            let (name, sign) = line.strip_prefix(GONE).map_or((line, Sign::Alive), |name| (name, Sign::Gone));
+            let key = Key::cluster(Kind::Node, name);
+            if view.get(&key).is_some() {
+                self.inner.heartbeats.note(&view, Heartbeat { node: key.name, at: self.now(), sign });
+            }
+        }
+    }
+
+    /// The latest signs of every node, then signs as they come. A reader that is too slow misses some, never the latest.
     pub fn heartbeats(&self) -> impl Stream<Item = Vec<Heartbeat>> + Send + 'static + use<> {
         let news = self.inner.heartbeats.news.subscribe();
         let start = (self.clone(), news, true);
@@ -96,27 +174,71 @@ impl Registry {
             batch.map(|batch| (batch, (registry, news, false)))
         })
     }
+
+    /// Waits until open streams should end, because the process stops.
+    pub(crate) async fn closing(&self) {
+        self.inner.closing.cancelled().await;
+    }
+}
+
+/// Where a node's agent listens.
+fn agent(view: &View, key: &Key) -> Option<SocketAddr> {
+    let object = view.get(key)?.object();
+    let status = object.get::<Node>()?.status.as_ref()?;
+    let address = status.addresses.iter().find(|address| address.r#type == "InternalIP")?;
+    let port = status.daemon_endpoints.as_ref()?.kubelet_endpoint.as_ref()?.port;
+    Some(SocketAddr::new(address.address.parse().ok()?, u16::try_from(port).ok().filter(|port| *port != 0)?))
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Known {
+    /// Takes a sign in. Says whether it is news.
+    fn take(&mut self, sign: Sign, at: Timestamp) -> bool {
+        let is_gone = self.gone.is_some_and(|gone| self.alive.is_none_or(|alive| alive <= gone));
+        match sign {
+            Sign::Gone => {
+                self.gone = Some(at);
+                true
+            }
+            Sign::Alive => {
+                self.alive = Some(at);
+                let is_news = is_gone || self.told.is_none_or(|told| told.after(MERGED_WITHIN) <= at);
+                self.told = if is_news { Some(at) } else { self.told };
+                is_news
+            }
+        }
+    }
 }
 
 impl Heartbeats {
-    fn latest(&self) -> MutexGuard<'_, HashMap<Arc<str>, Timestamp>> {
-        self.latest.lock().unwrap_or_else(PoisonError::into_inner)
+    fn alive(&self, node: &str) -> Option<Timestamp> {
+        lock(&self.latest).get(node).and_then(|known| known.alive)
     }
 
     fn note(&self, view: &View, heartbeat: Heartbeat) {
-        let mut latest = self.latest();
-        latest.insert(heartbeat.node.clone(), heartbeat.at);
+        let mut latest = lock(&self.latest);
+        let is_news = latest.entry(heartbeat.node.clone()).or_default().take(heartbeat.sign, heartbeat.at);
         // Names of nodes that are gone are dropped before they are the majority.
         if latest.len() > 2 * view.count(Kind::Node) {
             latest.retain(|node, _| view.get(&Key::cluster(Kind::Node, node.clone())).is_some());
         }
         drop(latest);
-        // Nobody listening is no failure.
-        let _ = self.news.send(heartbeat);
+        if is_news {
+            // Nobody listening is no failure.
+            let _ = self.news.send(heartbeat);
+        }
     }
 
     fn all(&self) -> Vec<Heartbeat> {
-        self.latest().iter().map(|(node, at)| Heartbeat { node: node.clone(), at: *at }).collect()
+        let latest = lock(&self.latest);
+        let signs = latest.iter().flat_map(|(node, known)| {
+            let signs = [(Sign::Alive, known.alive), (Sign::Gone, known.gone)].into_iter();
+            signs.filter_map(|(sign, at)| Some(Heartbeat { node: node.clone(), at: at?, sign }))
+        });
+        signs.collect()
     }
 
     async fn fresh(&self, news: &mut broadcast::Receiver<Heartbeat>) -> Option<Vec<Heartbeat>> {
@@ -133,7 +255,7 @@ impl Heartbeats {
 
     /// A Lease as readers see it: the stored one renewed by the latest heartbeat, or one made up from it.
     pub(super) fn lease(&self, view: &View, key: &Key, stored: Option<Found>) -> Option<Found> {
-        let at = (&*key.namespace == NAMESPACE).then(|| self.latest().get(&*key.name).copied()).flatten();
+        let at = (&*key.namespace == NAMESPACE).then(|| self.alive(&key.name)).flatten();
         let Some(at) = at else { return stored };
         match stored.map(|stored| stored.object()).as_deref() {
             Some(Object::Lease(lease)) => Some(Object::from(renewed((**lease).clone(), &key.name, at)).into()),
@@ -156,7 +278,7 @@ impl Heartbeats {
         if !last {
             return items;
         }
-        for heartbeat in self.all() {
+        for heartbeat in self.all().into_iter().filter(|heartbeat| heartbeat.sign == Sign::Alive) {
             let key = Key::namespaced(Kind::Lease, NAMESPACE, heartbeat.node);
             if view.get(&key).is_none() {
                 let lease = made_up(view, &key, heartbeat.at).filter(|lease| selected(query, lease));

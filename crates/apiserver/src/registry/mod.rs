@@ -32,7 +32,7 @@ use tokio_util::sync::CancellationToken;
 
 pub use api::{ApplyOutcome, PatchKind, ReadAt};
 pub use found::Found;
-pub use heartbeats::Heartbeat;
+pub use heartbeats::{Heartbeat, Sign};
 pub use rpc::services::{LogChunk, LogRequest};
 pub use tokens::{Invitation, JoinAs, TOKEN_LIFE, TOKEN_LIFE_MAX};
 

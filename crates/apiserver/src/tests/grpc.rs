@@ -120,11 +120,38 @@ async fn lists_come_in_pages_of_one_state() {
     assert_eq!(forged.reason, Reason::BadRequest);
 }
 
+/// Says to a server that a node is alive until the handle is aborted; yields once it was heard.
+async fn beating(server: &Server, node: &'static str) -> tokio::task::JoinHandle<api::Error> {
+    let (client, url) = (server.client(), server.url.clone());
+    let (tell, mut heard) = tokio::sync::mpsc::unbounded_channel();
+    let beating = tokio::spawn(async move { client.heartbeats(&url, node, |_| _ = tell.send(())).await });
+    soon(heard.recv()).await.unwrap();
+    beating
+}
+
+/// A node whose agent listens at an address.
+fn node_at(name: &str, agent: std::net::SocketAddr) -> core_v1::Node {
+    let mut node = core_v1::Node::default();
+    node.metadata_mut().name = name.to_owned();
+    let status = node.status.get_or_insert_default();
+    let address = agent.ip().to_string();
+    status.addresses = vec![core_v1::NodeAddress { r#type: "InternalIP".to_owned(), address }];
+    let kubelet_endpoint = Some(core_v1::DaemonEndpoint { port: agent.port().into() });
+    status.daemon_endpoints = Some(core_v1::NodeDaemonEndpoints { kubelet_endpoint });
+    node
+}
+
+async fn registered(client: &rpc::Client, node: core_v1::Node) {
+    client.create(node.clone().into()).await.unwrap();
+    client.update(node.into(), Subresource::Status).await.unwrap();
+}
+
 #[tokio::test]
 async fn heartbeats_renew_a_lease_without_a_write() {
     let server = Server::new().await;
     let client = server.client();
-    assert_eq!(client.heartbeat("n1").await.unwrap_err().reason, Reason::NotFound);
+    let refusal = soon(client.heartbeats(&server.url, "n1", |_| {})).await;
+    assert_eq!(refusal.reason, Reason::NotFound);
     let mut node = core_v1::Node::default();
     node.metadata_mut().name = "n1".to_owned();
     client.create(node.into()).await.unwrap();
@@ -132,7 +159,7 @@ async fn heartbeats_renew_a_lease_without_a_write() {
     assert!(soon(beats.next()).await.unwrap().is_empty());
     let before = client.list(&Query::all(Kind::Node)).await.unwrap().revision;
 
-    client.heartbeat("n1").await.unwrap();
+    let _beating = beating(&server, "n1").await;
 
     assert_eq!(&*soon(beats.next()).await.unwrap()[0].node, "n1");
     let lease = client.get(&Key::namespaced(Kind::Lease, "kube-node-lease", "n1")).await.unwrap();
@@ -141,6 +168,58 @@ async fn heartbeats_renew_a_lease_without_a_write() {
     assert!(spec.renew_time.is_some());
     let all = client.list(&Query::all(Kind::Lease)).await.unwrap();
     assert_eq!((all.items.len(), all.revision), (1, before));
+}
+
+#[tokio::test]
+async fn a_node_whose_heartbeats_end_is_gone_only_if_nobody_listens_there() {
+    let server = Server::new().await;
+    let client = server.client();
+    let agent = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    registered(&client, node_at("n1", agent.local_addr().unwrap())).await;
+    let mut signs = Box::pin(server.house.registry.heartbeats());
+
+    let first = beating(&server, "n1").await;
+    first.abort();
+    // The master looks, and meets the agent.
+    drop(soon(agent.accept()).await.unwrap());
+    let second = beating(&server, "n1").await;
+    drop(agent);
+    second.abort();
+
+    let gone = async {
+        loop {
+            let batch = signs.next().await.unwrap();
+            if batch.iter().any(|sign| sign.sign == crate::registry::Sign::Gone) {
+                return;
+            }
+        }
+    };
+    soon(gone).await;
+    let after = signs.next();
+    assert!(futures::FutureExt::now_or_never(after).is_none(), "it was gone once, after its agent had ended");
+}
+
+#[tokio::test]
+async fn nodes_hear_of_images_that_come() {
+    let server = Server::new().await;
+    let client = server.client();
+    registered(&client, node_at("n1", "127.0.0.1:1".parse().unwrap())).await;
+    let (tell, mut told) = tokio::sync::mpsc::unbounded_channel();
+    let (node, url) = (server.client(), server.url.clone());
+    tokio::spawn(async move { node.heartbeats(&url, "n1", |answer| _ = tell.send(answer)).await });
+    assert!(soon(told.recv()).await.unwrap().more_images, "some may have come before");
+
+    client.push("team/hello", "v1", bytes::Bytes::from_static(b"\0asm")).await.unwrap();
+
+    let named = async {
+        loop {
+            let answer = told.recv().await.unwrap();
+            if !answer.images.is_empty() {
+                return answer.images;
+            }
+        }
+    };
+    assert_eq!(soon(named).await, ["team/hello:v1"]);
 }
 
 #[tokio::test]

@@ -11,15 +11,34 @@ use super::{Images, module};
 /// The largest module, in bytes: the limit of the masters' registry.
 const MODULE_BYTES_MAX: usize = 512 << 20;
 
+/// Why an image was not had.
+pub(super) struct Refusal {
+    /// No master answers.
+    pub(super) is_away: bool,
+    pub(super) why: String,
+}
+
+impl From<String> for Refusal {
+    fn from(why: String) -> Self {
+        Self { is_away: false, why }
+    }
+}
+
+impl From<api::Error> for Refusal {
+    fn from(error: api::Error) -> Self {
+        Self { is_away: error.reason.retryable(), why: error.message }
+    }
+}
+
 /// Gets the module of an image, unless it is there. Answers its digest.
-pub(super) async fn pull(images: &Images, image: &str, reference: &Reference) -> Result<Digest, String> {
+pub(super) async fn pull(images: &Images, image: &str, reference: &Reference) -> Result<Digest, Refusal> {
     let repository = reference.repository();
     let tag = reference.digest().or(reference.tag()).unwrap_or("latest");
     let manifest = images.masters.manifest(repository, tag, false).await.map_err(|error| match error.reason {
-        Reason::NotFound => {
-            format!("it is not in the cluster's registry; push it with `kapelle push FILE.wasm {image}`, or correct its name")
-        }
-        _ => error.message,
+        Reason::NotFound => Refusal::from(format!(
+            "it is not in the cluster's registry; push it with `kapelle push FILE.wasm {image}`, or correct its name"
+        )),
+        _ => error.into(),
     })?;
     let manifest: Value = serde_json::from_slice(&manifest.content).map_err(|error| error.to_string())?;
     let none = Vec::new();
@@ -31,7 +50,7 @@ pub(super) async fn pull(images: &Images, image: &str, reference: &Reference) ->
     if images.has(digest).await {
         return Ok(digest);
     }
-    let chunks = images.masters.blob(&digest.to_string(), false).await.map_err(|error| error.message)?;
+    let chunks = images.masters.blob(&digest.to_string(), false).await?;
     let gather = |mut bytes: Vec<u8>, chunk: bytes::Bytes| async move {
         if bytes.len() + chunk.len() > MODULE_BYTES_MAX {
             return Err(api::Error::internal(format!("the module is larger than {MODULE_BYTES_MAX} bytes")));
@@ -39,7 +58,7 @@ pub(super) async fn pull(images: &Images, image: &str, reference: &Reference) ->
         bytes.extend_from_slice(&chunk);
         Ok(bytes)
     };
-    let bytes = chunks.try_fold(Vec::new(), gather).await.map_err(|error| error.message)?;
+    let bytes = chunks.try_fold(Vec::new(), gather).await?;
     images.keep(digest, &bytes).await?;
     Ok(digest)
 }

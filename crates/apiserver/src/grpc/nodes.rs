@@ -1,0 +1,114 @@
+//! The gRPC door through which nodes say that they are alive, and hear of images that came.
+
+use std::pin::Pin;
+
+use api::Error;
+use futures::{Stream, stream};
+use rpc::{
+    services::{HeartbeatRequest, HeartbeatResponse, nodes_server::Nodes},
+    status::to_tonic,
+};
+use tokio::sync::{
+    broadcast::{self, error::RecvError},
+    mpsc,
+};
+use tonic::{Request, Response, Status, Streaming};
+
+use crate::{caller::Caller, gallery::Gallery, registry::Registry};
+
+/// How many answers may wait for a node that does not read them; what they would say is said with a later one.
+const ANSWERS_WAITING: usize = 4;
+
+/// How many images one answer names.
+const IMAGES_MAX: usize = 256;
+
+#[derive(Clone)]
+pub(super) struct NodesDoor {
+    pub(super) registry: Registry,
+    pub(super) gallery: Gallery,
+}
+
+#[tonic::async_trait]
+impl Nodes for NodesDoor {
+    type HeartbeatStream = Pin<Box<dyn Stream<Item = Result<HeartbeatResponse, Status>> + Send>>;
+
+    async fn heartbeat(
+        &self,
+        request: Request<Streaming<HeartbeatRequest>>,
+    ) -> Result<Response<Self::HeartbeatStream>, Status> {
+        let caller = request.extensions().get::<Caller>().cloned().unwrap_or(Caller::Nobody);
+        let (answers, waiting) = mpsc::channel(ANSWERS_WAITING);
+        let visit = Visit {
+            registry: self.registry.for_caller(caller),
+            beats: request.into_inner(),
+            arrivals: self.gallery.arrivals(),
+            // The node may have missed images while nobody heard it.
+            next: HeartbeatResponse { more_images: true, ..HeartbeatResponse::default() },
+            answers,
+            node: None,
+        };
+        tokio::spawn(visit.attend());
+        let answers = stream::unfold(waiting, |mut waiting| async move { Some((waiting.recv().await?, waiting)) });
+        Ok(Response::new(Box::pin(answers)))
+    }
+}
+
+/// A node that talks to this master.
+struct Visit {
+    registry: Registry,
+    beats: Streaming<HeartbeatRequest>,
+    arrivals: broadcast::Receiver<String>,
+    /// What the next answer says.
+    next: HeartbeatResponse,
+    answers: mpsc::Sender<Result<HeartbeatResponse, Status>>,
+    /// Its name, once it was heard.
+    node: Option<String>,
+}
+
+impl Visit {
+    /// Takes the heartbeats of a node until they end, then looks what became of it.
+    async fn attend(mut self) {
+        loop {
+            tokio::select! {
+                beat = self.beats.message() => {
+                    let Ok(Some(beat)) = beat else { break };
+                    if let Err(error) = self.hear(beat) {
+                        // Who is refused and does not listen needs no answer either.
+                        let _ = self.answers.send(Err(to_tonic(&error))).await;
+                        return;
+                    }
+                }
+                arrival = self.arrivals.recv() => self.note(arrival),
+                // The process stops: the node finds the other masters.
+                () = self.registry.closing() => return,
+            }
+        }
+        if let Some(node) = self.node {
+            self.registry.lost(&node).await;
+        }
+    }
+
+    fn hear(&mut self, beat: HeartbeatRequest) -> Result<(), Error> {
+        self.registry.heartbeat(&beat.node)?;
+        self.node = Some(beat.node);
+        self.answer();
+        Ok(())
+    }
+
+    fn note(&mut self, arrival: Result<String, RecvError>) {
+        match arrival {
+            Ok(image) if self.next.images.len() < IMAGES_MAX => self.next.images.push(image),
+            Ok(_) | Err(_) => self.next.more_images = true,
+        }
+        // Only a node that was heard is told anything.
+        if self.node.is_some() {
+            self.answer();
+        }
+    }
+
+    fn answer(&mut self) {
+        if let Ok(place) = self.answers.try_reserve() {
+            place.send(Ok(std::mem::take(&mut self.next)));
+        }
+    }
+}
