@@ -71,3 +71,29 @@ fn images_that_cannot_run_say_why_in_the_pods_status() {
         if message.contains("not WebAssembly") { Ok(()) } else { Err(format!("{reason}: {message}")) }
     });
 }
+
+#[test]
+fn variables_that_grow_without_end_say_so_and_cost_nothing() {
+    let cluster = Cluster::start();
+    cluster.push("batch");
+    let value = "x".repeat(200_000);
+    let map = format!("apiVersion: v1\nkind: ConfigMap\nmetadata: {{name: long}}\ndata: {{value: {value}}}\n");
+    cluster.apply(&map).ok();
+    let from = "valueFrom: {configMapKeyRef: {name: long, key: value}}";
+    let double = |n: usize| format!("{{name: E{n}, value: '$(E{m})$(E{m})'}}", m = n - 1);
+    let doubles = (1..45).map(double).collect::<Vec<_>>().join(", ");
+    cluster.apply(&pod("grows", "batch", &format!("    env: [{{name: E0, {from}}}, {doubles}]\n"))).ok();
+
+    let waiting =
+        |field: &str| cluster.field("pod/grows", &format!("/status/containerStatuses/0/state/waiting/{field}"));
+    cluster.wait_for_field(
+        "pod/grows",
+        "/status/containerStatuses/0/state/waiting/reason",
+        "CreateContainerConfigError",
+    );
+    assert!(waiting("message").contains("more than 1048576 bytes"), "{}", waiting("message"));
+    // What can be known at once is refused at once.
+    let known = format!("    env: [{{name: E0, value: x}}, {doubles}]\n");
+    let refused = cluster.apply(&pod("known", "batch", &known)).err();
+    assert!(refused.contains("spec.containers[0].env[19].value") && refused.contains("1048576 bytes"), "{refused}");
+}

@@ -2,13 +2,48 @@
 //!
 //! All kinds have their metadata in field 1, and everything of ours writes fields in the order of their numbers.
 
-use crate::json::wire::{Payload, Reader};
+use crate::{
+    Kind,
+    json::wire::{Payload, Reader},
+    schema::{Message, Scalar, Schema, Shape},
+};
 
 /// The number of `metadata` in every kind.
 pub const METADATA_FIELD: u32 = 1;
 
 /// The number of `resourceVersion` in the metadata.
 pub const RESOURCE_VERSION_FIELD: u32 = 6;
+
+/// The most messages and entries of maps in one object. An empty one takes two bytes on the wire and hundreds in memory, so
+/// that without this limit a short request would take all of it; what people write has some hundred.
+pub const MESSAGES_MAX: usize = 100_000;
+
+/// How deep messages are looked into: as deep as any object of ours is nested. What is below is not decoded either.
+const DEPTH_MAX: usize = 64;
+
+/// Whether the bytes of an object hold no more than [`MESSAGES_MAX`] messages: looked at before they are decoded.
+#[must_use]
+pub fn is_of_few_messages(kind: Kind, bytes: &[u8]) -> bool {
+    let mut left = MESSAGES_MAX;
+    Schema::get().message(kind.info().message).is_none_or(|message| few(message, bytes, &mut left, DEPTH_MAX))
+}
+
+fn few(message: &Message, bytes: &[u8], left: &mut usize, deeper: usize) -> bool {
+    Reader::new(bytes).all(|(number, payload)| {
+        let (Some(field), Payload::Bytes(content)) = (message.by_number(number), payload) else { return true };
+        let inner = match field.scalar {
+            Scalar::Message(index) if field.shape != Shape::Map => Some(Schema::get().at(index)),
+            Scalar::Message(_) => None,
+            _ if field.shape == Shape::Map => None,
+            _ => return true,
+        };
+        if *left == 0 || deeper == 0 {
+            return false;
+        }
+        *left -= 1;
+        inner.is_none_or(|inner| few(inner, content, left, deeper - 1))
+    })
+}
 
 /// An object's bytes in two parts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,13 +68,29 @@ pub fn parts(bytes: &[u8]) -> Parts<'_> {
 mod tests {
     use prost::Message as _;
 
-    use super::{Parts, parts};
+    use super::{MESSAGES_MAX, Parts, is_of_few_messages, parts};
     use crate::{
         Kind, Object,
-        core_v1::{ConfigMap, Pod, PodSpec},
+        core_v1::{ConfigMap, Container, Pod, PodSpec},
         meta_v1::ObjectMeta,
         schema::Schema,
     };
+
+    #[test]
+    fn an_object_has_so_many_messages() {
+        let with = |count: usize| {
+            let containers = (0..count).map(|_| Container::default()).collect();
+            Object::from(Pod { spec: Some(PodSpec { containers, ..PodSpec::default() }), ..Pod::default() })
+                .encode_bytes()
+        };
+        // The spec is one of them.
+        assert!(is_of_few_messages(Kind::Pod, &with(MESSAGES_MAX - 1)));
+        assert!(!is_of_few_messages(Kind::Pod, &with(MESSAGES_MAX)));
+        let data = |count: usize| (0..count).map(|n| (format!("k{n}"), String::new())).collect();
+        let map = |count: usize| Object::from(ConfigMap { data: data(count), ..ConfigMap::default() }).encode_bytes();
+        assert!(is_of_few_messages(Kind::ConfigMap, &map(MESSAGES_MAX)));
+        assert!(!is_of_few_messages(Kind::ConfigMap, &map(MESSAGES_MAX + 1)));
+    }
 
     #[test]
     fn the_numbers_are_those_of_every_kind() {

@@ -11,6 +11,7 @@ pub mod encoded;
 pub mod envelope;
 pub mod error;
 pub mod event;
+pub mod expansion;
 pub mod int_or_string;
 pub mod json;
 pub mod key;

@@ -10,7 +10,7 @@ mod nodes;
 
 use std::pin::Pin;
 
-use api::{ApplyOutcome, Error, Write, json::Strictness, meta_v1, selector};
+use api::{ApplyOutcome, Error, Reason, Write, json::Strictness, meta_v1, selector};
 use futures::{Stream, StreamExt as _, future::join_all, stream};
 use prost::Message as _;
 use rpc::{
@@ -24,7 +24,7 @@ use rpc::{
 use tonic::{Request, Response, Status, service::Routes};
 
 use crate::registry::{Found, Item, ListQuery, Registry, WatchFrom, WatchQuery, WriteOptions, Written};
-use crate::{caller::Caller, gallery::Gallery};
+use crate::{caller::Caller, gallery::Gallery, rest::BODY_BYTES_MAX};
 use cluster::ClusterDoor;
 use images::ImagesDoor;
 use join::JoinDoor;
@@ -324,6 +324,10 @@ impl services::objects_server::Objects for Door {
 }
 
 fn json(text: &[u8], field: &str) -> Result<serde_json::Value, Error> {
+    if text.len() > BODY_BYTES_MAX {
+        let message = format!("{field}: {} bytes are more than the limit of {BODY_BYTES_MAX}", text.len());
+        return Err(Error::new(Reason::RequestEntityTooLarge, message));
+    }
     let parsed = api::json::parse(text, api::json::Strictness::Strict);
     Ok(parsed.map_err(|error| Error::bad_request(format!("{field}: {error}")))?.value)
 }

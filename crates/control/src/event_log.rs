@@ -18,7 +18,12 @@ pub(crate) fn reconcile(world: &World, key: &Key, now: Timestamp) -> Plan {
     let Some(event) = world.get::<core_v1::Event>(key) else { return plan };
     let Some(meta) = event.metadata.as_ref().filter(|meta| meta.deletion_timestamp.is_none()) else { return plan };
     let created = || meta.creation_timestamp.as_ref().map(Timestamp::from);
-    let Some(expiry) = event::last_seen(event).or_else(created).map(|seen| seen.after(KEPT)) else { return plan };
+    // What claims to come from the future would never be forgotten.
+    let Some(expiry) =
+        event::last_seen(event).filter(|seen| *seen <= now).or_else(created).map(|seen| seen.after(KEPT))
+    else {
+        return plan;
+    };
     if now >= expiry {
         plan.delete(event);
     } else {

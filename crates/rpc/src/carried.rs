@@ -21,6 +21,8 @@ pub struct Carried(Form);
 enum Form {
     Value(api_v1::Object),
     Stored(Stored),
+    /// Received, and of too many messages to be decoded, or in several pieces.
+    Refused,
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -44,12 +46,21 @@ impl Carried {
     pub fn into_object(self) -> Option<Object> {
         match self.0 {
             Form::Value(value) => value.object,
+            Form::Refused => None,
             Form::Stored(stored) => {
                 let mut object = Object::decode_bytes(stored.kind, stored.bytes).ok()?;
                 object.metadata_mut().resource_version = stored.revision;
                 Some(object)
             }
         }
+    }
+}
+
+impl Carried {
+    /// Whether it was not decoded, since it has more than [`MESSAGES_MAX`](encoded::MESSAGES_MAX) messages.
+    #[must_use]
+    pub fn is_refused(&self) -> bool {
+        self.0 == Form::Refused
     }
 }
 
@@ -68,6 +79,7 @@ impl From<Object> for Carried {
 impl Message for Carried {
     fn encode_raw(&self, buf: &mut impl BufMut) {
         match &self.0 {
+            Form::Refused => {}
             Form::Value(value) => value.encode_raw(buf),
             Form::Stored(stored) => stored.encode(buf),
         }
@@ -80,18 +92,37 @@ impl Message for Carried {
         buf: &mut impl Buf,
         context: DecodeContext,
     ) -> Result<(), DecodeError> {
-        if let Form::Stored(_) = &self.0 {
+        let known = if let Form::Stored(_) = &self.0 {
             let object = std::mem::take(self).into_object();
             self.0 = Form::Value(api_v1::Object { object });
-        }
-        match &mut self.0 {
-            Form::Value(value) => value.merge_field(tag, wire_type, buf, context),
-            Form::Stored(_) => Ok(()),
+            true
+        } else {
+            false
+        };
+        match (&mut self.0, Kind::from_code(tag)) {
+            (Form::Value(value), Some(kind)) if value.object.is_none() => {
+                let mut bytes = Bytes::new();
+                prost::encoding::bytes::merge(wire_type, &mut bytes, buf, context)?;
+                if encoded::is_of_few_messages(kind, &bytes) {
+                    value.object = Some(Object::decode_bytes(kind, bytes)?);
+                } else {
+                    self.0 = Form::Refused;
+                }
+                Ok(())
+            }
+            (Form::Value(value), _) if known || value.object.is_none() => {
+                value.merge_field(tag, wire_type, buf, context)
+            }
+            (Form::Value(_) | Form::Stored(_) | Form::Refused, _) => {
+                self.0 = Form::Refused;
+                prost::encoding::skip_field(wire_type, tag, buf, context)
+            }
         }
     }
 
     fn encoded_len(&self) -> usize {
         match &self.0 {
+            Form::Refused => 0,
             Form::Value(value) => value.encoded_len(),
             Form::Stored(stored) => {
                 let length = stored.lengths().object;
@@ -184,6 +215,17 @@ mod tests {
             assert_eq!(Carried::decode(bytes.as_slice()).unwrap(), Carried::from(expected.clone()));
             assert_eq!(carried.into_object(), Some(expected));
         }
+    }
+
+    #[test]
+    fn what_would_take_all_memory_is_not_decoded() {
+        let containers = (0..encoded::MESSAGES_MAX).map(|_| api::core_v1::Container::default()).collect();
+        let pod = Pod { spec: Some(PodSpec { containers, ..PodSpec::default() }), ..Pod::default() };
+        let bytes = Carried::stored(Kind::Pod, pod.encode_to_vec().into(), Revision(1)).encode_to_vec();
+        let received = Carried::decode(bytes.as_slice()).unwrap();
+        assert!(received.is_refused());
+        let error = crate::convert::object_from_wire(Some(received)).unwrap_err();
+        assert!(error.message.contains("more than 100000 parts"), "{error}");
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use api::{
     ChangeType, DeleteOptions, Error, Key, Kind, Object, PatchKind, Propagation, ReadAt, Revision, Subresource, Write,
-    meta_v1,
+    encoded, meta_v1,
 };
 
 use crate::{Carried, services};
@@ -41,6 +41,10 @@ pub fn kind_from_wire(kind: &str) -> Result<Kind, Error> {
 /// # Errors
 /// If there is none.
 pub fn object_from_wire(object: Option<Carried>) -> Result<Object, Error> {
+    if object.as_ref().is_some_and(Carried::is_refused) {
+        let message = format!("object: it has more than {} parts", encoded::MESSAGES_MAX);
+        return Err(Error::bad_request(message));
+    }
     let missing = || Error::bad_request("object: send an object of a known kind");
     object.and_then(Carried::into_object).ok_or_else(missing)
 }

@@ -20,7 +20,8 @@ pub(crate) struct Root {
     tables: Vec<OrdMap<Slot, Arc<Record>>>,
     claims: OrdMap<Arc<str>, Key>,
     revision: Revision,
-    bytes: usize,
+    /// What the objects of each kind cost, in the order of [`Kind::ALL`].
+    bytes: [usize; Kind::ALL.len()],
     digest: Digest,
 }
 
@@ -227,17 +228,17 @@ impl Root {
     }
 
     pub(crate) fn insert(&mut self, record: Arc<Record>) -> Option<Arc<Record>> {
-        self.bytes += record.size();
+        self.bytes[record.key.kind as usize] += record.size();
         let Key { kind, namespace, name } = &record.key;
-        let slot = (namespace.clone(), name.clone());
-        let before = self.tables[*kind as usize].insert(slot, record);
-        self.bytes -= before.as_ref().map_or(0, |record| record.size());
+        let (kind, slot) = (*kind as usize, (namespace.clone(), name.clone()));
+        let before = self.tables[kind].insert(slot, record);
+        self.bytes[kind] -= before.as_ref().map_or(0, |record| record.size());
         before
     }
 
     fn remove(&mut self, key: &Key) -> Option<Arc<Record>> {
         let before = self.tables[key.kind as usize].remove(&(key.namespace.clone(), key.name.clone()))?;
-        self.bytes -= before.size();
+        self.bytes[key.kind as usize] -= before.size();
         Some(before)
     }
 
@@ -300,6 +301,12 @@ impl View {
     /// What all objects cost in memory, about, in bytes.
     #[must_use]
     pub fn bytes(&self) -> usize {
-        self.0.bytes
+        self.0.bytes.iter().sum()
+    }
+
+    /// What the objects of a kind cost in memory, about, in bytes.
+    #[must_use]
+    pub fn bytes_of(&self, kind: Kind) -> usize {
+        self.0.bytes[kind as usize]
     }
 }

@@ -9,6 +9,7 @@ use std::{
 
 use api::{
     core_v1::{self, Pod},
+    expansion::{Environment, TooLarge},
     kinds::Resource as _,
     pod,
 };
@@ -131,11 +132,11 @@ async fn try_start(world: &Arc<World>, run: &Run, pod: &Pod, address: Ipv4Addr) 
         message: "the Pod has no such container any more".to_owned(),
     })?;
     let mounts = volumes::mounts(world, pod, container).await?;
-    let env = environment::resolve(world, pod, container, address).await?;
+    let mut env = environment::resolve(world, pod, container, address).await?;
     let log = logs::Writer::open(world.pod_dir(&run.pod), &run.container, run.number);
     let mut spec = Spec::new(image);
-    spec.args = arguments(container, &env);
-    spec.env = env;
+    spec.args = arguments(container, &mut env).map_err(environment::too_large)?;
+    spec.env = env.into_variables();
     spec.mounts = mounts;
     spec.limits = limits(container);
     spec.stdin = if container.stdin { Stdin::OpenUntilStop } else { Stdin::Empty };
@@ -153,10 +154,10 @@ fn with_source(error: &dyn std::error::Error) -> String {
 }
 
 /// `argv`: the command, or the container's name, then the arguments, with `$(NAME)` filled in.
-fn arguments(container: &core_v1::Container, env: &[(String, String)]) -> Vec<String> {
+fn arguments(container: &core_v1::Container, env: &mut Environment) -> Result<Vec<String>, TooLarge> {
     let name = std::slice::from_ref(&container.name);
     let command = if container.command.is_empty() { name } else { &container.command };
-    command.iter().chain(&container.args).map(|word| environment::expand(word, env)).collect()
+    env.words(command.iter().chain(&container.args))
 }
 
 fn limits(container: &core_v1::Container) -> Limits {

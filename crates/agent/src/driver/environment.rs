@@ -5,6 +5,7 @@ use std::{collections::BTreeMap, net::Ipv4Addr};
 use api::{
     Error, Key, Kind, Object, Reason,
     core_v1::{ConfigMap, Container, EnvVarSource, Pod, Secret},
+    expansion::{Environment, TooLarge},
     kinds::Resource as _,
     pod,
 };
@@ -19,8 +20,10 @@ pub(crate) async fn resolve(
     pod: &Pod,
     container: &Container,
     address: Ipv4Addr,
-) -> Result<Vec<(String, String)>, Failure> {
-    let mut env = vec![("HOSTNAME".to_owned(), pod.name().to_owned())];
+) -> Result<Environment, Failure> {
+    let mut env = Environment::default();
+    let set = |env: &mut Environment, name: String, value: String| env.set(name, value).map_err(too_large);
+    set(&mut env, "HOSTNAME".to_owned(), pod.name().to_owned())?;
     for source in &container.env_from {
         let (kind, name, optional) = match (&source.config_map_ref, &source.secret_ref) {
             (Some(map), _) => (Kind::ConfigMap, name_of(map.local_object_reference.as_ref()), map.optional),
@@ -29,24 +32,23 @@ pub(crate) async fn resolve(
         };
         let values = data(world, pod, kind, &name, optional.unwrap_or(false)).await?.unwrap_or_default();
         for (key, value) in values {
-            set(&mut env, format!("{}{key}", source.prefix), String::from_utf8_lossy(&value).into_owned());
+            set(&mut env, format!("{}{key}", source.prefix), String::from_utf8_lossy(&value).into_owned())?;
         }
     }
     for variable in &container.env {
         let value = match &variable.value_from {
             Some(source) => from(world, pod, container, address, source).await?,
-            None => Some(expand(&variable.value, &env)),
+            None => Some(env.expand(&variable.value).map_err(too_large)?),
         };
         if let Some(value) = value {
-            set(&mut env, variable.name.clone(), value);
+            set(&mut env, variable.name.clone(), value)?;
         }
     }
     Ok(env)
 }
 
-fn set(env: &mut Vec<(String, String)>, name: String, value: String) {
-    env.retain(|(known, _)| *known != name);
-    env.push((name, value));
+pub(crate) fn too_large(error: TooLarge) -> Failure {
+    Failure { reason: "CreateContainerConfigError", message: error.to_string() }
 }
 
 fn name_of(reference: Option<&api::core_v1::LocalObjectReference>) -> String {
@@ -170,40 +172,4 @@ pub(crate) fn resource_value(container: &Container, resource: &str) -> Result<St
             )));
         }
     })
-}
-
-/// Fills in `$(NAME)`; `$$` is a dollar, and names that are not known stay as they stand, as in Kubernetes.
-pub(crate) fn expand(text: &str, env: &[(String, String)]) -> String {
-    let mut out = String::new();
-    let mut rest = text;
-    while let Some(at) = rest.find('$') {
-        out.push_str(&rest[..at]);
-        rest = &rest[at + 1..];
-        let name = rest.strip_prefix('(').and_then(|inner| inner.split_once(')'));
-        if let Some(after) = rest.strip_prefix('$') {
-            out.push('$');
-            rest = after;
-        } else if let Some((name, after)) = name {
-            match env.iter().find(|(known, _)| known == name) {
-                Some((_, value)) => out.push_str(value),
-                None => out.push_str(&format!("$({name})")),
-            }
-            rest = after;
-        } else {
-            out.push('$');
-        }
-    }
-    out.push_str(rest);
-    out
-}
-
-#[cfg(test)]
-mod tests {
-    use super::expand;
-
-    #[test]
-    fn variables_are_filled_in_as_kubernetes_does() {
-        let env = [("A".to_owned(), "1".to_owned())];
-        assert_eq!(expand("x$(A)y $$(A) $(B) $ $(A", &env), "x1y $(A) $(B) $ $(A");
-    }
 }

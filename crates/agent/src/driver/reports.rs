@@ -171,6 +171,10 @@ impl Reports {
             // The Pod is gone, or another one has its name: nothing to say about it any more.
             (Reason::NotFound | Reason::Conflict, _) if uid.is_some() => {}
             (Reason::AlreadyExists, Write::Create(Object::Event(_))) => repeat(client, &write).await,
+            // Events are for people; who says too much is not heard.
+            (Reason::TooManyRequests, Write::Create(Object::Event(_))) => {
+                tracing::debug!(%error, "an event was dropped");
+            }
             _ if error.reason.retryable() => self.put_back(uid, write),
             _ => tracing::debug!(%error, "a write was refused"),
         }

@@ -9,6 +9,7 @@ use super::{
 };
 use crate::{
     Error, Timestamp,
+    encoded::MESSAGES_MAX,
     schema::{Field, Form, Message, Scalar, Schema, Shape},
 };
 
@@ -31,6 +32,8 @@ pub(super) struct Decoder {
     unknown: Vec<String>,
     /// Unknown fields beyond [`UNKNOWN_MAX`].
     unnamed: usize,
+    /// Messages and entries of maps so far.
+    messages: usize,
     quotes: Quotes,
 }
 
@@ -70,7 +73,17 @@ impl Decoder {
         self.unknown
     }
 
+    /// One more message or entry of a map. Each takes far more memory when it is decoded than it does in a text.
+    fn count(&mut self) -> Result<(), Error> {
+        self.messages += 1;
+        if self.messages > MESSAGES_MAX {
+            return Err(self.wrong(format!("the object has more than {MESSAGES_MAX} parts")));
+        }
+        Ok(())
+    }
+
     fn message(&mut self, message: &Message, value: &Value, into: &mut Vec<u8>) -> Result<(), Error> {
+        self.count()?;
         match (message.form, value) {
             (Form::Object, Value::Object(object)) => {
                 self.deeper()?;
@@ -144,6 +157,7 @@ impl Decoder {
         if item.is_null() && matches!(field.scalar, Scalar::Message(_)) {
             return Ok(());
         }
+        self.count()?;
         let start = open(field.number, into);
         put_bytes(1, key.as_bytes(), into);
         if !item.is_null() {

@@ -193,3 +193,36 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn an_object_has_so_many_parts() {
+    use crate::encoded::MESSAGES_MAX;
+
+    // The object itself is one of them.
+    let with = |count: usize| -> Result<_, crate::Error> {
+        let data: serde_json::Map<_, _> = (0..count).map(|n| (format!("k{n}"), json!(""))).collect();
+        decode(Kind::ConfigMap, &json!({ "data": data }), Strictness::Strict)
+    };
+    assert!(with(MESSAGES_MAX - 1).is_ok());
+    assert!(with(MESSAGES_MAX).unwrap_err().message.contains("more than 100000 parts"));
+}
+
+#[test]
+fn what_was_made_from_a_stored_object_is_not_quoted() {
+    use super::decode_made;
+
+    for value in [
+        json!({"immutable": "hunter2"}),
+        json!({"kind": "hunter2"}),
+        json!({"apiVersion": "hunter2"}),
+        json!({"data": "hunter2"}),
+        json!({"data": {"k": "hunter2 "}}),
+        json!({"metadata": {"creationTimestamp": "hunter2"}}),
+        json!({"metadata": {"generation": "hunter2"}}),
+    ] {
+        let sent = decode(Kind::Secret, &value, Strictness::Strict).unwrap_err().message;
+        let made = decode_made(Kind::Secret, &value, Strictness::Strict).unwrap_err().message;
+        assert!(!made.contains("hunter2"), "{made}");
+        assert_ne!(sent, made, "what was sent is shown");
+    }
+}

@@ -2,6 +2,7 @@
 
 use std::{borrow::Cow, fmt};
 
+use super::{few, short};
 use crate::{Error, Kind, Object, apps_v1, core_v1};
 
 /// Conditions on fields, all of which must hold.
@@ -42,8 +43,10 @@ impl Fields {
     /// [`crate::Reason::BadRequest`] if it is not understood or names a field by which the kind cannot be selected; the
     /// message lists the fields that exist.
     pub fn parse(kind: Kind, text: &str) -> Result<Self, Error> {
-        let parts = split(text).into_iter().filter(|part| !part.is_empty());
-        let terms = parts.map(|part| term(kind, text, part)).collect::<Result<_, _>>()?;
+        short("fieldSelector", text)?;
+        let parts: Vec<&str> = split(text).into_iter().filter(|part| !part.is_empty()).collect();
+        few("fieldSelector", parts.len())?;
+        let terms = parts.into_iter().map(|part| term(kind, text, part)).collect::<Result<_, _>>()?;
         Ok(Self { terms })
     }
 

@@ -6,6 +6,7 @@ use std::{
     str::FromStr,
 };
 
+use super::{few, short};
 use crate::{Error, meta_v1, validate::names};
 
 /// How a requirement compares.
@@ -62,8 +63,11 @@ impl Labels {
     /// # Errors
     /// [`crate::Reason::BadRequest`] if it is not understood; the message says where and why.
     pub fn parse(text: &str) -> Result<Self, Error> {
+        short("labelSelector", text)?;
         let mut parser = Parser { text, rest: text };
-        parser.selector().map_err(|why| Error::bad_request(parser.complain(&why)))
+        let labels = parser.selector().map_err(|why| Error::bad_request(parser.complain(&why)))?;
+        few("labelSelector", labels.requirements.len())?;
+        Ok(labels)
     }
 
     /// All labels with the given values: a `matchLabels`, a `nodeSelector`. Empty selects everything; for a Service, whose

@@ -179,3 +179,20 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn selectors_are_short() {
+    use super::SELECTOR_BYTES_MAX;
+    use crate::validate::limits::TERMS_MAX;
+
+    let labels = |count: usize| (0..count).map(|n| format!("!k{n}")).collect::<Vec<_>>().join(",");
+    assert!(Labels::parse(&labels(TERMS_MAX)).is_ok());
+    let error = Labels::parse(&labels(TERMS_MAX + 1)).unwrap_err().to_string();
+    assert!(error.contains("labelSelector: 65 conditions are more than the limit of 64"), "{error}");
+    let error = Labels::parse(&"k".repeat(SELECTOR_BYTES_MAX + 1)).unwrap_err().to_string();
+    assert!(error.contains("more than the limit of 65536"), "{error}");
+    let fields = |count: usize| vec!["metadata.name!=a"; count].join(",");
+    assert!(Fields::parse(Kind::Pod, &fields(TERMS_MAX)).is_ok());
+    assert!(Fields::parse(Kind::Pod, &fields(TERMS_MAX + 1)).is_err());
+    assert!(Fields::parse(Kind::Pod, &"k".repeat(SELECTOR_BYTES_MAX + 1)).is_err());
+}

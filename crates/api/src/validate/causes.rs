@@ -38,10 +38,17 @@ impl fmt::Display for Path<'_> {
             Self::Field(Path::Root, name) => f.write_str(name),
             Self::Field(before, name) => write!(f, "{before}.{name}"),
             Self::Index(before, index) => write!(f, "{before}[{index}]"),
-            Self::Key(before, key) => write!(f, "{before}[{key}]"),
+            Self::Key(before, key) => write!(f, "{before}[{}]", clipped(key)),
         }
     }
 }
+
+/// The most problems that are told of one object; the others are counted. More would help nobody, and an error must not be
+/// larger than what caused it.
+pub const CAUSES_MAX: usize = 64;
+
+/// How much of a wrong value, or of a key in a path, is shown.
+const SHOWN_CHARS_MAX: usize = 256;
 
 /// What stands in an error in the place of a value that is nobody's to see.
 const HIDDEN: &str = "\"<secret contents redacted>\"";
@@ -51,68 +58,100 @@ const HIDDEN: &str = "\"<secret contents redacted>\"";
 pub(crate) struct Causes {
     pub(crate) found: Vec<Cause>,
     /// Whether values are left out: those of a Secret belong into no log.
-    pub(super) hides: bool,
+    hides: bool,
+    /// Problems beyond [`CAUSES_MAX`].
+    untold: usize,
+}
+
+fn clipped(text: &str) -> &str {
+    text.char_indices().nth(SHOWN_CHARS_MAX).map_or(text, |(end, _)| &text[..end])
 }
 
 impl Causes {
     /// Of an object of a kind, so far nothing.
     pub(crate) fn of(kind: Kind) -> Self {
-        Self { found: Vec::new(), hides: kind == Kind::Secret }
+        Self { hides: kind == Kind::Secret, ..Self::default() }
+    }
+
+    /// All that was found, and how much more there is.
+    pub(crate) fn told(mut self) -> Vec<Cause> {
+        if self.untold > 0 {
+            let message = format!("and {} more problems", self.untold);
+            self.found.push(Cause { reason: "FieldValueInvalid", field: "(object)".to_owned(), message });
+        }
+        self.found
     }
 
     fn shown(&self, value: impl fmt::Debug) -> String {
-        if self.hides { HIDDEN.to_owned() } else { format!("{value:?}") }
+        if self.hides {
+            return HIDDEN.to_owned();
+        }
+        let shown = format!("{value:?}");
+        match clipped(&shown) {
+            whole if whole.len() == shown.len() => shown,
+            start => format!("{start}…"),
+        }
     }
 
-    fn push(&mut self, reason: &'static str, at: &Path<'_>, message: String) {
+    fn push(&mut self, reason: &'static str, at: &Path<'_>, message: impl FnOnce(&Self) -> String) {
+        if self.found.len() >= CAUSES_MAX {
+            self.untold += 1;
+            return;
+        }
+        let message = message(self);
         self.found.push(Cause { reason, field: at.to_string(), message });
+    }
+
+    /// Whether a list is short enough to be looked at; said if not.
+    pub(crate) fn at_most(&mut self, at: &Path<'_>, count: usize, count_max: usize) -> bool {
+        if count > count_max {
+            self.too_many(at, count, count_max);
+        }
+        count <= count_max
     }
 
     /// Something must be there. `why` may be empty.
     pub(crate) fn required(&mut self, at: &Path<'_>, why: &str) {
         let colon = if why.is_empty() { "" } else { ": " };
-        self.push("FieldValueRequired", at, format!("Required value{colon}{why}"));
+        self.push("FieldValueRequired", at, |_| format!("Required value{colon}{why}"));
     }
 
     /// The value is of the right kind but wrong.
     pub(crate) fn invalid(&mut self, at: &Path<'_>, value: impl fmt::Debug, why: impl fmt::Display) {
-        let value = self.shown(value);
-        self.push("FieldValueInvalid", at, format!("Invalid value: {value}: {why}"));
+        self.push("FieldValueInvalid", at, |this| format!("Invalid value: {}: {why}", this.shown(value)));
     }
 
     /// The value is none of those that exist.
     pub(crate) fn unsupported(&mut self, at: &Path<'_>, value: &str, supported: &[&str]) {
         let supported: Vec<String> = supported.iter().map(|value| format!("{value:?}")).collect();
-        let value = self.shown(value);
-        let message = format!("Unsupported value: {value}: supported values: {}", supported.join(", "));
-        self.push("FieldValueNotSupported", at, message);
+        self.push("FieldValueNotSupported", at, |this| {
+            format!("Unsupported value: {}: supported values: {}", this.shown(value), supported.join(", "))
+        });
     }
 
     /// This may not be set here, or not changed now.
     pub(crate) fn forbidden(&mut self, at: &Path<'_>, why: impl fmt::Display) {
-        self.push("FieldValueForbidden", at, format!("Forbidden: {why}"));
+        self.push("FieldValueForbidden", at, |_| format!("Forbidden: {why}"));
     }
 
     /// Another element has this value already.
     pub(crate) fn duplicate(&mut self, at: &Path<'_>, value: &str) {
-        let value = self.shown(value);
-        self.push("FieldValueDuplicate", at, format!("Duplicate value: {value}"));
+        self.push("FieldValueDuplicate", at, |this| format!("Duplicate value: {}", this.shown(value)));
     }
 
     /// The value refers to something that is not there.
     pub(crate) fn not_found(&mut self, at: &Path<'_>, value: &str) {
-        let value = self.shown(value);
-        self.push("FieldValueNotFound", at, format!("Not found: {value}"));
+        self.push("FieldValueNotFound", at, |this| format!("Not found: {}", this.shown(value)));
     }
 
     /// More bytes than the limit.
     pub(crate) fn too_long(&mut self, at: &Path<'_>, bytes_max: usize) {
-        self.push("FieldValueTooLong", at, format!("Too long: may not be more than {bytes_max} bytes"));
+        self.push("FieldValueTooLong", at, |_| format!("Too long: may not be more than {bytes_max} bytes"));
     }
 
     /// More elements than the limit.
     pub(crate) fn too_many(&mut self, at: &Path<'_>, count: usize, count_max: usize) {
-        self.push("FieldValueTooMany", at, format!("Too many: {count}: must have at most {count_max} items"));
+        self.push("FieldValueTooMany", at, |_| format!("Too many: {count}: must have at most {count_max} items"));
     }
 
     /// Runs one of the checks of [`super::names`] over a text.

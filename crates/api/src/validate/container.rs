@@ -4,7 +4,9 @@ use std::collections::BTreeSet;
 
 use super::{
     causes::{Causes, Path},
-    env, names, probe, resources,
+    env,
+    limits::{CONTAINER_PORTS_MAX, VOLUMES_MAX, WORDS_MAX},
+    names, probe, resources,
     slice::PROTOCOLS,
     volume,
 };
@@ -18,6 +20,8 @@ pub(super) fn container(causes: &mut Causes, container: &Container, volumes: &BT
     causes.one_of(&at.field("imagePullPolicy"), &container.image_pull_policy, &PULL_POLICIES);
     let policies = ["FallbackToLogsOnError", "File"];
     causes.one_of(&at.field("terminationMessagePolicy"), &container.termination_message_policy, &policies);
+    causes.at_most(&at.field("command"), container.command.len(), WORDS_MAX);
+    causes.at_most(&at.field("args"), container.args.len(), WORDS_MAX);
     ports(causes, &container.ports, &at.field("ports"));
     env::env(causes, container, at);
     mounts(causes, &container.volume_mounts, volumes, &at.field("volumeMounts"));
@@ -48,6 +52,9 @@ fn image(causes: &mut Causes, image: &str, at: &Path<'_>) {
 }
 
 fn ports(causes: &mut Causes, ports: &[ContainerPort], at: &Path<'_>) {
+    if !causes.at_most(at, ports.len(), CONTAINER_PORTS_MAX) {
+        return;
+    }
     for (index, port) in ports.iter().enumerate() {
         let at = at.index(index);
         if !port.name.is_empty() {
@@ -69,6 +76,9 @@ fn ports(causes: &mut Causes, ports: &[ContainerPort], at: &Path<'_>) {
 }
 
 fn mounts(causes: &mut Causes, mounts: &[VolumeMount], volumes: &BTreeSet<&str>, at: &Path<'_>) {
+    if !causes.at_most(at, mounts.len(), VOLUMES_MAX) {
+        return;
+    }
     for (index, mount) in mounts.iter().enumerate() {
         let at = at.index(index);
         self::mount(causes, mount, volumes, &at);

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use super::{
     causes::{Causes, Path},
+    limits::DATA_KEYS_MAX,
     names,
 };
 use crate::core_v1::{ConfigMap, Secret};
@@ -55,6 +56,9 @@ fn needed_keys(r#type: &str) -> &'static [&'static str] {
 }
 
 fn keys<V>(causes: &mut Causes, data: &BTreeMap<String, V>, at: &Path<'_>) {
+    if !causes.at_most(at, data.len(), DATA_KEYS_MAX) {
+        return;
+    }
     for key in data.keys() {
         causes.syntax(&at.key(key), key, names::config_key);
     }

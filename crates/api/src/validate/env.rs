@@ -1,10 +1,16 @@
 //! Environment variables and where their values come from.
 
+use std::collections::HashMap;
+
 use super::{
     causes::{Causes, Path},
+    limits::{ENV_FROM_MAX, ENV_MAX},
     names, resources,
 };
-use crate::core_v1::{Container, EnvFromSource, EnvVar, EnvVarSource, ObjectFieldSelector, ResourceFieldSelector};
+use crate::{
+    core_v1::{Container, EnvFromSource, EnvVar, EnvVarSource, ObjectFieldSelector, ResourceFieldSelector},
+    expansion::{ENVIRONMENT_BYTES_MAX, Piece, TooLarge, pieces},
+};
 
 /// The fields of its own Pod that a variable can show, beside single labels and annotations.
 const ENV_FIELDS: [&str; 10] = [
@@ -33,11 +39,68 @@ const AMOUNTS: [&str; 6] = [
 ];
 
 pub(super) fn env(causes: &mut Causes, container: &Container, at: &Path<'_>) {
-    for (index, variable) in container.env.iter().enumerate() {
-        self::variable(causes, variable, &at.field("env").index(index));
+    let (single, whole) = (at.field("env"), at.field("envFrom"));
+    if causes.at_most(&single, container.env.len(), ENV_MAX) {
+        for (index, variable) in container.env.iter().enumerate() {
+            self::variable(causes, variable, &single.index(index));
+        }
+        expanded(causes, container, at);
     }
-    for (index, source) in container.env_from.iter().enumerate() {
-        env_from(causes, source, &at.field("envFrom").index(index));
+    if causes.at_most(&whole, container.env_from.len(), ENV_FROM_MAX) {
+        for (index, source) in container.env_from.iter().enumerate() {
+            env_from(causes, source, &whole.index(index));
+        }
+    }
+}
+
+/// Refuses what certainly takes too much when the container starts. What ConfigMaps and Secrets hold counts nothing here.
+fn expanded(causes: &mut Causes, container: &Container, at: &Path<'_>) {
+    // The agent sets it to what is not known here.
+    let known = HashMap::from([("HOSTNAME", 0)]);
+    let mut lengths = Lengths { known, open: !container.env_from.is_empty(), sum: "HOSTNAME".len() };
+    for (index, variable) in container.env.iter().enumerate() {
+        let length = if variable.value_from.is_some() { 0 } else { lengths.of(&variable.value) };
+        if lengths.set(&variable.name, length) > ENVIRONMENT_BYTES_MAX {
+            return causes.forbidden(&at.field("env").index(index).field("value"), TooLarge);
+        }
+    }
+    for (field, words) in [("command", &container.command), ("args", &container.args)] {
+        for (index, word) in words.iter().enumerate() {
+            lengths.sum = lengths.sum.saturating_add(lengths.of(word));
+            if lengths.sum > ENVIRONMENT_BYTES_MAX {
+                return causes.forbidden(&at.field(field).index(index), TooLarge);
+            }
+        }
+    }
+}
+
+/// How long variables are at least.
+struct Lengths<'a> {
+    known: HashMap<&'a str, usize>,
+    /// Whether there may be variables that are not known here.
+    open: bool,
+    sum: usize,
+}
+
+impl<'a> Lengths<'a> {
+    fn of(&self, text: &str) -> usize {
+        let length = |piece| match piece {
+            Piece::Text(text) => text.len(),
+            Piece::Reference(whole, name) => match self.known.get(name) {
+                Some(length) => *length,
+                None if self.open => 0,
+                None => whole.len(),
+            },
+        };
+        pieces(text).map(length).fold(0, usize::saturating_add)
+    }
+
+    /// All together, with this one.
+    fn set(&mut self, name: &'a str, length: usize) -> usize {
+        let added = name.len().saturating_add(length);
+        let before = self.known.insert(name, length).map_or(0, |before| name.len() + before);
+        self.sum = (self.sum - before).saturating_add(added);
+        self.sum
     }
 }
 

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use super::{
     causes::{Causes, Path},
+    limits::{FINALIZERS_MAX, LABELS_MAX, OWNERS_MAX, TERM_VALUES_MAX, TERMS_MAX},
     names,
 };
 use crate::{
@@ -22,11 +23,16 @@ pub(super) fn object(causes: &mut Causes, kind: Kind, meta: Option<&ObjectMeta>)
     name(causes, kind, meta, &at);
     namespace(causes, kind, meta, &at);
     labels(causes, &meta.labels, &at.field("labels"));
+    lists(causes, Some(meta));
+}
+
+/// What also a write to a part of an object may bring.
+pub(super) fn lists(causes: &mut Causes, meta: Option<&ObjectMeta>) {
+    let Some(meta) = meta else { return };
+    let at = Path::Root.field("metadata");
     annotations(causes, &meta.annotations, &at.field("annotations"));
     owners(causes, &meta.owner_references, &at.field("ownerReferences"));
-    for (index, name) in meta.finalizers.iter().enumerate() {
-        finalizer(causes, name, &at.field("finalizers").index(index));
-    }
+    finalizers(causes, &meta.finalizers, &at.field("finalizers"));
 }
 
 /// The syntax of the names of a kind.
@@ -72,6 +78,9 @@ fn namespace(causes: &mut Causes, kind: Kind, meta: &ObjectMeta, at: &Path<'_>) 
 }
 
 pub(super) fn labels(causes: &mut Causes, labels: &BTreeMap<String, String>, at: &Path<'_>) {
+    if !causes.at_most(at, labels.len(), LABELS_MAX) {
+        return;
+    }
     for (key, value) in labels {
         causes.syntax(at, key, names::qualified);
         causes.syntax(&at.key(key), value, names::label_value);
@@ -79,15 +88,21 @@ pub(super) fn labels(causes: &mut Causes, labels: &BTreeMap<String, String>, at:
 }
 
 pub(super) fn annotations(causes: &mut Causes, annotations: &BTreeMap<String, String>, at: &Path<'_>) {
+    let bytes: usize = annotations.iter().map(|(key, value)| key.len() + value.len()).sum();
+    if bytes > ANNOTATIONS_BYTES_MAX {
+        return causes.too_long(at, ANNOTATIONS_BYTES_MAX);
+    }
     for key in annotations.keys() {
         // Capital letters are allowed even in the domain.
         for why in names::qualified(&key.to_ascii_lowercase()) {
             causes.invalid(at, key, why);
         }
     }
-    let bytes: usize = annotations.iter().map(|(key, value)| key.len() + value.len()).sum();
-    if bytes > ANNOTATIONS_BYTES_MAX {
-        causes.too_long(at, ANNOTATIONS_BYTES_MAX);
+}
+
+fn finalizers(causes: &mut Causes, names: &[String], at: &Path<'_>) {
+    if causes.at_most(at, names.len(), FINALIZERS_MAX) {
+        names.iter().enumerate().for_each(|(index, name)| finalizer(causes, name, &at.index(index)));
     }
 }
 
@@ -99,6 +114,9 @@ pub(super) fn finalizer(causes: &mut Causes, name: &str, at: &Path<'_>) {
 }
 
 fn owners(causes: &mut Causes, owners: &[OwnerReference], at: &Path<'_>) {
+    if !causes.at_most(at, owners.len(), OWNERS_MAX) {
+        return;
+    }
     for (index, owner) in owners.iter().enumerate() {
         let at = at.index(index);
         for (field, value) in
@@ -123,10 +141,16 @@ fn owners(causes: &mut Causes, owners: &[OwnerReference], at: &Path<'_>) {
 pub(super) fn selector(causes: &mut Causes, selector: &LabelSelector, at: &Path<'_>) {
     labels(causes, &selector.match_labels, &at.field("matchLabels"));
     let at = at.field("matchExpressions");
+    if !causes.at_most(&at, selector.match_expressions.len(), TERMS_MAX) {
+        return;
+    }
     for (index, expression) in selector.match_expressions.iter().enumerate() {
         let at = at.index(index);
         causes.required_syntax(&at.field("key"), &expression.key, names::qualified);
         let values = at.field("values");
+        if !causes.at_most(&values, expression.values.len(), TERM_VALUES_MAX) {
+            continue;
+        }
         match expression.operator.as_str() {
             "In" | "NotIn" if expression.values.is_empty() => {
                 causes.required(&values, "must be specified when `operator` is 'In' or 'NotIn'");

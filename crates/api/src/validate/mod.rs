@@ -8,6 +8,7 @@ mod causes;
 mod container;
 mod data;
 mod env;
+pub mod limits;
 mod meta;
 pub mod names;
 mod pod;
@@ -19,10 +20,11 @@ mod small;
 mod volume;
 mod workload;
 
+pub use causes::CAUSES_MAX;
 use causes::{Causes, Path};
 pub use data::DATA_BYTES_MAX;
+pub use limits::ENDPOINTS_MAX;
 pub use meta::ANNOTATIONS_BYTES_MAX;
-pub use slice::ENDPOINTS_MAX;
 
 use crate::{Object, Subresource, error::Cause};
 
@@ -30,21 +32,25 @@ use crate::{Object, Subresource, error::Cause};
 #[must_use]
 pub fn create(object: &Object) -> Vec<Cause> {
     let mut causes = Causes::of(object.kind());
-    meta::object(&mut causes, object.kind(), object.metadata());
+    whole(&mut causes, object);
+    causes.told()
+}
+
+fn whole(causes: &mut Causes, object: &Object) {
+    meta::object(causes, object.kind(), object.metadata());
     match object {
-        Object::Namespace(namespace) => small::namespace(&mut causes, namespace),
-        Object::Node(node) => small::node(&mut causes, node),
-        Object::Pod(pod) => pod::pod(&mut causes, pod),
-        Object::Service(service) => service::service(&mut causes, service),
-        Object::EndpointSlice(slice) => slice::slice(&mut causes, slice),
-        Object::ConfigMap(map) => data::config_map(&mut causes, map),
-        Object::Secret(secret) => data::secret(&mut causes, secret),
-        Object::Event(event) => small::event(&mut causes, event),
-        Object::Lease(lease) => small::lease(&mut causes, lease),
-        Object::Deployment(deployment) => workload::deployment(&mut causes, deployment),
-        Object::ReplicaSet(set) => workload::replica_set(&mut causes, set),
+        Object::Namespace(namespace) => small::namespace(causes, namespace),
+        Object::Node(node) => small::node(causes, node),
+        Object::Pod(pod) => pod::pod(causes, pod),
+        Object::Service(service) => service::service(causes, service),
+        Object::EndpointSlice(slice) => slice::slice(causes, slice),
+        Object::ConfigMap(map) => data::config_map(causes, map),
+        Object::Secret(secret) => data::secret(causes, secret),
+        Object::Event(event) => small::event(causes, event),
+        Object::Lease(lease) => small::lease(causes, lease),
+        Object::Deployment(deployment) => workload::deployment(causes, deployment),
+        Object::ReplicaSet(set) => workload::replica_set(causes, set),
     }
-    causes.found
 }
 
 /// What is wrong with replacing `old` by `new`: all that [`create`] finds, and changes of what may not change.
@@ -52,7 +58,8 @@ pub fn create(object: &Object) -> Vec<Cause> {
 /// For writes to the object itself; writes to a part of it are for [`update_part`].
 #[must_use]
 pub fn update(old: &Object, new: &Object) -> Vec<Cause> {
-    let mut causes = Causes { found: create(new), ..Causes::of(new.kind()) };
+    let mut causes = Causes::of(new.kind());
+    whole(&mut causes, new);
     meta::update(&mut causes, old.metadata(), new.metadata());
     match (old, new) {
         (Object::Pod(old), Object::Pod(new)) => pod::update(&mut causes, old, new),
@@ -68,7 +75,7 @@ pub fn update(old: &Object, new: &Object) -> Vec<Cause> {
         }
         _ => {}
     }
-    causes.found
+    causes.told()
 }
 
 /// What is wrong with a write to a part of an object. `new` is the whole object with that part replaced, so that only the
@@ -85,8 +92,9 @@ pub fn update_part(old: &Object, new: &Object, part: Subresource) -> Vec<Cause> 
         // Judged with all metadata.
         Subresource::Owners => {}
     }
+    meta::lists(&mut causes, new.metadata());
     meta::update(&mut causes, old.metadata(), new.metadata());
-    causes.found
+    causes.told()
 }
 
 fn status(causes: &mut Causes, object: &Object) {
@@ -94,13 +102,9 @@ fn status(causes: &mut Causes, object: &Object) {
         Object::Pod(pod) => pod::status(causes, pod),
         Object::Node(node) => small::node_status(causes, node),
         Object::Deployment(_) | Object::ReplicaSet(_) => workload::status(causes, object),
-        Object::Namespace(_)
-        | Object::Service(_)
-        | Object::EndpointSlice(_)
-        | Object::ConfigMap(_)
-        | Object::Secret(_)
-        | Object::Event(_)
-        | Object::Lease(_) => {}
+        Object::Namespace(namespace) => small::namespace_status(causes, namespace),
+        Object::Service(service) => service::status(causes, service),
+        Object::EndpointSlice(_) | Object::ConfigMap(_) | Object::Secret(_) | Object::Event(_) | Object::Lease(_) => {}
     }
 }
 

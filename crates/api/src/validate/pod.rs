@@ -2,15 +2,21 @@
 
 use std::collections::BTreeSet;
 
+use prost::Message as _;
+
 use super::{
     causes::{Causes, Path},
-    container, meta, names, resources,
+    container,
+    limits::{
+        CONDITIONS_MAX, CONTAINERS_MAX, POD_STATUS_BYTES_MAX, SMALL_LIST_MAX, SPREADS_MAX, TAINTS_MAX, TERMS_MAX,
+    },
+    meta, names, resources,
     small::TAINT_EFFECTS,
     volume,
 };
 use crate::{
     Object,
-    core_v1::{Container, Pod, PodSpec, Toleration, TopologySpreadConstraint},
+    core_v1::{Container, Pod, PodAffinityTerm, PodSpec, Toleration, TopologySpreadConstraint},
     pod::Phase,
 };
 
@@ -45,11 +51,67 @@ pub(super) fn spec(causes: &mut Causes, spec: &PodSpec, at: &Path<'_>) {
     }
     optional_names(causes, spec, at);
     meta::labels(causes, &spec.node_selector, &at.field("nodeSelector"));
+    small_lists(causes, spec, at);
+    affinity(causes, spec, &at.field("affinity"));
     tolerations(causes, &spec.tolerations, &at.field("tolerations"));
     spreading(causes, &spec.topology_spread_constraints, &at.field("topologySpreadConstraints"));
     resources::list(causes, &spec.overhead, &at.field("overhead"));
     if let Some(found) = &spec.resources {
         resources::requirements(causes, found, &at.field("resources"));
+    }
+}
+
+fn small_lists(causes: &mut Causes, spec: &PodSpec, at: &Path<'_>) {
+    for (field, count) in [
+        ("imagePullSecrets", spec.image_pull_secrets.len()),
+        ("hostAliases", spec.host_aliases.len()),
+        ("readinessGates", spec.readiness_gates.len()),
+        ("schedulingGates", spec.scheduling_gates.len()),
+        ("resourceClaims", spec.resource_claims.len()),
+    ] {
+        causes.at_most(&at.field(field), count, SMALL_LIST_MAX);
+    }
+}
+
+/// Each term is tried on every node, or on every Pod.
+fn affinity(causes: &mut Causes, spec: &PodSpec, at: &Path<'_>) {
+    let Some(affinity) = &spec.affinity else { return };
+    let (required, preferred) =
+        ("requiredDuringSchedulingIgnoredDuringExecution", "preferredDuringSchedulingIgnoredDuringExecution");
+    if let Some(node) = &affinity.node_affinity {
+        let at = at.field("nodeAffinity");
+        let terms = node.required_during_scheduling_ignored_during_execution.as_ref();
+        let all = terms.map_or(0, |terms| terms.node_selector_terms.len());
+        causes.at_most(&at.field(required).field("nodeSelectorTerms"), all, TERMS_MAX);
+        let all = node.preferred_during_scheduling_ignored_during_execution.len();
+        causes.at_most(&at.field(preferred), all, TERMS_MAX);
+        for term in terms.into_iter().flat_map(|terms| &terms.node_selector_terms).take(TERMS_MAX) {
+            let all = term.match_expressions.len() + term.match_fields.len();
+            causes.at_most(&at.field(required).field("matchExpressions"), all, TERMS_MAX);
+        }
+    }
+    if let Some(near) = &affinity.pod_affinity {
+        let must = &near.required_during_scheduling_ignored_during_execution;
+        pod_terms(causes, must, &at.field("podAffinity").field(required));
+        let may = near.preferred_during_scheduling_ignored_during_execution.len();
+        causes.at_most(&at.field("podAffinity").field(preferred), may, TERMS_MAX);
+    }
+    if let Some(apart) = &affinity.pod_anti_affinity {
+        let must = &apart.required_during_scheduling_ignored_during_execution;
+        pod_terms(causes, must, &at.field("podAntiAffinity").field(required));
+        let may = apart.preferred_during_scheduling_ignored_during_execution.len();
+        causes.at_most(&at.field("podAntiAffinity").field(preferred), may, TERMS_MAX);
+    }
+}
+
+fn pod_terms(causes: &mut Causes, terms: &[PodAffinityTerm], at: &Path<'_>) {
+    if !causes.at_most(at, terms.len(), TERMS_MAX) {
+        return;
+    }
+    for (index, term) in terms.iter().enumerate() {
+        if let Some(selector) = &term.label_selector {
+            meta::selector(causes, selector, &at.index(index).field("labelSelector"));
+        }
     }
 }
 
@@ -81,8 +143,9 @@ fn containers(causes: &mut Causes, spec: &PodSpec, volumes: &BTreeSet<&str>, at:
     }
     let mut known = BTreeSet::new();
     for (field, list) in [("initContainers", &spec.init_containers), ("containers", &spec.containers)] {
-        for (index, found) in list.iter().enumerate() {
-            let at = at.field(field);
+        let at = at.field(field);
+        let few = causes.at_most(&at, list.len(), CONTAINERS_MAX);
+        for (index, found) in list.iter().enumerate().filter(|_| few) {
             let at = at.index(index);
             container::container(causes, found, volumes, &at);
             if !known.insert(found.name.as_str()) {
@@ -131,7 +194,8 @@ fn optional_names(causes: &mut Causes, spec: &PodSpec, at: &Path<'_>) {
 }
 
 fn tolerations(causes: &mut Causes, tolerations: &[Toleration], at: &Path<'_>) {
-    for (index, toleration) in tolerations.iter().enumerate() {
+    let few = causes.at_most(at, tolerations.len(), TAINTS_MAX);
+    for (index, toleration) in tolerations.iter().enumerate().filter(|_| few) {
         let at = at.index(index);
         let operator = at.field("operator");
         if !toleration.key.is_empty() {
@@ -159,7 +223,8 @@ fn tolerations(causes: &mut Causes, tolerations: &[Toleration], at: &Path<'_>) {
 }
 
 fn spreading(causes: &mut Causes, constraints: &[TopologySpreadConstraint], at: &Path<'_>) {
-    for (index, constraint) in constraints.iter().enumerate() {
+    let few = causes.at_most(at, constraints.len(), SPREADS_MAX);
+    for (index, constraint) in constraints.iter().enumerate().filter(|_| few) {
         let at = at.index(index);
         if constraint.max_skew <= 0 {
             causes.invalid(&at.field("maxSkew"), constraint.max_skew, "must be greater than zero");
@@ -247,8 +312,21 @@ pub(super) fn status(causes: &mut Causes, pod: &Pod) {
     let Some(status) = &pod.status else { return };
     let at = Path::Root.field("status");
     causes.required_one_of(&at.field("phase"), &status.phase, &PHASES.map(Phase::word));
-    for (index, container) in status.container_statuses.iter().enumerate() {
-        let at = at.field("containerStatuses");
+    if status.encoded_len() > POD_STATUS_BYTES_MAX {
+        causes.too_long(&at, POD_STATUS_BYTES_MAX);
+    }
+    for (field, count, count_max) in [
+        ("conditions", status.conditions.len(), CONDITIONS_MAX),
+        ("podIPs", status.pod_ips.len(), SMALL_LIST_MAX),
+        ("hostIPs", status.host_ips.len(), SMALL_LIST_MAX),
+        ("initContainerStatuses", status.init_container_statuses.len(), CONTAINERS_MAX),
+        ("ephemeralContainerStatuses", status.ephemeral_container_statuses.len(), CONTAINERS_MAX),
+    ] {
+        causes.at_most(&at.field(field), count, count_max);
+    }
+    let at = at.field("containerStatuses");
+    let few = causes.at_most(&at, status.container_statuses.len(), CONTAINERS_MAX);
+    for (index, container) in status.container_statuses.iter().enumerate().filter(|_| few) {
         let at = at.index(index);
         causes.not_negative(&at.field("restartCount"), container.restart_count.into());
     }

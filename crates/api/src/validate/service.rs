@@ -4,6 +4,7 @@ use std::net::{IpAddr, Ipv4Addr};
 
 use super::{
     causes::{Causes, Path},
+    limits::{CONDITIONS_MAX, SERVICE_PORTS_MAX, SMALL_LIST_MAX},
     meta, names,
     slice::PROTOCOLS,
 };
@@ -40,6 +41,9 @@ fn ports(causes: &mut Causes, spec: &ServiceSpec, at: &Path<'_>) {
     let headless = spec.cluster_ip == HEADLESS;
     if spec.ports.is_empty() && !headless && spec.r#type != "ExternalName" {
         return causes.required(at, "");
+    }
+    if !causes.at_most(at, spec.ports.len(), SERVICE_PORTS_MAX) {
+        return;
     }
     for (index, own) in spec.ports.iter().enumerate() {
         let at = at.index(index);
@@ -102,7 +106,9 @@ fn policies(causes: &mut Causes, spec: &ServiceSpec, at: &Path<'_>) {
     if let Some(policy) = &spec.internal_traffic_policy {
         causes.one_of(&at.field("internalTrafficPolicy"), policy, &POLICIES);
     }
-    for (index, address) in spec.external_ips.iter().enumerate() {
+    causes.at_most(&at.field("loadBalancerSourceRanges"), spec.load_balancer_source_ranges.len(), SMALL_LIST_MAX);
+    let few = causes.at_most(&at.field("externalIPs"), spec.external_ips.len(), SMALL_LIST_MAX);
+    for (index, address) in spec.external_ips.iter().enumerate().filter(|_| few) {
         if address.parse::<IpAddr>().is_err() {
             causes.invalid(&at.field("externalIPs").index(index), address, "must be a valid IP address");
         }
@@ -140,12 +146,22 @@ fn cluster_ip(causes: &mut Causes, spec: &ServiceSpec, at: &Path<'_>) {
 
 /// Services speak IPv4 only. A second family that is merely preferred is let go, as on any single-stack cluster.
 fn families(causes: &mut Causes, spec: &ServiceSpec, at: &Path<'_>) {
-    for (index, family) in spec.ip_families.iter().enumerate() {
+    let few = causes.at_most(&at.field("ipFamilies"), spec.ip_families.len(), 2);
+    for (index, family) in spec.ip_families.iter().enumerate().filter(|_| few) {
         causes.one_of(&at.field("ipFamilies").index(index), family, &["IPv4"]);
     }
     if let Some(policy) = &spec.ip_family_policy {
         causes.one_of(&at.field("ipFamilyPolicy"), policy, &["SingleStack", "PreferDualStack"]);
     }
+}
+
+/// What a balancer may report.
+pub(super) fn status(causes: &mut Causes, service: &Service) {
+    let Some(status) = &service.status else { return };
+    let at = Path::Root.field("status");
+    causes.at_most(&at.field("conditions"), status.conditions.len(), CONDITIONS_MAX);
+    let ingress = status.load_balancer.as_ref().map_or(0, |balancer| balancer.ingress.len());
+    causes.at_most(&at.field("loadBalancer").field("ingress"), ingress, SMALL_LIST_MAX);
 }
 
 pub(super) fn update(causes: &mut Causes, old: &Service, new: &Service) {

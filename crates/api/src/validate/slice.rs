@@ -4,16 +4,11 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 
 use super::{
     causes::{Causes, Path},
+    limits::{ADDRESSES_MAX, ENDPOINTS_MAX, SLICE_PORTS_MAX},
     names,
 };
 use crate::discovery_v1::{Endpoint, EndpointPort, EndpointSlice};
 
-/// The most endpoints of one slice: Kubernetes' limit. Who has more writes several slices.
-pub const ENDPOINTS_MAX: usize = 1000;
-/// The most addresses of one endpoint: Kubernetes' limit.
-const ADDRESSES_MAX: usize = 100;
-/// The most ports of one slice: Kubernetes' limit.
-const PORTS_MAX: usize = 20_000;
 /// What a port may speak.
 pub(super) const PROTOCOLS: [&str; 3] = ["SCTP", "TCP", "UDP"];
 const ADDRESS_TYPES: [&str; 3] = ["FQDN", "IPv4", "IPv6"];
@@ -22,11 +17,10 @@ pub(super) fn slice(causes: &mut Causes, slice: &EndpointSlice) {
     let kind = slice.address_type.as_str();
     causes.required_one_of(&Path::Root.field("addressType"), kind, &ADDRESS_TYPES);
     let at = Path::Root.field("endpoints");
-    if slice.endpoints.len() > ENDPOINTS_MAX {
-        return causes.too_many(&at, slice.endpoints.len(), ENDPOINTS_MAX);
-    }
-    for (index, found) in slice.endpoints.iter().enumerate() {
-        endpoint(causes, found, kind, &at.index(index));
+    if causes.at_most(&at, slice.endpoints.len(), ENDPOINTS_MAX) {
+        for (index, found) in slice.endpoints.iter().enumerate() {
+            endpoint(causes, found, kind, &at.index(index));
+        }
     }
     ports(causes, &slice.ports, &Path::Root.field("ports"));
 }
@@ -35,10 +29,9 @@ fn endpoint(causes: &mut Causes, endpoint: &Endpoint, kind: &str, at: &Path<'_>)
     let addresses = at.field("addresses");
     if endpoint.addresses.is_empty() {
         causes.required(&addresses, "must contain at least 1 address");
-    } else if endpoint.addresses.len() > ADDRESSES_MAX {
-        causes.too_many(&addresses, endpoint.addresses.len(), ADDRESSES_MAX);
     }
-    for (index, address) in endpoint.addresses.iter().enumerate() {
+    let few = causes.at_most(&addresses, endpoint.addresses.len(), ADDRESSES_MAX);
+    for (index, address) in endpoint.addresses.iter().enumerate().filter(|_| few) {
         let at = addresses.index(index);
         match kind {
             "IPv4" if address.parse::<Ipv4Addr>().is_err() => {
@@ -60,8 +53,8 @@ fn endpoint(causes: &mut Causes, endpoint: &Endpoint, kind: &str, at: &Path<'_>)
 }
 
 fn ports(causes: &mut Causes, ports: &[EndpointPort], at: &Path<'_>) {
-    if ports.len() > PORTS_MAX {
-        return causes.too_many(at, ports.len(), PORTS_MAX);
+    if !causes.at_most(at, ports.len(), SLICE_PORTS_MAX) {
+        return;
     }
     let name = |port: &EndpointPort| port.name.clone().unwrap_or_default();
     for (index, port) in ports.iter().enumerate() {

@@ -1,7 +1,12 @@
 //! Namespaces, Nodes, Events and Leases.
 
+use prost::Message as _;
+
 use super::{
     causes::{Causes, Path},
+    limits::{
+        CONDITIONS_MAX, EVENT_BYTES_MAX, FINALIZERS_MAX, IMAGES_MAX, NODE_STATUS_BYTES_MAX, SMALL_LIST_MAX, TAINTS_MAX,
+    },
     names, resources,
 };
 use crate::{
@@ -20,14 +25,20 @@ const EVENT_REASON_BYTES_MAX: usize = 128;
 pub(super) fn namespace(causes: &mut Causes, namespace: &Namespace) {
     let at = Path::Root.field("spec");
     let at = at.field("finalizers");
-    let spec = namespace.spec.iter();
-    for (index, name) in spec.flat_map(|spec| &spec.finalizers).enumerate() {
+    let names = namespace.spec.as_ref().map(|spec| spec.finalizers.as_slice()).unwrap_or_default();
+    let few = causes.at_most(&at, names.len(), FINALIZERS_MAX);
+    for (index, name) in names.iter().enumerate().filter(|_| few) {
         causes.syntax(&at.index(index), name, names::qualified);
         if !name.contains('/') && name != crate::defaults::NAMESPACE_FINALIZER {
             let why = "name is neither a standard finalizer name nor is it fully qualified";
             causes.invalid(&at.index(index), name, why);
         }
     }
+}
+
+pub(super) fn namespace_status(causes: &mut Causes, namespace: &Namespace) {
+    let count = namespace.status.as_ref().map_or(0, |status| status.conditions.len());
+    causes.at_most(&Path::Root.field("status").field("conditions"), count, CONDITIONS_MAX);
 }
 
 pub(super) fn finalizers(causes: &mut Causes, object: &Object) {
@@ -41,7 +52,8 @@ pub(super) fn node(causes: &mut Causes, node: &Node) {
     let Some(spec) = &node.spec else { return };
     let at = Path::Root.field("spec");
     taints(causes, &spec.taints, &at.field("taints"));
-    for (index, range) in spec.pod_cidrs.iter().enumerate() {
+    let few = causes.at_most(&at.field("podCIDRs"), spec.pod_cidrs.len(), 2);
+    for (index, range) in spec.pod_cidrs.iter().enumerate().filter(|_| few) {
         if !is_cidr(range) {
             let why = "must be an address range in CIDR form (e.g. '10.9.8.0/24')";
             causes.invalid(&at.field("podCIDRs").index(index), range, why);
@@ -56,6 +68,16 @@ pub(super) fn node(causes: &mut Causes, node: &Node) {
 pub(super) fn node_status(causes: &mut Causes, node: &Node) {
     let Some(status) = &node.status else { return };
     let at = Path::Root.field("status");
+    if status.encoded_len() > NODE_STATUS_BYTES_MAX {
+        causes.too_long(&at, NODE_STATUS_BYTES_MAX);
+    }
+    for (field, count, count_max) in [
+        ("conditions", status.conditions.len(), CONDITIONS_MAX),
+        ("addresses", status.addresses.len(), SMALL_LIST_MAX),
+        ("images", status.images.len(), IMAGES_MAX),
+    ] {
+        causes.at_most(&at.field(field), count, count_max);
+    }
     resources::list(causes, &status.capacity, &at.field("capacity"));
     resources::list(causes, &status.allocatable, &at.field("allocatable"));
 }
@@ -73,7 +95,8 @@ pub(super) fn update_node(causes: &mut Causes, old: &Node, new: &Node) {
 }
 
 fn taints(causes: &mut Causes, taints: &[Taint], at: &Path<'_>) {
-    for (index, taint) in taints.iter().enumerate() {
+    let few = causes.at_most(at, taints.len(), TAINTS_MAX);
+    for (index, taint) in taints.iter().enumerate().filter(|_| few) {
         let at = at.index(index);
         causes.required_syntax(&at.field("key"), &taint.key, names::qualified);
         causes.syntax(&at.field("value"), &taint.value, names::label_value);
@@ -96,6 +119,9 @@ fn is_cidr(text: &str) -> bool {
 }
 
 pub(super) fn event(causes: &mut Causes, event: &Event) {
+    if event.encoded_len() > EVENT_BYTES_MAX {
+        causes.too_long(&Path::Root, EVENT_BYTES_MAX);
+    }
     let at = Path::Root.field("involvedObject");
     let Some(about) = &event.involved_object else { return causes.required(&at, "") };
     let own = event.metadata.as_ref().map_or("", |meta| &meta.namespace);

@@ -1,6 +1,7 @@
 //! What is refused, and in which words.
 
 mod data;
+mod limits;
 mod pods;
 mod updates;
 mod workloads;
@@ -139,5 +140,5 @@ fn paths_and_causes_read_as_in_kubernetes() {
     let expected = expect![[
         r#"Deployment.apps "web" is invalid: [spec.containers[0].protocol: Unsupported value: "TPC": supported values: "TCP", "UDP", data[a.b]: Duplicate value: "x", spec.containers: Required value, spec.containers[1].port: Invalid value: 0: must be more]"#
     ]];
-    expected.assert_eq(&Error::invalid(&key, causes.found).message);
+    expected.assert_eq(&Error::invalid(&key, causes.told()).message);
 }

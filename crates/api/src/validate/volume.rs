@@ -4,7 +4,9 @@ use std::collections::BTreeSet;
 
 use super::{
     causes::{Causes, Path},
-    env, names, resources,
+    env,
+    limits::{ITEMS_MAX, VOLUMES_MAX},
+    names, resources,
 };
 use crate::core_v1::{DownwardApiVolumeFile, KeyToPath, ProjectedVolumeSource, Volume, VolumeProjection, VolumeSource};
 
@@ -16,7 +18,8 @@ const FILE_MODE_MAX: i32 = 0o777;
 /// Checks the volumes and returns their names.
 pub(super) fn volumes<'a>(causes: &mut Causes, volumes: &'a [Volume], at: &Path<'_>) -> BTreeSet<&'a str> {
     let mut known = BTreeSet::new();
-    for (index, volume) in volumes.iter().enumerate() {
+    let few = causes.at_most(at, volumes.len(), VOLUMES_MAX);
+    for (index, volume) in volumes.iter().enumerate().filter(|_| few) {
         let at = at.index(index);
         causes.required_syntax(&at.field("name"), &volume.name, names::dns_label);
         if !known.insert(volume.name.as_str()) {
@@ -121,8 +124,10 @@ fn supported(causes: &mut Causes, source: &VolumeSource, at: &Path<'_>) {
 
 fn projected(causes: &mut Causes, volume: &ProjectedVolumeSource, at: &Path<'_>) {
     mode(causes, volume.default_mode, &at.field("defaultMode"));
-    for (index, source) in volume.sources.iter().enumerate() {
-        projection(causes, source, &at.field("sources").index(index));
+    let sources = at.field("sources");
+    let few = causes.at_most(&sources, volume.sources.len(), VOLUMES_MAX);
+    for (index, source) in volume.sources.iter().enumerate().filter(|_| few) {
+        projection(causes, source, &sources.index(index));
     }
 }
 
@@ -168,7 +173,8 @@ fn projection(causes: &mut Causes, source: &VolumeProjection, at: &Path<'_>) {
 }
 
 fn items(causes: &mut Causes, items: &[KeyToPath], at: &Path<'_>) {
-    for (index, item) in items.iter().enumerate() {
+    let few = causes.at_most(at, items.len(), ITEMS_MAX);
+    for (index, item) in items.iter().enumerate().filter(|_| few) {
         let at = at.index(index);
         causes.required_syntax(&at.field("key"), &item.key, names::config_key);
         local_path(causes, &item.path, &at.field("path"));
@@ -177,7 +183,8 @@ fn items(causes: &mut Causes, items: &[KeyToPath], at: &Path<'_>) {
 }
 
 fn files(causes: &mut Causes, files: &[DownwardApiVolumeFile], at: &Path<'_>) {
-    for (index, file) in files.iter().enumerate() {
+    let few = causes.at_most(at, files.len(), ITEMS_MAX);
+    for (index, file) in files.iter().enumerate().filter(|_| few) {
         let at = at.index(index);
         local_path(causes, &file.path, &at.field("path"));
         mode(causes, file.mode, &at.field("mode"));

@@ -2,6 +2,7 @@
 
 use super::{
     causes::{Causes, Path},
+    limits::CONDITIONS_MAX,
     meta, pod,
 };
 use crate::{
@@ -65,6 +66,7 @@ pub(super) fn status(causes: &mut Causes, object: &Object) {
             ("unavailableReplicas", Some(status.unavailable_replicas)),
         ];
         numbers(causes, &at, counts);
+        causes.at_most(&at.field("conditions"), status.conditions.len(), CONDITIONS_MAX);
     }
     if let Some(status) = object.get::<ReplicaSet>().and_then(|set| set.status.as_ref()) {
         let counts = [
@@ -74,6 +76,7 @@ pub(super) fn status(causes: &mut Causes, object: &Object) {
             ("availableReplicas", Some(status.available_replicas)),
         ];
         numbers(causes, &at, counts);
+        causes.at_most(&at.field("conditions"), status.conditions.len(), CONDITIONS_MAX);
     }
 }
 

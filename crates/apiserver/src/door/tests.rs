@@ -405,7 +405,7 @@ fn an_object_has_a_largest_size() {
     let mut large = deployment("large", 1);
     // Annotations have a limit of their own, templates do not.
     let container = &mut large.spec.as_mut().unwrap().template.as_mut().unwrap().spec.as_mut().unwrap().containers[0];
-    container.args = vec!["x".repeat(OBJECT_BYTES_MAX)];
+    container.working_dir = "x".repeat(OBJECT_BYTES_MAX);
     let error = world.decide(&create(large)).unwrap_err();
     assert_eq!(error.reason, Reason::RequestEntityTooLarge);
 }

@@ -36,7 +36,7 @@ impl Door<'_> {
             valid(&key, new_finalizers(old, &new))?;
             valid_update(&key, old, &new)?;
         }
-        if part == Subresource::Owners {
+        if matches!(part, Subresource::Owners | Subresource::Status | Subresource::Finalize) {
             valid(&key, new_finalizers(old, &new))?;
             valid(&key, validate::update_part(old, &new, part))?;
         }

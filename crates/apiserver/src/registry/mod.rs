@@ -5,6 +5,7 @@
 //! Raft applied in this process. Nothing else proposes to the log.
 
 mod bootstrap;
+mod events;
 mod feed;
 mod found;
 mod heartbeats;
@@ -31,6 +32,7 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 pub use api::{ApplyOutcome, PatchKind, ReadAt};
+pub use events::{EVENTS_MAX, NODE_BURST, NODE_PER_SECOND};
 pub use found::Found;
 pub use heartbeats::{Heartbeat, Sign};
 pub use rpc::services::{LogChunk, LogRequest};
@@ -42,6 +44,7 @@ use crate::{
     caller::Caller,
     door::{Cidr, Rules},
 };
+use events::Events;
 use heartbeats::Heartbeats;
 use pages::Pins;
 
@@ -59,6 +62,7 @@ struct Inner {
     rules: Rules,
     pins: Pins,
     heartbeats: Heartbeats,
+    events: Events,
     /// Who this master is to the agents of nodes; nobody in a cluster without TLS.
     identity: OnceLock<Arc<Shared>>,
     /// Places for open watches.
@@ -212,6 +216,7 @@ impl Registry {
             rules: Rules { service_cidr: options.service_cidr },
             pins: Pins::default(),
             heartbeats: Heartbeats::default(),
+            events: Events::default(),
             identity: OnceLock::new(),
             watches: Arc::new(Semaphore::new(WATCHES_MAX)),
             closing: CancellationToken::new(),

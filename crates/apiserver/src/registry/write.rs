@@ -8,7 +8,7 @@ use futures::future::join_all;
 use store::{Applied, Refusal, Txn, View};
 use tracing::debug;
 
-use super::{Found, Registry, WriteOptions, Written, refused};
+use super::{Found, Registry, WriteOptions, Written, events, refused};
 use crate::access::{Access, Asked};
 use crate::caller::Caller;
 use crate::door::{self, Decision, Fate, Stamp};
@@ -49,6 +49,7 @@ impl Registry {
         dry_run: bool,
         mut make: impl FnMut(&View) -> Result<Cow<'a, Write>, Error>,
     ) -> Result<Written, Error> {
+        self.inner.events.count(&self.caller, key.kind, self.now())?;
         for attempt in 0..ATTEMPTS_MAX {
             let room;
             let decision = {
@@ -132,6 +133,7 @@ impl Registry {
     fn room(&self, view: &View, write: &Write) -> Result<Option<Nearly>, Error> {
         let quota_bytes = self.inner.options.quota_bytes;
         let percent = view.bytes().saturating_mul(100) / quota_bytes.max(1);
+        events::room(view, &self.caller, write, quota_bytes)?;
         let limit = if matches!(self.caller, Caller::Admin { .. }) { 100 } else { SYSTEM_PERCENT };
         match write {
             Write::Create(_) | Write::Update(..) if percent >= limit => Err(full(view.bytes(), quota_bytes)),

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use api::{
-    Error, Kind, Object, Reason, envelope,
+    Error, Kind, Object, Reason, encoded, envelope,
     json::{self, Parsed, Strictness},
     meta_v1,
 };
@@ -158,6 +158,9 @@ impl Content {
     fn protobuf_object(&self, kind: Kind) -> Result<Object, Error> {
         let envelope = envelope::decode(&self.bytes)?;
         same_type(kind, &envelope.api_version, &envelope.kind)?;
+        if !encoded::is_of_few_messages(kind, &envelope.raw) {
+            return Err(Error::bad_request(format!("the object has more than {} parts", encoded::MESSAGES_MAX)));
+        }
         Object::decode_bytes(kind, envelope.raw)
             .map_err(|error| Error::bad_request(format!("the body is not a {kind}: {error}")))
     }

@@ -257,3 +257,34 @@ async fn a_full_state_takes_deletions_only() {
     }
     create(admin, "again".to_owned()).await.unwrap();
 }
+
+#[tokio::test]
+async fn events_of_nodes_leave_room_for_everybody_else() {
+    let dir = tempfile::tempdir().unwrap();
+    let options = Options { quota_bytes: 1 << 20, ..super::options() };
+    let (registry, _) = super::opened(dir.path(), options).await;
+    let event = |n: usize| {
+        let mut event = core_v1::Event { message: "x".repeat(10_000), ..Default::default() };
+        event.metadata_mut().name = format!("e{n}");
+        event.metadata_mut().namespace = "default".to_owned();
+        event.involved_object.get_or_insert_default().namespace = "default".to_owned();
+        Write::Create(event.into())
+    };
+    let node = registry.for_caller(Caller::Node { name: "w1".to_owned() });
+    let mut said = 0;
+    let refusal = loop {
+        match node.submit(event(said), WriteOptions::default()).await {
+            Ok(_) => said += 1,
+            Err(error) => break error,
+        }
+    };
+    assert_eq!((refusal.reason, refusal.retry_after_s), (Reason::TooManyRequests, Some(10)));
+    assert!((5..11).contains(&said) && refusal.message.contains("old ones are forgotten"), "{said}: {refusal}");
+    registry.submit(event(said), WriteOptions::default()).await.unwrap();
+    let admin = registry.for_caller(Caller::Admin { name: "a".to_owned() });
+    for n in 0..10 {
+        let map = Write::Create(config_map(&format!("m{n}"), &"x".repeat(10_000)));
+        admin.submit(map, WriteOptions::default()).await.unwrap();
+        admin.submit(event(said + 1 + n), WriteOptions::default()).await.unwrap();
+    }
+}

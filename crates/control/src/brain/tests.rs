@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use api::{ChangeType, DeleteOptions, Error, Kind, Object, Reason, Timestamp, Write, core_v1};
+use api::{ChangeType, DeleteOptions, Error, Kind, Object, Reason, Timestamp, Write, core_v1, kinds::Resource as _};
 use expect_test::{Expect, expect};
 
 use crate::{
@@ -216,6 +216,19 @@ fn the_same_said_again_is_counted() {
     story.wait(3_600_001);
     let last = story.flying.iter().map(|(_, write)| write.key().kind).collect::<Vec<_>>();
     assert_eq!(last, [Kind::Event], "an hour later it is forgotten");
+}
+
+#[test]
+fn an_event_from_the_future_is_forgotten_too() {
+    let mut event = core_v1::Event::default();
+    event.metadata_mut().name = "odd".to_owned();
+    event.metadata_mut().namespace = "default".to_owned();
+    event.metadata_mut().creation_timestamp = Some(NOW.into());
+    event.last_timestamp = Some(Timestamp(NOW.0 + 1_000_000_000_000).into());
+    let mut story = Story::begin([event.into()]);
+    story.wait(3_600_001);
+    let last = story.flying.iter().map(|(_, write)| write.key().kind).collect::<Vec<_>>();
+    assert_eq!(last, [Kind::Event]);
 }
 
 #[test]
