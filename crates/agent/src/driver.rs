@@ -6,6 +6,7 @@ mod environment;
 mod health;
 mod heartbeats;
 mod images;
+mod listening;
 mod logs;
 mod memory;
 mod mirror;
@@ -28,9 +29,8 @@ use api::{
     Cidr, Error, Kind, Object, Timestamp,
     core_v1::{Pod, Service},
     discovery_v1::EndpointSlice,
-    event::EventType,
 };
-use proxy::{Net, NetError, Problem, Proxy, Table};
+use proxy::{Net, NetError, Proxy, Table};
 use rpc::{Client, Query, Security, Update};
 use sandbox::Sandbox;
 use tokio::sync::{Notify, mpsc};
@@ -148,7 +148,7 @@ pub async fn run(config: Config, shutdown: CancellationToken) -> Result<(), Agen
     let memory = Memory::open(&config.dir).map_err(io(format!("cannot use {}", config.dir.display())))?;
     let client = config.masters.clone().with_field_manager("kapelle-agent");
     let sandbox = Sandbox::new(sandbox::Config::new(config.dir.join("compiled")))?;
-    let (proxy, problems) = Proxy::new(proxy::Config { allow_external: config.allow_external });
+    let (proxy, news) = Proxy::new(proxy::Config { allow_external: config.allow_external });
     let (events, inbox) = mpsc::channel(INBOX);
     let health = Arc::new(health::Health::new());
     let world = Arc::new(World {
@@ -172,7 +172,7 @@ pub async fn run(config: Config, shutdown: CancellationToken) -> Result<(), Agen
     tokio::spawn(routes(world.clone()));
     tokio::spawn(ranges.follow(world.clone()));
     tokio::spawn(disk::follow(world.clone()));
-    tokio::spawn(complain(world.clone(), problems));
+    tokio::spawn(listening::report(world.clone(), news));
     tokio::select! {
         () = shutdown.cancelled() => {}
         () = think(world.clone(), inbox) => {}
@@ -234,11 +234,11 @@ fn carry_out(world: &Arc<World>, effect: Effect) {
         Effect::Start(run, pod, address) => {
             drop(tokio::spawn(async move { containers::start(shared, run, pod, address).await }))
         }
-        Effect::Stop(run, grace) => world.containers.stop(&run, grace),
+        Effect::Stop(run, grace) => containers::stop(world, &run, grace),
         Effect::Probe(run, kind, pod, address) => {
             drop(tokio::spawn(async move { probing::probe(&shared, run, kind, &pod, address).await }))
         }
-        Effect::Drain(uid, _) => drop(tokio::spawn(async move { containers::drain(&shared, uid).await })),
+        Effect::Drain(uid, ips) => drop(tokio::spawn(async move { containers::drain(&shared, uid, &ips).await })),
         Effect::Clean(uid) => drop(tokio::spawn(async move { containers::clean(&shared, uid).await })),
         Effect::Report(pod) => world.reports.status(pod),
         Effect::Remove(key, uid) => world.reports.remove(key, &uid),
@@ -287,22 +287,12 @@ async fn routes(world: Arc<World>) {
             else => return,
         };
         if is_news {
-            world.proxy.update(table(&known_services, &known_slices));
+            world.proxy.update(table(&world.config.name, &known_services, &known_slices));
         }
     }
 }
 
-fn table(services: &Mirror, slices: &Mirror) -> Table {
+fn table(node: &str, services: &Mirror, slices: &Mirror) -> Table {
     let services = services.objects().filter_map(Object::get::<Service>);
-    Table::build(services, slices.objects().filter_map(Object::get::<EndpointSlice>))
-}
-
-/// Tells users what the proxy could not do.
-async fn complain(world: Arc<World>, mut problems: mpsc::UnboundedReceiver<Problem>) {
-    while let Some(problem) = problems.recv().await {
-        tracing::warn!(about = %problem.about, "{}", problem.message);
-        if let Ok(object) = world.client.get(&problem.about).await {
-            world.reports.event(&object, EventType::Warning, "ListenFailed", &problem.message, now());
-        }
-    }
+    Table::build(node, services, slices.objects().filter_map(Object::get::<EndpointSlice>))
 }

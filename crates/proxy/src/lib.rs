@@ -4,20 +4,33 @@
 //! so that the data path takes no lock. HTTP Pods of this node are handlers that were registered here: a request is handed
 //! to one without a second socket. The crate knows neither masters nor Wasmtime.
 
+mod affinity;
+mod balance;
+mod forwarded;
+mod hop;
+mod link;
 mod listen;
 mod locals;
 mod names;
 mod net;
+mod outbound;
 mod outgoing;
+mod peers;
+mod replay;
 mod serve;
+mod shield;
+mod sniff;
+mod strict;
 mod table;
 #[cfg(test)]
 mod tests;
+mod tunnel;
 
 use std::{
-    collections::{HashMap, hash_map::Entry},
-    net::SocketAddr,
-    sync::{Arc, Mutex, PoisonError},
+    collections::HashSet,
+    net::{IpAddr, SocketAddr},
+    sync::{Arc, Weak},
+    time::Instant,
 };
 
 use api::Key;
@@ -26,13 +39,15 @@ use bytes::Bytes;
 use futures::future::BoxFuture;
 use http::{Request, Response};
 use http_body_util::combinators::UnsyncBoxBody;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 
-pub use listen::Problem;
-pub use names::Resolved;
+pub use balance::Failure;
+pub use listen::{Listening, Problem};
+pub use names::{Inside, Resolved};
 pub use net::{Net, NetError, Way};
 pub use outgoing::SendError;
-pub use table::{Endpoint, Route, Table};
+pub use shield::{Shield, ShieldError};
+pub use table::{Aim, Endpoint, Headless, Named, Route, Speech, Table};
 
 /// Whatever went wrong with a body.
 pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
@@ -59,63 +74,69 @@ pub struct Proxy {
 struct Inner {
     config: Config,
     table: ArcSwap<Table>,
+    /// Says that the table is another one.
+    changed: watch::Sender<()>,
+    peers: peers::Peers,
+    /// From where other nodes' proxies pass requests on.
+    nodes: ArcSwap<HashSet<IpAddr>>,
     locals: locals::Locals,
-    listeners: Mutex<HashMap<SocketAddr, listen::Listener>>,
-    problems: mpsc::UnboundedSender<Problem>,
+    listeners: listen::Listeners,
     outgoing: outgoing::Outgoing,
 }
 
 impl Proxy {
     /// A proxy without any route, and the stream of what it could not do. Call it within a Tokio runtime.
     #[must_use]
-    pub fn new(config: Config) -> (Self, mpsc::UnboundedReceiver<Problem>) {
-        let (problems, told) = mpsc::unbounded_channel();
+    pub fn new(config: Config) -> (Self, mpsc::UnboundedReceiver<Listening>) {
+        let (news, told) = mpsc::unbounded_channel();
         let inner = Inner {
             config,
             table: ArcSwap::from_pointee(Table::default()),
+            changed: watch::Sender::new(()),
+            peers: peers::Peers::default(),
+            nodes: ArcSwap::default(),
             locals: locals::Locals::default(),
-            listeners: Mutex::default(),
-            problems,
+            listeners: listen::Listeners::new(news),
             outgoing: outgoing::Outgoing::new(),
         };
-        (Self { inner: Arc::new(inner) }, told)
+        let inner = Arc::new(inner);
+        tokio::spawn(look_after(Arc::downgrade(&inner)));
+        (Self { inner }, told)
     }
 
     /// Routes by a new table from now on: opens the addresses that it adds and closes those that it no longer has.
     /// Connections that are open stay; requests on them follow the new table.
-    pub fn update(&self, table: Table) {
+    pub fn update(&self, mut table: Table) {
+        table.inherit(&self.inner.table.load());
         let table = Arc::new(table);
         self.inner.table.store(table.clone());
-        let mut listeners = self.inner.listeners.lock().unwrap_or_else(PoisonError::into_inner);
-        listeners.retain(|address, listener| listener.is_pod() || table.route(*address).is_some());
-        for (address, route) in table.routes() {
-            if let Entry::Vacant(vacant) = listeners.entry(address) {
-                match listen::service(self.clone(), address) {
-                    Ok(listener) => {
-                        vacant.insert(listener);
-                    }
-                    Err(error) => self.complain(route.service.clone(), address, &error),
-                }
-            }
-        }
+        self.inner.peers.retain(&table);
+        self.inner.changed.send_replace(());
+        let all = table.routes().map(|(address, route)| (address, &route.service));
+        self.inner.listeners.set_services(self, |address| table.route(address).is_some(), all);
+    }
+
+    /// Tries at once to open what could not be opened. Call it when the machine has got new addresses.
+    pub fn listen_again(&self) {
+        self.inner.listeners.retry(self, |_| true);
     }
 
     /// Hands requests for a Pod's address to a handler, whichever Service they come through, and listens on the address.
     pub fn register_local(&self, pod: Key, address: SocketAddr, handler: LocalHandler) {
         self.inner.locals.insert(address, handler);
-        match listen::pod(self.clone(), address) {
-            Ok(listener) => {
-                let mut listeners = self.inner.listeners.lock().unwrap_or_else(PoisonError::into_inner);
-                listeners.insert(address, listener);
-            }
-            Err(error) => self.complain(pod, address, &error),
-        }
+        self.inner.listeners.add_pod(self, pod, address);
+    }
+
+    /// Lets no request in to a Pod's address any more: it goes to another Pod of its Service, also if it comes from a node
+    /// that does not know yet. The address still answers, to say so.
+    pub fn close_local(&self, address: SocketAddr) {
+        self.inner.locals.close(address);
     }
 
     /// Forgets a Pod's address; requests under way are answered.
     pub fn unregister_local(&self, address: SocketAddr) {
         self.inner.locals.remove(address);
-        self.inner.listeners.lock().unwrap_or_else(PoisonError::into_inner).remove(&address);
+        self.inner.listeners.remove(address);
     }
 
     /// Whether nothing can reach an address through a Service any more, and no request for it is under way.
@@ -124,9 +145,37 @@ impl Proxy {
         !self.inner.table.load().leads_to(address) && self.inner.locals.in_flight(address) == 0
     }
 
-    fn complain(&self, about: Key, address: SocketAddr, error: &std::io::Error) {
-        // Nobody listens only while the process ends.
-        let _ = self.inner.problems.send(Problem::new(about, address, error));
+    /// Passes requests on from an address of this node that none of its Pods can use, and believes what comes from such
+    /// addresses of other nodes about its clients.
+    pub fn set_nodes(&self, own: Option<IpAddr>, others: HashSet<IpAddr>) {
+        self.inner.peers.pass_on_from(own);
+        self.inner.nodes.store(Arc::new(others));
+    }
+
+    fn sender(&self, client: IpAddr) -> forwarded::Sender {
+        if self.inner.nodes.load().contains(&client) {
+            forwarded::Sender::Node
+        } else {
+            forwarded::Sender::Client(client)
+        }
+    }
+
+    /// Whether a Service leads to some port of a Pod.
+    #[must_use]
+    pub fn leads_to(&self, pod: IpAddr) -> bool {
+        self.inner.table.load().leads_to_pod(pod)
+    }
+}
+
+/// Tries what could not be opened, and closes what is idle, as long as the proxy lives.
+async fn look_after(inner: Weak<Inner>) {
+    let mut every = tokio::time::interval(listen::RETRY_MIN);
+    loop {
+        every.tick().await;
+        let Some(inner) = inner.upgrade() else { return };
+        let (proxy, now) = (Proxy { inner }, Instant::now());
+        proxy.inner.listeners.retry(&proxy, |at| at <= now);
+        proxy.inner.peers.sweep(now);
     }
 }
 

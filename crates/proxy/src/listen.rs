@@ -1,20 +1,44 @@
-//! Listening: one task an address, as long as the address is wanted.
+//! Listening: one task an address, as long as the address is wanted. What cannot be opened is tried again.
 
-use std::{io, net::SocketAddr, time::Duration};
+use std::{
+    collections::HashMap,
+    io,
+    net::SocketAddr,
+    sync::{Mutex, MutexGuard, PoisonError},
+    time::{Duration, Instant},
+};
 
 use api::Key;
-use tokio::{net::TcpStream, task::AbortHandle};
+use tokio::{net::TcpStream, sync::mpsc, task::AbortHandle};
 
 use crate::{Proxy, serve};
 
 /// How many connections may wait to be accepted.
-const BACKLOG: i32 = 1024;
+const BACKLOG: u32 = 1024;
 
 /// How long to wait after the system refused a connection, usually for want of files.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
 /// The first port that any user may bind.
 const FREE_PORT: u16 = 1024;
+
+/// The pause before an address is tried the second time; it doubles with each try.
+pub(crate) const RETRY_MIN: Duration = Duration::from_millis(250);
+
+/// The longest pause between two tries.
+const RETRY_MAX: Duration = Duration::from_secs(5);
+
+/// The try from which on it is told that an address is not this machine's: routes are set while Services are read.
+const TOLD_FROM_TRY: u32 = 3;
+
+/// News of an address on which the proxy should listen.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Listening {
+    /// It cannot, for a new reason.
+    Failed(Problem),
+    /// It does now, or need not any more.
+    Mended(SocketAddr),
+}
 
 /// Something that the proxy could not do for an object.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,12 +52,14 @@ pub struct Problem {
 }
 
 impl Problem {
-    pub(crate) fn new(about: Key, address: SocketAddr, error: &io::Error) -> Self {
+    fn new(about: Key, address: SocketAddr, error: &io::Error) -> Self {
         let remedy = match error.kind() {
             io::ErrorKind::PermissionDenied if address.port() < FREE_PORT => {
                 "; ports below 1024 need a privilege: use a higher port, or allow them with `sysctl net.ipv4.ip_unprivileged_port_start=0`"
             }
-            io::ErrorKind::AddrInUse => "; another process listens there: stop it, or use another port",
+            io::ErrorKind::AddrInUse => {
+                "; another process listens there, or on this port of all addresses: stop it, give it an address of its own, or use another port"
+            }
             io::ErrorKind::AddrNotAvailable => "; the address is not one of this machine",
             _ => "",
         };
@@ -41,48 +67,138 @@ impl Problem {
     }
 }
 
+/// Whose an address is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Owner {
+    Service,
+    Pod,
+}
+
+/// Every address on which the proxy should listen.
+pub(crate) struct Listeners {
+    slots: Mutex<HashMap<SocketAddr, Slot>>,
+    news: mpsc::UnboundedSender<Listening>,
+}
+
+struct Slot {
+    about: Key,
+    owner: Owner,
+    /// `None` while it cannot be opened.
+    task: Option<Accepting>,
+    tries: u32,
+    again_at: Instant,
+    /// What was told.
+    told: Option<io::ErrorKind>,
+}
+
 /// A task that accepts connections; dropping it closes the address.
-pub(crate) struct Listener {
-    task: AbortHandle,
-    pod: bool,
-}
+struct Accepting(AbortHandle);
 
-impl Listener {
-    /// Whether the address is a Pod's.
-    pub(crate) fn is_pod(&self) -> bool {
-        self.pod
-    }
-}
-
-impl Drop for Listener {
+impl Drop for Accepting {
     fn drop(&mut self) {
-        self.task.abort();
+        self.0.abort();
     }
 }
 
-/// Listens on a Service's address.
-pub(crate) fn service(proxy: Proxy, address: SocketAddr) -> io::Result<Listener> {
-    start(address, false, move |stream, client| {
-        tokio::spawn(serve::service(proxy.clone(), stream, address, client));
-    })
+impl Listeners {
+    pub(crate) fn new(news: mpsc::UnboundedSender<Listening>) -> Self {
+        Self { slots: Mutex::default(), news }
+    }
+
+    /// Listens on exactly these addresses for Services.
+    pub(crate) fn set_services<'a>(
+        &self,
+        proxy: &Proxy,
+        wanted: impl Fn(SocketAddr) -> bool,
+        all: impl Iterator<Item = (SocketAddr, &'a Key)>,
+    ) {
+        let mut slots = self.lock();
+        let gone = slots.extract_if(|address, slot| slot.owner == Owner::Service && !wanted(*address));
+        gone.for_each(|(address, slot)| self.mended(address, &slot));
+        for (address, service) in all {
+            let slot = slots.entry(address).or_insert_with(|| Slot::new(service.clone(), Owner::Service));
+            if slot.tries == 0 {
+                slot.open(proxy, address, &self.news);
+            }
+        }
+    }
+
+    /// Listens on a Pod's address.
+    pub(crate) fn add_pod(&self, proxy: &Proxy, pod: Key, address: SocketAddr) {
+        let mut slot = Slot::new(pod, Owner::Pod);
+        let mut slots = self.lock();
+        // One that a Pod before it left must be closed first.
+        drop(slots.remove(&address));
+        slot.open(proxy, address, &self.news);
+        slots.insert(address, slot);
+    }
+
+    pub(crate) fn remove(&self, address: SocketAddr) {
+        if let Some(slot) = self.lock().remove(&address) {
+            self.mended(address, &slot);
+        }
+    }
+
+    /// Tries what is not open and has waited long enough.
+    pub(crate) fn retry(&self, proxy: &Proxy, is_due: impl Fn(Instant) -> bool) {
+        for (address, slot) in self.lock().iter_mut().filter(|(_, slot)| slot.task.is_none()) {
+            if is_due(slot.again_at) {
+                slot.open(proxy, *address, &self.news);
+            }
+        }
+    }
+
+    fn mended(&self, address: SocketAddr, slot: &Slot) {
+        if slot.told.is_some() {
+            // Nobody listens only while the process ends.
+            let _ = self.news.send(Listening::Mended(address));
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<SocketAddr, Slot>> {
+        self.slots.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
-/// Listens on the address of a Pod of this node.
-pub(crate) fn pod(proxy: Proxy, address: SocketAddr) -> io::Result<Listener> {
-    start(address, true, move |stream, _| {
-        tokio::spawn(serve::pod(proxy.clone(), stream, address));
-    })
+impl Slot {
+    fn new(about: Key, owner: Owner) -> Self {
+        Self { about, owner, task: None, tries: 0, again_at: Instant::now(), told: None }
+    }
+
+    fn open(&mut self, proxy: &Proxy, address: SocketAddr, news: &mpsc::UnboundedSender<Listening>) {
+        self.tries = self.tries.saturating_add(1);
+        match start(proxy.clone(), address, self.owner) {
+            Ok(task) => {
+                self.task = Some(task);
+                if self.told.take().is_some() {
+                    let _ = news.send(Listening::Mended(address));
+                }
+            }
+            Err(error) => {
+                let pause = RETRY_MIN * 2_u32.saturating_pow(self.tries.min(16) - 1);
+                self.again_at = Instant::now() + pause.min(RETRY_MAX);
+                self.tell(address, &error, news);
+            }
+        }
+    }
+
+    fn tell(&mut self, address: SocketAddr, error: &io::Error, news: &mpsc::UnboundedSender<Listening>) {
+        let may_pass = error.kind() == io::ErrorKind::AddrNotAvailable && self.tries < TOLD_FROM_TRY;
+        if !may_pass && self.told.replace(error.kind()) != Some(error.kind()) {
+            let _ = news.send(Listening::Failed(Problem::new(self.about.clone(), address, error)));
+        }
+    }
 }
 
-fn start(
-    address: SocketAddr,
-    pod: bool,
-    take: impl Fn(TcpStream, SocketAddr) + Send + 'static,
-) -> io::Result<Listener> {
+fn start(proxy: Proxy, address: SocketAddr, owner: Owner) -> io::Result<Accepting> {
     let socket = if address.is_ipv4() { tokio::net::TcpSocket::new_v4() } else { tokio::net::TcpSocket::new_v6() }?;
     socket.set_reuseaddr(true)?;
     socket.bind(address)?;
-    let listener = socket.listen(BACKLOG.cast_unsigned())?;
+    let listener = socket.listen(BACKLOG)?;
+    let take = move |stream: TcpStream, client| match owner {
+        Owner::Service => drop(tokio::spawn(serve::service(proxy.clone(), stream, address, client))),
+        Owner::Pod => drop(tokio::spawn(serve::pod(proxy.clone(), stream, address, client))),
+    };
     let task = tokio::spawn(async move {
         loop {
             match listener.accept().await {
@@ -94,5 +210,5 @@ fn start(
             }
         }
     });
-    Ok(Listener { task: task.abort_handle(), pod })
+    Ok(Accepting(task.abort_handle()))
 }

@@ -4,7 +4,7 @@ use std::{
     net::SocketAddr,
     sync::{
         Arc,
-        atomic::{AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
 };
 
@@ -18,21 +18,35 @@ use crate::{Body, LocalHandler};
 #[derive(Default)]
 pub(crate) struct Locals(ArcSwap<HashMap<SocketAddr, Local>>);
 
-/// One handler, and how many requests it is answering.
+/// One handler.
 #[derive(Clone)]
 pub(crate) struct Local {
     handler: LocalHandler,
-    in_flight: Arc<AtomicUsize>,
+    state: Arc<State>,
+}
+
+#[derive(Default)]
+struct State {
+    in_flight: AtomicUsize,
+    is_closed: AtomicBool,
 }
 
 impl Locals {
     pub(crate) fn insert(&self, address: SocketAddr, handler: LocalHandler) {
-        let local = Local { handler, in_flight: Arc::default() };
+        let local = Local { handler, state: Arc::default() };
         self.0.rcu(|all| all.update(address, local.clone()));
     }
 
     pub(crate) fn remove(&self, address: SocketAddr) {
+        self.close(address);
         self.0.rcu(|all| all.without(&address));
+    }
+
+    /// Lets nothing more in.
+    pub(crate) fn close(&self, address: SocketAddr) {
+        if let Some(local) = self.get(address) {
+            local.state.is_closed.store(true, Ordering::SeqCst);
+        }
     }
 
     pub(crate) fn get(&self, address: SocketAddr) -> Option<Local> {
@@ -44,14 +58,19 @@ impl Locals {
     }
 
     pub(crate) fn in_flight(&self, address: SocketAddr) -> usize {
-        self.get(address).map_or(0, |local| local.in_flight.load(Ordering::Acquire))
+        self.get(address).map_or(0, |local| local.state.in_flight.load(Ordering::SeqCst))
     }
 }
 
 impl Local {
-    pub(crate) async fn answer(&self, request: Request<Body>) -> Response<Body> {
-        let _busy = Busy::new(&self.in_flight);
-        (self.handler)(request).await
+    /// Lets the Pod answer; gives the request back if it takes none any more.
+    pub(crate) async fn answer(&self, request: Request<Body>) -> Result<Response<Body>, Request<Body>> {
+        // First the count, then the look: whoever closes looks the other way round, so that nothing slips through.
+        let _busy = Busy::new(&self.state.in_flight);
+        if self.state.is_closed.load(Ordering::SeqCst) {
+            return Err(request);
+        }
+        Ok((self.handler)(request).await)
     }
 }
 
@@ -60,13 +79,13 @@ struct Busy<'a>(&'a AtomicUsize);
 
 impl<'a> Busy<'a> {
     fn new(counter: &'a AtomicUsize) -> Self {
-        counter.fetch_add(1, Ordering::AcqRel);
+        counter.fetch_add(1, Ordering::SeqCst);
         Self(counter)
     }
 }
 
 impl Drop for Busy<'_> {
     fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::AcqRel);
+        self.0.fetch_sub(1, Ordering::SeqCst);
     }
 }

@@ -1,36 +1,85 @@
-//! Names of Services, as Pods write them.
+//! Names of Services and of their Pods, as Pods write them.
 
 use std::net::{IpAddr, SocketAddr};
 
 use api::{Key, Kind};
 
-use crate::Proxy;
+use crate::{
+    Proxy,
+    balance::Course,
+    table::{Aim, Named, Table},
+};
 
 /// The domain below which every Service has a name.
 const DOMAIN: &str = ".svc.cluster.local";
 
+/// Everything below it is the cluster's, whether it exists or not.
+const CLUSTER_DOMAIN: &str = ".cluster.local";
+
+/// How many aliases may follow on each other, so that two that name each other end.
+const ALIASES_MAX: usize = 8;
+
 /// What a name stands for.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Resolved {
+pub enum Resolved {
+    /// Addresses in the cluster: a Service's own, or those of the Pods of a headless one.
+    Inside(Inside),
+    /// A name of the cluster that nobody has.
+    Nobody,
+    /// A name outside the cluster: the one that was asked for, or the one that an `ExternalName` gives for it.
+    Outside(String),
+}
+
+/// What a name in the cluster stands for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Inside {
     /// The Service.
     pub service: Key,
-    /// Its own address, or those of its Pods if it is headless.
+    /// Its own address, or those of its Pods.
     pub addresses: Vec<IpAddr>,
 }
 
+/// A name in the cluster, as it may be read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Reading {
+    /// A Pod below the Service.
+    pub(crate) host: Option<String>,
+    pub(crate) service: Key,
+}
+
 impl Proxy {
-    /// The Service that a name means in a namespace: `web`, `web.ns`, `web.ns.svc` or `web.ns.svc.cluster.local`.
+    /// What a name means to a Pod in a namespace: `web`, `web.ns`, `web.ns.svc` or `web.ns.svc.cluster.local`, each with
+    /// `pod-host.` before it for a Pod of a headless Service that has a hostname.
     #[must_use]
-    pub fn resolve(&self, name: &str, namespace: &str) -> Option<Resolved> {
-        let service = service(name, namespace)?;
-        let addresses = self.inner.table.load().addresses(&service)?.to_vec();
-        Some(Resolved { service, addresses })
+    pub fn resolve(&self, name: &str, namespace: &str) -> Resolved {
+        match self.find(name, namespace) {
+            Found::Service(reading) => {
+                let addresses = addresses(&self.inner.table.load(), &reading).unwrap_or_default();
+                Resolved::Inside(Inside { service: reading.service, addresses })
+            }
+            Found::Nobody => Resolved::Nobody,
+            Found::Outside(name) => Resolved::Outside(name),
+        }
+    }
+
+    /// The Service or Pod that a name means, through aliases.
+    pub(crate) fn find(&self, name: &str, namespace: &str) -> Found {
+        let table = self.inner.table.load();
+        let mut name = name.trim_end_matches('.').to_ascii_lowercase();
+        for _ in 0..ALIASES_MAX {
+            let reading = readings(&name, namespace).into_iter().find(|reading| exists(&table, reading));
+            match reading.as_ref().and_then(|reading| table.named(&reading.service)) {
+                Some(Named::Alias(other)) => name = other.trim_end_matches('.').to_ascii_lowercase(),
+                _ => return reading.map_or_else(|| nobody(&name), Found::Service),
+            }
+        }
+        Found::Nobody
     }
 
     /// The Pod that takes a connection to a Service's address; `None` if the address is not a Service's or nobody is ready.
     #[must_use]
     pub fn pick(&self, address: SocketAddr, client: IpAddr) -> Option<SocketAddr> {
-        self.inner.table.load().route(address)?.pick(client).map(|endpoint| endpoint.address)
+        self.next(&mut Course::new(Aim::Address(address), client)).map(|next| next.address())
     }
 
     /// Whether an address is a Service's.
@@ -40,14 +89,55 @@ impl Proxy {
     }
 }
 
-/// Reads a name; only its form is looked at.
-pub(crate) fn service(name: &str, namespace: &str) -> Option<Key> {
-    let name = name.trim_end_matches('.').to_ascii_lowercase();
-    let name = name.strip_suffix(DOMAIN).or_else(|| name.strip_suffix(".svc")).unwrap_or(&name).to_owned();
-    let mut parts = name.split('.');
-    let (service, given, rest) = (parts.next()?, parts.next(), parts.next());
-    if service.is_empty() || rest.is_some() {
-        return None;
+/// Where a name leads.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Found {
+    Service(Reading),
+    Nobody,
+    Outside(String),
+}
+
+/// Names of the cluster are asked of nobody else: what is not there is nowhere.
+fn nobody(name: &str) -> Found {
+    let is_ours = name.ends_with(CLUSTER_DOMAIN) || name.ends_with(".svc");
+    // The API has no Service so far. Its names belong to the cluster all the same.
+    let is_api = matches!(name, "kubernetes" | "kubernetes.default");
+    if is_ours || is_api { Found::Nobody } else { Found::Outside(name.to_owned()) }
+}
+
+fn exists(table: &Table, reading: &Reading) -> bool {
+    match (&reading.host, table.named(&reading.service)) {
+        (None, Some(_)) => true,
+        (Some(host), Some(Named::Pods(pods))) => pods.hosts.contains_key(host),
+        _ => false,
     }
-    Some(Key::namespaced(Kind::Service, given.unwrap_or(namespace), service))
+}
+
+pub(crate) fn addresses(table: &Table, reading: &Reading) -> Option<Vec<IpAddr>> {
+    match (table.named(&reading.service)?, &reading.host) {
+        (Named::Address(address, _), None) => Some(vec![*address]),
+        (Named::Pods(pods), None) => Some(pods.addresses.clone()),
+        (Named::Pods(pods), Some(host)) => pods.hosts.get(host).cloned(),
+        (Named::Address(..), Some(_)) | (Named::Alias(_), _) => None,
+    }
+}
+
+/// How a name may be read, the likeliest first; only its form is looked at. The order is that of the search path in a
+/// Kubernetes Pod: below the own namespace, then below `svc.cluster.local`.
+pub(crate) fn readings(name: &str, namespace: &str) -> Vec<Reading> {
+    let name = name.strip_suffix(DOMAIN).or_else(|| name.strip_suffix(".svc")).unwrap_or(name);
+    let parts: Vec<&str> = name.split('.').collect();
+    if parts.iter().any(|part| part.is_empty()) {
+        return Vec::new();
+    }
+    let reading = |host: Option<&str>, service: &str, namespace: &str| Reading {
+        host: host.map(ToOwned::to_owned),
+        service: Key::namespaced(Kind::Service, namespace, service),
+    };
+    match parts[..] {
+        [service] => vec![reading(None, service, namespace)],
+        [first, second] => vec![reading(Some(first), second, namespace), reading(None, first, second)],
+        [host, service, namespace] => vec![reading(Some(host), service, namespace)],
+        _ => Vec::new(),
+    }
 }

@@ -1,126 +1,226 @@
-//! One connection: request by request if HTTP Pods of this node stand behind the address, byte by byte otherwise.
+//! One connection: request by request if its client speaks HTTP/1, byte by byte otherwise.
 
 use std::{convert::Infallible, net::SocketAddr, time::Duration};
 
-use bytes::Bytes;
-use http::{HeaderValue, Request, Response, StatusCode, header};
-use http_body_util::{BodyExt as _, Full};
+use bytes::BytesMut;
+use futures::future::Either;
+use http::{Method, Request, Response, StatusCode};
+use http_body_util::BodyExt as _;
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::net::TcpStream;
+use tokio::{
+    io::{AsyncReadExt as _, Interest},
+    net::TcpStream,
+};
 use tracing::debug;
 
-use crate::{Body, Proxy, locals::Local};
+use crate::{
+    Body, Proxy,
+    balance::{Connected, Course, Failure},
+    forwarded::Sender,
+    hop,
+    locals::Local,
+    outbound::Outbound,
+    sniff::{Guess, LINE_BYTES_MAX, guess},
+    strict::{Guard, HEAD_BYTES_MAX},
+    table::{Aim, Speech},
+    tunnel,
+};
 
 /// How long a client may take to send the head of a request.
 const HEADERS_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// The largest head of a request, in bytes.
-const HEADERS_BYTES_MAX: usize = 64 << 10;
+/// What the parser may hold, in bytes: a whole head, and a piece of what follows it.
+const BUFFER_BYTES_MAX: usize = HEAD_BYTES_MAX + (8 << 10);
 
-/// How long a Pod may take to accept a connection before the next one is tried.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
+/// How long a client that says nothing is waited for before a Pod is asked: in some protocols the server speaks first.
+const QUIET: Duration = Duration::from_millis(5);
 
-/// How much is copied at a time, in bytes.
-const COPY_BYTES: usize = 32 << 10;
+/// How long a client may take from its first byte to the end of its request line; whoever is slower is taken to speak
+/// something else.
+const LINE_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// How much is read at a time before it is known what a client speaks, in bytes.
+const FIRST_BYTES: usize = 4 << 10;
 
 /// A connection to a Service's address.
-pub(crate) async fn service(proxy: Proxy, stream: TcpStream, address: SocketAddr, client: SocketAddr) {
+pub(crate) async fn service(proxy: Proxy, mut stream: TcpStream, address: SocketAddr, client: SocketAddr) {
     let _ = stream.set_nodelay(true);
-    let balance = {
-        let table = proxy.inner.table.load();
-        let Some(route) = table.route(address) else { return };
-        let local = route.endpoints.iter().all(|endpoint| proxy.inner.locals.has(endpoint.address));
-        // A sticky client stays with one Pod, so its connection may as well.
-        local && !route.sticky && !route.endpoints.is_empty()
+    let Some(speech) = speech(&proxy, address) else {
+        // Nobody is there: the client gets a reset at once rather than silence.
+        let _ = stream.set_zero_linger();
+        return;
     };
-    if balance {
-        return http(stream, move |request| by_request(proxy.clone(), request, address, client)).await;
-    }
-    let (attempts, turn) = {
-        let table = proxy.inner.table.load();
-        table.route(address).map_or((0, 0), |route| (route.endpoints.len(), route.turn(client.ip())))
+    let mut first = BytesMut::new();
+    let mut course = Course::new(Aim::Address(address), client.ip());
+    let decided = match speech {
+        Speech::Http => Decided::Http,
+        Speech::Bytes => Decided::Bytes(None),
+        Speech::Unsaid => decide(&proxy, &mut stream, &mut first, &mut course).await,
     };
-    for attempt in 0..attempts {
-        let Some(target) = target(&proxy, address, turn.wrapping_add(attempt)) else { break };
-        if let Some(local) = proxy.inner.locals.get(target) {
-            return http(stream, move |request| by_pod(local.clone(), request)).await;
-        }
-        match tokio::time::timeout(CONNECT_TIMEOUT, TcpStream::connect(target)).await {
-            Ok(Ok(pod)) => return copy(stream, pod).await,
-            Ok(Err(error)) => debug!(%target, %error, "a Pod does not accept connections"),
-            Err(_) => debug!(%target, "a Pod does not accept connections in time"),
-        }
+    let pod = match decided {
+        Decided::Http => return by_request(proxy, Guard::new(stream, &first), address, client).await,
+        Decided::Bytes(Some(pod)) => Some(Connected::Pod(pod)),
+        Decided::Bytes(None) => proxy.connect(&mut course).await,
+    };
+    match pod {
+        Some(Connected::Pod(pod)) => tunnel::copy(stream, &first, pod).await,
+        // A handler understands nothing but HTTP, and says so if this is something else.
+        Some(Connected::Local) => by_request(proxy, Guard::new(stream, &first), address, client).await,
+        None => drop(stream.set_zero_linger()),
     }
-    // Nobody is there: the client gets a reset at once rather than silence.
-    let _ = stream.set_zero_linger();
 }
 
-fn target(proxy: &Proxy, address: SocketAddr, turn: usize) -> Option<SocketAddr> {
-    proxy.inner.table.load().route(address)?.at(turn).map(|endpoint| endpoint.address)
+/// What is spoken at an address; `None` if nobody would answer.
+fn speech(proxy: &Proxy, address: SocketAddr) -> Option<Speech> {
+    let table = proxy.inner.table.load();
+    let route = table.route(address).filter(|route| !route.endpoints.is_empty())?;
+    let is_handled = || route.endpoints.iter().all(|endpoint| proxy.inner.locals.has(endpoint.address));
+    match route.speech {
+        // Nothing but HTTP is understood, so nobody has to listen first.
+        Speech::Unsaid if is_handled() => Some(Speech::Http),
+        speech => Some(speech),
+    }
+}
+
+/// What a connection is.
+enum Decided {
+    Http,
+    /// Something else, and the Pod that it was opened to, if it was.
+    Bytes(Option<TcpStream>),
+}
+
+/// Finds out what a client speaks. If it says nothing, a Pod is asked, for it may be the server's turn.
+async fn decide(proxy: &Proxy, stream: &mut TcpStream, first: &mut BytesMut, course: &mut Course) -> Decided {
+    if let Ok(guess) = tokio::time::timeout(QUIET, listen(stream, first)).await {
+        return guess.into();
+    }
+    match proxy.connect(course).await {
+        // It waits for its client as well.
+        Some(Connected::Local) => Decided::Http,
+        Some(Connected::Pod(pod)) => tokio::select! {
+            biased;
+            guess = listen(stream, first) => match guess {
+                Guess::Http => Decided::Http,
+                Guess::Bytes | Guess::Open => Decided::Bytes(Some(pod)),
+            },
+            _ = pod.ready(Interest::READABLE) => Decided::Bytes(Some(pod)),
+        },
+        None => Decided::Bytes(None),
+    }
+}
+
+impl From<Guess> for Decided {
+    fn from(guess: Guess) -> Self {
+        match guess {
+            Guess::Http => Self::Http,
+            Guess::Bytes | Guess::Open => Self::Bytes(None),
+        }
+    }
+}
+
+/// Reads until it is clear what a client speaks. Nothing is lost if this is given up before it ends.
+async fn listen(stream: &mut TcpStream, first: &mut BytesMut) -> Guess {
+    let mut since = None;
+    loop {
+        match guess(first) {
+            Guess::Open if first.len() <= LINE_BYTES_MAX => {}
+            guess => return guess,
+        }
+        first.reserve(FIRST_BYTES);
+        let read = stream.read_buf(first);
+        let read = match since {
+            None => read.await,
+            Some(since) => match tokio::time::timeout_at(since + LINE_TIMEOUT, read).await {
+                Ok(read) => read,
+                Err(_) => return Guess::Bytes,
+            },
+        };
+        since.get_or_insert_with(tokio::time::Instant::now);
+        // Who has ended without a request still may want to hear something.
+        if !read.is_ok_and(|bytes| bytes > 0) {
+            return Guess::Bytes;
+        }
+    }
 }
 
 /// A connection to the address of an HTTP Pod of this node.
-pub(crate) async fn pod(proxy: Proxy, stream: TcpStream, address: SocketAddr) {
+pub(crate) async fn pod(proxy: Proxy, stream: TcpStream, address: SocketAddr, client: SocketAddr) {
     let _ = stream.set_nodelay(true);
     if let Some(local) = proxy.inner.locals.get(address) {
-        http(stream, move |request| by_pod(local.clone(), request)).await;
+        let sender = proxy.sender(client.ip());
+        http(Guard::new(stream, &[]), sender, move |request| by_pod(local.clone(), request)).await;
     }
 }
 
-async fn by_request(
-    proxy: Proxy,
-    request: Request<Incoming>,
-    address: SocketAddr,
-    client: SocketAddr,
-) -> Response<Body> {
-    // The table may have changed since the connection was made; whoever is next now answers, or nobody does.
-    let local = proxy.pick(address, client.ip()).and_then(|target| proxy.inner.locals.get(target));
-    match local {
-        Some(local) => by_pod(local, request).await,
-        None => refused(),
+async fn by_request(proxy: Proxy, stream: Guard, address: SocketAddr, client: SocketAddr) {
+    let sender = proxy.sender(client.ip());
+    let answer = move |request: Request<Body>| {
+        let proxy = proxy.clone();
+        async move {
+            match proxy.balance(Aim::Address(address), client.ip(), request).await {
+                Ok(response) => response,
+                Err(failure) => refusal(&failure),
+            }
+        }
+    };
+    http(stream, sender, answer).await;
+}
+
+async fn by_pod(local: Local, request: Request<Body>) -> Response<Body> {
+    match local.answer(request).await {
+        Ok(response) => hop::of_pod(response),
+        Err(_) => hop::not_taken(),
     }
 }
 
-async fn by_pod(local: Local, request: Request<Incoming>) -> Response<Body> {
-    local.answer(request.map(|body| body.map_err(Into::into).boxed_unsync())).await
+fn boxed(request: Request<Incoming>) -> Request<Body> {
+    request.map(|body| body.map_err(Into::into).boxed_unsync())
 }
 
-/// No Pod can take the request any more. The connection ends, so that the next one finds whoever is there.
-fn refused() -> Response<Body> {
-    let body = Full::new(Bytes::from_static(b"no Pod of the Service is ready\n"))
-        .map_err(|never| match never {})
-        .boxed_unsync();
-    let mut response = Response::new(body);
-    *response.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
-    response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
-    response
+fn refusal(failure: &Failure) -> Response<Body> {
+    match failure {
+        Failure::NobodyReady => hop::refusal((StatusCode::SERVICE_UNAVAILABLE, "no Pod of the Service is ready\n")),
+        Failure::NobodyThere => {
+            hop::refusal((StatusCode::SERVICE_UNAVAILABLE, "no Pod of the Service takes requests\n"))
+        }
+        Failure::Lost(_) => hop::refusal((StatusCode::BAD_GATEWAY, "the Pod broke off without an answer\n")),
+    }
 }
 
-async fn http<F>(stream: TcpStream, answer: impl Fn(Request<Incoming>) -> F)
+async fn http<F>(stream: Guard, sender: Sender, answer: impl Fn(Request<Body>) -> F)
 where
     F: Future<Output = Response<Body>>,
 {
+    let notes = stream.notes();
     let service = service_fn(|request| {
-        let response = answer(request);
-        async { Ok::<_, Infallible>(response.await) }
+        let notes = notes.clone();
+        let refusal = notes.next_request();
+        let (version, is_connect) = (request.version(), request.method() == Method::CONNECT);
+        let mut request = boxed(request);
+        sender.sign(&mut request);
+        let answer = match refusal {
+            Some(refusal) => Either::Left(std::future::ready(hop::refusal(refusal.answer()))),
+            None => Either::Right(answer(request)),
+        };
+        async move {
+            let response = answer.await;
+            if hop::is_tunnel(is_connect, response.status()) {
+                notes.open_tunnel();
+            }
+            Ok::<_, Infallible>(Outbound::of(response, version, &notes))
+        }
     });
     let served = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HEADERS_TIMEOUT)
-        .max_buf_size(HEADERS_BYTES_MAX)
+        .max_buf_size(BUFFER_BYTES_MAX)
         .pipeline_flush(true)
         .half_close(true)
         .serve_connection(TokioIo::new(stream), service)
+        .with_upgrades()
         .await;
     if let Err(error) = served {
-        debug!(%error, "a connection broke");
-    }
-}
-
-async fn copy(mut client: TcpStream, mut pod: TcpStream) {
-    let _ = pod.set_nodelay(true);
-    if let Err(error) = tokio::io::copy_bidirectional_with_sizes(&mut client, &mut pod, COPY_BYTES, COPY_BYTES).await {
         debug!(%error, "a connection broke");
     }
 }

@@ -1,27 +1,62 @@
 //! Which address leads to which Pods. Pure: built from Services and their EndpointSlices.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     net::{IpAddr, SocketAddr},
-    sync::atomic::{AtomicUsize, Ordering},
+    sync::Arc,
+    time::{Duration, Instant},
 };
 
 use api::{
     Key, Kind,
-    core_v1::{Service, ServicePort},
+    core_v1::{Service, ServiceSpec},
     discovery_v1::{self, EndpointSlice},
     kinds::Resource as _,
 };
 
+use crate::affinity::Turns;
+
 /// The label by which a slice names its Service.
 const SERVICE_NAME: &str = "kubernetes.io/service-name";
 
-/// Every route and name of the cluster, at one moment.
+/// How long a client stays with its Pod if the Service does not say: Kubernetes' default.
+const AFFINITY_DEFAULT: Duration = Duration::from_secs(10_800);
+
+/// Every route and name of the cluster, at one moment, as one node sees it.
 #[derive(Debug, Default)]
 pub struct Table {
     routes: HashMap<SocketAddr, Route>,
-    names: HashMap<Key, Vec<IpAddr>>,
-    ports: HashMap<Key, Vec<(u16, SocketAddr)>>,
+    names: HashMap<Key, Named>,
+}
+
+/// What stands under the name of a Service.
+#[derive(Debug)]
+pub enum Named {
+    /// An address of its own, and the ports that it has there.
+    Address(IpAddr, Vec<u16>),
+    /// The Pods themselves: a headless Service.
+    Pods(Headless),
+    /// Another name.
+    Alias(String),
+}
+
+/// The Pods of a Service without an address.
+#[derive(Debug, Default)]
+pub struct Headless {
+    /// The addresses of the Pods, in order.
+    pub addresses: Vec<IpAddr>,
+    /// Those of the Pods that have a name of their own below the Service's.
+    pub hosts: HashMap<String, Vec<IpAddr>>,
+    ports: HashMap<u16, Route>,
+}
+
+/// What a request is for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Aim {
+    /// The address of a Service.
+    Address(SocketAddr),
+    /// A port of the Pods of a headless Service.
+    Pods(Key, u16),
 }
 
 /// Where one address of a Service leads.
@@ -29,25 +64,51 @@ pub struct Table {
 pub struct Route {
     /// The Service.
     pub service: Key,
-    /// The Pods that take turns.
+    /// The Pods that take turns, ordered by address.
     pub endpoints: Vec<Endpoint>,
-    /// Whether a client stays with one Pod.
-    pub sticky: bool,
-    turn: AtomicUsize,
+    /// What is spoken there.
+    pub speech: Speech,
+    /// How long a client stays with one Pod; `None` if it does not.
+    pub affinity: Option<Duration>,
+    turns: Arc<Turns>,
 }
 
 /// One Pod behind a route.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Endpoint {
     /// Where it answers.
     pub address: SocketAddr,
+    /// The node that it runs on, if that is known.
+    pub node: Option<Arc<str>>,
+}
+
+/// What clients of a Service speak: its port's `appProtocol`, if it says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Speech {
+    /// HTTP/1: each request is balanced.
+    Http,
+    /// Something else: each connection is balanced, and no byte of it is looked at.
+    Bytes,
+    /// Nobody says: the first bytes of each connection tell.
+    Unsaid,
+}
+
+impl Speech {
+    fn of(app_protocol: Option<&str>) -> Self {
+        match app_protocol {
+            None | Some("") => Self::Unsaid,
+            Some("http" | "kubernetes.io/ws") => Self::Http,
+            Some(_) => Self::Bytes,
+        }
+    }
 }
 
 impl Table {
-    /// Builds the table. Only Pods that are ready are routed to; if a Service has none, those that still answer while they
-    /// stop. Objects that make no sense lead nowhere.
+    /// Builds the table of a node. Only Pods that are ready are routed to; if a Service has none, those that still answer
+    /// while they stop. Objects that make no sense lead nowhere.
     #[must_use]
     pub fn build<'a>(
+        node: &str,
         services: impl IntoIterator<Item = &'a Service>,
         slices: impl IntoIterator<Item = &'a EndpointSlice>,
     ) -> Self {
@@ -57,36 +118,52 @@ impl Table {
             by_service.entry(Key::namespaced(Kind::Service, slice.namespace(), name)).or_default().push(slice);
         }
         let mut table = Self::default();
-        for service in services {
+        for (service, spec) in services.into_iter().filter_map(|service| Some((service, service.spec.as_ref()?))) {
             let slices = by_service.get(&service.key()).map(Vec::as_slice).unwrap_or_default();
-            table.add(service, slices);
+            // Kubernetes asks for this of traffic from inside, and there is no other.
+            let only = spec.internal_traffic_policy.as_deref().filter(|policy| *policy == "Local").map(|_| node);
+            table.add(service.key(), spec, &Slices { slices, only });
         }
         table
     }
 
-    fn add(&mut self, service: &Service, slices: &[&EndpointSlice]) {
-        let Some(spec) = &service.spec else { return };
-        let key = service.key();
-        let Ok(address) = spec.cluster_ip.parse::<IpAddr>() else {
-            let mut pods: Vec<IpAddr> = slices.iter().flat_map(|slice| choose(slice)).filter_map(ip).collect();
-            pods.sort_unstable();
-            pods.dedup();
-            let first =
-                slices.iter().flat_map(|slice| &slice.ports).filter_map(|port| u16::try_from(port.port?).ok()).next();
-            if let (Some(pod), Some(port)) = (pods.first(), first) {
-                self.ports.insert(key.clone(), vec![(port, SocketAddr::new(*pod, port))]);
-            }
-            self.names.insert(key, pods);
-            return;
+    fn add(&mut self, key: Key, spec: &ServiceSpec, slices: &Slices<'_>) {
+        let named = match spec.cluster_ip.parse::<IpAddr>() {
+            Ok(address) => Named::Address(address, self.add_ports(&key, address, spec, slices)),
+            Err(_) if spec.r#type == "ExternalName" => Named::Alias(spec.external_name.clone()),
+            Err(_) => Named::Pods(headless(&key, spec, slices)),
         };
-        self.names.insert(key.clone(), vec![address]);
-        for port in spec.ports.iter().filter(|port| port.protocol.is_empty() || port.protocol == "TCP") {
+        self.names.insert(key, named);
+    }
+
+    fn add_ports(&mut self, key: &Key, address: IpAddr, spec: &ServiceSpec, slices: &Slices<'_>) -> Vec<u16> {
+        let mut ports = Vec::new();
+        for port in spec.ports.iter().filter(|port| is_tcp(&port.protocol)) {
             let Ok(number) = u16::try_from(port.port) else { continue };
-            let at = SocketAddr::new(address, number);
-            let endpoints = endpoints(port, slices);
-            let sticky = spec.session_affinity == "ClientIP";
-            self.ports.entry(key.clone()).or_default().push((number, at));
-            self.routes.insert(at, Route { service: key.clone(), endpoints, sticky, turn: AtomicUsize::new(0) });
+            let speech = Speech::of(port.app_protocol.as_deref());
+            let endpoints = slices.endpoints(|candidate| {
+                let is_mine = candidate.name.as_deref().unwrap_or_default() == port.name;
+                candidate.port.filter(|_| is_mine)
+            });
+            self.routes.insert(SocketAddr::new(address, number), Route::new(key, endpoints, speech, affinity(spec)));
+            ports.push(number);
+        }
+        ports
+    }
+
+    /// Goes on where the turns of an older table stand, so that a change moves no client from its Pod.
+    pub(crate) fn inherit(&mut self, older: &Self) {
+        for (at, route) in &mut self.routes {
+            if let Some(before) = older.routes.get(at).filter(|before| before.service == route.service) {
+                route.turns = before.turns.clone();
+            }
+        }
+        for (key, named) in &mut self.names {
+            if let (Named::Pods(pods), Some(Named::Pods(before))) = (named, older.names.get(key)) {
+                for (port, route) in &mut pods.ports {
+                    route.turns = before.ports.get(port).map_or_else(Arc::default, |before| before.turns.clone());
+                }
+            }
         }
     }
 
@@ -96,84 +173,157 @@ impl Table {
         self.routes.get(&address)
     }
 
-    /// Every route, in no order.
+    /// The route of whatever a request is for.
+    #[must_use]
+    pub fn route_to(&self, aim: &Aim) -> Option<&Route> {
+        match aim {
+            Aim::Address(address) => self.route(*address),
+            Aim::Pods(service, port) => match self.names.get(service)? {
+                Named::Pods(pods) => pods.ports.get(port),
+                Named::Address(..) | Named::Alias(_) => None,
+            },
+        }
+    }
+
+    /// The routes of addresses, in no order.
     pub fn routes(&self) -> impl Iterator<Item = (SocketAddr, &Route)> {
         self.routes.iter().map(|(address, route)| (*address, route))
     }
 
-    /// The addresses of a Service: its own, or for a headless one those of its Pods. `None` if there is no such Service.
+    /// What stands under a Service's name; `None` if there is no such Service.
     #[must_use]
-    pub fn addresses(&self, service: &Key) -> Option<&[IpAddr]> {
-        self.names.get(service).map(Vec::as_slice)
-    }
-
-    /// Where a Service answers on a port.
-    #[must_use]
-    pub fn socket(&self, service: &Key, port: u16) -> Option<SocketAddr> {
-        self.ports.get(service)?.iter().find(|(number, _)| *number == port).map(|(_, address)| *address)
+    pub fn named(&self, service: &Key) -> Option<&Named> {
+        self.names.get(service)
     }
 
     /// Whether any route leads to a Pod's address.
     #[must_use]
     pub fn leads_to(&self, address: SocketAddr) -> bool {
-        self.routes.values().any(|route| route.endpoints.iter().any(|endpoint| endpoint.address == address))
+        self.every_route().any(|route| route.find(address).is_some())
     }
+
+    /// Whether any route leads to some port of a Pod.
+    #[must_use]
+    pub fn leads_to_pod(&self, pod: IpAddr) -> bool {
+        let has = |route: &Route| route.endpoints.binary_search_by_key(&pod, |endpoint| endpoint.address.ip()).is_ok();
+        self.every_route().any(has)
+    }
+
+    /// Every address that a route leads to.
+    pub(crate) fn endpoints(&self) -> HashSet<SocketAddr> {
+        self.every_route().flat_map(|route| &route.endpoints).map(|endpoint| endpoint.address).collect()
+    }
+
+    fn every_route(&self) -> impl Iterator<Item = &Route> {
+        let headless = self.names.values().filter_map(|named| match named {
+            Named::Pods(pods) => Some(pods.ports.values()),
+            Named::Address(..) | Named::Alias(_) => None,
+        });
+        self.routes.values().chain(headless.flatten())
+    }
+}
+
+/// The slices of a Service, and the node whose Pods alone count, if only those of one node do.
+struct Slices<'a> {
+    slices: &'a [&'a EndpointSlice],
+    only: Option<&'a str>,
+}
+
+impl<'a> Slices<'a> {
+    /// The Pods that should get traffic, each with its slice.
+    fn chosen(&self) -> Vec<(&'a EndpointSlice, &'a discovery_v1::Endpoint)> {
+        let is_here =
+            |endpoint: &discovery_v1::Endpoint| self.only.is_none() || endpoint.node_name.as_deref() == self.only;
+        let all = self.slices.iter().flat_map(|slice| slice.endpoints.iter().map(|endpoint| (*slice, endpoint)));
+        let all: Vec<_> = all.filter(|(_, endpoint)| is_here(endpoint)).collect();
+        let any_ready = all.iter().any(|(_, endpoint)| is_ready(endpoint));
+        let counts = |endpoint| if any_ready { is_ready(endpoint) } else { is_last_resort(endpoint) };
+        all.into_iter().filter(|(_, endpoint)| counts(endpoint)).collect()
+    }
+
+    fn endpoints(&self, number: impl Fn(&discovery_v1::EndpointPort) -> Option<i32>) -> Vec<Endpoint> {
+        let endpoint = |(slice, endpoint): (&EndpointSlice, &discovery_v1::Endpoint)| {
+            let port = u16::try_from(slice.ports.iter().find_map(&number)?).ok()?;
+            let address = SocketAddr::new(ip(endpoint)?, port);
+            Some(Endpoint { address, node: endpoint.node_name.as_deref().map(Arc::from) })
+        };
+        let mut endpoints: Vec<Endpoint> = self.chosen().into_iter().filter_map(endpoint).collect();
+        endpoints.sort_unstable_by_key(|endpoint| endpoint.address);
+        endpoints.dedup_by_key(|endpoint| endpoint.address);
+        endpoints
+    }
+}
+
+fn headless(key: &Key, spec: &ServiceSpec, slices: &Slices<'_>) -> Headless {
+    let mut pods = Headless::default();
+    for (_, endpoint) in slices.chosen() {
+        let Some(ip) = ip(endpoint) else { continue };
+        pods.addresses.push(ip);
+        if let Some(host) = &endpoint.hostname {
+            pods.hosts.entry(host.to_ascii_lowercase()).or_default().push(ip);
+        }
+    }
+    pods.addresses.sort_unstable();
+    pods.addresses.dedup();
+    let ports = slices.slices.iter().flat_map(|slice| &slice.ports);
+    for port in ports.filter(|port| is_tcp(port.protocol.as_deref().unwrap_or_default())) {
+        let Some(number) = port.port.and_then(|port| u16::try_from(port).ok()) else { continue };
+        let endpoints = slices.endpoints(|candidate| candidate.port.filter(|other| Some(*other) == port.port));
+        let speech = Speech::of(port.app_protocol.as_deref());
+        pods.ports.insert(number, Route::new(key, endpoints, speech, affinity(spec)));
+    }
+    pods
+}
+
+fn is_tcp(protocol: &str) -> bool {
+    protocol.is_empty() || protocol == "TCP"
+}
+
+/// An absent `ready` counts as ready, as Kubernetes demands.
+fn is_ready(endpoint: &discovery_v1::Endpoint) -> bool {
+    endpoint.conditions.as_ref().is_none_or(|conditions| conditions.ready.unwrap_or(true))
+}
+
+/// Whether a Pod still answers while it stops.
+fn is_last_resort(endpoint: &discovery_v1::Endpoint) -> bool {
+    let conditions = endpoint.conditions.as_ref();
+    conditions.is_some_and(|conditions| conditions.serving == Some(true) && conditions.terminating == Some(true))
 }
 
 impl Route {
-    /// Whose turn it is: a number that [`Route::at`] understands. For a sticky route it belongs to the client.
-    #[must_use]
-    pub fn turn(&self, client: IpAddr) -> usize {
-        if self.sticky { spread(client) } else { self.turn.fetch_add(1, Ordering::Relaxed) }
+    fn new(service: &Key, endpoints: Vec<Endpoint>, speech: Speech, affinity: Option<Duration>) -> Self {
+        Self { service: service.clone(), endpoints, speech, affinity, turns: Arc::default() }
     }
 
-    /// The Pod at a turn; following numbers give the others. `None` if there is none at all.
+    /// Where the next request or connection of a client is tried first, as a place in `endpoints`; the places after it
+    /// follow. `None` if there is no Pod.
     #[must_use]
-    pub fn at(&self, turn: usize) -> Option<Endpoint> {
-        self.endpoints.get(turn.checked_rem(self.endpoints.len())?).copied()
+    pub fn turn(&self, client: IpAddr, now: Instant) -> Option<usize> {
+        let stays = self.affinity.and_then(|life| self.turns.stays_with(client, life, now));
+        if let Some(place) = stays.and_then(|address| self.find(address)) {
+            return Some(place);
+        }
+        let place = self.turns.next().checked_rem(self.endpoints.len())?;
+        self.stay(client, self.endpoints.get(place)?.address, now);
+        Some(place)
     }
 
-    /// The next Pod, in turn; for a sticky route the one that belongs to the client.
-    #[must_use]
-    pub fn pick(&self, client: IpAddr) -> Option<Endpoint> {
-        self.at(self.turn(client))
+    /// Remembers which Pod took a client, if clients stay.
+    pub fn stay(&self, client: IpAddr, address: SocketAddr, now: Instant) {
+        if let Some(life) = self.affinity {
+            self.turns.stay(client, address, life, now);
+        }
+    }
+
+    fn find(&self, address: SocketAddr) -> Option<usize> {
+        self.endpoints.binary_search_by_key(&address, |endpoint| endpoint.address).ok()
     }
 }
 
-/// The same client always gives the same number.
-fn spread(client: IpAddr) -> usize {
-    let bits = match client {
-        IpAddr::V4(address) => u128::from(address.to_bits()),
-        IpAddr::V6(address) => address.to_bits(),
-    };
-    // Fibonacci hashing: neighbouring addresses must not meet on one Pod.
-    (bits.wrapping_mul(0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c835) >> 80) as usize
-}
-
-fn endpoints(port: &ServicePort, slices: &[&EndpointSlice]) -> Vec<Endpoint> {
-    let mut endpoints = Vec::new();
-    for slice in slices {
-        let mine = |candidate: &&discovery_v1::EndpointPort| candidate.name.as_deref().unwrap_or_default() == port.name;
-        let Some(number) = slice.ports.iter().find(mine).and_then(|port| u16::try_from(port.port?).ok()) else {
-            continue;
-        };
-        endpoints.extend(choose(slice).filter_map(ip).map(|ip| Endpoint { address: SocketAddr::new(ip, number) }));
-    }
-    endpoints.sort_unstable_by_key(|endpoint| endpoint.address);
-    endpoints.dedup();
-    endpoints
-}
-
-/// The endpoints of a slice that should get traffic.
-fn choose(slice: &EndpointSlice) -> impl Iterator<Item = &discovery_v1::Endpoint> {
-    // An absent `ready` counts as ready, as Kubernetes demands.
-    let ready =
-        |endpoint: &discovery_v1::Endpoint| endpoint.conditions.as_ref().is_none_or(|c| c.ready.unwrap_or(true));
-    let last_resort = |endpoint: &discovery_v1::Endpoint| {
-        endpoint.conditions.as_ref().is_some_and(|c| c.serving == Some(true) && c.terminating == Some(true))
-    };
-    let any_ready = slice.endpoints.iter().any(ready);
-    slice.endpoints.iter().filter(move |endpoint| if any_ready { ready(endpoint) } else { last_resort(endpoint) })
+fn affinity(spec: &ServiceSpec) -> Option<Duration> {
+    let seconds = spec.session_affinity_config.as_ref().and_then(|config| config.client_ip.as_ref()?.timeout_seconds);
+    let life = seconds.and_then(|seconds| u64::try_from(seconds).ok()).map_or(AFFINITY_DEFAULT, Duration::from_secs);
+    (spec.session_affinity == "ClientIP").then_some(life)
 }
 
 fn ip(endpoint: &discovery_v1::Endpoint) -> Option<IpAddr> {

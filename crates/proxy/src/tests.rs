@@ -1,11 +1,21 @@
 //! Stories with real sockets on loopback.
 #![expect(clippy::unwrap_used, reason = "tests")]
 
-use std::{collections::BTreeMap, net::SocketAddr, sync::Arc};
+mod messages;
+mod names;
+mod over_nodes;
+mod shield;
+
+use std::{
+    collections::BTreeMap,
+    net::SocketAddr,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use api::{
     Key, Kind,
-    core_v1::{Service, ServicePort, ServiceSpec},
+    core_v1::{ClientIpConfig, Service, ServicePort, ServiceSpec, SessionAffinityConfig},
     discovery_v1::{Endpoint, EndpointConditions, EndpointPort, EndpointSlice},
     kinds::Resource as _,
 };
@@ -18,7 +28,10 @@ use tokio::{
     net::{TcpListener, TcpStream},
 };
 
-use crate::{Body, Config, LocalHandler, Proxy, Table, names};
+use crate::{Body, Config, Listening, LocalHandler, Proxy, Table};
+
+/// The node that tables are for.
+const NODE: &str = "here";
 
 fn service(ip: &str, port: u16) -> Service {
     let spec = ServiceSpec {
@@ -53,6 +66,10 @@ fn says(word: &'static str) -> LocalHandler {
     })
 }
 
+fn empty() -> Body {
+    Full::new(Bytes::new()).map_err(|never| match never {}).boxed_unsync()
+}
+
 fn pod(name: &str) -> Key {
     Key::namespaced(Kind::Pod, "shop", name)
 }
@@ -80,7 +97,7 @@ async fn requests_of_one_connection_take_turns_among_the_pods_of_this_node() {
     let proxy = proxy();
     proxy.register_local(pod("a"), a, says("a"));
     proxy.register_local(pod("b"), b, says("b"));
-    proxy.update(Table::build([&service("127.77.1.1", vip.port())], [&slice(&[(a, true), (b, true)])]));
+    proxy.update(Table::build(NODE, [&service("127.77.1.1", vip.port())], [&slice(&[(a, true), (b, true)])]));
 
     let mut stream = TcpStream::connect(vip).await.unwrap();
     let mut answers = [ask(&mut stream).await, ask(&mut stream).await];
@@ -88,7 +105,7 @@ async fn requests_of_one_connection_take_turns_among_the_pods_of_this_node() {
     assert_eq!(answers, ["a", "b"]);
 
     // A Pod that is no longer ready gets nothing more, on the same connection.
-    proxy.update(Table::build([&service("127.77.1.1", vip.port())], [&slice(&[(a, true), (b, false)])]));
+    proxy.update(Table::build(NODE, [&service("127.77.1.1", vip.port())], [&slice(&[(a, true), (b, false)])]));
     assert!(proxy.drained(b) && !proxy.drained(a));
     assert_eq!([ask(&mut stream).await, ask(&mut stream).await], ["a", "a"]);
     assert_eq!(ask(&mut TcpStream::connect(b).await.unwrap()).await, "b", "its own address still answers");
@@ -106,7 +123,7 @@ async fn other_pods_get_the_bytes_and_one_that_refuses_is_passed_over() {
     });
     let vip = free("127.77.1.2").await;
     let proxy = proxy();
-    proxy.update(Table::build([&service("127.77.1.2", vip.port())], [&slice(&[(up, true), (down, true)])]));
+    proxy.update(Table::build(NODE, [&service("127.77.1.2", vip.port())], [&slice(&[(up, true), (down, true)])]));
     for _ in 0..4 {
         let mut text = String::new();
         TcpStream::connect(vip).await.unwrap().read_to_string(&mut text).await.unwrap();
@@ -118,7 +135,7 @@ async fn other_pods_get_the_bytes_and_one_that_refuses_is_passed_over() {
 async fn an_address_without_pods_refuses_and_one_that_is_gone_is_closed() {
     let vip = free("127.77.1.3").await;
     let proxy = proxy();
-    proxy.update(Table::build([&service("127.77.1.3", vip.port())], []));
+    proxy.update(Table::build(NODE, [&service("127.77.1.3", vip.port())], []));
     let mut text = String::new();
     let refused = TcpStream::connect(vip).await.unwrap().read_to_string(&mut text).await;
     assert!(refused.is_err() || text.is_empty());
@@ -135,11 +152,11 @@ async fn pods_reach_services_by_name() {
     let (a, vip) = (free("127.77.0.5").await, free("127.77.1.5").await);
     let proxy = proxy();
     proxy.register_local(pod("a"), a, says("hello"));
-    proxy.update(Table::build([&service("127.77.1.5", vip.port())], [&slice(&[(a, true)])]));
+    proxy.update(Table::build(NODE, [&service("127.77.1.5", vip.port())], [&slice(&[(a, true)])]));
 
     let send = |url: String| {
         let body: Body = Full::new(Bytes::new()).map_err(|never| match never {}).boxed_unsync();
-        proxy.send(Request::get(url).body(body).unwrap(), "shop")
+        proxy.send(Request::get(url).body(body).unwrap(), "shop", [127, 0, 0, 1].into())
     };
     for host in ["web", "web.shop", "web.shop.svc", "web.shop.svc.cluster.local", "127.77.1.5"] {
         let answer = send(format!("http://{host}:{}/", vip.port())).await.unwrap();
@@ -158,27 +175,17 @@ async fn pods_reach_services_by_name() {
 async fn an_address_that_cannot_be_bound_is_told_with_the_remedy() {
     let taken = TcpListener::bind("127.77.1.6:0").await.unwrap();
     let (proxy, mut problems) = Proxy::new(Config { allow_external: false });
-    proxy.update(Table::build([&service("127.77.1.6", taken.local_addr().unwrap().port())], []));
-    let problem = problems.recv().await.unwrap();
+    proxy.update(Table::build(NODE, [&service("127.77.1.6", taken.local_addr().unwrap().port())], []));
+    let Some(Listening::Failed(problem)) = problems.recv().await else { panic!("a problem is told") };
     assert_eq!(problem.about, Key::namespaced(Kind::Service, "shop", "web"));
     assert!(problem.message.contains("another process listens there"), "{}", problem.message);
-}
-
-#[test]
-fn names_of_services_have_four_forms() {
-    let key = |namespace: &str| Some(Key::namespaced(Kind::Service, namespace, "web"));
-    assert_eq!(names::service("web", "shop"), key("shop"));
-    assert_eq!(names::service("WEB.other.", "shop"), key("other"));
-    assert_eq!(names::service("web.other.svc", "shop"), key("other"));
-    assert_eq!(names::service("web.other.svc.cluster.local", "shop"), key("other"));
-    assert_eq!(names::service("a.b.example.com", "shop"), None);
 }
 
 #[test]
 fn traffic_goes_to_the_ready_or_else_to_those_that_still_answer() {
     let at = |last: u8| SocketAddr::from(([127, 0, 0, last], 80));
     let to = |pods: &[(SocketAddr, bool)]| {
-        let table = Table::build([&service("127.1.0.1", 8080)], [&slice(pods)]);
+        let table = Table::build(NODE, [&service("127.1.0.1", 8080)], [&slice(pods)]);
         let route = table.route(SocketAddr::from(([127, 1, 0, 1], 8080))).unwrap();
         route.endpoints.iter().map(|endpoint| endpoint.address).collect::<Vec<_>>()
     };
@@ -187,14 +194,54 @@ fn traffic_goes_to_the_ready_or_else_to_those_that_still_answer() {
     assert!(to(&[]).is_empty());
 }
 
+#[tokio::test]
+async fn an_address_that_comes_later_is_listened_on_without_any_change_of_the_table() {
+    let taken = TcpListener::bind("127.77.1.7:0").await.unwrap();
+    let vip = taken.local_addr().unwrap();
+    let (proxy, mut news) = Proxy::new(Config { allow_external: false });
+    proxy.register_local(pod("a"), free("127.77.0.7").await, says("a"));
+    proxy.update(Table::build(NODE, [&service("127.77.1.7", vip.port())], []));
+    assert!(matches!(news.recv().await, Some(Listening::Failed(_))));
+    drop(taken);
+    assert_eq!(news.recv().await, Some(Listening::Mended(vip)));
+    assert!(TcpStream::connect(vip).await.is_ok());
+}
+
 #[test]
-fn a_sticky_client_stays_with_its_pod() {
+fn a_sticky_client_stays_with_its_pod_for_as_long_as_the_service_says() {
     let mut service = service("127.1.0.1", 8080);
-    service.spec.as_mut().unwrap().session_affinity = "ClientIP".into();
+    let spec = service.spec.as_mut().unwrap();
+    spec.session_affinity = "ClientIP".into();
+    let client_ip = Some(ClientIpConfig { timeout_seconds: Some(60) });
+    spec.session_affinity_config = Some(SessionAffinityConfig { client_ip });
     let pods = [1, 2, 3].map(|last| (SocketAddr::from(([127, 0, 0, last], 80)), true));
-    let table = Table::build([&service], [&slice(&pods)]);
-    let route = table.route(SocketAddr::from(([127, 1, 0, 1], 8080))).unwrap();
-    let client = "127.0.0.9".parse().unwrap();
-    let first = route.pick(client);
-    assert!((0..10).all(|_| route.pick(client) == first));
+    let vip = SocketAddr::from(([127, 1, 0, 1], 8080));
+    let (client, start) = ("127.0.0.9".parse().unwrap(), Instant::now());
+    let pick = |table: &Table, seconds| {
+        let route = table.route(vip).unwrap();
+        route.endpoints[route.turn(client, start + Duration::from_secs(seconds)).unwrap()].address
+    };
+
+    let table = Table::build(NODE, [&service], [&slice(&pods[..2])]);
+    assert!((0..10).all(|second| pick(&table, second) == pods[0].0));
+    let mut grown = Table::build(NODE, [&service], [&slice(&pods)]);
+    grown.inherit(&table);
+    assert_eq!(pick(&grown, 30), pods[0].0, "also when the Service grows");
+    assert_ne!(pick(&grown, 91), pods[0].0, "but not for ever");
+}
+
+#[test]
+fn traffic_that_must_stay_on_the_node_goes_to_its_pods_or_to_nobody() {
+    let mut service = service("127.1.0.1", 8080);
+    service.spec.as_mut().unwrap().internal_traffic_policy = Some("Local".into());
+    let pods = [1, 2].map(|last| (SocketAddr::from(([127, 0, 0, last], 80)), true));
+    let on = |nodes: [&str; 2]| {
+        let mut slice = slice(&pods);
+        slice.endpoints.iter_mut().zip(nodes).for_each(|(endpoint, node)| endpoint.node_name = Some(node.into()));
+        let table = Table::build(NODE, [&service], [&slice]);
+        let route = table.route(SocketAddr::from(([127, 1, 0, 1], 8080))).unwrap();
+        route.endpoints.iter().map(|endpoint| endpoint.address).collect::<Vec<_>>()
+    };
+    assert_eq!(on([NODE, "there"]), [pods[0].0]);
+    assert!(on(["there", "there"]).is_empty());
 }

@@ -50,15 +50,6 @@ impl Containers {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Asks a run to end, also one that is only being started.
-    pub(crate) fn stop(&self, run: &Run, grace: Duration) {
-        match self.lock().get_mut(run) {
-            Some(Place::Starting(stop)) => *stop = Some(grace),
-            Some(Place::Running(running)) => running.container.stop(grace),
-            None => {}
-        }
-    }
-
     /// The handler of a run that answers HTTP.
     pub(crate) fn http(&self, run: &Run) -> Option<HttpHandle> {
         match self.lock().get(run) {
@@ -74,6 +65,18 @@ impl Containers {
             |(_, place)| if let Place::Running(running) = place { running.addresses.clone() } else { Vec::new() },
         )
         .collect()
+    }
+}
+
+/// Asks a run to end, also one that is only being started. Requests that come from now on go to other Pods.
+pub(crate) fn stop(world: &World, run: &Run, grace: Duration) {
+    match world.containers.lock().get_mut(run) {
+        Some(Place::Starting(stop)) => *stop = Some(grace),
+        Some(Place::Running(running)) => {
+            running.addresses.iter().for_each(|address| world.proxy.close_local(*address));
+            running.container.stop(grace);
+        }
+        None => {}
     }
 }
 
@@ -191,14 +194,16 @@ fn listen(world: &World, run: &Run, pod: &Pod, address: Ipv4Addr, container: &Co
     addresses
 }
 
-/// Waits until nothing reaches the Pod through a Service.
-pub(crate) async fn drain(world: &World, pod: Uid) {
+/// Waits until nothing reaches the Pod through a Service of this node. From then on what other nodes still send, because
+/// they do not know yet, goes to other Pods; what is under way is answered.
+pub(crate) async fn drain(world: &World, pod: Uid, ips: &[Ipv4Addr]) {
     // The status that takes the Pod out of its Services travels to the masters and comes back as a new table.
-    loop {
-        let addresses = world.containers.addresses(&pod);
-        if addresses.iter().all(|address| world.proxy.drained(*address)) {
-            break;
-        }
+    while ips.iter().any(|ip| world.proxy.leads_to((*ip).into())) {
+        tokio::time::sleep(DRAIN_LOOK_EVERY).await;
+    }
+    let addresses = world.containers.addresses(&pod);
+    addresses.iter().for_each(|address| world.proxy.close_local(*address));
+    while !addresses.iter().all(|address| world.proxy.drained(*address)) {
         tokio::time::sleep(DRAIN_LOOK_EVERY).await;
     }
     world.say(Event::Drained(pod)).await;

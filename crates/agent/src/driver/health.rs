@@ -15,6 +15,8 @@ pub(crate) struct State {
     pub(crate) network: Option<Trouble>,
     /// Why nothing more should be written to its disk.
     pub(crate) disk: Option<Trouble>,
+    /// Why some Service is not answered for on this node.
+    pub(crate) listening: Option<Trouble>,
     /// This node as the masters told of it last.
     pub(crate) node: Option<Node>,
     /// How often the masters said that they do not know this node.
@@ -45,6 +47,10 @@ impl Health {
 
     pub(crate) fn disk(&self, trouble: Option<Trouble>) {
         self.change(|state| state.disk = trouble);
+    }
+
+    pub(crate) fn listening(&self, trouble: Option<Trouble>) {
+        self.change(|state| state.listening = trouble);
     }
 
     /// The masters told of this node.

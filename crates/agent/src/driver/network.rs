@@ -5,6 +5,7 @@ use std::{
     sync::Arc,
 };
 
+use proxy::Resolved;
 use sandbox::{Network, SendError};
 
 use super::World;
@@ -16,11 +17,14 @@ pub(crate) fn of(world: Arc<World>, address: Ipv4Addr, namespace: String) -> Net
     let resolve_in = namespace.clone();
     Network {
         ip: Some(IpAddr::V4(address)),
-        resolve: Arc::new(move |name| resolver.proxy.resolve(name, &resolve_in).map(|resolved| resolved.addresses)),
+        resolve: Arc::new(move |name| match resolver.proxy.resolve(name, &resolve_in) {
+            Resolved::Inside(inside) => Some(inside.addresses),
+            Resolved::Nobody | Resolved::Outside(_) => None,
+        }),
         connect: Arc::new(move |to| connect(&connector, to, address)),
         send: Arc::new(move |request, _| {
             let (world, namespace) = (sender.clone(), namespace.clone());
-            Box::pin(async move { world.proxy.send(request, &namespace).await.map_err(refusal) })
+            Box::pin(async move { world.proxy.send(request, &namespace, IpAddr::V4(address)).await.map_err(refusal) })
         }),
     }
 }
@@ -40,7 +44,8 @@ fn refusal(error: proxy::SendError) -> SendError {
     match error {
         proxy::SendError::Uri(what) => SendError::Refused(what),
         proxy::SendError::NoEndpoint(host) => SendError::Refused(format!("nobody answers for {host}")),
-        proxy::SendError::Outside(host) => SendError::NameUnknown(host),
+        proxy::SendError::NoService(host) | proxy::SendError::Outside(host) => SendError::NameUnknown(host),
+        proxy::SendError::Service(failure) => SendError::Broken(failure.into()),
         proxy::SendError::Connection(error) => SendError::Broken(error.into()),
     }
 }

@@ -107,6 +107,7 @@ fn status(world: &World, agent_port: u16, node: &Node, state: &State) -> NodeSta
         ("DiskPressure", &state.disk, "AgentHasNoDiskPressure", "the agent has no disk pressure"),
         ("PIDPressure", &None, "AgentHasNoProcesses", "Pods have no processes"),
         ("NetworkUnavailable", &state.network, "RoutesCreated", "the ranges of the cluster are routed"),
+        ("ServicePortsUnavailable", &state.listening, "AllPortsServed", "every address of a Service is listened on"),
     ] {
         let (reason, message) = trouble.as_ref().map_or((reason, message), |it| (it.reason, it.message.as_str()));
         let holds = ConditionStatus::from(trouble.is_some());

@@ -79,7 +79,11 @@ async fn http(
     let request = request.body(body).map_err(|error| format!("the probe is no request: {error}"))?;
     let response = match world.containers.http(run) {
         Some(handle) => handle.handle(request).await,
-        None => world.proxy.send(request, "").await.map_err(|error| format!("Get {url:?}: {error}"))?,
+        None => world
+            .proxy
+            .send(request, "", world.config.host.into())
+            .await
+            .map_err(|error| format!("Get {url:?}: {error}"))?,
     };
     let status = response.status().as_u16();
     if (200..400).contains(&status) { Ok(()) } else { Err(format!("HTTP probe failed with statuscode: {status}")) }

@@ -6,7 +6,7 @@ use api::{Cidr, Object, core_v1::Node, event::EventType, kinds::Resource as _};
 use proxy::{Net, NetError, Way};
 use rpc::Query;
 
-use super::{World, health::Trouble, mirror::Mirror, now};
+use super::{World, health::Trouble, listening::Keeper, mirror::Mirror, now};
 use crate::Event;
 
 /// How long to wait before routes are tried again that the kernel refused.
@@ -18,6 +18,7 @@ const LOOK_EVERY: Duration = Duration::from_secs(15);
 /// The routes of this host.
 pub(crate) struct Routes {
     net: Net,
+    keeper: Keeper,
     /// The range that the brain knows.
     told: Option<Cidr>,
     /// The last complaint, so that it is not repeated.
@@ -30,7 +31,7 @@ impl Routes {
         let mut net = Net::default();
         // What is refused here is tried again, and told, with everything else.
         let _ = net.add(world.config.services, Way::Here).await;
-        Self { net, told: None, complaint: String::new() }
+        Self { net, keeper: Keeper::default(), told: None, complaint: String::new() }
     }
 
     /// Follows the Nodes for ever: routes their ranges, and tells the brain this node's own once its addresses work.
@@ -58,6 +59,7 @@ impl Routes {
             Ok(refusals) => refusals,
             Err(error) => vec![error],
         };
+        self.keeper.follow(world, map.own, &map.ways);
         world.health.network(trouble(world.config.services, &map, &refusals));
         self.complain(world, map.node, &refusals);
         let fails = |range: Cidr| refusals.iter().any(|refusal| refusal.range().is_none_or(|failed| failed == range));

@@ -1,0 +1,315 @@
+//! Sends a request, or a connection, to whichever Pod of a Service takes it.
+//!
+//! Pods take turns; who is believed not to answer comes last. As long as nothing of a request was taken, the next Pod is
+//! asked; when all were, the table is probably older than the Pods, and its news are waited for.
+
+use std::{
+    io,
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use http::{Request, Response};
+use http_body_util::BodyExt as _;
+use tokio::net::TcpStream;
+use tracing::debug;
+
+use crate::{
+    Body, Proxy, hop,
+    link::{Download, Link, Unanswered},
+    locals::Local,
+    peers::Peer,
+    replay::{Replay, Upload},
+    table::Aim,
+    tunnel,
+};
+
+/// How long a Pod may take to accept a connection before the next one is asked. Within a cluster this takes a millisecond.
+const PATIENCE: Duration = Duration::from_millis(300);
+
+/// The same when every Pod was asked once: whoever is there now may just be slow.
+const PATIENCE_LATER: Duration = Duration::from_secs(1);
+
+/// How long news of the table are waited for, when every Pod that it has was asked.
+const NEWS_WITHIN: Duration = Duration::from_millis(500);
+
+/// How often all Pods are asked without any news.
+const ROUNDS_MAX: u32 = 2;
+
+/// How many Pods that are believed not to answer are asked in one round.
+const DOUBTFUL_MAX: u32 = 3;
+
+/// When a request is given up that no Pod took.
+const GIVE_UP_AFTER: Duration = Duration::from_secs(5);
+
+/// Why no Pod answered.
+#[derive(Debug, thiserror::Error)]
+pub enum Failure {
+    /// There is no Service at the address, or none of its Pods is ready.
+    #[error("no Pod of the Service is ready")]
+    NobodyReady,
+    /// Each Pod was asked, and none took the request.
+    #[error("no Pod of the Service takes requests")]
+    NobodyThere,
+    /// A Pod took the request, and its connection broke before it answered.
+    #[error("the Pod broke off without an answer")]
+    Lost(#[source] hyper::Error),
+}
+
+/// The course of one request or connection through the Pods of a Service.
+pub(crate) struct Course {
+    aim: Aim,
+    client: IpAddr,
+    turn: Option<usize>,
+    tried: Vec<SocketAddr>,
+    doubtful: u32,
+    rounds: u32,
+    since: Instant,
+}
+
+/// Whom to ask next.
+pub(crate) enum Next {
+    /// A handler of this node.
+    Local(SocketAddr, Local),
+    /// A Pod behind a socket.
+    Peer(Arc<Peer>),
+}
+
+/// What became of one try.
+enum Tried {
+    Answered(Response<Body>),
+    /// Nothing of the request was taken.
+    NotTaken(Box<Replay>),
+    Failed(Failure),
+}
+
+impl Course {
+    pub(crate) fn new(aim: Aim, client: IpAddr) -> Self {
+        Self { aim, client, turn: None, tried: Vec::new(), doubtful: 0, rounds: 0, since: Instant::now() }
+    }
+
+    fn patience(&self) -> Duration {
+        if self.rounds == 0 { PATIENCE } else { PATIENCE_LATER }
+    }
+}
+
+impl Next {
+    pub(crate) fn address(&self) -> SocketAddr {
+        match self {
+            Self::Local(address, _) => *address,
+            Self::Peer(peer) => peer.address,
+        }
+    }
+}
+
+impl Proxy {
+    /// Lets a Pod answer a request for a Service.
+    pub(crate) async fn balance(
+        &self,
+        aim: Aim,
+        client: IpAddr,
+        request: Request<Body>,
+    ) -> Result<Response<Body>, Failure> {
+        let mut course = Course::new(aim, client);
+        // The usual case costs no more than this: a Pod of this node takes the request.
+        let first = self.next(&mut course);
+        let mut replay = match first {
+            None => return Err(self.nobody(&course.aim)),
+            Some(Next::Local(address, local)) => match local.answer(request).await {
+                Ok(response) => return Ok(response),
+                Err(request) => {
+                    course.tried.push(address);
+                    Box::new(Replay::new(request))
+                }
+            },
+            Some(Next::Peer(_)) => Box::new(Replay::new(request)),
+        };
+        loop {
+            let Some(next) = self.next_or_news(&mut course).await else { return Err(self.nobody(&course.aim)) };
+            course.tried.push(next.address());
+            match self.try_at(&next, &course, replay).await {
+                Tried::Answered(response) => {
+                    self.stay(&course, next.address());
+                    return Ok(response);
+                }
+                Tried::NotTaken(again) => replay = again,
+                Tried::Failed(failure) => return Err(failure),
+            }
+        }
+    }
+
+    /// A connection to a Pod behind a socket, or whom else the course leads to; `None` if nobody is there.
+    pub(crate) async fn connect(&self, course: &mut Course) -> Option<Connected> {
+        loop {
+            let next = self.next_or_news(course).await?;
+            course.tried.push(next.address());
+            match next {
+                Next::Local(..) => return Some(Connected::Local),
+                Next::Peer(peer) => {
+                    if let Ok(stream) = peer.connect_bytes(course.patience()).await {
+                        self.stay(course, peer.address);
+                        return Some(Connected::Pod(stream));
+                    }
+                }
+            }
+        }
+    }
+
+    /// The next Pod that was not asked yet, those in doubt last.
+    pub(crate) fn next(&self, course: &mut Course) -> Option<Next> {
+        let table = self.inner.table.load();
+        let route = table.route_to(&course.aim)?;
+        let turn = match course.turn {
+            Some(turn) => turn,
+            None => *course.turn.insert(route.turn(course.client, course.since)?),
+        };
+        let mut doubtful = None;
+        let (before, from) = route.endpoints.split_at(turn.checked_rem(route.endpoints.len())?);
+        for endpoint in from.iter().chain(before) {
+            if course.tried.contains(&endpoint.address) {
+                continue;
+            }
+            if let Some(local) = self.inner.locals.get(endpoint.address) {
+                return Some(Next::Local(endpoint.address, local));
+            }
+            let peer = self.inner.peers.get(endpoint);
+            if peer.is_trusted() {
+                return Some(Next::Peer(peer));
+            }
+            doubtful.get_or_insert(peer);
+        }
+        let peer = doubtful.filter(|_| course.doubtful < DOUBTFUL_MAX)?;
+        course.doubtful += 1;
+        Some(Next::Peer(peer))
+    }
+
+    /// The next Pod; when all were asked, they are asked again after news of the table, or once without.
+    async fn next_or_news(&self, course: &mut Course) -> Option<Next> {
+        let mut news = None;
+        loop {
+            if let Some(next) = self.next(course) {
+                return Some(next);
+            }
+            // Who looks at the table before they wait for its change misses none.
+            let Some(news) = &mut news else {
+                news = Some(self.inner.changed.subscribe());
+                continue;
+            };
+            if course.tried.is_empty() || course.since.elapsed() > GIVE_UP_AFTER {
+                return None;
+            }
+            let is_news = tokio::time::timeout(NEWS_WITHIN, news.changed()).await.is_ok();
+            course.rounds += u32::from(!is_news);
+            if course.rounds >= ROUNDS_MAX {
+                return None;
+            }
+            course.tried.clear();
+            course.doubtful = 0;
+        }
+    }
+
+    fn nobody(&self, aim: &Aim) -> Failure {
+        let table = self.inner.table.load();
+        let is_empty = table.route_to(aim).is_none_or(|route| route.endpoints.is_empty());
+        if is_empty { Failure::NobodyReady } else { Failure::NobodyThere }
+    }
+
+    fn stay(&self, course: &Course, address: SocketAddr) {
+        if let Some(route) = self.inner.table.load().route_to(&course.aim) {
+            route.stay(course.client, address, course.since);
+        }
+    }
+
+    async fn try_at(&self, next: &Next, course: &Course, replay: Box<Replay>) -> Tried {
+        match next {
+            Next::Local(_, local) => {
+                let Some(request) = replay.into_request() else { return Tried::Failed(Failure::NobodyThere) };
+                match local.answer(request).await {
+                    Ok(response) => Tried::Answered(response),
+                    Err(request) => Tried::NotTaken(Box::new(Replay::new(request))),
+                }
+            }
+            Next::Peer(peer) if hop::wants_tunnel(replay.parts()) => tunnel_to(peer, course, replay).await,
+            Next::Peer(peer) => send_to(peer, course, replay).await,
+        }
+    }
+}
+
+/// Where a connection goes.
+pub(crate) enum Connected {
+    /// A handler of this node.
+    Local,
+    /// A Pod behind a socket.
+    Pod(TcpStream),
+}
+
+/// Sends a request to a Pod behind a socket: on a connection that waits, or on a new one.
+async fn send_to(peer: &Arc<Peer>, course: &Course, mut replay: Box<Replay>) -> Tried {
+    while let Some(link) = peer.take() {
+        match over(link, peer, &mut replay).await {
+            Sent::Answered(response) => return Tried::Answered(response),
+            Sent::NotTaken => return not_taken(replay),
+            // The Pod may have closed the connection before it saw the request: a new one tells.
+            Sent::Unsent => {}
+            Sent::Lost(_) if replay.is_safe_twice() => {}
+            Sent::Lost(error) => return Tried::Failed(Failure::Lost(error)),
+        }
+    }
+    let link = match peer.connect(course.patience()).await {
+        Ok(stream) => Link::open(stream).await.map_err(io::Error::other),
+        Err(error) => Err(error),
+    };
+    let Ok(link) = link else { return Tried::NotTaken(replay) };
+    match over(link, peer, &mut replay).await {
+        Sent::Answered(response) => Tried::Answered(response),
+        Sent::NotTaken | Sent::Unsent => not_taken(replay),
+        Sent::Lost(_) if replay.is_safe_twice() => Tried::NotTaken(replay),
+        Sent::Lost(error) => Tried::Failed(Failure::Lost(error)),
+    }
+}
+
+fn not_taken(replay: Box<Replay>) -> Tried {
+    if replay.is_whole() { Tried::NotTaken(replay) } else { Tried::Failed(Failure::NobodyThere) }
+}
+
+/// What became of a request on one connection.
+enum Sent {
+    Answered(Response<Body>),
+    /// The Pod's node says that its Pod has not seen it.
+    NotTaken,
+    /// Nothing of it was sent.
+    Unsent,
+    /// Nobody knows.
+    Lost(hyper::Error),
+}
+
+async fn over(link: Link, peer: &Arc<Peer>, replay: &mut Replay) -> Sent {
+    let Some(upload) = replay.upload() else { return Sent::Unsent };
+    match link.send(hop::request(replay.parts(), upload)).await {
+        Ok((response, _)) if hop::is_not_taken(&response) => Sent::NotTaken,
+        Ok((response, link)) => {
+            Sent::Answered(hop::response(response).map(|body| Download::new(body, link, peer.clone()).boxed_unsync()))
+        }
+        Err(Unanswered::Unsent) => Sent::Unsent,
+        Err(Unanswered::Lost(error)) => {
+            debug!(address = %peer.address, %error, "a connection broke before the answer");
+            if let Some(error) = hop::io_error(&error) {
+                peer.suspect(error);
+            }
+            Sent::Lost(error)
+        }
+    }
+}
+
+/// Sends a request that may turn its connection into a tunnel: on a connection of its own.
+async fn tunnel_to(peer: &Arc<Peer>, course: &Course, mut replay: Box<Replay>) -> Tried {
+    let Ok(stream) = peer.connect(course.patience()).await else { return Tried::NotTaken(replay) };
+    let Some(upload) = replay.upload() else { return Tried::Failed(Failure::NobodyThere) };
+    let request: Request<Upload> = hop::upgrade(replay.parts(), upload);
+    match tunnel::send(stream, request, replay.parts()).await {
+        Ok(response) if hop::is_not_taken(&response) => not_taken(replay),
+        Ok(response) => Tried::Answered(response),
+        Err(error) => Tried::Failed(Failure::Lost(error)),
+    }
+}
