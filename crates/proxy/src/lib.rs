@@ -29,7 +29,7 @@ mod tunnel;
 use std::{
     collections::HashSet,
     net::{IpAddr, SocketAddr},
-    sync::{Arc, Weak},
+    sync::{Arc, Weak, atomic::AtomicUsize},
     time::Instant,
 };
 
@@ -81,6 +81,8 @@ struct Inner {
     nodes: ArcSwap<HashSet<IpAddr>>,
     locals: locals::Locals,
     listeners: listen::Listeners,
+    /// How many names were looked up.
+    lookups: AtomicUsize,
     outgoing: outgoing::Outgoing,
 }
 
@@ -97,6 +99,7 @@ impl Proxy {
             nodes: ArcSwap::default(),
             locals: locals::Locals::default(),
             listeners: listen::Listeners::new(news),
+            lookups: AtomicUsize::new(0),
             outgoing: outgoing::Outgoing::new(),
         };
         let inner = Arc::new(inner);

@@ -1,6 +1,9 @@
 //! Names of Services and of their Pods, as Pods write them.
 
-use std::net::{IpAddr, SocketAddr};
+use std::{
+    net::{IpAddr, SocketAddr},
+    sync::atomic::Ordering,
+};
 
 use api::{Key, Kind};
 
@@ -54,7 +57,11 @@ impl Proxy {
     pub fn resolve(&self, name: &str, namespace: &str) -> Resolved {
         match self.find(name, namespace) {
             Found::Service(reading) => {
-                let addresses = addresses(&self.inner.table.load(), &reading).unwrap_or_default();
+                let mut addresses = addresses(&self.inner.table.load(), &reading).unwrap_or_default();
+                // Many programs take the first, so each of them comes first in turn.
+                let turn = self.inner.lookups.fetch_add(1, Ordering::Relaxed);
+                let first = turn.checked_rem(addresses.len()).unwrap_or(0);
+                addresses.rotate_left(first);
                 Resolved::Inside(Inside { service: reading.service, addresses })
             }
             Found::Nobody => Resolved::Nobody,
