@@ -41,7 +41,10 @@ impl Refusal {
             Self::UnknownCoding => {
                 (StatusCode::NOT_IMPLEMENTED, "the only Transfer-Encoding that is known is chunked\n")
             }
-            Self::Version => (StatusCode::HTTP_VERSION_NOT_SUPPORTED, "the version is not supported: use HTTP/1.1\n"),
+            Self::Version => (
+                StatusCode::HTTP_VERSION_NOT_SUPPORTED,
+                "HTTP/2 and other versions are not spoken here: use HTTP/1.1\n",
+            ),
             Self::TargetTooLong => (StatusCode::URI_TOO_LONG, "the target of the request is longer than 8 KiB\n"),
             Self::HeadTooLarge => (
                 StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
@@ -150,21 +153,19 @@ fn request_line(line: &[u8]) -> Result<(bool, bool), Refusal> {
         return Err(Refusal::Malformed);
     };
     let is_clean = target.iter().all(|byte| *byte > b' ' && *byte != 0x7f);
+    let is_1_1 = match version {
+        b"HTTP/1.1" => true,
+        b"HTTP/1.0" => false,
+        [b'H', b'T', b'T', b'P', b'/', major, b'.', minor] if major.is_ascii_digit() && minor.is_ascii_digit() => {
+            return Err(Refusal::Version);
+        }
+        _ => return Err(Refusal::Malformed),
+    };
     let is_word = !method.is_empty() && method.len() <= METHOD_BYTES_MAX && method.iter().all(is_token);
     if !is_word || !is_clean || !is_target(method, target) {
         return Err(Refusal::Malformed);
     }
-    if target.len() > TARGET_BYTES_MAX {
-        return Err(Refusal::TargetTooLong);
-    }
-    match version {
-        b"HTTP/1.1" => Ok((method == b"CONNECT", true)),
-        b"HTTP/1.0" => Ok((method == b"CONNECT", false)),
-        [b'H', b'T', b'T', b'P', b'/', major, b'.', minor] if major.is_ascii_digit() && minor.is_ascii_digit() => {
-            Err(Refusal::Version)
-        }
-        _ => Err(Refusal::Malformed),
-    }
+    if target.len() > TARGET_BYTES_MAX { Err(Refusal::TargetTooLong) } else { Ok((method == b"CONNECT", is_1_1)) }
 }
 
 /// A path, a whole URI, or what the method has in its place.

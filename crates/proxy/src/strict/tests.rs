@@ -74,6 +74,7 @@ fn lines_that_are_no_request_are_refused() {
     for (line, wanted) in [
         ("GET / HTTP/2.0", Refusal::Version),
         ("GET / HTTP/0.9", Refusal::Version),
+        ("PRI * HTTP/2.0", Refusal::Version),
         ("GET / HTTP/1.10", Refusal::Malformed),
         ("GET / http/1.1", Refusal::Malformed),
         ("GET /", Refusal::Malformed),
