@@ -1,5 +1,4 @@
 //! Pods that wait: for an address, and for an image.
-#![expect(clippy::unwrap_used, reason = "tests")]
 
 use std::{net::Ipv4Addr, sync::Arc};
 

@@ -1,4 +1,5 @@
 //! What is remembered, and when it is used.
+#![expect(clippy::unwrap_used, reason = "tests")]
 
 use std::{os::unix::fs::PermissionsExt as _, sync::Arc, time::SystemTime};
 
