@@ -101,7 +101,7 @@ impl Stage {
 
     /// The version that answers now.
     pub(crate) fn version(&self) -> String {
-        format!("version v{},", self.version)
+        format!("version v{}\n", self.version)
     }
 
     /// Applies the Deployment with a version that was never there, and waits until it is all there is.

@@ -55,6 +55,9 @@ pub enum Failure {
     /// A Pod took the request, and its connection broke before it answered.
     #[error("the Pod broke off without an answer")]
     Lost(#[source] hyper::Error),
+    /// A Pod took the request, and then nothing was heard of its node.
+    #[error("the Pod's node fell silent")]
+    Silent,
 }
 
 /// The course of one request or connection through the Pods of a Service.
@@ -252,8 +255,9 @@ async fn send_to(peer: &Arc<Peer>, course: &Course, mut replay: Box<Replay>) -> 
             Sent::NotTaken => return not_taken(replay),
             // The Pod may have closed the connection before it saw the request: a new one tells.
             Sent::Unsent => {}
-            Sent::Lost(_) if replay.is_safe_twice() => {}
-            Sent::Lost(error) => return Tried::Failed(Failure::Lost(error)),
+            Sent::Lost(_) if replay.is_safe_twice() && peer.is_trusted() => {}
+            Sent::Lost(_) if replay.is_safe_twice() => return Tried::NotTaken(replay),
+            Sent::Lost(failure) => return Tried::Failed(failure),
         }
     }
     let link = match peer.connect(course.patience()).await {
@@ -265,7 +269,7 @@ async fn send_to(peer: &Arc<Peer>, course: &Course, mut replay: Box<Replay>) -> 
         Sent::Answered(response) => Tried::Answered(response),
         Sent::NotTaken | Sent::Unsent => not_taken(replay),
         Sent::Lost(_) if replay.is_safe_twice() => Tried::NotTaken(replay),
-        Sent::Lost(error) => Tried::Failed(Failure::Lost(error)),
+        Sent::Lost(failure) => Tried::Failed(failure),
     }
 }
 
@@ -281,12 +285,17 @@ enum Sent {
     /// Nothing of it was sent.
     Unsent,
     /// Nobody knows.
-    Lost(hyper::Error),
+    Lost(Failure),
 }
 
 async fn over(link: Link, peer: &Arc<Peer>, replay: &mut Replay) -> Sent {
     let Some(upload) = replay.upload() else { return Sent::Unsent };
-    match link.send(hop::request(replay.parts(), upload)).await {
+    let answer = tokio::select! {
+        biased;
+        answer = link.send(hop::request(replay.parts(), upload)) => answer,
+        () = peer.silence() => return Sent::Lost(Failure::Silent),
+    };
+    match answer {
         Ok((response, _)) if hop::is_not_taken(&response) => Sent::NotTaken,
         Ok((response, link)) => {
             Sent::Answered(hop::response(response).map(|body| Download::new(body, link, peer.clone()).boxed_unsync()))
@@ -297,7 +306,7 @@ async fn over(link: Link, peer: &Arc<Peer>, replay: &mut Replay) -> Sent {
             if let Some(error) = hop::io_error(&error) {
                 peer.suspect(error);
             }
-            Sent::Lost(error)
+            Sent::Lost(Failure::Lost(error))
         }
     }
 }

@@ -3,7 +3,7 @@
 //! A client outside is not believed: what it wrote is replaced. Another node's proxy has done so already. A Pod may pass on
 //! what it was told, and its own address comes last, which is the one to trust.
 
-use std::net::IpAddr;
+use std::{cell::RefCell, net::IpAddr};
 
 use http::{HeaderMap, HeaderName, HeaderValue, Request, header};
 
@@ -27,38 +27,66 @@ pub(crate) enum Sender {
     Node,
 }
 
-impl Sender {
+/// Signs the requests of a connection. What is the same for all of them is made once.
+pub(crate) struct Signature {
+    sender: Sender,
+    ip: HeaderValue,
+    /// The element of `Forwarded` for the latest host.
+    latest: RefCell<Option<(HeaderValue, HeaderValue)>>,
+}
+
+impl Signature {
+    pub(crate) fn of(sender: Sender) -> Self {
+        let ip = match sender {
+            Sender::Client(ip) | Sender::Pod(ip) => HeaderValue::from_str(&ip.to_string()).ok(),
+            Sender::Node => None,
+        };
+        Self { sender, ip: ip.unwrap_or(HeaderValue::from_static("unknown")), latest: RefCell::default() }
+    }
+
     /// Says in a request for whom it is.
-    pub(crate) fn sign(self, request: &mut Request<Body>) {
+    pub(crate) fn sign(&self, request: &mut Request<Body>) {
+        let ip = match self.sender {
+            Sender::Node => return,
+            Sender::Client(ip) | Sender::Pod(ip) => ip,
+        };
         let authority = request.uri().authority().and_then(|host| HeaderValue::from_str(host.as_str()).ok());
         let headers = request.headers_mut();
-        let ip = match self {
-            Self::Node => return,
-            Self::Client(ip) => {
-                for name in [FORWARDED, FOR, HOST, PROTO, PORT, REAL_IP] {
-                    headers.remove(name);
-                }
-                ip
-            }
-            Self::Pod(ip) => ip,
-        };
         let host = authority.or_else(|| headers.get(header::HOST).cloned());
-        append(headers, FOR, &ip.to_string());
-        append(headers, FORWARDED, &element(ip, host.as_ref()));
+        headers.reserve(4);
+        if matches!(self.sender, Sender::Client(_)) {
+            for name in [FORWARDED, FOR, HOST, PROTO, PORT, REAL_IP] {
+                headers.remove(name);
+            }
+        }
+        append(headers, FOR, &self.ip);
+        append(headers, FORWARDED, &self.element(ip, host.as_ref()));
         headers.entry(PROTO).or_insert(HeaderValue::from_static("http"));
         if let Some(host) = host {
             headers.entry(HOST).or_insert(host);
         }
     }
+
+    fn element(&self, ip: IpAddr, host: Option<&HeaderValue>) -> HeaderValue {
+        match (&*self.latest.borrow(), host) {
+            (Some((known, element)), Some(host)) if known == host => return element.clone(),
+            _ => {}
+        }
+        let element = HeaderValue::from_str(&element(ip, host)).unwrap_or(HeaderValue::from_static("for=unknown"));
+        *self.latest.borrow_mut() = host.map(|host| (host.clone(), element.clone()));
+        element
+    }
 }
 
 /// Adds to a list, which may stand in several headers; afterwards it stands in one.
-fn append(headers: &mut HeaderMap, name: HeaderName, last: &str) {
+fn append(headers: &mut HeaderMap, name: HeaderName, last: &HeaderValue) {
+    if !headers.contains_key(&name) {
+        headers.insert(name, last.clone());
+        return;
+    }
     let before: Vec<&[u8]> = headers.get_all(&name).iter().map(HeaderValue::as_bytes).collect();
     let mut list = before.join(&b", "[..]);
-    if !list.is_empty() {
-        list.extend_from_slice(b", ");
-    }
+    list.extend_from_slice(b", ");
     list.extend_from_slice(last.as_bytes());
     if let Ok(list) = HeaderValue::from_bytes(&list) {
         headers.insert(name, list);
@@ -92,7 +120,7 @@ mod tests {
         }
         let body = Empty::new().map_err(|never| match never {}).boxed_unsync();
         let mut request = request.body(body).expect("a request");
-        sender.sign(&mut request);
+        Signature::of(sender).sign(&mut request);
         [FORWARDED, FOR, HOST, PROTO, REAL_IP]
             .iter()
             .map(|name| {

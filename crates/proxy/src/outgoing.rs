@@ -18,7 +18,7 @@ use hyper_util::{
 use crate::{
     Body, Proxy,
     balance::Failure,
-    forwarded::Sender,
+    forwarded::{Sender, Signature},
     names::{self, Found},
     table::{Aim, Named},
 };
@@ -98,7 +98,7 @@ impl Proxy {
             request.uri().authority().cloned().ok_or_else(|| SendError::Uri("the URI names no host".to_owned()))?;
         let destination = self.destination(&authority, namespace)?;
         if !matches!(destination, Destination::Outside(_)) {
-            Sender::Pod(from).sign(&mut request);
+            Signature::of(Sender::Pod(from)).sign(&mut request);
             request.headers_mut().insert(header::TE, HeaderValue::from_static("trailers"));
         }
         match destination {

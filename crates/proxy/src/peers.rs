@@ -41,11 +41,11 @@ const TRIAL_PAUSE_MIN: Duration = Duration::from_millis(250);
 /// The longest pause between trials.
 const TRIAL_PAUSE_MAX: Duration = Duration::from_secs(4);
 
-/// How long what was sent may stay without a sign that it came. A node that falls silent is given up after this long.
-const SILENCE_MAX: Duration = Duration::from_secs(2);
-
-/// How often a connection that waits for an answer is asked whether its other end is there.
+/// How often the other end of a connection on which nothing comes is asked by the kernel whether it is there.
 const KEEPALIVE: Duration = Duration::from_secs(1);
+
+/// How long an answer is waited for before it is looked whether its node is still there, and how often that is.
+const LOOK_EVERY: Duration = Duration::from_millis(500);
 
 /// Everybody that was reached, or tried.
 #[derive(Default)]
@@ -75,20 +75,39 @@ pub(crate) struct Peer {
 
 /// Whether somebody is believed not to answer.
 #[derive(Default)]
-struct Doubt(AtomicBool);
+struct Doubt {
+    stands: AtomicBool,
+    /// Whether somebody is looking.
+    is_looked_at: AtomicBool,
+}
 
 impl Doubt {
     /// Answers whether it is news.
     fn raise(&self) -> bool {
-        !self.0.swap(true, Ordering::Relaxed)
+        !self.stands.swap(true, Ordering::Relaxed)
     }
 
     fn settle(&self) {
-        self.0.store(false, Ordering::Relaxed);
+        self.stands.store(false, Ordering::Relaxed);
     }
 
     fn stands(&self) -> bool {
-        self.0.load(Ordering::Relaxed)
+        self.stands.load(Ordering::Relaxed)
+    }
+}
+
+/// One look at a node at a time; it may be broken off.
+struct Look<'a>(&'a Doubt);
+
+impl<'a> Look<'a> {
+    fn begin(doubt: &'a Doubt) -> Option<Self> {
+        (!doubt.is_looked_at.swap(true, Ordering::AcqRel)).then_some(Self(doubt))
+    }
+}
+
+impl Drop for Look<'_> {
+    fn drop(&mut self) {
+        self.0.is_looked_at.store(false, Ordering::Release);
     }
 }
 
@@ -209,8 +228,22 @@ impl Peer {
         let alive = TcpKeepalive::new().with_time(KEEPALIVE).with_interval(KEEPALIVE).with_retries(2);
         socket.set_tcp_nodelay(true)?;
         socket.set_tcp_keepalive(&alive)?;
-        socket.set_tcp_user_timeout(Some(SILENCE_MAX))?;
         Ok(stream)
+    }
+
+    /// Waits until the node is known to be silent. What was sent to it is lost without a sign, and a Pod may take its time
+    /// to answer or to read, so only a trial can tell; whoever waits longest makes it for all.
+    pub(crate) async fn silence(self: &Arc<Self>) {
+        loop {
+            tokio::time::sleep(LOOK_EVERY).await;
+            if self.host.stands() {
+                return;
+            }
+            let Some(_look) = Look::begin(&self.host) else { continue };
+            if let Err(error) = trial(self.address).await {
+                self.suspect(&error);
+            }
+        }
     }
 
     /// Passes over this Pod, and its whole node if that is silent, until a trial in the background succeeds.

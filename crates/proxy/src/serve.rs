@@ -17,7 +17,7 @@ use tracing::debug;
 use crate::{
     Body, Proxy,
     balance::{Connected, Course, Failure},
-    forwarded::Sender,
+    forwarded::{Sender, Signature},
     hop,
     locals::Local,
     outbound::Outbound,
@@ -185,6 +185,7 @@ fn refusal(failure: &Failure) -> Response<Body> {
             hop::refusal((StatusCode::SERVICE_UNAVAILABLE, "no Pod of the Service takes requests\n"))
         }
         Failure::Lost(_) => hop::refusal((StatusCode::BAD_GATEWAY, "the Pod broke off without an answer\n")),
+        Failure::Silent => hop::refusal((StatusCode::BAD_GATEWAY, "the Pod's node fell silent\n")),
     }
 }
 
@@ -193,12 +194,13 @@ where
     F: Future<Output = Response<Body>>,
 {
     let notes = stream.notes();
-    let service = service_fn(|request| {
+    let signature = Signature::of(sender);
+    let service = service_fn(move |request| {
         let notes = notes.clone();
         let refusal = notes.next_request();
         let (version, is_connect) = (request.version(), request.method() == Method::CONNECT);
         let mut request = boxed(request);
-        sender.sign(&mut request);
+        signature.sign(&mut request);
         let answer = match refusal {
             Some(refusal) => Either::Left(std::future::ready(hop::refusal(refusal.answer()))),
             None => Either::Right(answer(request)),

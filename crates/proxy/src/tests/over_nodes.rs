@@ -251,7 +251,10 @@ impl Silent {
         let socket = tokio::net::TcpSocket::new_v4().unwrap();
         socket.set_reuseaddr(true).unwrap();
         socket.bind(SocketAddr::new(ip.parse().unwrap(), port)).unwrap();
-        let listener = socket.listen(1).unwrap();
+        Self::fill(socket.listen(1).unwrap()).await
+    }
+
+    async fn fill(listener: TcpListener) -> Self {
         let at = listener.local_addr().unwrap();
         let mut waiting = Vec::new();
         while let Ok(Ok(stream)) = tokio::time::timeout(Duration::from_millis(500), TcpStream::connect(at)).await {
@@ -288,6 +291,23 @@ async fn the_pods_of_a_silent_node_are_passed_over_until_it_answers_again() {
     while !is_trusted(dead) || !is_trusted(also) {
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
+}
+
+#[tokio::test]
+async fn a_request_whose_node_falls_silent_is_answered_by_another_pod() {
+    let (vip, good, _) = places(12).await;
+    let socket = tokio::net::TcpSocket::new_v4().unwrap();
+    socket.bind(SocketAddr::new([127, 77, 9, 12].into(), good.port())).unwrap();
+    let listener = socket.listen(1).unwrap();
+    let bad = listener.local_addr().unwrap();
+    let (here, there) = (proxy(), proxy());
+    there.register_local(pod("good"), good, says("good"));
+    here.update(table(vip, &[bad, good]));
+    let asking = tokio::spawn(async move { ask(&mut TcpStream::connect(vip).await.unwrap()).await });
+    let (mut taken, _) = listener.accept().await.unwrap();
+    assert!(read_head(&mut taken).await.starts_with("GET / "), "the bad Pod has the request");
+    let _silent = Silent::fill(listener).await;
+    assert_eq!(asking.await.unwrap(), "good");
 }
 
 #[tokio::test]
