@@ -70,6 +70,28 @@ impl Reason {
         format!("{self:?}")
     }
 
+    /// What to say when nothing else is known: an error that tells nothing helps nobody.
+    fn sentence(self) -> &'static str {
+        match self {
+            Self::BadRequest => "the server did not understand the request",
+            Self::Unauthorized => "the server does not know who asks",
+            Self::Forbidden => "the server does not allow this",
+            Self::NotFound => "the server has no such object",
+            Self::MethodNotAllowed => "the server does not offer this",
+            Self::NotAcceptable => "the server knows no representation that the client accepts",
+            Self::AlreadyExists => "the name is taken",
+            Self::Conflict => "the object was changed meanwhile; try again",
+            Self::Expired => "what was asked for is too old; ask from the beginning",
+            Self::RequestEntityTooLarge => "the request is too large",
+            Self::UnsupportedMediaType => "the server does not read this type of content",
+            Self::Invalid => "the object is not valid",
+            Self::TooManyRequests => "the server has too much to do; try again later",
+            Self::InternalError => "the server failed and did not say why",
+            Self::ServiceUnavailable => "the server cannot answer at the moment; try again later",
+            Self::Timeout => "no answer came in time; nobody knows whether it was done",
+        }
+    }
+
     /// Whether the same request may succeed later, unchanged.
     #[must_use]
     pub fn retryable(self) -> bool {
@@ -105,10 +127,14 @@ pub struct Error {
 }
 
 impl Error {
-    /// An error with a message and nothing else.
+    /// An error with a message and nothing else. Without a message, the reason is told in words.
     pub fn new(reason: Reason, message: impl fmt::Display) -> Self {
+        let mut message = message.to_string();
+        if message.trim().is_empty() {
+            reason.sentence().clone_into(&mut message);
+        }
         let retry_after_s = reason.retryable().then_some(1);
-        Self { reason, message: message.to_string(), about: None, causes: Vec::new(), retry_after_s }
+        Self { reason, message, about: None, causes: Vec::new(), retry_after_s }
     }
 
     /// 400.

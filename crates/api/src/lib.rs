@@ -7,6 +7,7 @@
 pub mod cidr;
 pub mod conditions;
 pub mod defaults;
+pub mod downward;
 pub mod encoded;
 pub mod envelope;
 pub mod error;

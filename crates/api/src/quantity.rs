@@ -90,6 +90,12 @@ impl Quantity {
         div_up(self.nanos, NANOS)
     }
 
+    /// How many of `unit` it is, rounded up; nothing if `unit` is nothing.
+    #[must_use]
+    pub fn in_units_of(self, unit: Self) -> i128 {
+        if unit.is_zero() { 0 } else { div_up(self.nanos, unit.nanos) }
+    }
+
     /// Whether it has no fraction.
     #[must_use]
     pub fn is_whole(self) -> bool {

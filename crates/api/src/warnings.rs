@@ -7,14 +7,16 @@ use std::fmt;
 use crate::{
     Object,
     core_v1::{
-        Affinity, Container, PodAffinityTerm, PodSecurityContext, PodSpec, SecurityContext, Service, VolumeMount,
+        Affinity, Container, DownwardApiVolumeFile, KeyToPath, PodAffinityTerm, PodSecurityContext, PodSpec,
+        ResourceRequirements, SecurityContext, Service, VolumeMount, VolumeProjection, VolumeSource,
     },
 };
 
 const NO_USERS: &str = "a sandbox has no users and groups";
+const NO_DISK_LIMIT: &str = "the space of a volume is not limited; the disk of the node is all there is";
 const NO_KERNEL: &str = "a sandbox sees nothing of the node's kernel, so there is nothing to confine";
 const NO_PROCESSES: &str = "a sandbox has no processes";
-const NO_TERMINAL: &str = "a sandbox reads no input and has no terminal";
+const NO_TERMINAL: &str = "a sandbox has no terminal, and its input ends when it is asked to stop";
 const NO_SCHEDULING: &str = "the scheduler does not consider it yet";
 const NO_LABEL_KEYS: &str = "name the labels in labelSelector";
 const NO_PRIORITIES: &str = "all Pods are equal to the scheduler";
@@ -72,6 +74,9 @@ impl Warnings {
         if let Some(context) = &spec.security_context {
             self.pod_security(context, at);
         }
+        for (index, volume) in spec.volumes.iter().enumerate() {
+            volume.volume_source.iter().for_each(|source| self.volume(source, &format!("{at}.volumes[{index}]")));
+        }
         for (field, containers) in [("initContainers", &spec.init_containers), ("containers", &spec.containers)] {
             for (index, container) in containers.iter().enumerate() {
                 self.container(container, &format!("{at}.{field}[{index}]"));
@@ -92,7 +97,6 @@ impl Warnings {
                 ("subdomain", !spec.subdomain.is_empty(), NO_HOST_NAMES),
                 ("setHostnameAsFQDN", spec.set_hostname_as_fqdn == Some(true), NO_HOST_NAMES),
                 ("hostnameOverride", spec.hostname_override.is_some(), NO_HOST_NAMES),
-                ("imagePullSecrets", !spec.image_pull_secrets.is_empty(), "images are pulled without credentials"),
                 ("serviceAccountName", account, NO_ACCOUNTS),
                 ("automountServiceAccountToken", spec.automount_service_account_token == Some(true), NO_ACCOUNTS),
                 ("shareProcessNamespace", spec.share_process_namespace == Some(true), NO_PROCESSES),
@@ -104,13 +108,17 @@ impl Warnings {
     }
 
     fn scheduling(&mut self, spec: &PodSpec, at: &str) {
-        let scheduler = !matches!(spec.scheduler_name.as_str(), "" | "default-scheduler");
+        if !matches!(spec.scheduler_name.as_str(), "" | "default-scheduler") {
+            let name = &spec.scheduler_name;
+            self.0.push(format!(
+                "{at}.schedulerName: no scheduler {name:?} is part of the cluster: the Pod waits until one binds it to a node"
+            ));
+        }
         let readiness = "readiness is what the containers' probes say";
         let pod_resources = "amounts of the whole Pod are not considered; set them on the containers";
         self.ignored(
             at,
             [
-                ("schedulerName", scheduler, "there is one scheduler, which takes every Pod"),
                 ("priorityClassName", !spec.priority_class_name.is_empty(), NO_PRIORITIES),
                 ("priority", spec.priority.is_some_and(|priority| priority != 0), NO_PRIORITIES),
                 ("preemptionPolicy", spec.preemption_policy.is_some(), NO_PRIORITIES),
@@ -196,15 +204,25 @@ impl Warnings {
     }
 
     fn container(&mut self, container: &Container, at: &str) {
+        let path = !matches!(container.termination_message_path.as_str(), "" | "/dev/termination-log");
+        let policy = !matches!(container.termination_message_policy.as_str(), "" | "File");
+        let message = "the message is what the sandbox says of the end; the log has the rest";
         self.ignored(
             at,
             [
-                ("stdin", container.stdin, NO_TERMINAL),
+                (
+                    "workingDir",
+                    !container.working_dir.is_empty(),
+                    "a sandbox has no working directory; use whole paths",
+                ),
+                ("terminationMessagePath", path, message),
+                ("terminationMessagePolicy", policy, message),
                 ("stdinOnce", container.stdin_once, NO_TERMINAL),
                 ("tty", container.tty, NO_TERMINAL),
                 ("resizePolicy", !container.resize_policy.is_empty(), "amounts are fixed while a container runs"),
             ],
         );
+        container.resources.iter().for_each(|resources| self.resources(resources, at));
         for (index, port) in container.ports.iter().enumerate() {
             let host_ip = !port.host_ip.is_empty();
             let fields = [("hostPort", port.host_port != 0, NO_HOST_PORTS), ("hostIP", host_ip, NO_HOST_PORTS)];
@@ -223,6 +241,68 @@ impl Warnings {
         }
         if let Some(context) = &container.security_context {
             self.security(context, at);
+        }
+    }
+
+    fn resources(&mut self, resources: &ResourceRequirements, at: &str) {
+        if resources.limits.contains_key("ephemeral-storage") {
+            self.0.push(format!("{at}.resources.limits[ephemeral-storage]: ignored: {NO_DISK_LIMIT}"));
+        }
+    }
+
+    fn volume(&mut self, source: &VolumeSource, at: &str) {
+        if let Some(dir) = &source.empty_dir {
+            let fields = [
+                ("medium", dir.medium == "Memory", "files of a sandbox are kept on the node's disk"),
+                ("sizeLimit", dir.size_limit.is_some(), NO_DISK_LIMIT),
+                ("mode", dir.mode.is_some(), NO_USERS),
+            ];
+            self.ignored(format_args!("{at}.emptyDir"), fields);
+        }
+        if let Some(map) = &source.config_map {
+            self.files(map.default_user, &map.items, &format!("{at}.configMap"));
+        }
+        if let Some(secret) = &source.secret {
+            self.files(secret.default_user, &secret.items, &format!("{at}.secret"));
+        }
+        if let Some(downward) = &source.downward_api {
+            self.ignored(
+                format_args!("{at}.downwardAPI"),
+                [("defaultUser", downward.default_user.is_some(), NO_USERS)],
+            );
+            self.downward(&downward.items, &format!("{at}.downwardAPI"));
+        }
+        if let Some(projected) = &source.projected {
+            let user = projected.default_user.is_some();
+            self.ignored(format_args!("{at}.projected"), [("defaultUser", user, NO_USERS)]);
+            for (index, source) in projected.sources.iter().enumerate() {
+                self.projection(source, &format!("{at}.projected.sources[{index}]"));
+            }
+        }
+    }
+
+    fn projection(&mut self, source: &VolumeProjection, at: &str) {
+        if let Some(map) = &source.config_map {
+            self.files(None, &map.items, &format!("{at}.configMap"));
+        }
+        if let Some(secret) = &source.secret {
+            self.files(None, &secret.items, &format!("{at}.secret"));
+        }
+        if let Some(downward) = &source.downward_api {
+            self.downward(&downward.items, &format!("{at}.downwardAPI"));
+        }
+    }
+
+    fn files(&mut self, default_user: Option<i64>, items: &[KeyToPath], at: &str) {
+        self.ignored(at, [("defaultUser", default_user.is_some(), NO_USERS)]);
+        for (index, item) in items.iter().enumerate() {
+            self.ignored(format_args!("{at}.items[{index}]"), [("user", item.user.is_some(), NO_USERS)]);
+        }
+    }
+
+    fn downward(&mut self, items: &[DownwardApiVolumeFile], at: &str) {
+        for (index, item) in items.iter().enumerate() {
+            self.ignored(format_args!("{at}.items[{index}]"), [("user", item.user.is_some(), NO_USERS)]);
         }
     }
 
@@ -283,6 +363,7 @@ impl Warnings {
             ],
         );
         for (index, port) in spec.ports.iter().enumerate() {
+            self.ignored(format_args!("spec.ports[{index}]"), [("nodePort", port.node_port != 0, NO_NODE_PORTS)]);
             if !matches!(port.protocol.as_str(), "" | "TCP") {
                 self.0.push(format!("spec.ports[{index}]: ignored: only TCP is forwarded, not {}", port.protocol));
             }
@@ -307,5 +388,7 @@ fn honours(policy: Option<&String>) -> bool {
     policy.is_some_and(|policy| policy != "Ignore")
 }
 
+#[cfg(test)]
+mod fields;
 #[cfg(test)]
 mod tests;

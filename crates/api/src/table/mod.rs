@@ -189,20 +189,21 @@ fn service_row(common: Common, service: &core_v1::Service) -> Vec<Cell> {
     ]
 }
 
+/// The port at which the Service answers. No port of a node is shown, since none is opened.
 fn service_port(port: &core_v1::ServicePort) -> String {
-    let core_v1::ServicePort { port, node_port, protocol, .. } = port;
-    if *node_port > 0 { format!("{port}:{node_port}/{protocol}") } else { format!("{port}/{protocol}") }
+    let core_v1::ServicePort { port, protocol, .. } = port;
+    format!("{port}/{protocol}")
 }
 
 fn external_ip(service: &core_v1::Service, spec: &core_v1::ServiceSpec) -> String {
     let balancer = service.status.as_ref().and_then(|status| status.load_balancer.as_ref());
     let ingress =
         balancer.into_iter().flat_map(|balancer| &balancer.ingress).map(|ingress| or(&ingress.ip, &ingress.hostname));
-    let own = spec.external_ips.iter().map(String::as_str);
+    // Addresses that a user wrote into the spec are not taken over, so they are not shown.
     match spec.r#type.as_str() {
         "ExternalName" => spec.external_name.clone(),
-        "LoadBalancer" => or(&joined(ingress.chain(own)), "<pending>").to_owned(),
-        _ => or(&joined(own), NONE).to_owned(),
+        "LoadBalancer" => or(&joined(ingress), "<pending>").to_owned(),
+        _ => NONE.to_owned(),
     }
 }
 

@@ -195,8 +195,8 @@ fn services_and_slices() {
             NAME: web
             TYPE: NodePort
             CLUSTER-IP: 127.128.0.10
-            EXTERNAL-IP: 1.2.3.4
-            PORT(S): 80/TCP,81:30081/UDP
+            EXTERNAL-IP: <none>
+            PORT(S): 80/TCP,81/UDP
             AGE: <unknown>
             SELECTOR*: app=web,b=c
         "#]],

@@ -9,7 +9,9 @@ use super::{
 };
 use crate::{
     core_v1::{Container, EnvFromSource, EnvVar, EnvVarSource, ObjectFieldSelector, ResourceFieldSelector},
+    downward::{BYTE_DIVISORS, CPU_DIVISORS},
     expansion::{ENVIRONMENT_BYTES_MAX, Piece, TooLarge, pieces},
+    meta_v1,
 };
 
 /// The fields of its own Pod that a variable can show, beside single labels and annotations.
@@ -195,6 +197,15 @@ pub(super) fn field_ref(causes: &mut Causes, field: &ObjectFieldSelector, known:
 pub(super) fn resource_field_ref(causes: &mut Causes, field: &ResourceFieldSelector, at: &Path<'_>) {
     causes.required_one_of(&at.field("resource"), &field.resource, &AMOUNTS);
     if let Some(divisor) = &field.divisor {
-        resources::quantity(causes, divisor, &at.field("divisor"));
+        self::divisor(causes, divisor, &field.resource, &at.field("divisor"));
+    }
+}
+
+/// Only single units, as in Kubernetes. Nothing means that none was named.
+fn divisor(causes: &mut Causes, divisor: &meta_v1::Quantity, resource: &str, at: &Path<'_>) {
+    let Some(found) = resources::quantity(causes, divisor, at).filter(|found| !found.is_zero()) else { return };
+    let known: &[&str] = if resource.ends_with(".cpu") { &CPU_DIVISORS } else { &BYTE_DIVISORS };
+    if !known.iter().any(|unit| unit.parse() == Ok(found)) {
+        causes.unsupported(at, &divisor.string, known);
     }
 }

@@ -161,7 +161,10 @@ fn own_restart_policy(causes: &mut Causes, container: &Container, initial: bool,
     match (&container.restart_policy, initial) {
         (None, _) => {}
         (Some(_), false) => causes.forbidden(&policy, "may not be set for non-init containers"),
-        (Some(own), true) => causes.one_of(&policy, own, &["Always"]),
+        (Some(_), true) => {
+            let why = "init containers that go on running are not supported; list it under `containers`";
+            causes.forbidden(&policy, why);
+        }
     }
     if initial && container.restart_policy.is_none() {
         for (field, probe) in [

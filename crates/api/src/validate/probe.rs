@@ -66,7 +66,17 @@ fn handler(causes: &mut Causes, handler: &ProbeHandler, at: &Path<'_>) {
         http_get(causes, action, &at.field("httpGet"));
     }
     if let Some(action) = &handler.tcp_socket {
-        port(causes, action.port.as_ref(), &at.field("tcpSocket"));
+        let at = at.field("tcpSocket");
+        own_host(causes, &action.host, &at);
+        port(causes, action.port.as_ref(), &at);
+    }
+}
+
+/// A probe that went elsewhere would say nothing of its container, and would reach what Pods must not reach.
+fn own_host(causes: &mut Causes, host: &str, at: &Path<'_>) {
+    if !host.is_empty() {
+        let why = "a probe asks its own Pod; remove the field, and set a `Host` header in `httpHeaders` if the program wants a name";
+        causes.forbidden(&at.field("host"), why);
     }
 }
 
@@ -74,7 +84,16 @@ fn http_get(causes: &mut Causes, action: &HttpGetAction, at: &Path<'_>) {
     if action.path.is_empty() {
         causes.required(&at.field("path"), "");
     }
-    causes.one_of(&at.field("scheme"), &action.scheme, &["HTTP", "HTTPS"]);
+    own_host(causes, &action.host, at);
+    if action.scheme == "HTTPS" {
+        let why = "probes do not speak TLS; use HTTP, or `tcpSocket` for a program that speaks TLS itself";
+        causes.forbidden(&at.field("scheme"), why);
+    } else {
+        causes.one_of(&at.field("scheme"), &action.scheme, &["HTTP"]);
+    }
+    if let Some(protocol) = &action.protocol {
+        causes.one_of(&at.field("protocol"), protocol, &["TCP"]);
+    }
     port(causes, action.port.as_ref(), at);
     for (index, header) in action.http_headers.iter().enumerate() {
         let token = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);

@@ -33,11 +33,10 @@ fn every_field_without_effect_is_named() {
             spec.dnsPolicy: ignored: names are resolved by the sandbox itself: Services by name, all others as the node does
             spec.hostAliases: ignored: names are resolved by the sandbox itself: Services by name, all others as the node does
             spec.hostname: ignored: a sandbox has no host name
-            spec.imagePullSecrets: ignored: images are pulled without credentials
             spec.serviceAccountName: ignored: Pods have no identity towards the API
             spec.shareProcessNamespace: ignored: a sandbox has no processes
             spec.runtimeClassName: ignored: there is one runtime, the Wasm sandbox
-            spec.schedulerName: ignored: there is one scheduler, which takes every Pod
+            spec.schedulerName: no scheduler "mine" is part of the cluster: the Pod waits until one binds it to a node
             spec.priorityClassName: ignored: all Pods are equal to the scheduler
             spec.readinessGates: ignored: readiness is what the containers' probes say
             spec.topologySpreadConstraints[0].minDomains: ignored: the scheduler does not consider it yet
@@ -46,8 +45,7 @@ fn every_field_without_effect_is_named() {
             spec.securityContext.runAsUser: ignored: a sandbox has no users and groups
             spec.securityContext.fsGroup: ignored: a sandbox has no users and groups
             spec.securityContext.sysctls: ignored: a sandbox sees nothing of the node's kernel, so there is nothing to confine
-            spec.initContainers[0].tty: ignored: a sandbox reads no input and has no terminal
-            spec.containers[0].stdin: ignored: a sandbox reads no input and has no terminal
+            spec.initContainers[0].tty: ignored: a sandbox has no terminal, and its input ends when it is asked to stop
             spec.containers[0].ports[1].hostPort: ignored: no port of the node is opened; reach the Pod through a Service
             spec.containers[0].lifecycle.preStop: ignored: life-cycle hooks are not run; handle start and stop in the program
             spec.containers[0].volumeMounts[0].mountPropagation: ignored: nothing is mounted below a volume
@@ -72,7 +70,7 @@ fn templates_and_services_are_looked_over_too() {
     check(
         "{kind: Deployment, spec: {template: {spec: {containers: [{name: a, image: a, tty: true}]}}}}",
         &expect![[r#"
-            spec.template.spec.containers[0].tty: ignored: a sandbox reads no input and has no terminal
+            spec.template.spec.containers[0].tty: ignored: a sandbox has no terminal, and its input ends when it is asked to stop
         "#]],
     );
     check(
@@ -86,6 +84,7 @@ fn templates_and_services_are_looked_over_too() {
     check(
         "{kind: Service, spec: {type: NodePort, ports: [{port: 1, nodePort: 30000}, {name: dns, port: 53, protocol: UDP}]}}",
         &expect![[r#"
+            spec.ports[0].nodePort: ignored: no port of the nodes is opened; use the Service's address
             spec.ports[1]: ignored: only TCP is forwarded, not UDP
             spec.type: NodePort works as ClusterIP: no port of the nodes is opened; use the Service's address
         "#]],
