@@ -27,7 +27,7 @@ pub(crate) async fn run(spec: Spec, shared: Arc<Shared>, place: OwnedSemaphorePe
     let work = Metered::new(Box::pin(attempt(&spec, &shared)), meter, ticker);
     let exit = tokio::select! {
         biased;
-        () = shared.killed() => Exit::killed(),
+        () = shared.killed() => shared.forced_exit(),
         run = work => judge(&run, &shared),
     };
     if !exit.message.is_empty() {
@@ -93,7 +93,7 @@ fn judge(run: &Run, shared: &Shared) -> Exit {
         Ok(Err(())) => Exit::with_code(1),
         Err(error) => match error.downcast_ref::<I32Exit>() {
             Some(exit) => Exit::with_code(exit.0),
-            None if shared.meter.is_killed() => return Exit::killed(),
+            None if shared.meter.is_killed() => return shared.forced_exit(),
             None => {
                 shared.traps.fetch_add(1, Ordering::Relaxed);
                 Exit::trapped(trap::describe(error))

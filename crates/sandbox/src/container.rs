@@ -6,18 +6,21 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use tokio::runtime::Handle;
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 
 use crate::cpu::{Meter, Ticker};
 use crate::http::{HttpHandle, Service};
 use crate::log::Log;
-use crate::spec::Spec;
+use crate::spec::{Spec, Stdin};
 
 /// What a shell reports for a process that died of SIGABRT; WebAssembly hosts report traps so.
 const CODE_TRAPPED: i32 = 134;
 
 /// What a shell reports for a process that died of SIGKILL.
 const CODE_KILLED: i32 = 137;
+
+/// What a shell reports for a process that died of SIGTERM.
+const CODE_TERMINATED: i32 = 143;
 
 /// Why a container ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,7 +38,8 @@ pub enum ExitReason {
 /// How a container ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Exit {
-    /// The guest's own code (components can only give 0 and 1); 134 after a trap, 137 when killed or out of memory.
+    /// The guest's own code (components can only give 0 and 1); 134 after a trap, 137 when killed or out of memory, 143 when
+    /// it was asked to stop and had no way to hear that.
     pub code: i32,
     /// Why.
     pub reason: ExitReason,
@@ -60,6 +64,10 @@ impl Exit {
 
     pub(crate) fn killed() -> Self {
         Self { code: CODE_KILLED, reason: ExitReason::Killed, message: String::new() }
+    }
+
+    fn terminated() -> Self {
+        Self { code: CODE_TERMINATED, reason: ExitReason::Killed, message: String::new() }
     }
 }
 
@@ -104,23 +112,27 @@ impl Container {
     pub fn exit(&self) -> Option<Exit> {
         match &*self.shared.phase.borrow() {
             Phase::Ended(exit) => Some(exit.clone()),
-            Phase::Running | Phase::Stopping | Phase::Killed => None,
+            Phase::Running | Phase::Stopping | Phase::Killed(_) => None,
         }
     }
 
     /// Ends it now; a guest in a loop stops within a few milliseconds. Requests in flight get 503.
     pub fn kill(&self) {
-        self.shared.kill();
+        self.shared.kill(Exit::killed());
         if self.service.is_some() {
             self.shared.end(Exit::killed());
         }
     }
 
     /// Asks it to end, and ends it after `grace`. A command sees the end of its input if it was started with
-    /// `Stdin::OpenUntilStop`; an HTTP container takes no new requests (503) and ends as `Completed` when the last one is answered.
+    /// `Stdin::OpenUntilStop`, and is ended at once if not: it has no signals, so it could not use the time. An HTTP container
+    /// takes no new requests (503) and ends as `Completed` when the last one is answered.
     pub fn stop(&self, grace: Duration) {
         if !self.shared.ask_to_stop() {
             return;
+        }
+        if self.service.is_none() && !self.shared.hears_stop {
+            return self.shared.kill(Exit::terminated());
         }
         let container = self.clone();
         self.runtime.spawn(async move {
@@ -137,6 +149,19 @@ impl Container {
                 container.kill();
             }
         });
+    }
+
+    /// Waits until a request has failed for want of memory, and says how. Later requests go on in fresh instances. One caller
+    /// at a time; what happened while nobody waited is told once.
+    pub async fn out_of_memory(&self) -> Exit {
+        self.shared.starved.notified().await;
+        Exit::out_of_memory(self.shared.memory.limit)
+    }
+
+    /// Whether a command that runs has come to wait for something outside, or has computed for a while: it has not failed at
+    /// its very start, however slow the machine is.
+    pub fn has_settled(&self) -> bool {
+        self.shared.meter.has_settled()
     }
 
     /// The way to send requests; `None` for commands.
@@ -166,16 +191,19 @@ impl fmt::Debug for Container {
 enum Phase {
     Running,
     Stopping,
-    Killed,
+    Killed(Exit),
     Ended(Exit),
 }
+
+/// The rank of a container that was ended by force.
+const KILLED: u8 = 2;
 
 impl Phase {
     fn rank(&self) -> u8 {
         match self {
             Self::Running => 0,
             Self::Stopping => 1,
-            Self::Killed => 2,
+            Self::Killed(_) => KILLED,
             Self::Ended(_) => 3,
         }
     }
@@ -190,6 +218,10 @@ pub(crate) struct Shared {
     pub(crate) requests: AtomicU64,
     pub(crate) traps: AtomicU64,
     pub(crate) timeouts: AtomicU64,
+    /// Told when a request fails for want of memory.
+    pub(crate) starved: Notify,
+    /// Whether the guest learns that it is asked to stop.
+    hears_stop: bool,
     phase: watch::Sender<Phase>,
 }
 
@@ -203,6 +235,8 @@ impl Shared {
             requests: AtomicU64::new(0),
             traps: AtomicU64::new(0),
             timeouts: AtomicU64::new(0),
+            starved: Notify::new(),
+            hears_stop: spec.stdin == Stdin::OpenUntilStop,
             phase: watch::Sender::new(Phase::Running),
         })
     }
@@ -216,7 +250,15 @@ impl Shared {
     }
 
     pub(crate) async fn killed(&self) {
-        self.reached(Phase::Killed.rank()).await;
+        self.reached(KILLED).await;
+    }
+
+    /// How a container that was ended by force ends.
+    pub(crate) fn forced_exit(&self) -> Exit {
+        match &*self.phase.borrow() {
+            Phase::Killed(exit) | Phase::Ended(exit) => exit.clone(),
+            Phase::Running | Phase::Stopping => Exit::killed(),
+        }
     }
 
     /// Records how the container ended; the first call counts.
@@ -224,9 +266,9 @@ impl Shared {
         self.advance(Phase::Ended(exit));
     }
 
-    fn kill(&self) {
+    fn kill(&self, exit: Exit) {
+        self.advance(Phase::Killed(exit));
         self.meter.kill();
-        self.advance(Phase::Killed);
     }
 
     /// Whether this call was the first to ask.

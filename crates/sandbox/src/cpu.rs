@@ -34,6 +34,9 @@ const QUOTA_PERIOD: Duration = Duration::from_millis(100);
 /// A weight of one core (1,000 millis) computes for so long before it gives way; lighter ones for proportionally less.
 const SLICE_PER_CORE: Duration = Duration::from_millis(10);
 
+/// A command that has computed for so long has begun its work: what fails at its start fails long before.
+const SETTLED_CPU: Duration = Duration::from_millis(100);
+
 /// Where a poll takes place.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Place {
@@ -61,6 +64,7 @@ pub(crate) struct Meter {
     quota: Option<Quota>,
     slice: Duration,
     killed: AtomicBool,
+    waited: AtomicBool,
 }
 
 impl Meter {
@@ -72,7 +76,14 @@ impl Meter {
             quota: limit_millis.map(Quota::new),
             slice: slice.clamp(TICK, SLICE_PER_CORE),
             killed: AtomicBool::new(false),
+            waited: AtomicBool::new(false),
         }
+    }
+
+    /// Whether a guest has come to wait for something outside (a socket, a clock, input), or has computed for a while. Unlike a
+    /// time, this says the same on a busy machine.
+    pub(crate) fn has_settled(&self) -> bool {
+        self.waited.load(Ordering::Relaxed) || self.used() >= SETTLED_CPU
     }
 
     /// CPU time so far.
@@ -196,8 +207,11 @@ impl<F: Future + Unpin> Metered<F> {
             Some(before) => thread_cpu().saturating_sub(before),
             None => began.elapsed(),
         });
-        let turn = TURN.replace(before);
-        (result, turn.is_some_and(|turn| turn.budget_spent))
+        let spent = TURN.replace(before).is_some_and(|turn| turn.budget_spent);
+        if result.is_pending() && !spent {
+            self.meter.waited.store(true, Ordering::Relaxed);
+        }
+        (result, spent)
     }
 
     /// Waits as long as the container's limit wants it to.

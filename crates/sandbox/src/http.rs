@@ -92,6 +92,16 @@ pub(crate) enum Failure {
     Host(String),
 }
 
+/// An instance was refused the memory that it begins with.
+#[derive(Clone, Copy, Debug)]
+struct Starved;
+
+impl std::fmt::Display for Starved {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        out.write_str("no memory for another instance")
+    }
+}
+
 /// One HTTP container.
 pub(crate) struct Service {
     spec: Spec,
@@ -252,13 +262,14 @@ impl Service {
         let mut store = Guest::store(proxy_engine(pre), &self.spec, &self.shared, rewriting, Files::SameThread)?;
         match pre.instantiate_async(&mut store).await {
             Ok(proxy) => Ok(Instance { store, proxy, served: 0, idle_since: Instant::now() }),
-            Err(error) if store.data().was_refused_memory() => Err(error.context("no memory for another instance")),
+            Err(error) if store.data().was_refused_memory() => Err(error.context(Starved)),
             Err(error) => Err(error),
         }
     }
 
     fn no_instance(&self, error: &wasmtime::Error) -> Failure {
-        let text = if self.shared.memory.is_tight() {
+        let text = if error.is::<Starved>() || self.shared.memory.is_tight() {
+            self.shared.starved.notify_one();
             format!("no instance: the memory limit of {} bytes is reached", self.shared.memory.limit)
         } else {
             format!("no instance: {}", trap::describe(error))
@@ -274,6 +285,7 @@ impl Service {
         self.shared.traps.fetch_add(1, Ordering::Relaxed);
         let mut text = trap::describe(error);
         if guest.was_refused_memory() {
+            self.shared.starved.notify_one();
             text = format!("needed more than the memory limit of {} bytes: {text}", self.shared.memory.limit);
         }
         self.shared.log.say(&format!("a request failed: {text}"));

@@ -140,7 +140,7 @@ impl Default for HttpOptions {
 ///
 /// WASI has no signals. A command that wants to end in good order is started with `OpenUntilStop`
 /// (a container's `stdin: true`) and reads its standard input: the end of it is the request to stop.
-/// All others are simply ended when the grace period is over.
+/// All others could not use a grace period, and are simply ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Stdin {
     /// At its end from the start.

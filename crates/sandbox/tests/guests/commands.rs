@@ -6,7 +6,7 @@ use sandbox::{
     Access, ExitReason, LOG_BURST_BYTES, LOG_BYTES_PER_SECOND, LOG_PIECE_BYTES, Mount, Spec, StartError, Stdin,
 };
 
-use crate::{Remembered, SANDBOX, env, image};
+use crate::{Remembered, SANDBOX, env, image, serving::until};
 
 #[tokio::test]
 async fn exit_codes_and_output_come_through() {
@@ -122,11 +122,44 @@ async fn a_command_can_wait_to_be_stopped() {
     assert!(log.text().ends_with("asked to stop\n"), "{}", log.text());
 }
 
+/// A grace that nobody waits for.
+const AN_HOUR: Duration = Duration::from_secs(3600);
+
+/// How long a test waits for what must come.
+const PATIENCE: Duration = Duration::from_secs(120);
+
 #[tokio::test]
-async fn a_command_that_does_not_listen_is_killed_after_the_grace() {
-    let container = SANDBOX.start(Spec::new(image("log-sidecar").await)).unwrap();
+async fn a_command_that_cannot_hear_of_its_end_is_ended_at_once() {
+    // One waits for its clock, the other one computes for ever.
+    for name in ["log-sidecar", "spin"] {
+        let container = SANDBOX.start(Spec::new(image(name).await)).unwrap();
+        container.stop(AN_HOUR);
+        let exit = tokio::time::timeout(PATIENCE, container.exited()).await.unwrap();
+        assert_eq!((exit.code, exit.reason), (143, ExitReason::Killed), "{name}");
+    }
+}
+
+#[tokio::test]
+async fn a_command_that_hears_of_its_end_and_does_not_care_is_killed_after_the_grace() {
+    let mut spec = Spec::new(image("log-sidecar").await);
+    spec.stdin = Stdin::OpenUntilStop;
+    let container = SANDBOX.start(spec).unwrap();
     container.stop(Duration::ZERO);
-    assert_eq!(container.exited().await.reason, ExitReason::Killed);
+    let exit = container.exited().await;
+    assert_eq!((exit.code, exit.reason), (137, ExitReason::Killed));
+}
+
+#[tokio::test]
+async fn a_command_that_fails_at_its_start_never_settles() {
+    let container = SANDBOX.start(Spec::new(image("trap").await)).unwrap();
+    container.exited().await;
+    assert!(!container.has_settled());
+
+    for name in ["log-sidecar", "spin"] {
+        let container = SANDBOX.start(Spec::new(image(name).await)).unwrap();
+        until(|| container.has_settled()).await;
+        container.kill();
+    }
 }
 
 #[tokio::test]

@@ -18,7 +18,7 @@ fn serve(spec: Spec) -> (Container, HttpHandle) {
 }
 
 /// Waits for what follows an answer without being part of it.
-async fn until(holds: impl Fn() -> bool) {
+pub(crate) async fn until(holds: impl Fn() -> bool) {
     while !holds() {
         tokio::time::sleep(Duration::from_millis(1)).await;
     }
@@ -106,6 +106,19 @@ async fn a_request_that_eats_memory_fails_alone_and_gives_it_back() {
     assert!(stats.memory_refused > 0 && stats.memory_peak_bytes <= 32 << 20, "{stats:?}");
     until(|| container.stats().memory_bytes == 0).await;
     log.has("memory limit").await;
+    let told = futures_poll(Box::pin(container.out_of_memory())).await.unwrap();
+    assert_eq!((told.code, told.reason), (137, ExitReason::OomKilled));
+    assert_eq!(futures_poll(Box::pin(container.out_of_memory())).await, None, "it is told once");
+}
+
+#[tokio::test]
+async fn a_memory_limit_below_what_one_instance_needs_is_told() {
+    let mut spec = Spec::new(image("hello-http").await);
+    spec.limits.memory_bytes = 64 << 10;
+    let (container, handle) = serve(spec);
+    assert_eq!(handle.handle(get("/")).await.status(), 503);
+    let told = futures_poll(Box::pin(container.out_of_memory())).await.unwrap();
+    assert!(told.message.contains("memory limit of 65536 bytes"), "{told:?}");
 }
 
 /// The caller's runtime has one thread here: a guest that held it would let nobody else answer.
