@@ -42,6 +42,15 @@ pub struct Run {
     pub number: u32,
 }
 
+/// How a container does its work.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Shape {
+    /// It answers requests, each in an instance of its own, and has nothing to do before the first one.
+    Handler,
+    /// It runs from a start to an end, and may end at any time.
+    Program,
+}
+
 /// Something happened.
 #[derive(Clone, Debug)]
 pub enum Event {
@@ -51,18 +60,20 @@ pub enum Event {
     AllPods(Vec<Arc<core_v1::Pod>>),
     /// The cluster gave this node a range of addresses.
     Range(String),
-    /// An image is ready; it has this digest.
+    /// An image is ready; this names it, and by this it can be pulled again.
     Prepared(Run, String),
     /// An image cannot be had, or not be run.
     NotPrepared(Run, Failure),
     /// What failed for a run may succeed now.
     Again(Run),
     /// A container runs.
-    Started(Run),
+    Started(Run, Shape),
     /// A container could not be started.
     NotStarted(Run, Failure),
     /// A container ended.
     Ended(Run, Ended),
+    /// Instances of a handler ended badly in the middle of requests. It goes on with new ones.
+    InstancesEnded(Run, Ended),
     /// A probe was answered; an error says why it failed.
     Probed(Run, ProbeKind, Result<(), String>),
     /// Nothing reaches the Pod through a Service any more.
@@ -73,7 +84,7 @@ pub enum Event {
     Woken,
 }
 
-/// Why a container waits: `ErrImagePull`, `InvalidImageName`, `CreateContainerConfigError`, `CreateContainerError`…
+/// Why a container waits: `ErrImagePull`, `InvalidImage`, `CreateContainerConfigError`, `RunContainerError`…
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Failure {
     /// One word for programs.
@@ -178,22 +189,20 @@ impl Brain {
             Event::Drained(uid) => self.tell(&uid, now, &mut effects, PodLife::drained),
             Event::Cleaned(uid) => self.forget(&uid, now, &mut effects),
             Event::Woken => self.wake(now, &mut effects),
-            Event::Prepared(run, digest) => {
-                self.tell_run(&run, now, &mut effects, |life, at| life.prepared(at, &run, digest))
+            Event::Prepared(run, id) => self.tell_run(&run, now, &mut effects, |life, at| life.prepared(at, id)),
+            Event::NotPrepared(run, failure) | Event::NotStarted(run, failure) => {
+                self.tell_run(&run, now, &mut effects, |life, at| life.failed(at, failure, now));
             }
-            Event::NotPrepared(run, failure) => {
-                self.tell_run(&run, now, &mut effects, |life, at| life.failed(at, &run, failure, now));
+            Event::Started(run, shape) => {
+                self.tell_run(&run, now, &mut effects, |life, at| life.started(at, shape, now));
             }
             Event::Again(run) => self.tell_run(&run, now, &mut effects, |life, at| life.again(at, now)),
-            Event::Started(run) => self.tell_run(&run, now, &mut effects, |life, at| life.started(at, &run, now)),
-            Event::NotStarted(run, failure) => {
-                self.tell_run(&run, now, &mut effects, |life, at| life.failed(at, &run, failure, now));
-            }
-            Event::Ended(run, ended) => {
-                self.tell_run(&run, now, &mut effects, |life, at| life.ended(at, &run, ended, now))
+            Event::Ended(run, ended) => self.tell_run(&run, now, &mut effects, |life, at| life.ended(at, ended, now)),
+            Event::InstancesEnded(run, ended) => {
+                self.tell_run(&run, now, &mut effects, |life, at| life.instances_ended(at, ended, now));
             }
             Event::Probed(run, kind, result) => {
-                self.tell_run(&run, now, &mut effects, |life, at| life.probed(at, &run, kind, result, now));
+                self.tell_run(&run, now, &mut effects, |life, at| life.probed(at, kind, result, now));
             }
         }
         self.ask_to_wake(now, &mut effects);

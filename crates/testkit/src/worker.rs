@@ -12,7 +12,7 @@ use std::{
 
 use agent::{
     Brain, Effect, Event,
-    brain::{Ended, ProbeKind, Run, Uid},
+    brain::{Ended, ProbeKind, Run, Shape, Uid},
 };
 use api::{
     Change, DeleteOptions, Object, Subresource, Timestamp, Write,
@@ -212,7 +212,7 @@ impl Worker {
             Effect::Start(run, pod, _) => {
                 let behaviour = behaviour(&pod, behaviours);
                 self.live.insert(place(&run), Live { run: run.clone(), since: now, behaviour });
-                let mut wishes = later(MOMENT, Event::Started(run.clone()));
+                let mut wishes = later(MOMENT, Event::Started(run.clone(), Shape::Handler));
                 if let Some((after, code)) = behaviour.end {
                     wishes.extend(later(MOMENT + after, ended(run, code)));
                 }

@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use api::{Timestamp, core_v1, pod::RestartPolicy};
 
-use super::{Failure, ProbeKind, Run, Uid, probes::Probes};
+use super::{Failure, ProbeKind, Run, Shape, Uid, probes::Probes};
 
 /// The pause before a container is started again after its first failure; doubles with each further one.
 pub(crate) const BACK_OFF_FIRST: Duration = Duration::from_secs(10);
@@ -32,6 +32,16 @@ pub struct Ended {
     pub message: String,
 }
 
+/// A run that is over.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Past {
+    /// The number of the run.
+    pub(crate) number: u32,
+    pub(crate) since: Timestamp,
+    pub(crate) at: Timestamp,
+    pub(crate) ended: Ended,
+}
+
 /// What a container does.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Step {
@@ -46,7 +56,7 @@ pub(crate) enum Step {
     /// It runs.
     Running { since: Timestamp },
     /// It ended and stays so.
-    Done { since: Timestamp, at: Timestamp, ended: Ended },
+    Done(Past),
 }
 
 /// One container of a Pod.
@@ -56,10 +66,11 @@ pub(crate) struct Container {
     pub(crate) init: bool,
     pub(crate) step: Step,
     pub(crate) number: u32,
+    /// How often it was started again. One that waits to be has not been yet.
     pub(crate) restarts: i32,
-    /// How its previous run ended: began, ended, how.
-    pub(crate) last: Option<(Timestamp, Timestamp, Ended)>,
-    /// The digest of its image, once known.
+    /// How its previous run ended.
+    pub(crate) last: Option<Past>,
+    /// What names its image, and by what it can be pulled again, once known.
     pub(crate) image_id: String,
     pub(crate) probes: Probes,
     /// It was asked to end.
@@ -74,6 +85,10 @@ pub(crate) struct Container {
     pub(crate) told: Option<(u32, &'static str)>,
     /// If the image cannot be had, it is tried again at once: it came meanwhile.
     at_once: bool,
+    /// What happened to its instances, until it was told.
+    pub(crate) lost: Option<Ended>,
+    /// The next start is one after an end, and counts as a restart.
+    again: bool,
     failures: u32,
     tries: u32,
 }
@@ -93,7 +108,7 @@ impl Container {
             init,
             step: Step::Idle,
             number: 0,
-            restarts: known.map_or(0, |status| status.restart_count),
+            restarts: 0,
             last: None,
             image_id: String::new(),
             stopping: false,
@@ -102,37 +117,39 @@ impl Container {
             probe_failed: None,
             told: None,
             at_once: false,
+            lost: None,
+            again: false,
             failures: 0,
             tries: 0,
         };
-        if let Some(state) = known.and_then(|status| status.state.as_ref()) {
-            container.resume(state, policy, now);
+        if let Some(status) = known {
+            container.resume(status, policy, now);
         }
         container
     }
 
-    fn resume(&mut self, state: &core_v1::ContainerState, policy: RestartPolicy, now: Timestamp) {
-        let time = |time: Option<&api::meta_v1::Time>| time.map_or(now, Timestamp::from);
-        let (since, at, ended) = match (&state.running, &state.terminated) {
-            (Some(running), _) => {
-                let lost = Ended {
-                    code: 137,
-                    reason: "Error".to_owned(),
-                    message: "the node stopped while it ran".to_owned(),
-                };
-                (time(running.started_at.as_ref()), now, lost)
+    fn resume(&mut self, status: &core_v1::ContainerStatus, policy: RestartPolicy, now: Timestamp) {
+        let terminated = |state: Option<&core_v1::ContainerState>| state.and_then(|state| state.terminated.clone());
+        let state = status.state.as_deref();
+        self.restarts = status.restart_count;
+        self.image_id.clone_from(&status.image_id);
+        self.last = terminated(status.last_state.as_deref()).map(|ended| past(&ended, now));
+        // Numbers go on, so that no run ever has the id or the log of another.
+        self.number = number(&status.container_id).max(self.last.as_ref().map_or(0, |past| past.number));
+        let over = match (state.and_then(|state| state.running.as_ref()), terminated(state)) {
+            (Some(running), _) => lost_with_the_node(self.number, running, now),
+            (None, Some(ended)) => past(&ended, now),
+            // It waited, either for its first run or to be started again.
+            (None, None) => {
+                self.again = self.last.is_some();
+                return;
             }
-            (None, Some(ended)) => {
-                let how = Ended { code: ended.exit_code, reason: ended.reason.clone(), message: ended.message.clone() };
-                (time(ended.started_at.as_ref()), time(ended.finished_at.as_ref()), how)
-            }
-            (None, None) => return,
         };
-        if again(policy, self.init, ended.code) {
-            self.restarts += 1;
-            self.last = Some((since, at, ended));
+        if again(policy, self.init, over.ended.code) {
+            self.again = true;
+            self.last = Some(over);
         } else {
-            self.step = Step::Done { since, at, ended };
+            self.step = Step::Done(over);
         }
     }
 
@@ -153,11 +170,11 @@ impl Container {
     }
 
     pub(crate) fn succeeded(&self) -> bool {
-        matches!(&self.step, Step::Done { ended, .. } if ended.code == 0)
+        matches!(&self.step, Step::Done(past) if past.ended.code == 0)
     }
 
     pub(crate) fn is_done(&self) -> bool {
-        matches!(self.step, Step::Done { .. })
+        matches!(self.step, Step::Done(_))
     }
 
     /// Something is going on that must end before the Pod can.
@@ -174,7 +191,7 @@ impl Container {
         match &mut self.step {
             Step::Waiting { until, reason, .. } if *reason != CRASH_LOOP => *until = now.min(*until),
             Step::Preparing => self.at_once = true,
-            Step::Idle | Step::Waiting { .. } | Step::Starting | Step::Running { .. } | Step::Done { .. } => return,
+            Step::Idle | Step::Waiting { .. } | Step::Starting | Step::Running { .. } | Step::Done(_) => return,
         }
         self.tries = 0;
     }
@@ -193,17 +210,28 @@ impl Container {
         self.step = Step::Waiting { until: now.after(pause), reason, message };
     }
 
-    pub(crate) fn started(&mut self, now: Timestamp) {
+    pub(crate) fn started(&mut self, shape: Shape, now: Timestamp) {
         self.tries = 0;
+        self.restarts += i32::from(std::mem::take(&mut self.again));
         self.step = Step::Running { since: now };
-        self.probes.began(now);
+        self.probes.began(shape, now);
+    }
+
+    /// Instances ended while the container goes on. Users see what they would see if it had been one process: an end with a
+    /// reason, and a new start.
+    pub(crate) fn instances_ended(&mut self, ended: Ended, now: Timestamp) {
+        let Step::Running { since } = self.step else { return };
+        self.restarts += 1;
+        self.lost = Some(ended.clone());
+        self.last = Some(Past { number: self.number, since, at: now, ended });
     }
 
     /// A run ended. Answers the pause before the next one, if there is to be one.
     pub(crate) fn ended(&mut self, ended: Ended, policy: RestartPolicy, now: Timestamp) -> Option<Duration> {
         let since = if let Step::Running { since } = self.step { since } else { now };
-        if !again(policy, self.init, if self.must_restart { 1 } else { ended.code }) {
-            self.step = Step::Done { since, at: now, ended };
+        let over = Past { number: self.number, since, at: now, ended };
+        if !again(policy, self.init, if self.must_restart { 1 } else { over.ended.code }) {
+            self.step = Step::Done(over);
             return None;
         }
         if now.since(since) >= BACK_OFF_RESET {
@@ -215,16 +243,39 @@ impl Container {
             n => BACK_OFF_FIRST.saturating_mul(1 << (n - 1).min(16)).min(BACK_OFF_MAX),
         };
         self.failures += 1;
-        self.restarts += 1;
+        self.again = true;
         let message = format!("back-off {}s restarting failed container={}", pause.as_secs(), self.spec.name);
         self.step = if pause.is_zero() {
             Step::Idle
         } else {
             Step::Waiting { until: now.after(pause), reason: CRASH_LOOP, message }
         };
-        self.last = Some((since, now, ended));
+        self.last = Some(over);
         Some(pause)
     }
+}
+
+fn past(ended: &core_v1::ContainerStateTerminated, now: Timestamp) -> Past {
+    let time = |time: Option<&api::meta_v1::Time>| time.map_or(now, Timestamp::from);
+    let how = Ended { code: ended.exit_code, reason: ended.reason.clone(), message: ended.message.clone() };
+    Past {
+        number: number(&ended.container_id),
+        since: time(ended.started_at.as_ref()),
+        at: time(ended.finished_at.as_ref()),
+        ended: how,
+    }
+}
+
+/// What ran when this node stopped runs no more.
+fn lost_with_the_node(number: u32, running: &core_v1::ContainerStateRunning, now: Timestamp) -> Past {
+    let message = "the node stopped while it ran".to_owned();
+    let ended = Ended { code: 137, reason: "Error".to_owned(), message };
+    Past { number, since: running.started_at.as_ref().map_or(now, Timestamp::from), at: now, ended }
+}
+
+/// The number of the run that an id names; 0 if it names none.
+fn number(id: &str) -> u32 {
+    id.rsplit('/').next().and_then(|number| number.parse().ok()).unwrap_or(0)
 }
 
 /// Whether a container that ended with a code is started again.

@@ -9,9 +9,8 @@ use api::{
 };
 
 use super::{
-    Addresses, Effect, Ended, Failure, Note, ProbeKind, Run, Uid,
-    container::{Container, Step},
-    probes::Verdict,
+    Addresses, Effect, Ended, Failure, Note, ProbeKind, Run, Shape, Uid,
+    container::{Container, Past, Step},
     status,
 };
 
@@ -165,15 +164,15 @@ impl PodLife {
         self.drained = true;
     }
 
-    pub(crate) fn prepared(&mut self, at: usize, _run: &Run, digest: String) {
+    pub(crate) fn prepared(&mut self, at: usize, image: String) {
         let container = &mut self.containers[at];
         if container.step == Step::Preparing {
-            container.image_id = digest;
+            container.image_id = image;
             container.step = Step::Starting;
         }
     }
 
-    pub(crate) fn failed(&mut self, at: usize, _run: &Run, failure: Failure, now: Timestamp) {
+    pub(crate) fn failed(&mut self, at: usize, failure: Failure, now: Timestamp) {
         self.containers[at].failed(failure, now);
     }
 
@@ -181,31 +180,30 @@ impl PodLife {
         self.containers[at].again(now);
     }
 
-    pub(crate) fn started(&mut self, at: usize, _run: &Run, now: Timestamp) {
-        self.containers[at].started(now);
+    pub(crate) fn started(&mut self, at: usize, shape: Shape, now: Timestamp) {
+        self.containers[at].started(shape, now);
     }
 
-    pub(crate) fn ended(&mut self, at: usize, _run: &Run, ended: Ended, now: Timestamp) {
+    pub(crate) fn instances_ended(&mut self, at: usize, ended: Ended, now: Timestamp) {
+        self.containers[at].instances_ended(ended, now);
+    }
+
+    pub(crate) fn ended(&mut self, at: usize, ended: Ended, now: Timestamp) {
         let policy =
             if self.ending == Ending::No && self.failed.is_none() { self.policy() } else { RestartPolicy::Never };
         self.containers[at].ended(ended, policy, now);
     }
 
-    pub(crate) fn probed(
-        &mut self,
-        at: usize,
-        _run: &Run,
-        kind: ProbeKind,
-        result: Result<(), String>,
-        now: Timestamp,
-    ) {
+    pub(crate) fn probed(&mut self, at: usize, kind: ProbeKind, result: Result<(), String>, now: Timestamp) {
         let container = &mut self.containers[at];
         if !container.is_running() {
             return;
         }
-        let verdict = container.probes.answered(kind, result.is_ok(), now);
-        container.probe_failed = result.err().map(|message| (kind, message));
-        container.must_restart |= verdict == Verdict::Unhealthy;
+        let heard = container.probes.answered(kind, result.is_ok(), now);
+        // Owners are told of what they asked for: neither of questions that come early, nor of a program that has not settled.
+        let worth_telling = heard.counts && kind != ProbeKind::Settling;
+        container.probe_failed = result.err().filter(|_| worth_telling).map(|message| (kind, message));
+        container.must_restart |= heard.unhealthy;
     }
 
     /// Does the next steps. Answers when to look again although nothing happens.
@@ -272,7 +270,7 @@ impl PodLife {
                 effects.push(Effect::Start(container.run(&uid), pod, address));
             }
             Step::Running { .. } => watch_over(container, &uid, &pod, address, now, effects, again),
-            Step::Preparing | Step::Starting | Step::Done { .. } => {}
+            Step::Preparing | Step::Starting | Step::Done(_) => {}
         }
     }
 
@@ -332,7 +330,7 @@ impl PodLife {
         for container in self.containers.iter_mut().filter(|container| !container.is_done()) {
             let ended =
                 Ended { code: 137, reason: "Error".to_owned(), message: "the Pod ended before it ran".to_owned() };
-            container.step = Step::Done { since: now, at: now, ended };
+            container.step = Step::Done(Past { number: container.number, since: now, at: now, ended });
         }
     }
 
@@ -372,7 +370,8 @@ fn watch_over(
     if container.must_restart && !container.stopping {
         container.stopping = true;
         let grace = pod.spec.as_ref().and_then(|spec| spec.termination_grace_period_seconds).unwrap_or(GRACE_S);
-        effects.push(Effect::Stop(run, Duration::from_secs(u64::try_from(grace).unwrap_or(0))));
+        let grace = Duration::from_secs(u64::try_from(grace).unwrap_or(0));
+        effects.push(Effect::Stop(run, container.probes.grace().unwrap_or(grace)));
         return;
     }
     let (due, next) = container.probes.due(now);

@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use api::{Timestamp, core_v1};
 
+use super::Shape;
+
 /// Which question a probe answers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum ProbeKind {
@@ -13,6 +15,8 @@ pub enum ProbeKind {
     Liveness,
     /// May it get traffic?
     Readiness,
+    /// Has a program that no probe asks about come so far that it will not fail at once?
+    Settling,
 }
 
 impl ProbeKind {
@@ -23,6 +27,7 @@ impl ProbeKind {
             Self::Startup => "Startup",
             Self::Liveness => "Liveness",
             Self::Readiness => "Readiness",
+            Self::Settling => "Settling",
         }
     }
 
@@ -33,19 +38,25 @@ impl ProbeKind {
             Self::Startup => container.startup_probe.as_deref(),
             Self::Liveness => container.liveness_probe.as_deref(),
             Self::Readiness => container.readiness_probe.as_deref(),
+            Self::Settling => None,
         }
     }
 }
 
-/// What a failed probe means.
+/// How long a program that no probe asks about must have run before it counts as ready: one that fails at its start has failed
+/// by then, and a rollout of it is not reported as complete.
+const SETTLES_AFTER: Duration = Duration::from_secs(1);
+
+/// The pause before a container that is not good yet is asked again; doubles up to the probe's period.
+const SOON: Duration = Duration::from_millis(100);
+
+/// What an answer means.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Verdict {
-    /// Nothing changed.
-    Same,
-    /// The container became ready, or ceased to be.
-    Turned,
-    /// The container must be started again.
-    Unhealthy,
+pub(crate) struct Heard {
+    /// It counts towards the probe's thresholds.
+    pub(crate) counts: bool,
+    /// From now on the container must be started again.
+    pub(crate) unhealthy: bool,
 }
 
 /// The probes of one container.
@@ -54,6 +65,7 @@ pub(crate) struct Probes {
     startup: Option<Probe>,
     liveness: Option<Probe>,
     readiness: Option<Probe>,
+    settling: Option<Probe>,
 }
 
 #[derive(Debug)]
@@ -62,31 +74,58 @@ struct Probe {
     period: Duration,
     successes: u32,
     failures: u32,
+    /// What it grants a container that it wants to end, if that is not the Pod's own grace period.
+    grace: Option<Duration>,
     /// The count of equal answers in a row: positive successes, negative failures.
     streak: i64,
     good: bool,
     next: Option<Timestamp>,
     asked: bool,
+    /// When an answer counted last; at first, when the first question was due.
+    counted: Timestamp,
+    /// How often it was asked in vain since it was good, which makes the next question wait longer.
+    vain: u32,
 }
 
 impl Probe {
     fn new(spec: &core_v1::Probe) -> Self {
         let at_least_one =
             |value: i32, default: u32| u32::try_from(value).ok().filter(|value| *value > 0).unwrap_or(default);
+        let grace = spec.termination_grace_period_seconds.and_then(|seconds| u64::try_from(seconds).ok());
         Self {
-            delay: Duration::from_secs(u64::try_from(spec.initial_delay_seconds).unwrap_or(0)),
-            period: Duration::from_secs(at_least_one(spec.period_seconds, 10).into()),
             successes: at_least_one(spec.success_threshold, 1),
             failures: at_least_one(spec.failure_threshold, 3),
+            grace: grace.map(Duration::from_secs),
+            ..Self::every(
+                Duration::from_secs(at_least_one(spec.period_seconds, 10).into()),
+                Duration::from_secs(u64::try_from(spec.initial_delay_seconds).unwrap_or(0)),
+            )
+        }
+    }
+
+    fn every(period: Duration, delay: Duration) -> Self {
+        Self {
+            delay,
+            period,
+            successes: 1,
+            failures: 1,
+            grace: None,
             streak: 0,
             good: false,
             next: None,
             asked: false,
+            counted: Timestamp(0),
+            vain: 0,
         }
     }
 
     fn restart(&mut self, good: bool) {
-        (self.streak, self.good, self.next, self.asked) = (0, good, None, false);
+        (self.streak, self.good, self.next, self.asked, self.vain) = (0, good, None, false, 0);
+    }
+
+    fn began(&mut self, now: Timestamp) {
+        self.counted = now.after(self.delay);
+        self.next = Some(self.counted);
     }
 
     /// Whether the threshold of failures was reached.
@@ -94,11 +133,26 @@ impl Probe {
         self.streak <= -i64::from(self.failures)
     }
 
-    fn answer(&mut self, ok: bool, now: Timestamp) {
+    /// Takes an answer in. Says whether it counts.
+    fn answer(&mut self, ok: bool, now: Timestamp) -> bool {
         self.asked = false;
-        // A container that is not good yet is asked again soon: a start should not cost a whole period.
-        let soon = Duration::from_millis(100).saturating_mul(1 << self.streak.unsigned_abs().min(10));
-        self.next = Some(now.after(if self.good { self.period } else { soon.min(self.period) }));
+        let whole_period = self.good || now >= self.counted.after(self.period);
+        // A container that is not good yet is asked more often than once a period, so that a start does not cost a whole one.
+        // Only one answer a period counts then, or the budget of failures would be spent long before its time; but the first
+        // good answer always does.
+        let counts = whole_period || ok && self.streak <= 0;
+        if counts {
+            self.count(ok, now);
+        }
+        self.vain = if ok { 0 } else { self.vain.saturating_add(1) };
+        let soon = now.after(SOON.saturating_mul(1 << self.vain.saturating_sub(1).min(10)));
+        let period = self.counted.after(self.period);
+        self.next = Some(if self.good || ok { now.after(self.period) } else { soon.min(period) });
+        counts
+    }
+
+    fn count(&mut self, ok: bool, now: Timestamp) {
+        self.counted = now;
         self.streak = match (ok, self.streak > 0) {
             (true, true) => self.streak + 1,
             (true, false) => 1,
@@ -107,7 +161,6 @@ impl Probe {
         };
         if self.streak >= i64::from(self.successes) {
             self.good = true;
-            self.next = Some(now.after(self.period));
         } else if self.bad() {
             self.good = false;
         }
@@ -121,19 +174,30 @@ impl Probes {
             startup: probe(ProbeKind::Startup),
             liveness: probe(ProbeKind::Liveness),
             readiness: probe(ProbeKind::Readiness),
+            settling: None,
         }
     }
 
     pub(crate) fn restart(&mut self) {
         let all = [(&mut self.startup, false), (&mut self.liveness, true), (&mut self.readiness, false)];
         all.into_iter().for_each(|(probe, good)| probe.iter_mut().for_each(|probe| probe.restart(good)));
+        self.settling = None;
     }
 
     /// The container runs since now.
-    pub(crate) fn began(&mut self, now: Timestamp) {
-        for probe in [&mut self.startup, &mut self.liveness, &mut self.readiness].into_iter().flatten() {
-            probe.next = Some(now.after(probe.delay));
-        }
+    pub(crate) fn began(&mut self, shape: Shape, now: Timestamp) {
+        let silent = self.startup.is_none() && self.readiness.is_none();
+        self.settling = (silent && shape == Shape::Program).then(|| Probe::every(SETTLES_AFTER, SETTLES_AFTER));
+        self.all().into_iter().for_each(|(_, probe)| probe.iter_mut().for_each(|probe| probe.began(now)));
+    }
+
+    fn all(&mut self) -> [(ProbeKind, &mut Option<Probe>); 4] {
+        [
+            (ProbeKind::Startup, &mut self.startup),
+            (ProbeKind::Liveness, &mut self.liveness),
+            (ProbeKind::Readiness, &mut self.readiness),
+            (ProbeKind::Settling, &mut self.settling),
+        ]
     }
 
     pub(crate) fn started(&self) -> bool {
@@ -141,7 +205,8 @@ impl Probes {
     }
 
     pub(crate) fn ready(&self) -> bool {
-        self.started() && self.readiness.as_ref().is_none_or(|probe| probe.good)
+        let good = |probe: &Option<Probe>| probe.as_ref().is_none_or(|probe| probe.good);
+        self.started() && good(&self.readiness) && good(&self.settling)
     }
 
     /// Whether a probe demands that the container be started again.
@@ -150,21 +215,22 @@ impl Probes {
         bad(&self.startup) && !self.started() || bad(&self.liveness)
     }
 
+    /// What the probe that demands a new start grants the container to end, if it has its own word on it.
+    pub(crate) fn grace(&self) -> Option<Duration> {
+        [&self.startup, &self.liveness].into_iter().flatten().find(|probe| probe.bad()).and_then(|probe| probe.grace)
+    }
+
     /// The questions to ask now, and when to look again.
     pub(crate) fn due(&mut self, now: Timestamp) -> (Vec<ProbeKind>, Option<Timestamp>) {
         let started = self.started();
         let mut kinds = Vec::new();
         let mut again: Option<Timestamp> = None;
-        let all = [
-            (ProbeKind::Startup, &mut self.startup),
-            (ProbeKind::Liveness, &mut self.liveness),
-            (ProbeKind::Readiness, &mut self.readiness),
-        ];
-        for (kind, probe) in all {
-            let Some(probe) = probe.as_mut().filter(|probe| !probe.asked && (kind == ProbeKind::Startup) != started)
-            else {
-                continue;
+        for (kind, probe) in self.all() {
+            let its_turn = |probe: &&mut Probe| {
+                let settled = kind == ProbeKind::Settling && probe.good;
+                !probe.asked && !settled && (kind == ProbeKind::Startup) != started
             };
+            let Some(probe) = probe.as_mut().filter(its_turn) else { continue };
             match probe.next {
                 Some(next) if next <= now => {
                     probe.asked = true;
@@ -177,20 +243,10 @@ impl Probes {
         (kinds, again)
     }
 
-    pub(crate) fn answered(&mut self, kind: ProbeKind, ok: bool, now: Timestamp) -> Verdict {
-        let before = (self.ready(), self.unhealthy());
-        let probe = match kind {
-            ProbeKind::Startup => &mut self.startup,
-            ProbeKind::Liveness => &mut self.liveness,
-            ProbeKind::Readiness => &mut self.readiness,
-        };
-        if let Some(probe) = probe {
-            probe.answer(ok, now);
-        }
-        match (before, (self.ready(), self.unhealthy())) {
-            ((_, false), (_, true)) => Verdict::Unhealthy,
-            ((was, _), (is, _)) if was != is => Verdict::Turned,
-            _ => Verdict::Same,
-        }
+    pub(crate) fn answered(&mut self, kind: ProbeKind, ok: bool, now: Timestamp) -> Heard {
+        let before = self.unhealthy();
+        let probe = self.all().into_iter().find_map(|(known, probe)| probe.as_mut().filter(|_| known == kind));
+        let counts = probe.is_some_and(|probe| probe.answer(ok, now));
+        Heard { counts, unhealthy: self.unhealthy() && !before }
     }
 }

@@ -12,9 +12,12 @@ use api::{
 
 use super::{
     Note,
-    container::{Container, Ended, Step},
+    container::{Container, Past, Step},
     life::PodLife,
 };
+
+/// The word for an end for want of memory, in statuses and events alike.
+const OUT_OF_MEMORY: &str = "OOMKilled";
 
 /// The status of the Pod now. Times of conditions that did not change stay.
 pub(crate) fn of(life: &PodLife, before: Option<&PodStatus>, now: Timestamp) -> PodStatus {
@@ -104,19 +107,19 @@ fn one(life: &PodLife, container: &Container) -> ContainerStatus {
     ContainerStatus {
         name: container.spec.name.clone(),
         state: Some(Box::new(state(life, container))),
-        last_state: container.last.as_ref().map(|(since, at, ended)| Box::new(terminated(*since, *at, ended))),
+        last_state: container.last.as_ref().map(|past| Box::new(terminated(life, container, past))),
         ready,
         restart_count: container.restarts,
         image: container.spec.image.clone(),
         image_id: container.image_id.clone(),
-        container_id: if began { container_id(life, container) } else { String::new() },
+        container_id: if began { container_id(life, container, container.number) } else { String::new() },
         started: Some(container.is_running() && container.probes.started()),
         ..ContainerStatus::default()
     }
 }
 
-fn container_id(life: &PodLife, container: &Container) -> String {
-    format!("wasm://{}/{}/{}", life.uid, container.spec.name, container.number)
+fn container_id(life: &PodLife, container: &Container, run: u32) -> String {
+    format!("wasm://{}/{}/{run}", life.uid, container.spec.name)
 }
 
 fn state(life: &PodLife, container: &Container) -> ContainerState {
@@ -135,17 +138,19 @@ fn state(life: &PodLife, container: &Container) -> ContainerState {
             let running = ContainerStateRunning { started_at: Some((*since).into()) };
             ContainerState { running: Some(running), ..ContainerState::default() }
         }
-        Step::Done { since, at, ended } => terminated(*since, *at, ended),
+        Step::Done(past) => terminated(life, container, past),
     }
 }
 
-fn terminated(since: Timestamp, at: Timestamp, ended: &Ended) -> ContainerState {
+fn terminated(life: &PodLife, container: &Container, past: &Past) -> ContainerState {
+    let Past { number, since, at, ended } = past;
     let terminated = ContainerStateTerminated {
         exit_code: ended.code,
         reason: ended.reason.clone(),
         message: ended.message.clone(),
-        started_at: Some(since.into()),
-        finished_at: Some(at.into()),
+        started_at: Some((*since).into()),
+        finished_at: Some((*at).into()),
+        container_id: if *number == 0 { String::new() } else { container_id(life, container, *number) },
         ..ContainerStateTerminated::default()
     };
     ContainerState { terminated: Some(terminated), ..ContainerState::default() }
@@ -157,6 +162,9 @@ pub(crate) fn news(life: &mut PodLife, _now: Timestamp) -> Vec<Note> {
     for container in &mut life.containers {
         if let Some((kind, message)) = container.probe_failed.take() {
             notes.push(Note::warning("Unhealthy", format!("{} probe failed: {message}", kind.word())));
+        }
+        if let Some(ended) = container.lost.take() {
+            notes.push(Note::warning(OUT_OF_MEMORY, format!("Container {}: {}", container.spec.name, ended.message)));
         }
         let word = word(&container.step);
         if container.told == Some((container.number, word)) {
@@ -175,7 +183,7 @@ fn word(step: &Step) -> &'static str {
         Step::Preparing => "Preparing",
         Step::Starting => "Starting",
         Step::Running { .. } => "Running",
-        Step::Done { .. } => "Done",
+        Step::Done(_) => "Done",
     }
 }
 
@@ -186,6 +194,6 @@ fn note(container: &Container) -> Option<Note> {
         Step::Running { .. } => Some(Note::normal("Started", format!("Started container {name}"))),
         Step::Waiting { reason: "CrashLoopBackOff", message, .. } => Some(Note::warning("BackOff", message.clone())),
         Step::Waiting { message, .. } => Some(Note::warning("Failed", message.clone())),
-        Step::Idle | Step::Preparing | Step::Done { .. } => None,
+        Step::Idle | Step::Preparing | Step::Done(_) => None,
     }
 }

@@ -5,13 +5,13 @@ use std::{net::Ipv4Addr, sync::Arc};
 
 use api::{
     Change, ChangeType, Kind, Object, Revision, Timestamp,
-    core_v1::Pod,
+    core_v1::{ContainerStatus, Pod},
     json::{self, Strictness},
     table,
 };
 use serde_json::{Value, json};
 
-use super::{Brain, Effect, Ended, Event, Failure, ProbeKind, Run};
+use super::{Brain, Effect, Ended, Event, Failure, ProbeKind, Run, Shape};
 
 /// A node under test: it says what it wants in words, and answers its wishes on demand.
 struct Node {
@@ -89,9 +89,18 @@ impl Node {
         self.runs.last().unwrap().clone()
     }
 
+    fn waits_ms(&mut self, milliseconds: i64) {
+        self.now.0 += milliseconds;
+        self.happens(Event::Woken);
+    }
+
+    fn status(&self) -> ContainerStatus {
+        self.pod.status.as_ref().unwrap().container_statuses[0].clone()
+    }
+
     fn runs_now(&mut self) {
         self.happens(Event::Prepared(self.run(), "sha256:1".into()));
-        self.happens(Event::Started(self.run()));
+        self.happens(Event::Started(self.run(), Shape::Handler));
     }
 
     fn ends(&mut self, code: i32, reason: &str) {
@@ -130,7 +139,7 @@ fn a_pod_is_prepared_started_and_reported_ready() {
         "tell Pulled: Image \"hello:v1\" is ready (sha256:1)",
         "report ContainerCreating",
     ]);
-    node.happens(Event::Started(node.run()));
+    node.happens(Event::Started(node.run(), Shape::Handler));
     node.told(&["tell Started: Started container c", "report Running"]);
     assert!(api::pod::is_ready(&node.pod));
     node.shows();
@@ -159,6 +168,8 @@ fn a_container_that_keeps_failing_is_started_ever_more_slowly() {
     node.told(&[]);
     node.waits(1);
     node.told(&["prepare c#4", "report ContainerCreating"]);
+    assert_eq!(node.pod.status.as_ref().unwrap().container_statuses[0].restart_count, 2);
+    node.runs_now();
     assert_eq!(node.pod.status.as_ref().unwrap().container_statuses[0].restart_count, 3);
 }
 
@@ -241,7 +252,7 @@ fn probes_decide_about_traffic_and_restarts() {
     let mut node = Node::with(pod(one(json!({"readinessProbe": probe, "livenessProbe": probe}))));
     node.happens(Event::Prepared(node.run(), "sha256:1".into()));
     node.forget();
-    node.happens(Event::Started(node.run()));
+    node.happens(Event::Started(node.run(), Shape::Handler));
     node.told(&["Liveness c#1", "Readiness c#1", "tell Started: Started container c", "report Running"]);
     assert!(!api::pod::is_ready(&node.pod));
     node.happens(Event::Probed(node.run(), ProbeKind::Readiness, Ok(())));
@@ -264,11 +275,11 @@ fn after_a_restart_of_the_node_pods_run_again_under_their_addresses() {
     let mut before = Node::with(pod(one(json!({}))));
     before.runs_now();
     let mut node = Node::with(before.pod);
-    assert_eq!(node.told.remove(0), "prepare c#1");
+    assert_eq!(node.told.remove(0), "prepare c#2", "no two runs have the same id");
     node.forget();
     node.happens(Event::Prepared(node.run(), "sha256:1".into()));
-    assert_eq!(node.told.remove(0), "start c#1 on 127.64.0.1");
-    node.happens(Event::Started(node.run()));
+    assert_eq!(node.told.remove(0), "start c#2 on 127.64.0.1");
+    node.happens(Event::Started(node.run(), Shape::Handler));
     let status = &node.pod.status.as_ref().unwrap().container_statuses[0];
     assert_eq!(status.restart_count, 1);
     assert!(status.last_state.as_ref().unwrap().terminated.is_some());
@@ -307,4 +318,127 @@ fn answers_about_an_older_run_are_ignored() {
     node.forget();
     node.happens(Event::Ended(old, Ended { code: 0, reason: "Completed".into(), message: String::new() }));
     node.told(&[]);
+}
+
+#[test]
+fn a_startup_probe_grants_its_whole_budget_of_time() {
+    let probe = json!({"httpGet": {"path": "/", "port": 80}, "periodSeconds": 1, "failureThreshold": 30});
+    let mut node = Node::with(pod(one(json!({"startupProbe": probe}))));
+    node.runs_now();
+    let began = node.now;
+    let mut asked = 0;
+    while !node.told.iter().any(|line| line.starts_with("stop")) {
+        node.told.retain(|line| line == "Startup c#1");
+        asked += node.told.len();
+        for _ in node.told.drain(..).collect::<Vec<_>>() {
+            node.happens(Event::Probed(node.run(), ProbeKind::Startup, Err("not yet".into())));
+        }
+        node.waits_ms(50);
+    }
+    assert_eq!(node.now.since(began).as_secs(), 30);
+    assert!((31..40).contains(&asked), "the first second is asked more often: {asked}");
+}
+
+#[test]
+fn a_container_that_starts_late_is_seen_soon_and_never_restarted() {
+    let probe = json!({"httpGet": {"path": "/", "port": 80}, "periodSeconds": 10, "failureThreshold": 3});
+    let mut node = Node::with(pod(one(json!({"startupProbe": probe}))));
+    node.runs_now();
+    for pause in [0, 100, 200, 400, 800] {
+        node.waits_ms(pause);
+        assert!(node.told.contains(&"Startup c#1".to_owned()), "after {pause} ms");
+        node.forget();
+        node.happens(Event::Probed(node.run(), ProbeKind::Startup, Err("not yet".into())));
+    }
+    node.waits_ms(1_600);
+    node.happens(Event::Probed(node.run(), ProbeKind::Startup, Ok(())));
+    assert!(api::pod::is_ready(&node.pod));
+    assert_eq!(node.status().started, Some(true));
+}
+
+#[test]
+fn successes_count_once_a_period() {
+    let probe = json!({"httpGet": {"path": "/", "port": 80}, "periodSeconds": 5, "successThreshold": 2});
+    let mut node = Node::with(pod(one(json!({"readinessProbe": probe}))));
+    node.runs_now();
+    node.happens(Event::Probed(node.run(), ProbeKind::Readiness, Ok(())));
+    node.forget();
+    node.waits(4);
+    node.told(&[]);
+    node.waits(1);
+    node.told(&["Readiness c#1"]);
+    assert!(!api::pod::is_ready(&node.pod));
+    node.happens(Event::Probed(node.run(), ProbeKind::Readiness, Ok(())));
+    assert!(api::pod::is_ready(&node.pod));
+}
+
+#[test]
+fn a_probe_may_have_a_grace_period_of_its_own() {
+    let probe = json!({"tcpSocket": {"port": 80}, "failureThreshold": 1, "terminationGracePeriodSeconds": 7});
+    let mut node = Node::with(pod(one(json!({"livenessProbe": probe}))));
+    node.runs_now();
+    node.forget();
+    node.happens(Event::Probed(node.run(), ProbeKind::Liveness, Err("refused".into())));
+    assert_eq!(node.told.remove(0), "stop c#1 within 7s");
+}
+
+#[test]
+fn a_program_without_probes_is_ready_once_it_has_not_failed_at_its_start() {
+    let mut node = Node::with(pod(one(json!({}))));
+    let starts = |node: &mut Node| {
+        node.happens(Event::Prepared(node.run(), "sha256:1".into()));
+        node.happens(Event::Started(node.run(), Shape::Program));
+        node.forget();
+    };
+    starts(&mut node);
+    assert!(!api::pod::is_ready(&node.pod));
+    node.ends(134, "Error");
+    assert!(!api::pod::is_ready(&node.pod), "what fails at its start is never ready");
+
+    starts(&mut node);
+    node.waits_ms(999);
+    node.told(&[]);
+    node.waits_ms(1);
+    node.told(&["Settling c#2"]);
+    node.happens(Event::Probed(node.run(), ProbeKind::Settling, Err("not yet".into())));
+    node.told(&[]);
+    node.waits_ms(100);
+    node.told(&["Settling c#2"]);
+    node.happens(Event::Probed(node.run(), ProbeKind::Settling, Ok(())));
+    assert!(api::pod::is_ready(&node.pod));
+    node.forget();
+    node.waits(3600);
+    node.told(&[]);
+}
+
+#[test]
+fn restarts_are_counted_when_they_happen() {
+    let mut node = Node::with(pod(one(json!({}))));
+    for restarts in 0..3 {
+        node.runs_now();
+        assert_eq!(node.status().restart_count, restarts);
+        node.ends(1, "Error");
+        assert_eq!(node.status().restart_count, restarts, "what waits to be started again was not yet");
+        node.waits(300);
+    }
+    // The node forgets in the middle of a pause what it had counted, and reads it off the status.
+    let mut node = Node::with(node.pod);
+    node.runs_now();
+    assert_eq!(node.status().restart_count, 3);
+    assert!(node.status().last_state.unwrap().terminated.unwrap().container_id.ends_with("/c/3"));
+}
+
+#[test]
+fn requests_that_run_out_of_memory_show_in_the_status() {
+    let mut node = Node::with(pod(one(json!({}))));
+    node.runs_now();
+    node.forget();
+    let ended = Ended { code: 137, reason: "OOMKilled".into(), message: "needed more than its memory limit".into() };
+    node.happens(Event::InstancesEnded(node.run(), ended));
+    node.told(&["tell OOMKilled: Container c: needed more than its memory limit", "report Running"]);
+    let status = node.status();
+    let last = status.last_state.unwrap().terminated.unwrap();
+    assert_eq!((last.reason.as_str(), last.exit_code, status.restart_count), ("OOMKilled", 137, 1));
+    assert_eq!(last.container_id, status.container_id, "the log is still the same");
+    assert!(api::pod::is_ready(&node.pod), "it goes on serving");
 }

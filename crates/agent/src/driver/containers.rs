@@ -1,7 +1,7 @@
 //! Running containers: starting them with all they need, stopping them, and telling how they ended.
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeSet, HashMap},
     net::{Ipv4Addr, SocketAddr},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
@@ -18,13 +18,17 @@ use proxy::LocalHandler;
 use sandbox::{Container, Exit, ExitReason, HttpHandle, Limits, Spec, Stdin};
 
 use super::{World, environment, images, logs, network, volumes};
-use crate::brain::{Ended, Event, Failure, Run, Uid};
+use crate::brain::{Ended, Event, Failure, Run, Shape, Uid};
 
 /// The port of an HTTP handler whose container names none.
-const HTTP_PORT: u16 = 8080;
+pub(crate) const HTTP_PORT: u16 = 8080;
 
 /// The annotation by which an owner lets an instance answer several requests, one after the other.
 const REUSE: &str = "kapelle.dev/http-reuse";
+
+/// The shortest time between two reports that a container's requests ran out of memory: whoever sends such requests must not be
+/// able to flood the masters.
+const REPORT_EVERY: Duration = Duration::from_secs(10);
 
 /// How often it is looked whether a Pod is drained.
 const DRAIN_LOOK_EVERY: Duration = Duration::from_millis(5);
@@ -58,6 +62,34 @@ impl Containers {
         }
     }
 
+    /// Whether a program has come so far that it has not failed at its start.
+    pub(crate) fn has_settled(&self, run: &Run) -> bool {
+        matches!(self.lock().get(run), Some(Place::Running(running)) if running.container.has_settled())
+    }
+
+    /// The ports under which a handler answers.
+    pub(crate) fn ports(&self, run: &Run) -> Vec<u16> {
+        match self.lock().get(run) {
+            Some(Place::Running(running)) => running.addresses.iter().map(SocketAddr::port).collect(),
+            _ => Vec::new(),
+        }
+    }
+
+    /// Takes addresses for a run that serves requests under them. Fails with the one that another container has, and its name.
+    fn claim(&self, run: &Run, running: Running) -> Result<Option<Duration>, (SocketAddr, Arc<str>)> {
+        let mut places = self.lock();
+        for (other, place) in places.iter().filter(|(other, _)| *other != run) {
+            let Place::Running(theirs) = place else { continue };
+            if let Some(address) = running.addresses.iter().find(|address| theirs.addresses.contains(address)) {
+                return Err((*address, other.container.clone()));
+            }
+        }
+        match places.insert(run.clone(), Place::Running(running)) {
+            Some(Place::Starting(stop)) => Ok(stop),
+            _ => Ok(None),
+        }
+    }
+
     fn addresses(&self, pod: &Uid) -> Vec<SocketAddr> {
         let places = self.lock();
         let mine = places.iter().filter(|(run, _)| run.pod == *pod);
@@ -83,36 +115,69 @@ pub(crate) fn stop(world: &World, run: &Run, grace: Duration) {
 /// Starts a container and stays with it until it ends. What starting needs is given back before the long wait: a node waits
 /// for thousands.
 pub(crate) async fn start(world: Arc<World>, run: Run, pod: Arc<Pod>, address: Ipv4Addr) {
-    let Some((container, addresses)) = Box::pin(begin(&world, &run, pod, address)).await else { return };
-    let exit = container.exited().await;
+    world.containers.lock().insert(run.clone(), Place::Starting(None));
+    let (container, addresses) = match Box::pin(begin(&world, &run, pod, address)).await {
+        Ok(begun) => begun,
+        Err(failure) => {
+            world.containers.lock().remove(&run);
+            return world.say(Event::NotStarted(run, failure)).await;
+        }
+    };
+    let exit = stay(&world, &run, &container).await;
     addresses.into_iter().for_each(|address| world.proxy.unregister_local(address));
     world.containers.lock().remove(&run);
     world.say(Event::Ended(run, ended(exit))).await;
 }
 
-/// The running container and its addresses, or nothing if it could not be started.
+/// The running container and its addresses.
 async fn begin(
     world: &Arc<World>,
     run: &Run,
     pod: Arc<Pod>,
     address: Ipv4Addr,
-) -> Option<(Container, Vec<SocketAddr>)> {
-    world.containers.lock().insert(run.clone(), Place::Starting(None));
-    let container = match try_start(world, run, &pod, address).await {
-        Ok(container) => container,
-        Err(failure) => {
-            world.containers.lock().remove(run);
-            world.say(Event::NotStarted(run.clone(), failure)).await;
-            return None;
-        }
-    };
-    let addresses = listen(world, run, &pod, address, &container);
-    let running = Place::Running(Running { container: container.clone(), addresses: addresses.clone() });
-    if let Some(Place::Starting(Some(grace))) = world.containers.lock().insert(run.clone(), running) {
+) -> Result<(Container, Vec<SocketAddr>), Failure> {
+    let container = try_start(world, run, &pod, address).await?;
+    let initial = pod.spec.as_ref().is_some_and(|spec| spec.init_containers.iter().any(|it| it.name == *run.container));
+    if initial && container.http().is_some() {
+        container.kill();
+        let message = "an init container must come to an end, and an HTTP handler never does; use a command".to_owned();
+        return Err(Failure { reason: "RunContainerError", message });
+    }
+    let addresses = addresses(run, &pod, address, &container);
+    let running = Running { container: container.clone(), addresses: addresses.clone() };
+    let stop = world.containers.claim(run, running).map_err(|(address, other)| {
+        container.kill();
+        let port = address.port();
+        let message = format!(
+            "port {port} is served by container {other} of the same Pod; give each container a containerPort of its own"
+        );
+        Failure { reason: "RunContainerError", message }
+    })?;
+    if let Some(handle) = container.http() {
+        listen(world, &pod, &addresses, &handle);
+    }
+    if let Some(grace) = stop {
         container.stop(grace);
     }
-    world.say(Event::Started(run.clone())).await;
-    Some((container, addresses))
+    let shape = if container.http().is_some() { Shape::Handler } else { Shape::Program };
+    world.say(Event::Started(run.clone(), shape)).await;
+    Ok((container, addresses))
+}
+
+/// Waits for the end of a container, and tells of requests that run out of memory meanwhile.
+async fn stay(world: &World, run: &Run, container: &Container) -> Exit {
+    loop {
+        tokio::select! {
+            exit = container.exited() => return exit,
+            starved = container.out_of_memory() => {
+                world.say(Event::InstancesEnded(run.clone(), ended(starved))).await;
+            }
+        }
+        tokio::select! {
+            exit = container.exited() => return exit,
+            () = tokio::time::sleep(REPORT_EVERY) => {}
+        }
+    }
 }
 
 fn ended(exit: Exit) -> Ended {
@@ -149,7 +214,7 @@ async fn try_start(world: &Arc<World>, run: &Run, pod: &Pod, address: Ipv4Addr) 
     {
         spec.http.reuse = reuse;
     }
-    world.sandbox.start(spec).map_err(|error| Failure { reason: "CreateContainerError", message: with_source(&error) })
+    world.sandbox.start(spec).map_err(|error| Failure { reason: "RunContainerError", message: with_source(&error) })
 }
 
 fn with_source(error: &dyn std::error::Error) -> String {
@@ -175,23 +240,27 @@ fn limits(container: &core_v1::Container) -> Limits {
     }
 }
 
-/// Lets the proxy hand requests to an HTTP handler under each of its ports.
-fn listen(world: &World, run: &Run, pod: &Pod, address: Ipv4Addr, container: &Container) -> Vec<SocketAddr> {
-    let Some(handle) = container.http() else { return Vec::new() };
-    let spec = images::container(pod, &run.container);
-    let named =
-        spec.into_iter().flat_map(|spec| &spec.ports).filter_map(|port| u16::try_from(port.container_port).ok());
-    let mut ports: Vec<u16> = named.collect();
-    if ports.is_empty() {
-        ports.push(HTTP_PORT);
+/// The addresses of an HTTP handler: each of its ports.
+fn addresses(run: &Run, pod: &Pod, address: Ipv4Addr, container: &Container) -> Vec<SocketAddr> {
+    if container.http().is_none() {
+        return Vec::new();
     }
-    let addresses: Vec<SocketAddr> = ports.into_iter().map(|port| SocketAddr::from((address, port))).collect();
-    for address in &addresses {
+    let spec = images::container(pod, &run.container);
+    let named = spec.into_iter().flat_map(|spec| &spec.ports).filter(|port| matches!(&*port.protocol, "" | "TCP"));
+    let mut ports: BTreeSet<u16> = named.filter_map(|port| u16::try_from(port.container_port).ok()).collect();
+    if ports.is_empty() {
+        ports.insert(HTTP_PORT);
+    }
+    ports.into_iter().map(|port| SocketAddr::from((address, port))).collect()
+}
+
+/// Lets the proxy hand requests to an HTTP handler.
+fn listen(world: &World, pod: &Pod, addresses: &[SocketAddr], handle: &HttpHandle) {
+    for address in addresses {
         let handle = handle.clone();
         let handler: LocalHandler = Arc::new(move |request| handle.handle(request).boxed());
         world.proxy.register_local(pod.key(), *address, handler);
     }
-    addresses
 }
 
 /// Waits until nothing reaches the Pod through a Service of this node. From then on what other nodes still send, because

@@ -4,13 +4,13 @@ use std::{collections::BTreeMap, net::Ipv4Addr};
 
 use api::{
     Error, Key, Kind, Object, Reason,
-    core_v1::{ConfigMap, Container, EnvVarSource, Pod, Secret},
+    core_v1::{ConfigMap, Container, EnvVarSource, Pod, ResourceFieldSelector, Secret},
+    downward,
     expansion::{Environment, TooLarge},
     kinds::Resource as _,
-    pod,
 };
 
-use super::World;
+use super::{World, images, node};
 use crate::brain::Failure;
 
 /// Every variable, in the order of the manifest: `HOSTNAME` as container engines set it, then `envFrom`, then `env`, which
@@ -66,7 +66,7 @@ async fn from(
         return field_value(pod, address, world, &field.field_path).map(Some);
     }
     if let Some(resource) = &source.resource_field_ref {
-        return resource_value(container, &resource.resource).map(Some);
+        return amount(pod, Some(container), resource).map(Some);
     }
     let (kind, name, key, optional) = match (&source.config_map_key_ref, &source.secret_key_ref) {
         (Some(map), _) => (Kind::ConfigMap, name_of(map.local_object_reference.as_ref()), &map.key, map.optional),
@@ -158,18 +158,10 @@ pub(crate) fn field_value(pod: &Pod, address: Ipv4Addr, world: &World, path: &st
     })
 }
 
-/// A resource of the container: CPU in whole cores, memory in bytes.
-pub(crate) fn resource_value(container: &Container, resource: &str) -> Result<String, Failure> {
-    let (limits, requests) = (pod::container_limits(container), pod::container_requests(container));
-    Ok(match resource {
-        "limits.cpu" => limits.cpu.map_or(0, |cpu| cpu.0.div_ceil(1000)).to_string(),
-        "limits.memory" => limits.memory.map_or(0, |memory| memory.0).to_string(),
-        "requests.cpu" => requests.cpu.0.div_ceil(1000).to_string(),
-        "requests.memory" => requests.memory.0.to_string(),
-        _ => {
-            return Err(missing(format!(
-                "resourceFieldRef.resource {resource:?} is not known; one of limits.cpu, limits.memory, requests.cpu, requests.memory"
-            )));
-        }
-    })
+/// An amount of a container: of the one that is named, else of the one that asks.
+pub(crate) fn amount(pod: &Pod, asking: Option<&Container>, field: &ResourceFieldSelector) -> Result<String, Failure> {
+    let named = images::container(pod, &field.container_name);
+    let container = if field.container_name.is_empty() { asking } else { named };
+    let container = container.ok_or_else(|| missing(format!("the Pod has no container {:?}", field.container_name)))?;
+    downward::amount(container, field, &node::capacity(0)).map_err(missing)
 }

@@ -17,7 +17,7 @@ use std::{
 use api::core_v1::{Container, Pod};
 use oci_client::Reference;
 use rpc::services::HeartbeatResponse;
-use sandbox::{Digest, Image, Sandbox, Source};
+use sandbox::{Digest, Image, ImageError, Sandbox, Source};
 
 use super::{Config, World, health::Health};
 use crate::brain::{Event, Failure, Run};
@@ -51,6 +51,15 @@ pub(crate) struct Images {
     flights: Mutex<HashMap<String, Arc<tokio::sync::Mutex<()>>>>,
 }
 
+/// What a name led to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Pulled {
+    /// The digest of the module.
+    module: Digest,
+    /// The digest of the manifest, by which a registry knows the image.
+    manifest: String,
+}
+
 #[derive(Default)]
 struct State {
     /// Images that were made ready for runs that have not started.
@@ -82,9 +91,12 @@ impl Images {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    async fn get(&self, pod: &Pod, container: &Container) -> Result<Arc<Image>, Failure> {
+    /// An image that can be started, and what names it exactly: with a registry's image, a reference by which it can be pulled.
+    async fn get(&self, pod: &Pod, container: &Container) -> Result<(Arc<Image>, String), Failure> {
         if let Some(path) = container.image.strip_prefix("file://") {
-            return self.file(path).await;
+            let image = self.file(path).await?;
+            let id = image.digest().to_string();
+            return Ok((image, id));
         }
         let reference = reference(&container.image)?;
         let name = reference.whole();
@@ -92,8 +104,8 @@ impl Images {
         let flight = self.flight(&name);
         let _flying = flight.lock().await;
         let known = self.names.get(&name).filter(|_| policy != "Always");
-        let digest = match known {
-            Some(digest) => digest,
+        let pulled = match known {
+            Some(pulled) => pulled,
             None if policy == "Never" => {
                 return Err(failure(
                     "ErrImageNeverPull",
@@ -102,9 +114,10 @@ impl Images {
             }
             None => self.pull(pod, &container.image, &reference, &name).await?,
         };
-        let image = self.load(digest, Source::Path(self.path(digest))).await?;
-        self.names.set(name, digest).await;
-        Ok(image)
+        let image = self.load(pulled.module, Source::Path(self.path(pulled.module))).await?;
+        let id = id(&reference, &pulled.manifest);
+        self.names.set(name, pulled).await;
+        Ok((image, id))
     }
 
     async fn file(&self, path: &str) -> Result<Arc<Image>, Failure> {
@@ -127,8 +140,8 @@ impl Images {
         flights.entry(name.to_owned()).or_default().clone()
     }
 
-    /// Gets the module into the image store, unless it is there. Answers its digest.
-    async fn pull(&self, pod: &Pod, image: &str, reference: &Reference, name: &str) -> Result<Digest, Failure> {
+    /// Gets the module into the image store, unless it is there.
+    async fn pull(&self, pod: &Pod, image: &str, reference: &Reference, name: &str) -> Result<Pulled, Failure> {
         let failed = |why: String| failure("ErrImagePull", format!("cannot pull {image:?}: {why}"));
         if reference.registry() != CLUSTER {
             return remote::pull(self, pod, reference).await.map_err(failed);
@@ -163,7 +176,7 @@ impl Images {
 
     async fn load(&self, digest: Digest, source: Source) -> Result<Arc<Image>, Failure> {
         let image =
-            self.sandbox.prepare(digest, source).await.map_err(|error| failure("ErrImagePull", error.to_string()))?;
+            self.sandbox.prepare(digest, source).await.map_err(|error| failure(fault(&error), error.to_string()))?;
         let mut state = self.lock();
         state.warm.retain(|known| known.digest() != digest);
         state.warm.push_back(image.clone());
@@ -185,6 +198,30 @@ fn reference(image: &str) -> Result<Reference, Failure> {
             format!("{image:?} is not an image reference: {error}; use NAME:TAG, HOST/NAME:TAG or file:///PATH"),
         )
     })
+}
+
+/// The reference by which the image can be pulled again, whatever becomes of its tag. An image of the masters has no host, as in
+/// manifests.
+fn id(reference: &Reference, manifest: &str) -> String {
+    match reference.registry() {
+        CLUSTER => format!("{}@{manifest}", reference.repository()),
+        host => format!("{host}/{}@{manifest}", reference.repository()),
+    }
+}
+
+/// The word for an image that came and cannot be used: pulling it again would change nothing unless the pull is at fault.
+fn fault(error: &ImageError) -> &'static str {
+    match error {
+        ImageError::NotWasm { .. }
+        | ImageError::Precompiled
+        | ImageError::TooLarge { .. }
+        | ImageError::Invalid(_)
+        | ImageError::UnknownImport { .. }
+        | ImageError::NoEntry { .. } => "InvalidImage",
+        ImageError::WrongDigest { .. } => "ErrImagePull",
+        ImageError::Read { .. } => "ImageInspectError",
+        ImageError::Internal(_) => "CreateContainerError",
+    }
 }
 
 /// The layer with the module, of those with these media types, and its digest: the one with a type of ours, or the only one.
@@ -227,8 +264,7 @@ pub(crate) async fn prepare(world: &World, run: Run, pod: &Pod) {
         world.images.waiting.begin(name, &run);
     }
     match world.images.get(pod, container).await {
-        Ok(image) => {
-            let id = image.digest().to_string();
+        Ok((image, id)) => {
             world.images.waiting.end(&run);
             world.images.lock().ready.insert(run.clone(), image);
             world.say(Event::Prepared(run, id)).await;
@@ -260,7 +296,7 @@ pub(crate) fn container<'a>(pod: &'a Pod, name: &str) -> Option<&'a Container> {
 #[cfg(test)]
 mod tests {
     #![expect(clippy::unwrap_used, reason = "tests")]
-    use super::{CLUSTER, module, reference};
+    use super::{CLUSTER, ImageError, fault, id, module, reference};
 
     #[test]
     fn a_name_without_a_host_means_the_masters() {
@@ -280,6 +316,22 @@ mod tests {
             );
         }
         assert_eq!(reference("Not A Name").unwrap_err().reason, "InvalidImageName");
+    }
+
+    #[test]
+    fn an_image_is_named_by_what_can_be_pulled() {
+        let named = |image: &str| id(&reference(image).unwrap(), "sha256:1");
+        assert_eq!(named("team/hello:v1"), "team/hello@sha256:1");
+        assert_eq!(named("10.0.0.1:5000/hello"), "10.0.0.1:5000/hello@sha256:1");
+    }
+
+    #[test]
+    fn only_what_a_pull_could_mend_is_told_as_a_failed_pull() {
+        let (actual, expected) = (String::new(), String::new());
+        assert_eq!(fault(&ImageError::WrongDigest { expected, actual }), "ErrImagePull");
+        assert_eq!(fault(&ImageError::NotWasm { looks_like: "a script".into() }), "InvalidImage");
+        assert_eq!(fault(&ImageError::UnknownImport { import: "host".into(), closest: None }), "InvalidImage");
+        assert_eq!(fault(&ImageError::Internal("no disk".into())), "CreateContainerError");
     }
 
     #[test]

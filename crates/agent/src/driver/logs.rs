@@ -26,7 +26,7 @@ const LINE_BYTES_MAX: usize = 16 << 10;
 const COMPLAIN_EVERY: Duration = Duration::from_secs(60);
 
 /// How many earlier runs of a container keep their logs.
-const RUNS_KEPT: u32 = 1;
+const RUNS_KEPT: usize = 1;
 
 /// Writes the log of one run. Nothing is created before the first line.
 pub(crate) struct Writer {
@@ -159,14 +159,16 @@ fn turn(dir: &Path, run: u32) -> io::Result<()> {
 
 /// Removes the logs of runs that nobody asks for any more.
 fn forget(dir: &Path, run: u32) {
-    for old in runs(dir).into_iter().filter(|old| *old < run.saturating_sub(RUNS_KEPT)) {
+    // Not every number has a log: a run whose image cannot be had never begins.
+    let earlier: Vec<u32> = runs(dir).into_iter().filter(|old| *old < run).collect();
+    for old in earlier.iter().rev().skip(RUNS_KEPT) {
         for age in 0..=PIECES_KEPT {
-            let _ = fs::remove_file(piece(dir, old, age));
+            let _ = fs::remove_file(piece(dir, *old, age));
         }
     }
 }
 
-pub(crate) fn runs(dir: &Path) -> Vec<u32> {
+fn runs(dir: &Path) -> Vec<u32> {
     let names =
         fs::read_dir(dir).into_iter().flatten().flatten().filter_map(|entry| entry.file_name().into_string().ok());
     let mut runs: Vec<u32> = names.filter_map(|name| name.strip_suffix(".log")?.parse().ok()).collect();

@@ -125,7 +125,8 @@ fn address(kind: &str, address: &str) -> NodeAddress {
     NodeAddress { r#type: kind.to_owned(), address: address.to_owned() }
 }
 
-fn capacity(pods: u64) -> BTreeMap<String, Quantity> {
+/// What this node has, all of which Pods may use.
+pub(crate) fn capacity(pods: u64) -> BTreeMap<String, Quantity> {
     let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
     let quantity = |text: String| Quantity { string: text };
     BTreeMap::from([

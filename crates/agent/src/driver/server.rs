@@ -76,21 +76,15 @@ async fn open(world: &World, request: &LogRequest) -> Result<Log, Error> {
     let pod = object.get::<Pod>().ok_or_else(|| Error::internal("not a Pod"))?;
     let container = choose(pod, &request.container)?;
     let id = container_id(pod, &container);
-    let current = run(&id);
-    let run = match (request.previous, current) {
-        (false, Some(run)) => run,
-        (true, Some(run)) if has_previous(pod, &container) => run.saturating_sub(1),
-        // What waits to be started again has no run of its own: the one before is the latest.
-        (_, None) if has_previous(pod, &container) => latest(world, pod, &container),
-        (true, _) => {
-            let message = format!("previous terminated container {container:?} in pod {:?} not found", request.pod);
-            return Err(Error::new(Reason::BadRequest, message));
-        }
-        (false, None) => {
-            let message = format!("container {container:?} in pod {:?} is waiting to start", request.pod);
-            return Err(Error::new(Reason::BadRequest, message));
-        }
-    };
+    // What waits to be started again has no run of its own: the one before is the latest.
+    let current = run(&id).filter(|_| !request.previous);
+    let run = current.or_else(|| previous(pod, &container)).ok_or_else(|| {
+        Error::bad_request(if request.previous {
+            format!("previous terminated container {container:?} in pod {:?} not found", request.pod)
+        } else {
+            format!("container {container:?} in pod {:?} is waiting to start", request.pod)
+        })
+    })?;
     let want = Want {
         tail_lines: request.tail_lines.and_then(|lines| usize::try_from(lines).ok()),
         since: since(request),
@@ -144,15 +138,10 @@ fn run(id: &str) -> Option<u32> {
     id.rsplit('/').next()?.parse().ok()
 }
 
-fn has_previous(pod: &Pod, container: &str) -> bool {
-    status_of(pod, container)
-        .is_some_and(|status| status.last_state.as_ref().is_some_and(|state| state.terminated.is_some()))
-}
-
-/// The latest run that wrote anything: a container that waits to be started again shows how it ended.
-fn latest(world: &World, pod: &Pod, container: &str) -> u32 {
-    let runs = super::logs::runs(&super::logs::dir(&world.pod_dir(pod.uid()), container));
-    runs.last().copied().unwrap_or(1)
+/// The number of the run before the present one.
+fn previous(pod: &Pod, container: &str) -> Option<u32> {
+    let last = status_of(pod, container)?.last_state.as_ref()?;
+    run(&last.terminated.as_ref()?.container_id)
 }
 
 /// Sends what there is, and with `follow` what comes, until the run ends or nobody reads.

@@ -13,7 +13,7 @@ use api::{
 };
 use sandbox::{Access, Mount};
 
-use super::{World, environment, images};
+use super::{World, environment};
 use crate::brain::Failure;
 
 /// The files of a volume, by relative path.
@@ -141,10 +141,7 @@ fn fields(world: &World, pod: &Pod, items: &[DownwardApiVolumeFile]) -> Result<F
         pod.status.as_ref().and_then(|status| status.pod_ip.parse().ok()).unwrap_or(Ipv4Addr::UNSPECIFIED);
     let value = |item: &DownwardApiVolumeFile| match (&item.field_ref, &item.resource_field_ref) {
         (Some(field), _) => environment::field_value(pod, address, world, &field.field_path),
-        (None, Some(resource)) => match images::container(pod, &resource.container_name) {
-            Some(container) => environment::resource_value(container, &resource.resource),
-            None => Err(wrong(format!("the Pod has no container {:?}", resource.container_name))),
-        },
+        (None, Some(resource)) => environment::amount(pod, None, resource),
         (None, None) => Ok(String::new()),
     };
     items.iter().map(|item| Ok((item.path.clone(), value(item)?.into_bytes()))).collect()

@@ -6,7 +6,7 @@ use oci_client::Reference;
 use sandbox::Digest;
 use serde_json::Value;
 
-use super::{Images, module};
+use super::{Images, Pulled, module};
 
 /// The largest module, in bytes: the limit of the masters' registry.
 const MODULE_BYTES_MAX: usize = 512 << 20;
@@ -30,8 +30,8 @@ impl From<api::Error> for Refusal {
     }
 }
 
-/// Gets the module of an image, unless it is there. Answers its digest.
-pub(super) async fn pull(images: &Images, image: &str, reference: &Reference) -> Result<Digest, Refusal> {
+/// Gets the module of an image, unless it is there.
+pub(super) async fn pull(images: &Images, image: &str, reference: &Reference) -> Result<Pulled, Refusal> {
     let repository = reference.repository();
     let tag = reference.digest().or(reference.tag()).unwrap_or("latest");
     let manifest = images.masters.manifest(repository, tag, false).await.map_err(|error| match error.reason {
@@ -40,6 +40,7 @@ pub(super) async fn pull(images: &Images, image: &str, reference: &Reference) ->
         )),
         _ => error.into(),
     })?;
+    let digest_of_manifest = Digest::of(&manifest.content).to_string();
     let manifest: Value = serde_json::from_slice(&manifest.content).map_err(|error| error.to_string())?;
     let none = Vec::new();
     let layers = manifest["layers"].as_array().unwrap_or(&none);
@@ -47,8 +48,9 @@ pub(super) async fn pull(images: &Images, image: &str, reference: &Reference) ->
     let named: Vec<(String, String)> =
         layers.iter().map(|layer| (text("mediaType")(layer), text("digest")(layer))).collect();
     let (_, digest) = module(named.iter().map(|(media_type, digest)| (media_type.as_str(), digest.as_str())))?;
+    let pulled = Pulled { module: digest, manifest: digest_of_manifest };
     if images.has(digest).await {
-        return Ok(digest);
+        return Ok(pulled);
     }
     let chunks = images.masters.blob(&digest.to_string(), false).await?;
     let gather = |mut bytes: Vec<u8>, chunk: bytes::Bytes| async move {
@@ -60,5 +62,5 @@ pub(super) async fn pull(images: &Images, image: &str, reference: &Reference) ->
     };
     let bytes = chunks.try_fold(Vec::new(), gather).await?;
     images.keep(digest, &bytes).await?;
-    Ok(digest)
+    Ok(pulled)
 }

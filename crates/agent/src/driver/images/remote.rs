@@ -13,10 +13,9 @@ use oci_client::{
     errors::OciDistributionError,
     secrets::RegistryAuth,
 };
-use sandbox::Digest;
 use serde::Deserialize;
 
-use super::{Images, module};
+use super::{Images, Pulled, module};
 
 /// The key of a Secret of the type `kubernetes.io/dockerconfigjson`.
 const DOCKER_CONFIG: &str = ".dockerconfigjson";
@@ -38,22 +37,24 @@ struct Login {
     auth: String,
 }
 
-/// Gets the module of an image, unless it is there. Answers its digest.
-pub(super) async fn pull(images: &Images, pod: &Pod, reference: &Reference) -> Result<Digest, String> {
+/// Gets the module of an image, unless it is there.
+pub(super) async fn pull(images: &Images, pod: &Pod, reference: &Reference) -> Result<Pulled, String> {
     rpc::identity::install_provider();
     let auth = login(images, pod, reference.registry()).await?;
     let client = Client::new(ClientConfig { protocol: protocol(reference.registry()), ..ClientConfig::default() });
-    let (manifest, _) = client.pull_image_manifest(reference, &auth).await.map_err(|error| why(&error))?;
+    let (manifest, digest_of_manifest) =
+        client.pull_image_manifest(reference, &auth).await.map_err(|error| why(&error))?;
     let layers = manifest.layers.iter().map(|layer| (layer.media_type.as_str(), layer.digest.as_str()));
     let (index, digest) = module(layers)?;
+    let pulled = Pulled { module: digest, manifest: digest_of_manifest };
     if images.has(digest).await {
-        return Ok(digest);
+        return Ok(pulled);
     }
     let layer = manifest.layers.get(index).ok_or("the image has no layers")?;
     let mut bytes = Vec::new();
     client.pull_blob(reference, layer, &mut bytes).await.map_err(|error| why(&error))?;
     images.keep(digest, &bytes).await?;
-    Ok(digest)
+    Ok(pulled)
 }
 
 /// As container engines do it: registries on this host may be plain, all others must speak TLS.
