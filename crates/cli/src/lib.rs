@@ -1,6 +1,7 @@
 //! The client half of the `kapelle` command: manifests in, tables out.
 //!
 //! Options mean what kubectl users expect. Everything goes to a master over gRPC; nothing here knows how a cluster works.
+#![warn(clippy::print_stdout, clippy::print_stderr)] // They panic when nobody reads; `terminal` does not.
 
 pub mod connect;
 mod manifests;
@@ -8,6 +9,7 @@ mod names;
 mod output;
 mod progress;
 mod session;
+pub mod terminal;
 pub mod verbs;
 
 use std::path::PathBuf;
@@ -18,6 +20,7 @@ use clap::{Args, Subcommand};
 pub use connect::{Served, default_data_dir, kubeconfig_with};
 pub use progress::Progress;
 pub use session::{push, server_version};
+pub use terminal::OutputError;
 
 /// Which cluster and namespace a verb is about.
 #[derive(Args, Clone, Debug)]

@@ -7,6 +7,8 @@ use std::{
 
 use indicatif::{ProgressBar, ProgressStyle};
 
+use crate::errln;
+
 /// How often a spinner turns.
 const TURN: Duration = Duration::from_millis(100);
 
@@ -40,7 +42,7 @@ impl Progress {
         what.clone_into(&mut self.said);
         match &self.spinner {
             Some(spinner) => spinner.set_message(what.to_owned()),
-            None => eprintln!("{what}"),
+            None => errln!("{what}"),
         }
     }
 
@@ -50,7 +52,7 @@ impl Progress {
             spinner.finish_and_clear();
         }
         if !what.is_empty() {
-            eprintln!("{what}");
+            errln!("{what}");
         }
     }
 }

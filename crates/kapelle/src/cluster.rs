@@ -40,8 +40,8 @@ impl Cluster {
                 let options = Options { service_cidr: "10.96.0.0/12".parse()?, quota_bytes: QUOTA_BYTES, now };
                 let restored = offline::restore(&file, &data_dir, options).await;
                 let restored = restored.with_context(|| format!("cannot restore {}", file.display()))?;
-                println!("restored as the cluster {} with the master {}", restored.cluster, restored.member);
-                println!("start it: kapelle master --data-dir {} --listen ADDRESS:PORT", data_dir.display());
+                cli::outln!("restored as the cluster {} with the master {}", restored.cluster, restored.member)?;
+                cli::outln!("start it: kapelle master --data-dir {} --listen ADDRESS:PORT", data_dir.display())?;
                 Ok(())
             }),
             Self::ForceNew { data_dir } => {
@@ -49,9 +49,9 @@ impl Cluster {
                 if let Some(settings) = Settings::load(&data_dir)? {
                     Settings { joined: None, ..settings }.store(&data_dir)?;
                 }
-                println!("now the cluster {} with the master {} alone", made.cluster, made.member);
-                println!("start it: kapelle master --data-dir {} --listen ADDRESS:PORT", data_dir.display());
-                println!("the other masters of the old cluster must join anew, with empty directories");
+                cli::outln!("now the cluster {} with the master {} alone", made.cluster, made.member)?;
+                cli::outln!("start it: kapelle master --data-dir {} --listen ADDRESS:PORT", data_dir.display())?;
+                cli::outln!("the other masters of the old cluster must join anew, with empty directories")?;
                 Ok(())
             }
         }

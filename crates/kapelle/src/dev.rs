@@ -18,7 +18,7 @@ use futures::StreamExt as _;
 use rpc::{Client, Security, identity::Subject};
 use tokio::net::TcpListener;
 
-use crate::{bridge, clock::now, demo, desk, logging, master, process, ranges, worker::takes_pods};
+use crate::{bridge, clock::now, demo, desk, logging, master, process, process::announce, ranges, worker::takes_pods};
 
 /// The name of the only node.
 const NODE: &str = "dev";
@@ -107,7 +107,7 @@ impl Dev {
             () = stop.cancelled() => return Ok(()),
         }
         progress.done("");
-        println!("ready: Kapelle {} serves https://{listen}", crate::version::VERSION);
+        announce!("ready: Kapelle {} serves https://{listen}", crate::version::VERSION);
         tokio::select! {
             () = stop.cancelled() => {}
             told = self.tell(&dir, listen, Security::Tls(own)) => {
@@ -127,18 +127,18 @@ impl Dev {
     async fn tell(&self, dir: &Path, listen: SocketAddr, security: Security) -> Result<()> {
         let config = dir.join("kubeconfig");
         let config = config.display();
-        println!("  kubeconfig  {config}");
+        announce!("  kubeconfig  {config}");
         if self.demo {
             let url = demo::start(client(listen, security)?).await?;
-            println!("  url         {url}");
-            println!("\nTry:");
-            println!("  curl {url}");
-            println!("  kubectl --kubeconfig {config} get pods -o wide");
-            println!("  kubectl --kubeconfig {config} scale deployment/hello --replicas=5");
+            announce!("  url         {url}");
+            announce!("\nTry:");
+            announce!("  curl {url}");
+            announce!("  kubectl --kubeconfig {config} get pods -o wide");
+            announce!("  kubectl --kubeconfig {config} scale deployment/hello --replicas=5");
         } else {
-            println!("\nTry:");
-            println!("  kapelle push MODULE.wasm hello:v1 && kapelle run hello --image=hello:v1 --port=8080");
-            println!("  kubectl --kubeconfig {config} get all");
+            announce!("\nTry:");
+            announce!("  kapelle push MODULE.wasm hello:v1 && kapelle run hello --image=hello:v1 --port=8080");
+            announce!("  kubectl --kubeconfig {config} get all");
         }
         Ok(())
     }

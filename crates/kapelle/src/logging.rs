@@ -47,6 +47,8 @@ where
     let format =
         Moderated { inner: tracing_subscriber::fmt::format().with_target(false), moderator: moderator.clone() };
     let layer = tracing_subscriber::fmt::layer().event_format(format).with_writer(writer).with_ansi(colours);
+    // Else a standard error that takes nothing would end the process: the complaint about it goes the same way, and panics.
+    let layer = layer.log_internal_errors(false);
     layer.with_filter(Gate(moderator))
 }
 

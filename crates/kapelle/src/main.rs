@@ -1,4 +1,5 @@
 //! The `kapelle` command: builds the parts and joins them. Nothing here decides anything about an object.
+#![warn(clippy::print_stdout, clippy::print_stderr)] // They panic when nobody reads; `cli::terminal` does not.
 
 mod bridge;
 mod clock;
@@ -16,10 +17,11 @@ mod ticket;
 mod version;
 mod worker;
 
-use std::{io::Write as _, process::ExitCode};
+use std::process::ExitCode;
 
 use api::Reason;
 use clap::{CommandFactory as _, Parser, Subcommand};
+use cli::{OutputError, errln, terminal};
 
 /// Kapelle runs WebAssembly Pods on your own machines, the way Kubernetes runs containers
 #[derive(Parser, Debug)]
@@ -56,14 +58,22 @@ enum Command {
 fn main() -> ExitCode {
     memory::give_back_at_once();
     process::keep_files_private();
-    let Kapelle { connection, command } = Kapelle::parse();
-    match run(&connection, command) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("{}", told(&error));
+    let Kapelle { connection, command } = match Kapelle::try_parse() {
+        Ok(parsed) => parsed,
+        Err(usage) => return ended(usage.print().map_err(|error| OutputError::from(error).into()), usage.exit_code()),
+    };
+    ended(run(&connection, command), 0)
+}
+
+/// The exit code of the command, once all its output has been taken. An error is told, unless it is only that the reader has
+/// seen enough: `kapelle get pods | head -1` is no failure.
+fn ended(result: anyhow::Result<()>, code: i32) -> ExitCode {
+    match result.and_then(|()| Ok(terminal::flush()?)) {
+        Err(error) if !error.downcast_ref().is_some_and(OutputError::is_closed) => {
+            errln!("{}", told(&error));
             ExitCode::FAILURE
         }
+        Ok(()) | Err(_) => ExitCode::from(u8::try_from(code).unwrap_or(1)),
     }
 }
 
@@ -76,7 +86,7 @@ fn run(connection: &cli::Connection, command: Command) -> anyhow::Result<()> {
         Command::Completion { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut Kapelle::command(), "kapelle", &mut script);
-            Ok(std::io::stdout().write_all(&script)?)
+            Ok(terminal::write_bytes(&script)?)
         }
         Command::Version => client_runtime()?.block_on(version::print(connection)),
         Command::Client(verb) => client_runtime()?.block_on(cli::run(connection, verb)),
@@ -102,10 +112,4 @@ fn told(error: &anyhow::Error) -> String {
         ) => format!("Error from server ({reason:?}): {error:#}"),
         _ => format!("error: {error:#}"),
     }
-}
-
-/// `kapelle get pods | head -1` is no failure.
-fn is_broken_pipe(error: &anyhow::Error) -> bool {
-    let io = error.chain().find_map(|cause| cause.downcast_ref::<std::io::Error>());
-    io.is_some_and(|error| error.kind() == std::io::ErrorKind::BrokenPipe)
 }

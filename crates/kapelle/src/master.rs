@@ -30,7 +30,7 @@ use rpc::{
 use serde::{Deserialize, Serialize};
 use tokio::{net::TcpListener, time::timeout};
 
-use crate::{bridge, clock::now, desk::Desk, group, logging, process, ranges, ticket::Ticket};
+use crate::{bridge, clock::now, desk::Desk, group, logging, process, process::announce, ranges, ticket::Ticket};
 
 /// The part of the Pod range that a node gets unless something else is asked for: Kubernetes' /24.
 const NODE_PREFIX: u8 = 24;
@@ -328,17 +328,17 @@ impl Master {
         let config = dir.join("kubeconfig");
         let config = config.display();
         let member = registry.group().borrow().member;
-        println!("ready: master {member} serves https://{contact}");
-        println!("  kubeconfig  {config}");
+        announce!("ready: master {member} serves https://{contact}");
+        announce!("  kubeconfig  {config}");
         if settings.joined.is_some() {
             return;
         }
-        println!("\nTo let another master join:");
-        println!("  kapelle token create --role master --kubeconfig {config}");
-        println!("  kapelle master --data-dir DIR --listen ADDRESS:PORT --join {contact} --token TOKEN");
-        println!("To let a worker join:");
-        println!("  kapelle token create --role worker --kubeconfig {config}");
-        println!("  kapelle worker --data-dir DIR --node-name NAME --join {contact} --token TOKEN");
+        announce!("\nTo let another master join:");
+        announce!("  kapelle token create --role master --kubeconfig {config}");
+        announce!("  kapelle master --data-dir DIR --listen ADDRESS:PORT --join {contact} --token TOKEN");
+        announce!("To let a worker join:");
+        announce!("  kapelle token create --role worker --kubeconfig {config}");
+        announce!("  kapelle worker --data-dir DIR --node-name NAME --join {contact} --token TOKEN");
     }
 }
 

@@ -19,6 +19,16 @@ pub(crate) const STOP_WITHIN: Duration = Duration::from_secs(4);
 /// How long threads that are still busy get at the very end.
 const LINGER: Duration = Duration::from_millis(300);
 
+/// Says a line on standard output. A process that serves goes on although nobody reads it.
+macro_rules! announce {
+    ($($text:tt)*) => {
+        if let Err(error) = ::cli::outln!($($text)*) {
+            tracing::debug!(%error, "nobody reads standard output");
+        }
+    };
+}
+pub(crate) use announce;
+
 /// Runs a future on all cores until it ends.
 pub(crate) fn run(work: impl Future<Output = Result<()>>) -> Result<()> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().thread_name("kapelle").build()?;

@@ -24,7 +24,7 @@ use rpc::{
 };
 use serde::{Deserialize, Serialize};
 
-use crate::{group, logging, master::urls, process, ranges, ticket::Ticket};
+use crate::{group, logging, master::urls, process, process::announce, ranges, ticket::Ticket};
 
 /// The file with the [`Settings`].
 const SETTINGS: &str = "cluster.json";
@@ -121,7 +121,7 @@ impl Worker {
             ended = &mut agent => return Ok(ended??),
         };
         progress.done("");
-        println!("ready: node {} at {host}{how}", self.node_name);
+        announce!("ready: node {} at {host}{how}", self.node_name);
         tokio::spawn(group::learn(client.clone(), urls(&self.join), move |masters| {
             let known = Settings { masters, ..settings.clone() };
             let kept = known.store(&dir);

@@ -55,11 +55,10 @@ pub fn from_status(status: &meta_v1::Status) -> Error {
     });
     let reason = reason_of(&status.reason).unwrap_or_else(|| reason_of_code(status.code));
     Error {
-        reason,
-        message: status.message.clone(),
         about: kind_of(&details).map(|kind| Key::cluster(kind, details.name.as_str())),
         causes: causes.collect(),
         retry_after_s: u32::try_from(details.retry_after_seconds).ok().filter(|seconds| *seconds > 0),
+        ..Error::new(reason, &status.message)
     }
 }
 

@@ -47,6 +47,16 @@ fn an_answer_of_something_between_has_a_reason_too() {
     assert_eq!(told(Code::Unknown), Reason::InternalError);
 }
 
+#[test]
+fn an_error_always_says_something() {
+    for code in (0..=16).map(Code::from) {
+        let error = from_tonic(&Status::new(code, ""));
+        assert!(!error.to_string().trim().is_empty(), "{code:?}");
+    }
+    let error = crate::status::from_status(&api::meta_v1::Status { code: 404, ..Default::default() });
+    assert_eq!(error.to_string(), "the server has no such object");
+}
+
 /// A master that loses its leader does not know what became of a write: an apply failed because another master was not
 /// asked.
 #[test]

@@ -7,7 +7,7 @@ use api::ApplyOutcome;
 use clap::Args;
 use serde_json::Value;
 
-use crate::{manifests, output, session::Session};
+use crate::{errln, manifests, outln, output, session::Session};
 
 /// Options of `apply`.
 #[derive(Args, Debug)]
@@ -33,7 +33,7 @@ impl Apply {
         let mut failed = Vec::new();
         for manifest in manifests::read(&self.files, self.recursive)? {
             if let Err(error) = one(session, &manifest, dry_run).await {
-                eprintln!("error: {}: {error:#}", about(&manifest));
+                errln!("error: {}: {error:#}", about(&manifest));
                 failed.push(about(&manifest));
             }
         }
@@ -44,7 +44,7 @@ impl Apply {
 async fn one(session: &Session, manifest: &Value, dry_run: bool) -> Result<()> {
     let applied = session.apply(manifest, dry_run).await?;
     for warning in &applied.warnings {
-        eprintln!("Warning: {warning}");
+        errln!("Warning: {warning}");
     }
     let did = match applied.outcome {
         ApplyOutcome::Created => "created",
@@ -52,7 +52,7 @@ async fn one(session: &Session, manifest: &Value, dry_run: bool) -> Result<()> {
         ApplyOutcome::Unchanged => "unchanged",
     };
     let dry = if dry_run { " (server dry run)" } else { "" };
-    println!("{} {did}{dry}", output::short_name(&applied.object));
+    outln!("{} {did}{dry}", output::short_name(&applied.object))?;
     Ok(())
 }
 

@@ -8,7 +8,7 @@ use futures::StreamExt as _;
 use rpc::services::{ClusterStatus, Member, Part};
 use serde_json::{Value, json};
 
-use crate::{Connection, Progress, session::Session};
+use crate::{Connection, Progress, errln, outln, session::Session, terminal::OutputError};
 
 /// What can be asked of the group.
 #[derive(Subcommand, Debug)]
@@ -67,26 +67,39 @@ impl Cluster {
     /// If the cluster cannot be found or reached, or refuses.
     pub async fn run(self, connection: &Connection) -> Result<()> {
         let session = Session::open(connection)?;
+        self.ask(&session).await.map_err(alone)
+    }
+
+    async fn ask(self, session: &Session) -> Result<()> {
         let client = session.client();
         match self {
-            Self::Members(shown) => members(&client.cluster_status().await?, shown.output),
-            Self::Status(shown) => status(&client.cluster_status().await?, shown.output),
+            Self::Members(shown) => members(&client.cluster_status().await?, shown.output)?,
+            Self::Status(shown) => status(&client.cluster_status().await?, shown.output)?,
             Self::Promote(Which { id }) => {
                 client.promote(id).await?;
-                println!("{id:016x} has a vote");
+                outln!("{id:016x} has a vote")?;
             }
             Self::Remove(Which { id }) => {
                 client.remove_member(id).await?;
-                println!("{id:016x} was removed");
+                outln!("{id:016x} was removed")?;
             }
             Self::TransferLeader(Which { id }) => {
                 client.transfer_leader(id).await?;
-                println!("{id:016x} leads");
+                outln!("{id:016x} leads")?;
             }
-            Self::Backup { file } => backup(&session, file).await?,
+            Self::Backup { file } => backup(session, file).await?,
         }
         Ok(())
     }
+}
+
+/// Says what it means that a cluster does not offer what belongs to a group of masters.
+pub(super) fn alone(error: anyhow::Error) -> anyhow::Error {
+    let reason = error.downcast_ref::<api::Error>().map(|error| error.reason);
+    if reason != Some(api::Reason::MethodNotAllowed) {
+        return error;
+    }
+    error.context("`kapelle dev` is a cluster in one process, without masters to look after and without anybody who joins; `kapelle master` begins one with both")
 }
 
 fn part(member: &Member) -> &'static str {
@@ -97,29 +110,30 @@ fn part(member: &Member) -> &'static str {
     }
 }
 
-fn members(status: &ClusterStatus, form: Form) {
+fn members(status: &ClusterStatus, form: Form) -> Result<(), OutputError> {
     if form == Form::Json {
-        return println!("{:#}", Value::Array(status.members.iter().map(member_json).collect()));
+        return outln!("{:#}", Value::Array(status.members.iter().map(member_json).collect()));
     }
-    println!("{:<18}{:<24}{:<9}{:<8}{:<10}MATCHED", "ID", "ADDRESS", "ROLE", "LEADER", "REACHABLE");
+    outln!("{:<18}{:<24}{:<9}{:<8}{:<10}MATCHED", "ID", "ADDRESS", "ROLE", "LEADER", "REACHABLE")?;
     for member in &status.members {
         let yes = |is: bool| if is { "yes" } else { "no" };
         let matched = if member.matched_index == 0 { "-".to_owned() } else { member.matched_index.to_string() };
-        println!(
+        outln!(
             "{:<18}{:<24}{:<9}{:<8}{:<10}{matched}",
             format!("{:016x}", member.id),
             member.contact,
             part(member),
             yes(member.leader),
             yes(member.reachable)
-        );
+        )?;
     }
     warn(status);
+    Ok(())
 }
 
 fn warn(status: &ClusterStatus) {
     for warning in &status.warnings {
-        eprintln!("Warning: {warning}");
+        errln!("Warning: {warning}");
     }
 }
 
@@ -134,7 +148,7 @@ fn member_json(member: &Member) -> Value {
     })
 }
 
-fn status(status: &ClusterStatus, form: Form) {
+fn status(status: &ClusterStatus, form: Form) -> Result<(), OutputError> {
     let ClusterStatus { term, committed, applied, log_first, log_last, snapshot, revision, objects, bytes, .. } =
         status;
     if form == Form::Json {
@@ -153,15 +167,15 @@ fn status(status: &ClusterStatus, form: Form) {
             "quotaBytes": status.quota_bytes,
             "warnings": status.warnings,
         });
-        return println!("{value:#}");
+        return outln!("{value:#}");
     }
     let leader = if status.leader == 0 { "nobody".to_owned() } else { format!("{:016x}", status.leader) };
-    println!("Cluster:   {}", status.cluster_id);
-    println!("Asked:     {:016x}", status.member);
-    println!("Leader:    {leader} in term {term}");
-    println!("Log:       {log_first} to {log_last}, agreed {committed}, applied {applied}, snapshot {snapshot}");
-    println!("State:     revision {revision}, {objects} objects, {bytes} of {} bytes\n", status.quota_bytes);
-    members(status, Form::Table);
+    outln!("Cluster:   {}", status.cluster_id)?;
+    outln!("Asked:     {:016x}", status.member)?;
+    outln!("Leader:    {leader} in term {term}")?;
+    outln!("Log:       {log_first} to {log_last}, agreed {committed}, applied {applied}, snapshot {snapshot}")?;
+    outln!("State:     revision {revision}, {objects} objects, {bytes} of {} bytes\n", status.quota_bytes)?;
+    members(status, Form::Table)
 }
 
 /// Written beside its place and moved there: a file with that name is whole.
@@ -185,6 +199,6 @@ async fn backup(session: &Session, file: PathBuf) -> Result<()> {
     copy.sync_all().map_err(write)?;
     std::fs::rename(&beside, &file).with_context(|| format!("cannot name {}", file.display()))?;
     progress.done("");
-    println!("{} holds the state, {bytes} bytes", file.display());
+    outln!("{} holds the state, {bytes} bytes", file.display())?;
     Ok(())
 }

@@ -10,9 +10,9 @@ use rpc::Query;
 use serde_json::Value;
 
 use crate::{
-    Progress, manifests,
+    Progress, errln, manifests,
     names::{self, Named},
-    output,
+    outln, output,
     session::Session,
 };
 
@@ -55,7 +55,7 @@ impl Delete {
         let options = self.options()?;
         let targets = self.targets(session).await?;
         if targets.is_empty() {
-            eprintln!("No resources found.");
+            errln!("No resources found.");
             return Ok(());
         }
         let (mut waiting, mut failed) = (Vec::new(), Vec::new());
@@ -63,7 +63,7 @@ impl Delete {
             match session.delete(&target.key(), &options).await {
                 Ok(left) => {
                     let forced = if self.force { " force" } else { "" };
-                    println!("{} \"{}\"{forced} deleted", output::singular(target.kind), target.name);
+                    outln!("{} \"{}\"{forced} deleted", output::singular(target.kind), target.name)?;
                     waiting.extend(left.map(|object| (target, object)));
                 }
                 Err(error) if error.reason == Reason::NotFound && self.ignore_not_found => {}
@@ -75,7 +75,7 @@ impl Delete {
         }
         // The caller tells the last one.
         let last = failed.pop();
-        failed.iter().for_each(|error| eprintln!("Error from server ({:?}): {error}", error.reason));
+        failed.iter().for_each(|error| errln!("Error from server ({:?}): {error}", error.reason));
         last.map_or(Ok(()), |error| Err(error.into()))
     }
 

@@ -1,7 +1,12 @@
 //! `kapelle describe …`: one object, what surrounds it, and what happened to it.
 
 use anyhow::Result;
-use api::{Kind, Object, Timestamp, core_v1, json, kinds::Resource as _, table};
+use api::{
+    Kind, Object, Timestamp, core_v1, json,
+    kinds::Resource as _,
+    schema::{Message, Scalar, Schema, Shape},
+    table,
+};
 use clap::Args;
 use rpc::Query;
 use serde_json::Value;
@@ -9,6 +14,7 @@ use serde_json::Value;
 use super::logs;
 use crate::{
     names::{self, Named},
+    out, outln,
     output::{self, TableOptions},
     session::{Session, now},
 };
@@ -46,9 +52,9 @@ impl Describe {
         };
         for (index, object) in objects.iter().enumerate() {
             if index > 0 {
-                println!("\n");
+                outln!("\n")?;
             }
-            print!("{}", describe(session, object).await?);
+            out!("{}", describe(session, object).await?)?;
         }
         Ok(())
     }
@@ -58,7 +64,7 @@ async fn describe(session: &Session, object: &Object) -> Result<String> {
     let mut text = String::new();
     let mut value = json::encode(object);
     hide(&mut value, object);
-    outline(&value, 0, &mut text);
+    outline(&value, Names::of(object), 0, &mut text);
     if let Some(pods) = pods(session, object).await? {
         text.push_str("Pods:\n");
         text.push_str(&pods);
@@ -84,30 +90,65 @@ fn hide(value: &mut Value, object: &Object) {
     }
 }
 
+/// What the names in a JSON object are.
+#[derive(Clone, Copy)]
+enum Names<'a> {
+    /// Fields of a message: shown as titles.
+    Fields(&'a Message),
+    /// Keys that users chose: shown as they are. Or the object itself, which no message describes.
+    Keys,
+}
+
+impl<'a> Names<'a> {
+    fn of(object: &Object) -> Self {
+        let info = object.kind().info();
+        Schema::get().message(info.message).map_or(Self::Keys, Self::Fields)
+    }
+
+    /// What the names inside a field's values are.
+    fn inside(self, name: &str) -> Self {
+        let Self::Fields(message) = self else { return Self::Keys };
+        match message.find(name).map(|found| (found.field.shape, found.field.scalar)) {
+            Some((Shape::One | Shape::List, Scalar::Message(index))) => Self::Fields(Schema::get().at(index)),
+            // Kind and apiVersion belong to the object and are fields of no message.
+            _ => Self::Keys,
+        }
+    }
+
+    fn show(self, name: &str) -> String {
+        match self {
+            Self::Fields(_) => title(name),
+            Self::Keys => name.to_owned(),
+        }
+    }
+}
+
 /// A value as an indented outline: `Name: value`, lists with dashes.
-fn outline(value: &Value, depth: usize, text: &mut String) {
+fn outline(value: &Value, names: Names<'_>, depth: usize, text: &mut String) {
     let Value::Object(fields) = value else { return };
-    let width = fields.iter().filter(|(_, value)| !nested(value)).map(|(name, _)| name.len()).max().unwrap_or(0) + 2;
+    let flat = fields.iter().filter(|(_, value)| !nested(value));
+    let width = flat.map(|(name, _)| names.show(name).chars().count()).max().unwrap_or(0) + 2;
     for (name, value) in fields {
-        let (indent, name) = ("  ".repeat(depth), format!("{}:", title(name)));
+        let inside = names.inside(name);
+        let (indent, name) = ("  ".repeat(depth), format!("{}:", names.show(name)));
         match value {
             Value::Object(inner) if inner.is_empty() => {}
             Value::Object(_) => {
                 text.push_str(&format!("{indent}{name}\n"));
-                outline(value, depth + 1, text);
+                outline(value, inside, depth + 1, text);
             }
             Value::Array(items) if items.iter().any(nested) => {
                 text.push_str(&format!("{indent}{name}\n"));
-                items.iter().for_each(|item| element(item, depth + 1, text));
+                items.iter().for_each(|item| element(item, inside, depth + 1, text));
             }
             _ => text.push_str(&format!("{indent}{name:width$} {}\n", plain(value))),
         }
     }
 }
 
-fn element(item: &Value, depth: usize, text: &mut String) {
+fn element(item: &Value, names: Names<'_>, depth: usize, text: &mut String) {
     let mut lines = String::new();
-    outline(item, depth + 1, &mut lines);
+    outline(item, names, depth + 1, &mut lines);
     let dash = format!("{}- ", "  ".repeat(depth));
     text.push_str(&lines.replacen(&"  ".repeat(depth + 1), &dash, 1));
 }
@@ -196,14 +237,37 @@ fn indent(text: &str) -> String {
 mod tests {
     use serde_json::json;
 
-    use super::{outline, title};
+    use super::{Names, outline, title};
+    use api::{Kind, schema::Schema};
+
+    fn outlined(kind: Kind, value: &serde_json::Value) -> String {
+        let mut text = String::new();
+        let message = Schema::get().message(kind.info().message).map_or(Names::Keys, Names::Fields);
+        outline(value, message, 0, &mut text);
+        text
+    }
 
     #[test]
     fn an_object_becomes_an_outline() {
-        let mut text = String::new();
-        let value = json!({"name": "web", "spec": {"ports": [{"port": 80, "name": "http"}], "args": ["a", "b"]}});
-        outline(&value, 0, &mut text);
-        assert_eq!(text, "Name:  web\nSpec:\n  Args:  a, b\n  Ports:\n    - Name:  http\n      Port:  80\n");
+        let value =
+            json!({"kind": "Service", "spec": {"ports": [{"port": 80, "name": "http"}], "externalIPs": ["a", "b"]}});
+        assert_eq!(
+            outlined(Kind::Service, &value),
+            "Kind:  Service\nSpec:\n  External IPs:  a, b\n  Ports:\n    - Name:  http\n      Port:  80\n"
+        );
+    }
+
+    #[test]
+    fn keys_that_users_chose_stay_as_they_are() {
+        let value = json!({
+            "metadata": {"labels": {"app": "x", "myCompany.io/teamName": "y"}},
+            "data": {"logLevel": "debug", "application.properties": "a=b"},
+        });
+        assert_eq!(
+            outlined(Kind::ConfigMap, &value),
+            "Data:\n  application.properties:  a=b\n  logLevel:                debug\n\
+             Metadata:\n  Labels:\n    app:                    x\n    myCompany.io/teamName:  y\n"
+        );
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! `kapelle get …`: show objects.
 
-use std::{collections::BTreeMap, io::Write as _};
+use std::collections::BTreeMap;
 
 use anyhow::{Result, bail};
 use api::{ChangeType, Kind, Object, kinds::KindInfo};
@@ -8,9 +8,12 @@ use clap::Args;
 use futures::StreamExt as _;
 
 use crate::{
+    errln,
     names::{self, Named},
+    out, outln,
     output::{self, Format, TableOptions},
     session::{Session, now},
+    terminal::{self, OutputError},
 };
 use rpc::Query;
 
@@ -90,7 +93,7 @@ impl Get {
             } else {
                 format!(" in {} namespace", session.namespace())
             };
-            eprintln!("No resources found{place}.");
+            errln!("No resources found{place}.");
             return Ok(());
         }
         self.print(&found, false)
@@ -116,14 +119,14 @@ impl Get {
     fn print(&self, objects: &[Object], single: bool) -> Result<()> {
         let all: Vec<&Object> = objects.iter().collect();
         match self.format() {
-            Format::Yaml | Format::Json => print!("{}", output::whole(&all, single, self.format())?),
-            Format::Name => all.iter().for_each(|object| println!("{}", output::short_name(object))),
-            Format::Table | Format::Wide => self.print_tables(&all),
+            Format::Yaml | Format::Json => out!("{}", output::whole(&all, single, self.format())?)?,
+            Format::Name => all.iter().try_for_each(|object| outln!("{}", output::short_name(object)))?,
+            Format::Table | Format::Wide => self.print_tables(&all)?,
         }
         Ok(())
     }
 
-    fn print_tables(&self, objects: &[&Object]) {
+    fn print_tables(&self, objects: &[&Object]) -> Result<(), OutputError> {
         let mut by_kind: BTreeMap<Kind, Vec<&Object>> = BTreeMap::new();
         for object in objects {
             by_kind.entry(object.kind()).or_default().push(object);
@@ -131,10 +134,11 @@ impl Get {
         let several = by_kind.len() > 1;
         for (index, (kind, objects)) in by_kind.into_iter().enumerate() {
             if index > 0 {
-                println!();
+                outln!()?;
             }
-            print!("{}", output::align(&output::rows(kind, &objects, now(), self.table(kind, several))));
+            out!("{}", output::align(&output::rows(kind, &objects, now(), self.table(kind, several))))?;
         }
+        Ok(())
     }
 
     /// Shows what there is, then every change. Widths are those of the first lines, as kubectl does it.
@@ -163,7 +167,7 @@ impl Get {
                 headless.show_change(&change.object, change.change)?;
                 headless.no_headers = true;
             }
-            std::io::stdout().flush()?;
+            terminal::flush()?;
         }
         Ok(())
     }

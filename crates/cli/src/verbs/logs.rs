@@ -1,15 +1,14 @@
 //! `kapelle logs …`: what a container wrote.
 
-use std::io::Write as _;
-
 use anyhow::{Context as _, Result, bail};
 use api::{Kind, Object, selector::Labels};
 use clap::Args;
 use futures::StreamExt as _;
 
 use crate::{
-    names,
+    errln, names,
     session::{LogOptions, Session},
+    terminal,
 };
 use rpc::Query;
 
@@ -50,10 +49,8 @@ impl Logs {
             timestamps: self.timestamps,
         };
         let mut chunks = session.logs(options).await?;
-        let mut out = std::io::stdout();
         while let Some(chunk) = chunks.next().await {
-            out.write_all(&chunk?)?;
-            out.flush()?;
+            terminal::write_bytes(&chunk?)?;
         }
         Ok(())
     }
@@ -71,7 +68,7 @@ impl Logs {
         let (pods, _) = session.list(&query).await?;
         let first = pods.first().with_context(|| format!("{} has no Pod", self.what))?;
         if pods.len() > 1 {
-            eprintln!("Found {} Pods, using pod/{}", pods.len(), first.key().name);
+            errln!("Found {} Pods, using pod/{}", pods.len(), first.key().name);
         }
         Ok(first.key().name.to_string())
     }

@@ -5,7 +5,7 @@ use std::{fs, path::PathBuf};
 use anyhow::{Context as _, Result, bail};
 use clap::Args;
 
-use crate::{Progress, session::Session};
+use crate::{Progress, outln, session::Session};
 
 /// The first bytes of every WebAssembly module and component.
 const MAGIC: &[u8] = b"\0asm";
@@ -32,7 +32,7 @@ impl Push {
         let pushed = crate::session::push(session.client(), &self.name, bytes).await;
         progress.done("");
         let digest = pushed?;
-        println!("{} pushed\ndigest: {digest}", self.name);
+        outln!("{} pushed\ndigest: {digest}", self.name)?;
         Ok(())
     }
 }

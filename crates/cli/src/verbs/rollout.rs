@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 
 use super::logs;
 use crate::{
-    Progress, names, output,
+    Progress, names, out, outln, output,
     session::{Session, now},
 };
 
@@ -111,7 +111,7 @@ impl Status {
     async fn run(self, session: &Session) -> Result<()> {
         let name = self.target.name()?;
         if !self.watch {
-            println!("{}", progress_of(&deployment(session, &name).await?)?.text());
+            outln!("{}", progress_of(&deployment(session, &name).await?)?.text())?;
             return Ok(());
         }
         if self.timeout.is_zero() {
@@ -136,7 +136,7 @@ pub(crate) async fn wait(session: &Session, name: &str) -> Result<()> {
         match rollout {
             Phase::Complete(text) => {
                 progress.done("");
-                println!("{text}");
+                outln!("{text}")?;
                 return Ok(());
             }
             Phase::Waiting(text) => progress.say(&text),
@@ -197,17 +197,17 @@ impl History {
         if let Some(wanted) = self.revision {
             let set = sets.iter().find(|set| revision(set) == wanted);
             let set = set.with_context(|| format!("unable to find the specified revision {wanted}"))?;
-            println!("deployment.apps/{name} with revision #{wanted}");
-            print!("{}", api::yaml::to_string(&template(set)?));
+            outln!("deployment.apps/{name} with revision #{wanted}")?;
+            out!("{}", api::yaml::to_string(&template(set)?))?;
             return Ok(());
         }
-        println!("deployment.apps/{name}");
+        outln!("deployment.apps/{name}")?;
         let mut lines = vec![vec!["REVISION".to_owned(), "CHANGE-CAUSE".to_owned()]];
         lines.extend(
             sets.iter()
                 .map(|set| vec![revision(set).to_string(), annotation(set, CAUSE).unwrap_or("<none>").to_owned()]),
         );
-        print!("{}", output::align(&lines));
+        out!("{}", output::align(&lines))?;
         Ok(())
     }
 }
@@ -231,15 +231,15 @@ impl Undo {
             deployment.spec.as_ref().and_then(|spec| spec.template.as_ref()).map(template_value).transpose()?;
         let template = template(wanted)?;
         if current.as_ref() == Some(&template) {
-            println!(
+            outln!(
                 "deployment.apps/{name} skipped rollback (current template already matches revision {})",
                 revision(wanted)
-            );
+            )?;
             return Ok(());
         }
         let patch = json!([{"op": "replace", "path": "/spec/template", "value": template}]);
         session.json_patch(Kind::Deployment, &name, &patch).await?;
-        println!("deployment.apps/{name} rolled back");
+        outln!("deployment.apps/{name} rolled back")?;
         Ok(())
     }
 }
@@ -248,7 +248,7 @@ async fn restart(session: &Session, name: &str) -> Result<()> {
     let at = now().to_string();
     let patch = json!({"spec": {"template": {"metadata": {"annotations": {RESTARTED: at}}}}});
     session.merge(Kind::Deployment, name, &patch, Subresource::None).await?;
-    println!("deployment.apps/{name} restarted");
+    outln!("deployment.apps/{name} restarted")?;
     Ok(())
 }
 

@@ -5,7 +5,7 @@ use clap::Args;
 use serde_json::{Value, json};
 
 use super::rollout;
-use crate::{output, session::Session};
+use crate::{outln, output, session::Session};
 
 /// Options of `run`.
 #[derive(Args, Debug)]
@@ -35,7 +35,7 @@ impl Run {
         manifests.extend(self.port.map(|port| self.service(port)));
         for manifest in &manifests {
             let object = session.create(manifest).await?;
-            println!("{} created", output::short_name(&object));
+            outln!("{} created", output::short_name(&object))?;
         }
         rollout::wait(session, &self.name).await
     }

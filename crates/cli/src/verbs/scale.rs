@@ -5,7 +5,7 @@ use api::Subresource;
 use clap::Args;
 use serde_json::json;
 
-use crate::{names, output, session::Session};
+use crate::{names, outln, output, session::Session};
 
 /// Options of `scale`.
 #[derive(Args, Debug)]
@@ -26,7 +26,7 @@ impl Scale {
         }
         let patch = json!({"spec": {"replicas": self.replicas}});
         let object = session.merge(kind, &name, &patch, Subresource::Scale).await?;
-        println!("{} scaled", output::short_name(&object));
+        outln!("{} scaled", output::short_name(&object))?;
         Ok(())
     }
 }

@@ -6,7 +6,8 @@ use anyhow::{Result, bail};
 use clap::{Args, Subcommand, ValueEnum};
 use rpc::services::{CreateTokenRequest, Role};
 
-use crate::session::Session;
+use super::cluster::alone;
+use crate::{errln, outln, session::Session};
 
 /// What can be done with tokens.
 #[derive(Subcommand, Debug)]
@@ -48,9 +49,9 @@ impl Token {
             ttl_seconds: ttl.as_secs().max(1),
             node_name: node.unwrap_or_default(),
         };
-        let made = session.client().create_token(request).await?;
-        eprintln!("works once, until {}", made.expires);
-        println!("{}", made.token);
+        let made = session.client().create_token(request).await.map_err(|error| alone(error.into()))?;
+        errln!("works once, until {}", made.expires);
+        outln!("{}", made.token)?;
         Ok(())
     }
 }
