@@ -18,7 +18,9 @@ use futures::StreamExt as _;
 use rpc::{Client, Security, identity::Subject};
 use tokio::net::TcpListener;
 
-use crate::{bridge, clock::now, demo, desk, logging, master, process, process::announce, ranges, worker::takes_pods};
+use crate::{
+    bridge, clock::now, demo, desk, logging, master, neighbours, process, process::announce, ranges, worker::takes_pods,
+};
 
 /// The name of the only node.
 const NODE: &str = "dev";
@@ -79,6 +81,7 @@ impl Dev {
         let (registry, blobs) = apiserver::open(&dir, options, Membership::default())
             .await
             .with_context(|| format!("in {}", dir.display()))?;
+        let _claim = neighbours::claim(&[self.pod_cidr, self.service_cidr])?;
         registry.bootstrap().await?;
         let listener = TcpListener::bind(self.listen).await;
         let listener = listener

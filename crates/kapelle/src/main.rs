@@ -11,6 +11,7 @@ mod group;
 mod logging;
 mod master;
 mod memory;
+mod neighbours;
 mod process;
 mod ranges;
 mod ticket;
