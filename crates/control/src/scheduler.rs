@@ -38,7 +38,18 @@ const SCHEDULED: &str = "PodScheduled";
 pub(crate) fn reconcile(world: &World, key: &Key, now: Timestamp) -> Plan {
     let mut plan = Plan::default();
     let Some((object, pod)) = world.find::<Pod>(key) else { return plan };
-    let Some(spec) = pod.spec.as_ref().filter(|spec| is_ours(pod, spec)) else { return plan };
+    let Some(spec) = pod.spec.as_ref().filter(|spec| waits(pod, spec)) else { return plan };
+    if !matches!(spec.scheduler_name.as_str(), "" | NAME) {
+        // Whoever it waits for may say more, and is not interrupted.
+        if pod::condition(pod, SCHEDULED).is_none() {
+            let message = format!(
+                "waiting for the scheduler {:?}, which is not part of this cluster; run it, or create the Pod with schedulerName {NAME}",
+                spec.scheduler_name
+            );
+            say_unscheduled(pod, "WaitingForScheduler", &message, now, &mut plan);
+        }
+        return plan;
+    }
     if !spec.scheduling_gates.is_empty() {
         let message = "Scheduling is blocked due to non-empty scheduling gates";
         say_unscheduled(pod, "SchedulingGated", message, now, &mut plan);
@@ -58,10 +69,9 @@ pub(crate) fn reconcile(world: &World, key: &Key, now: Timestamp) -> Plan {
     plan
 }
 
-/// Whether the Pod waits for a node, and for this scheduler. One that was not stored yet cannot be bound.
-fn is_ours(pod: &Pod, spec: &PodSpec) -> bool {
-    let named = spec.scheduler_name.is_empty() || spec.scheduler_name == NAME;
-    named && spec.node_name.is_empty() && pod::is_active(pod) && !pod.uid().is_empty()
+/// Whether the Pod waits for a node. One that was not stored yet cannot be bound.
+fn waits(pod: &Pod, spec: &PodSpec) -> bool {
+    spec.node_name.is_empty() && pod::is_active(pod) && !pod.uid().is_empty()
 }
 
 /// The best node, or why there is none.

@@ -1,4 +1,4 @@
-//! Addresses and node ports of Services: chosen by the user or given here, and owned by one Service at a time.
+//! Addresses of Services, chosen by the user or given here, and node ports that users chose: owned by one Service at a time.
 //!
 //! Who has what is kept as claims in the state, so that two Services which are created at the same moment on the same
 //! address meet in the log: the second is refused there and decided again.
@@ -87,38 +87,23 @@ impl Door<'_> {
         (0..usable).map(address).find(free)
     }
 
-    fn node_ports(&self, key: &Key, spec: &mut ServiceSpec) -> Vec<Cause> {
-        let outside = match spec.r#type.as_str() {
-            "NodePort" => true,
-            "LoadBalancer" => spec.allocate_load_balancer_node_ports.unwrap_or(true),
-            _ => false,
-        };
+    /// Ports that a user chose are kept for the Service, as they are wherever nodes open them. None is given: here nobody would
+    /// answer at it.
+    fn node_ports(&self, key: &Key, spec: &ServiceSpec) -> Vec<Cause> {
         let mut causes = Vec::new();
-        let mut given = BTreeSet::new();
-        for (index, port) in spec.ports.iter_mut().enumerate() {
-            if outside && port.node_port == 0 {
-                let taken = |number: i32| {
-                    let claim = port_claim(&port.protocol, number);
-                    given.contains(&claim) || self.taken(key, &claim)
-                };
-                port.node_port = self.free_port(taken).unwrap_or_default();
-            }
-            let problem = self.node_port_problem(key, &port.protocol, port.node_port, outside);
+        for (index, port) in spec.ports.iter().enumerate().filter(|(_, port)| port.node_port != 0) {
+            let problem = self.node_port_problem(key, &port.protocol, port.node_port);
             causes.extend(problem.map(|message| Cause {
                 reason: "FieldValueInvalid",
                 field: format!("spec.ports[{index}].nodePort"),
                 message,
             }));
-            given.insert(port_claim(&port.protocol, port.node_port));
         }
         causes
     }
 
-    fn node_port_problem(&self, key: &Key, protocol: &str, port: i32, needed: bool) -> Option<String> {
+    fn node_port_problem(&self, key: &Key, protocol: &str, port: i32) -> Option<String> {
         let (first, last) = (NODE_PORTS.start(), NODE_PORTS.end());
-        if port == 0 {
-            return needed.then(|| format!("Internal error: all node ports of {first}-{last} are taken"));
-        }
         if self.view.claim(&port_claim(protocol, port)) == Some(key) {
             return None;
         }
@@ -127,12 +112,6 @@ impl Door<'_> {
         }
         let taken = self.taken(key, &port_claim(protocol, port));
         taken.then(|| format!("Invalid value: {port}: provided port is already allocated"))
-    }
-
-    fn free_port(&self, taken: impl Fn(i32) -> bool) -> Option<i32> {
-        let count = i32::try_from(NODE_PORTS.count()).unwrap_or(i32::MAX);
-        let start = i32::try_from(self.stamp.random % u64::from(count.unsigned_abs())).unwrap_or_default();
-        (0..count).map(|step| NODE_PORTS.start() + (start + step) % count).find(|port| !taken(*port))
     }
 
     fn taken(&self, key: &Key, claim: &str) -> bool {

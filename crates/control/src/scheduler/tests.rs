@@ -1,7 +1,7 @@
 //! Where Pods go, and what they are told if they go nowhere.
 
 use api::{
-    Kind, Object,
+    Kind, Object, Write,
     core_v1::{Node, Pod, PodAffinityTerm, Taint, Toleration, TopologySpreadConstraint},
     kinds::Resource,
     meta_v1::LabelSelector,
@@ -69,6 +69,24 @@ fn a_pod_that_fits_nowhere_is_told_why() {
 fn what_it_was_told_before_is_not_said_again() {
     let mut world = world([pod("a").object()]);
     let first = plan(&world, Controller::Scheduler, &key(Kind::Pod, "a"));
+    world.assume(&first.steps[0].write, NOW);
+    expect![[""]].assert_eq(&plan(&world, Controller::Scheduler, &key(Kind::Pod, "a")).to_string());
+}
+
+#[test]
+fn a_pod_for_another_scheduler_says_whom_it_waits_for() {
+    let foreign = pod("a").spec(|spec| spec.scheduler_name = "mine".into());
+    let mut world = world([node("n1").object(), foreign.object()]);
+    let first = plan(&world, Controller::Scheduler, &key(Kind::Pod, "a"));
+    expect![[r#"
+        status Pod default/a
+    "#]]
+    .assert_eq(&first.to_string());
+    let Write::Update(Object::Pod(told), _) = &first.steps[0].write else { panic!("no status") };
+    let condition = api::pod::condition(told, "PodScheduled").expect("a condition");
+    assert_eq!((condition.status.as_str(), condition.reason.as_str()), ("False", "WaitingForScheduler"));
+    assert!(condition.message.contains("\"mine\""), "{}", condition.message);
+
     world.assume(&first.steps[0].write, NOW);
     expect![[""]].assert_eq(&plan(&world, Controller::Scheduler, &key(Kind::Pod, "a")).to_string());
 }
