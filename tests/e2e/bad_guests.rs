@@ -68,7 +68,8 @@ fn images_that_cannot_run_say_why_in_the_pods_status() {
     });
     wait_until("a reason for the script", || {
         let (reason, message) = waiting("script");
-        if message.contains("not WebAssembly") { Ok(()) } else { Err(format!("{reason}: {message}")) }
+        let told = reason == "InvalidImage" && message.contains("not WebAssembly");
+        if told { Ok(()) } else { Err(format!("{reason}: {message}")) }
     });
 }
 

@@ -146,3 +146,36 @@ fn a_second_cluster_on_the_same_directory_is_refused() {
     let message = crate::cluster::Answer::of(&mut second, "").err();
     assert!(message.contains("in use") || message.contains("lock"), "{message}");
 }
+
+#[test]
+fn a_second_cluster_on_the_same_addresses_is_refused() {
+    let cluster = Cluster::start();
+    let dir = tempfile::tempdir().unwrap();
+    let mut second = std::process::Command::new(crate::cluster::KAPELLE);
+    second.args(["dev", "--listen", "127.0.0.1:0", "--data-dir"]).arg(dir.path());
+    // The other range is its own; a part of one of the first cluster's is enough.
+    second.args(["--service-cidr", "127.250.0.0/16", "--pod-cidr", &cluster.pod_range().replace("/16", "/20")]);
+    let message = crate::cluster::Answer::of(&mut second, "").err();
+    assert!(message.contains("another `kapelle dev`") && message.contains("--pod-cidr"), "{message}");
+}
+
+#[test]
+fn what_waits_or_has_no_effect_is_said() {
+    let cluster = Cluster::start();
+    let pod = "apiVersion: v1\nkind: Pod\nmetadata: {name: a}\nspec: {schedulerName: mine, containers: [{name: c, image: x}]}\n";
+    let told = cluster.apply(pod);
+    assert!(told.stderr.contains("Warning: spec.schedulerName: no scheduler \"mine\""), "{told:?}");
+    cluster.wait_for_field("pod/a", "/status/conditions/0/reason", "WaitingForScheduler");
+
+    let service = "apiVersion: v1\nkind: Service\nmetadata: {name: b}\nspec: {type: NodePort, ports: [{port: 80}]}\n";
+    let told = cluster.apply(service);
+    assert!(told.stderr.contains("Warning: spec.type: NodePort works as ClusterIP"), "{told:?}");
+    assert_eq!(cluster.field("service/b", "/spec/ports/0/nodePort"), "");
+    assert!(cluster.kapelle("get services").ok().contains(" 80/TCP "));
+
+    // What is no part of `kapelle dev` says so, and never nothing.
+    for verb in ["cluster members", "token create --role worker"] {
+        let message = cluster.kapelle(verb).err();
+        assert!(message.contains("kapelle master"), "{verb}: {message}");
+    }
+}

@@ -67,7 +67,7 @@ impl Cluster {
         let mut child = Command::new(words.next().unwrap())
             .args(words)
             .args(["dev", "--listen", &self.contact()])
-            .args(["--pod-cidr", &format!("127.{}.0.0/16", 64 + self.network)])
+            .args(["--pod-cidr", &self.pod_range()])
             .args(["--service-cidr", &format!("127.{}.0.0/16", 128 + self.network)])
             .arg("--data-dir")
             .arg(self.dir.path())
@@ -84,6 +84,11 @@ impl Cluster {
         self.process = Some(child);
         self.said = Mutex::new(said);
         self.wait_for_line("ready");
+    }
+
+    /// The addresses of its Pods.
+    pub(crate) fn pod_range(&self) -> String {
+        format!("127.{}.0.0/16", 64 + self.network)
     }
 
     /// Waits for a line of standard output that begins with `start`.

@@ -15,5 +15,6 @@ mod kubectl;
 mod load;
 #[path = "../patience.rs"]
 mod patience;
+mod pods;
 mod script;
 mod strangers;

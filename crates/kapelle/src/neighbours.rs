@@ -60,13 +60,9 @@ fn conflict(list: &str, own: &str, ranges: &[Cidr]) -> Option<(u32, Cidr)> {
         words.next().filter(|word| *word == NAME)?;
         let process = words.next()?.parse().ok()?;
         let theirs: Vec<Cidr> = words.filter_map(|word| word.parse().ok()).collect();
-        let taken = |range: &&Cidr| theirs.iter().any(|theirs| overlap(range, theirs));
+        let taken = |range: &&Cidr| theirs.iter().any(|theirs| theirs.overlaps(**range));
         ranges.iter().find(taken).map(|range| (process, *range))
     })
-}
-
-fn overlap(one: &Cidr, other: &Cidr) -> bool {
-    one.contains(other.base()) || other.contains(one.base())
 }
 
 #[cfg(test)]
