@@ -371,7 +371,13 @@ fn watch_over(
         container.stopping = true;
         let grace = pod.spec.as_ref().and_then(|spec| spec.termination_grace_period_seconds).unwrap_or(GRACE_S);
         let grace = Duration::from_secs(u64::try_from(grace).unwrap_or(0));
-        effects.push(Effect::Stop(run, container.probes.grace().unwrap_or(grace)));
+        let (kind, own) = container.probes.verdict().unwrap_or((ProbeKind::Liveness, None));
+        effects.push(Effect::Stop(run, own.unwrap_or(grace)));
+        let (name, kind) = (&container.spec.name, kind.word().to_lowercase());
+        let never = pod.spec.as_ref().is_some_and(|spec| pod::restart_policy(spec) == RestartPolicy::Never);
+        let fate = if never { "ended" } else { "restarted" };
+        let message = format!("Container {name} failed {kind} probe, will be {fate}");
+        effects.push(Effect::Tell(pod.clone(), Note::normal("Killing", message)));
         return;
     }
     let (due, next) = container.probes.due(now);

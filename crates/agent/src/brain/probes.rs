@@ -215,9 +215,13 @@ impl Probes {
         bad(&self.startup) && !self.started() || bad(&self.liveness)
     }
 
-    /// What the probe that demands a new start grants the container to end, if it has its own word on it.
-    pub(crate) fn grace(&self) -> Option<Duration> {
-        [&self.startup, &self.liveness].into_iter().flatten().find(|probe| probe.bad()).and_then(|probe| probe.grace)
+    /// The probe that demands a new start, and what it grants the container to end, if it has its own word on it.
+    pub(crate) fn verdict(&self) -> Option<(ProbeKind, Option<Duration>)> {
+        let probes = [(ProbeKind::Startup, &self.startup), (ProbeKind::Liveness, &self.liveness)];
+        let bad = |(kind, probe): (ProbeKind, &Option<Probe>)| {
+            probe.as_ref().filter(|probe| probe.bad()).map(|probe| (kind, probe.grace))
+        };
+        probes.into_iter().find_map(bad)
     }
 
     /// The questions to ask now, and when to look again.

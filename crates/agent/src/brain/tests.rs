@@ -265,6 +265,7 @@ fn probes_decide_about_traffic_and_restarts() {
     node.forget();
     node.happens(Event::Probed(node.run(), ProbeKind::Liveness, Err("500".into())));
     assert_eq!(node.told.remove(0), "stop c#1 within 30s");
+    assert_eq!(node.told.remove(0), "tell Killing: Container c failed liveness probe, will be restarted");
     node.forget();
     node.ends(137, "Error");
     node.told(&["prepare c#2", "report ContainerCreating"]);
