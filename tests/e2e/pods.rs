@@ -18,6 +18,7 @@ fn of(container: usize, field: &str) -> String {
 fn only_ports_that_are_served_answer_and_each_by_one_container() {
     let cluster = Cluster::start();
     cluster.push("hello-http");
+    cluster.push("echo-tcp");
     cluster
         .apply(&pod("twins", "{containers: [{name: a, image: 'hello-http:v1'}, {name: b, image: 'hello-http:v1'}]}"))
         .ok();
@@ -28,6 +29,14 @@ fn only_ports_that_are_served_answer_and_each_by_one_container() {
     cluster
         .apply(&pod("good", &format!("{{containers: [{{name: c, image: 'hello-http:v1', {ports}, {probes}}}]}}")))
         .ok();
+
+    // The handler waits for its variables until the program has the port.
+    let program = "{name: a, image: 'echo-tcp:v1', env: [{name: PORT, value: '8080'}]}";
+    let handler = "{name: b, image: 'hello-http:v1', envFrom: [{configMapRef: {name: late}}]}";
+    cluster.apply(&pod("mixed", &format!("{{containers: [{program}, {handler}]}}"))).ok();
+    cluster.wait_for_field("pod/mixed", &of(0, "ready"), "true");
+    cluster.apply("apiVersion: v1\nkind: ConfigMap\nmetadata: {name: late}\n").ok();
+    cluster.wait_for_field("pod/mixed", &of(1, "state/waiting/reason"), "RunContainerError");
 
     cluster.wait_for_field("pod/good", &of(0, "ready"), "true");
     wait_until("one twin that runs and one that says why it does not", || {

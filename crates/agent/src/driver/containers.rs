@@ -75,12 +75,18 @@ impl Containers {
         }
     }
 
-    /// Takes addresses for a run that serves requests under them. Fails with the one that another container has, and its name.
+    /// Takes addresses for a run that serves requests under them. Fails with the one that another container of the Pod has, and
+    /// its name.
     fn claim(&self, run: &Run, running: Running) -> Result<Option<Duration>, (SocketAddr, Arc<str>)> {
         let mut places = self.lock();
-        for (other, place) in places.iter().filter(|(other, _)| *other != run) {
+        for (other, place) in places.iter().filter(|(other, _)| other.pod == run.pod && *other != run) {
             let Place::Running(theirs) = place else { continue };
-            if let Some(address) = running.addresses.iter().find(|address| theirs.addresses.contains(address)) {
+            let taken = |address: &&SocketAddr| match theirs.container.http() {
+                Some(_) => theirs.addresses.contains(address),
+                // A program opens what it likes: only the kernel knows.
+                None => is_open(**address),
+            };
+            if let Some(address) = running.addresses.iter().find(taken) {
                 return Err((*address, other.container.clone()));
             }
         }
@@ -98,6 +104,11 @@ impl Containers {
         )
         .collect()
     }
+}
+
+/// Whether somebody listens on an address of this node.
+fn is_open(address: SocketAddr) -> bool {
+    std::net::TcpListener::bind(address).is_err_and(|error| error.kind() == std::io::ErrorKind::AddrInUse)
 }
 
 /// Asks a run to end, also one that is only being started. Requests that come from now on go to other Pods.
