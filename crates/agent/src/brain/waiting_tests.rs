@@ -8,7 +8,7 @@ use api::{
     kinds::Resource as _,
 };
 
-use super::{Brain, Effect, Ended, Event, Failure, Run};
+use super::{Brain, Effect, Ended, Event, Failure, Run, Shape};
 
 const NOW: Timestamp = Timestamp(1_000_000);
 
@@ -71,7 +71,7 @@ fn a_pod_without_an_address_says_so_and_gets_the_next_that_is_free() {
 
     // A Pod that is over needs no address, although it stays.
     brain.handle(Event::Prepared(first.clone(), "sha256:1".to_owned()), NOW);
-    brain.handle(Event::Started(first.clone()), NOW);
+    brain.handle(Event::Started(first.clone(), Shape::Handler), NOW);
     let over = Ended { code: 0, reason: "Completed".to_owned(), message: String::new() };
     let effects = brain.handle(Event::Ended(first, over), NOW);
     assert_eq!(prepared(&effects).iter().map(|run| &*run.pod).collect::<Vec<_>>(), ["c"]);
