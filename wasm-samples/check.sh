@@ -9,8 +9,8 @@
 set -eu
 cd "$(dirname "$0")"
 
-COMPONENTS="hello-http hello-p3 kv-http front slow-start echo-tcp"
-MODULES="batch log-sidecar spin trap alloc-bomb flood-logs"
+COMPONENTS="hello-http hello-p3 kv-http front slow-start echo-tcp dial dial-p3"
+MODULES="batch log-sidecar spin trap alloc-bomb flood-logs links"
 SUMS=prebuilt/SHA256SUMS
 
 # The sum over all sources and the lock file: what the binaries depend on beside the compiler.

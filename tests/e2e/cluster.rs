@@ -186,6 +186,23 @@ impl Cluster {
         let address = self.field(&format!("service/{name}"), "/spec/clusterIP");
         format!("http://{address}:{}", self.field(&format!("service/{name}"), "/spec/ports/0/port"))
     }
+    /// Waits until a Pod is ready.
+    pub(crate) fn wait_until_ready(&self, pod: &str) {
+        wait_until(&format!("pod {pod} is ready"), || {
+            let answer = self.kapelle(&format!("get pod {pod} -o json"));
+            let value: serde_json::Value = serde_json::from_str(&answer.stdout).unwrap_or_default();
+            let conditions = value.pointer("/status/conditions").and_then(serde_json::Value::as_array);
+            let ready =
+                conditions.is_some_and(|all| all.iter().any(|one| one["type"] == "Ready" && one["status"] == "True"));
+            if ready { Ok(()) } else { Err(value.pointer("/status").map(ToString::to_string).unwrap_or_default()) }
+        });
+    }
+
+    /// `http://address:port` of a Service's first port.
+    pub(crate) fn service_url(&self, name: &str) -> String {
+        let address = self.field(&format!("service/{name}"), "/spec/clusterIP");
+        format!("http://{address}:{}", self.field(&format!("service/{name}"), "/spec/ports/0/port"))
+    }
 }
 
 impl Drop for Cluster {

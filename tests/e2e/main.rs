@@ -11,6 +11,7 @@ mod cli;
 mod cluster;
 mod crash;
 mod demo;
+mod egress;
 mod kubectl;
 mod load;
 #[path = "../patience.rs"]

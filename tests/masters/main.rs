@@ -4,6 +4,7 @@
 //! Making namespaces needs root; without it these tests say so and do nothing, but never in CI.
 #![expect(clippy::unwrap_used, reason = "tests")]
 
+mod egress;
 mod faults;
 mod history;
 mod kills;

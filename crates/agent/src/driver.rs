@@ -169,6 +169,9 @@ pub async fn run(config: Config, shutdown: CancellationToken) -> Result<(), Agen
     let incoming = rpc::incoming(listener, &world.config.security)?;
     tokio::spawn(server::serve(incoming, world.clone(), shutdown.clone()));
     let ranges = ranges::Routes::begin(&world).await;
+    network::know_nodes(&world, &mirror::Mirror::default());
+    network::know_masters(&world).await;
+    tokio::spawn(network::follow_masters(world.clone()));
     tokio::spawn(routes(world.clone()));
     tokio::spawn(ranges.follow(world.clone()));
     tokio::spawn(disk::follow(world.clone()));

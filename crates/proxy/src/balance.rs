@@ -69,6 +69,8 @@ pub(crate) struct Course {
     doubtful: u32,
     rounds: u32,
     since: Instant,
+    /// A Pod asks: it is led to nobody to whom it may not connect itself.
+    is_pods: bool,
 }
 
 /// Whom to ask next.
@@ -89,7 +91,20 @@ enum Tried {
 
 impl Course {
     pub(crate) fn new(aim: Aim, client: IpAddr) -> Self {
-        Self { aim, client, turn: None, tried: Vec::new(), doubtful: 0, rounds: 0, since: Instant::now() }
+        Self {
+            aim,
+            client,
+            turn: None,
+            tried: Vec::new(),
+            doubtful: 0,
+            rounds: 0,
+            since: Instant::now(),
+            is_pods: false,
+        }
+    }
+
+    pub(crate) fn of_pod(aim: Aim, pod: IpAddr) -> Self {
+        Self { is_pods: true, ..Self::new(aim, pod) }
     }
 
     fn patience(&self) -> Duration {
@@ -108,13 +123,7 @@ impl Next {
 
 impl Proxy {
     /// Lets a Pod answer a request for a Service.
-    pub(crate) async fn balance(
-        &self,
-        aim: Aim,
-        client: IpAddr,
-        request: Request<Body>,
-    ) -> Result<Response<Body>, Failure> {
-        let mut course = Course::new(aim, client);
+    pub(crate) async fn balance(&self, mut course: Course, request: Request<Body>) -> Result<Response<Body>, Failure> {
         // The usual case costs no more than this: a Pod of this node takes the request.
         let first = self.next(&mut course);
         let mut replay = match first {
@@ -175,6 +184,9 @@ impl Proxy {
             }
             if let Some(local) = self.inner.locals.get(endpoint.address) {
                 return Some(Next::Local(endpoint.address, local));
+            }
+            if course.is_pods && self.inner.egress.permit(endpoint.address).is_err() {
+                continue;
             }
             let peer = self.inner.peers.get(endpoint);
             if peer.is_trusted() {

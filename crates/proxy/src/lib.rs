@@ -6,6 +6,7 @@
 
 mod affinity;
 mod balance;
+mod egress;
 mod forwarded;
 mod hop;
 mod link;
@@ -42,6 +43,7 @@ use http_body_util::combinators::UnsyncBoxBody;
 use tokio::sync::{mpsc, watch};
 
 pub use balance::Failure;
+pub use egress::{Denied, PodSocket, Ranges};
 pub use listen::{Listening, Problem};
 pub use names::{Inside, Resolved};
 pub use net::{Net, NetError, Way};
@@ -79,7 +81,8 @@ struct Inner {
     peers: peers::Peers,
     /// From where other nodes' proxies pass requests on.
     nodes: ArcSwap<HashSet<IpAddr>>,
-    locals: locals::Locals,
+    locals: Arc<locals::Locals>,
+    egress: Arc<egress::Egress>,
     listeners: listen::Listeners,
     /// How many names were looked up.
     lookups: AtomicUsize,
@@ -91,16 +94,19 @@ impl Proxy {
     #[must_use]
     pub fn new(config: Config) -> (Self, mpsc::UnboundedReceiver<Listening>) {
         let (news, told) = mpsc::unbounded_channel();
+        let locals = Arc::<locals::Locals>::default();
+        let egress = Arc::new(egress::Egress::new(config.allow_external, locals.clone()));
         let inner = Inner {
             config,
             table: ArcSwap::from_pointee(Table::default()),
             changed: watch::Sender::new(()),
             peers: peers::Peers::default(),
             nodes: ArcSwap::default(),
-            locals: locals::Locals::default(),
+            locals,
             listeners: listen::Listeners::new(news),
             lookups: AtomicUsize::new(0),
-            outgoing: outgoing::Outgoing::new(),
+            outgoing: outgoing::Outgoing::new(egress.clone()),
+            egress,
         };
         let inner = Arc::new(inner);
         tokio::spawn(look_after(Arc::downgrade(&inner)));

@@ -83,10 +83,11 @@ impl Proxy {
         Found::Nobody
     }
 
-    /// The Pod that takes a connection to a Service's address; `None` if the address is not a Service's or nobody is ready.
+    /// The Pod that takes a connection of another Pod to a Service's address; `None` if the address is not a Service's or nobody
+    /// is ready.
     #[must_use]
     pub fn pick(&self, address: SocketAddr, client: IpAddr) -> Option<SocketAddr> {
-        self.next(&mut Course::new(Aim::Address(address), client)).map(|next| next.address())
+        self.next(&mut Course::of_pod(Aim::Address(address), client)).map(|next| next.address())
     }
 
     /// Whether an address is a Service's.

@@ -6,6 +6,7 @@
 
 use std::{
     collections::BTreeMap,
+    io,
     net::{IpAddr, Ipv4Addr},
 };
 
@@ -13,10 +14,13 @@ use api::Cidr;
 use futures::TryStreamExt as _;
 use rtnetlink::{
     Handle, RouteMessageBuilder,
+    packet_core::{NLM_F_REQUEST, NetlinkMessage, NetlinkPayload},
     packet_route::{
+        RouteNetlinkMessage,
         address::{AddressAttribute, AddressMessage},
         route::{RouteAddress, RouteAttribute, RouteMessage, RouteProtocol, RouteScope, RouteType},
     },
+    sys::{Socket, SocketAddr as KernelAddress, protocols::NETLINK_ROUTE},
 };
 
 /// Marks our routes. Numbers from 5 on are free for routing daemons; none that is registered has this one.
@@ -171,6 +175,27 @@ impl Net {
     }
 }
 
+/// Whether packets to an address leave this host, as the kernel would send them now; `false` for all of its own addresses, for
+/// broadcasts, and where there is no way. The kernel answers while it is asked, so nobody waits for anybody.
+pub(crate) fn leads_away(to: IpAddr) -> io::Result<bool> {
+    let bits = if to.is_ipv4() { 32 } else { 128 };
+    let question = RouteMessageBuilder::<IpAddr>::new().destination_prefix(to, bits).map_err(io::Error::other)?.build();
+    let mut message = NetlinkMessage::from(RouteNetlinkMessage::GetRoute(question));
+    message.header.flags = NLM_F_REQUEST;
+    message.finalize();
+    let mut bytes = vec![0; message.buffer_len()];
+    message.serialize(&mut bytes);
+    let socket = Socket::new(NETLINK_ROUTE)?;
+    socket.send_to(&bytes, &KernelAddress::new(0, 0), 0)?;
+    let (answer, _) = socket.recv_from_full()?;
+    let answer = NetlinkMessage::<RouteNetlinkMessage>::deserialize(&answer).map_err(io::Error::other)?;
+    Ok(match answer.payload {
+        NetlinkPayload::InnerMessage(RouteNetlinkMessage::NewRoute(route)) => route.header.kind == RouteType::Unicast,
+        // The kernel knows no way.
+        _ => false,
+    })
+}
+
 fn network(message: &AddressMessage) -> Option<(Ipv4Addr, Cidr)> {
     let own = message.attributes.iter().find_map(|attribute| match attribute {
         AddressAttribute::Local(IpAddr::V4(own)) => Some(*own),
@@ -215,5 +240,18 @@ fn refusal(range: Cidr, way: Way, source: rtnetlink::Error) -> NetError {
         _ if code == NOT_PERMITTED => NetError::NotPermitted(range),
         Way::Via(node) if UNREACHABLE.contains(&code) => NetError::NotBeside { range, node },
         Way::Via(_) | Way::Here => NetError::Refused { range, source },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::leads_away;
+
+    #[test]
+    fn the_kernel_knows_its_own_addresses() {
+        for own in ["127.0.0.1", "127.99.1.2", "::1"] {
+            let own = own.parse().expect("an address");
+            assert!(!leads_away(own).expect("netlink is there for everybody"), "{own}");
+        }
     }
 }

@@ -1,7 +1,10 @@
 //! Requests that Pods send: to Services by name or address, and to the world outside.
 
 use std::{
-    net::{IpAddr, SocketAddr},
+    error::Error as _,
+    io,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+    sync::Arc,
     time::Duration,
 };
 
@@ -11,19 +14,22 @@ use http::{
 };
 use http_body_util::BodyExt as _;
 use hyper_util::{
-    client::legacy::{Client, connect::HttpConnector},
-    rt::{TokioExecutor, TokioTimer},
+    client::legacy::Client,
+    rt::{TokioExecutor, TokioIo, TokioTimer},
 };
+use tokio::net::TcpStream;
+use tower::util::BoxCloneSyncService;
 
 use crate::{
-    Body, Proxy,
-    balance::Failure,
+    Body, Denied, Proxy,
+    balance::{Course, Failure},
+    egress::{Egress, Place},
     forwarded::{Sender, Signature},
     names::{self, Found},
     table::{Aim, Named},
 };
 
-/// How long a host may take to accept a connection.
+/// How long a host may take to accept a connection, all its addresses together.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// How long a connection is kept for the next request.
@@ -31,6 +37,12 @@ const IDLE_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// How many idle connections are kept for one host.
 const IDLE_MAX: usize = 32;
+
+/// How many addresses of one host are tried: more than the well-known hosts have.
+const ADDRESSES_MAX: usize = 16;
+
+/// The port of `http` without one.
+const HTTP_PORT: u16 = 80;
 
 /// Why a request of a Pod was not answered.
 #[derive(Debug, thiserror::Error)]
@@ -50,6 +62,9 @@ pub enum SendError {
     /// No Pod of the Service answered.
     #[error("no Pod of the Service answered")]
     Service(#[source] Failure),
+    /// The Pod may not connect to that address.
+    #[error(transparent)]
+    Denied(Denied),
     /// The connection failed.
     #[error("the connection failed")]
     Connection(#[source] hyper_util::client::legacy::Error),
@@ -66,17 +81,61 @@ enum Destination {
 }
 
 /// Connections that are kept.
-pub(crate) struct Outgoing(Client<HttpConnector, Body>);
+pub(crate) struct Outgoing(Client<Connector, Body>);
+
+type Connector = BoxCloneSyncService<Uri, TokioIo<TcpStream>, io::Error>;
 
 impl Outgoing {
-    pub(crate) fn new() -> Self {
-        let mut connector = HttpConnector::new();
-        connector.set_nodelay(true);
-        connector.set_connect_timeout(Some(CONNECT_TIMEOUT));
+    pub(crate) fn new(egress: Arc<Egress>) -> Self {
+        let connect = move |uri: Uri| {
+            let egress = egress.clone();
+            async move {
+                let connecting = tokio::time::timeout(CONNECT_TIMEOUT, connect(&egress, &uri));
+                connecting.await.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
+            }
+        };
         let mut builder = Client::builder(TokioExecutor::new());
         builder.pool_timer(TokioTimer::new()).pool_idle_timeout(IDLE_TIMEOUT).pool_max_idle_per_host(IDLE_MAX);
-        Self(builder.build(connector))
+        Self(builder.build(BoxCloneSyncService::new(tower::service_fn(connect))))
     }
+}
+
+/// Connects to one of the host's addresses that a Pod may connect to: what was asked about is what is connected to.
+async fn connect(egress: &Egress, uri: &Uri) -> io::Result<TokioIo<TcpStream>> {
+    let host = uri.host().unwrap_or_default();
+    let port = uri.port_u16().unwrap_or(HTTP_PORT);
+    let mut failure = io::Error::from(io::ErrorKind::NotFound);
+    let addresses = tokio::net::lookup_host((unbracketed(host), port)).await?;
+    for address in addresses.take(ADDRESSES_MAX) {
+        let connected = match egress.permit(address) {
+            Ok(_) => TcpStream::connect(address).await,
+            Err(denied) => Err(io::Error::new(io::ErrorKind::PermissionDenied, denied)),
+        };
+        match connected {
+            Ok(stream) => {
+                let _ = stream.set_nodelay(true);
+                return Ok(TokioIo::new(stream));
+            }
+            Err(error) => failure = error,
+        }
+    }
+    Err(failure)
+}
+
+/// An IPv6 address in a URI stands in brackets.
+fn unbracketed(host: &str) -> &str {
+    host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host)
+}
+
+/// The address that a host is, or that it means without a look-up: "localhost" is the Pod itself.
+fn literal(host: &str, own: IpAddr) -> Option<IpAddr> {
+    let host = unbracketed(host);
+    if host.trim_end_matches('.').eq_ignore_ascii_case("localhost") {
+        return Some(own);
+    }
+    let ip = host.parse::<IpAddr>().ok()?.to_canonical();
+    let is_own = ip.is_unspecified() || ip == Ipv4Addr::LOCALHOST || ip == Ipv6Addr::LOCALHOST;
+    Some(if is_own { own } else { ip })
 }
 
 impl Proxy {
@@ -96,16 +155,19 @@ impl Proxy {
         }
         let authority =
             request.uri().authority().cloned().ok_or_else(|| SendError::Uri("the URI names no host".to_owned()))?;
-        let destination = self.destination(&authority, namespace)?;
+        let destination = self.destination(&authority, namespace, from)?;
         if !matches!(destination, Destination::Outside(_)) {
             Signature::of(Sender::Pod(from)).sign(&mut request);
             request.headers_mut().insert(header::TE, HeaderValue::from_static("trailers"));
         }
         match destination {
-            Destination::Service(aim) => self.balance(aim, from, request).await.map_err(|failure| match failure {
-                Failure::NobodyReady => SendError::NoEndpoint(authority.to_string()),
-                failure => SendError::Service(failure),
-            }),
+            Destination::Service(aim) => {
+                let answer = self.balance(Course::of_pod(aim, from), request).await;
+                answer.map_err(|failure| match failure {
+                    Failure::NobodyReady => SendError::NoEndpoint(authority.to_string()),
+                    failure => SendError::Service(failure),
+                })
+            }
             Destination::Pod(address) => self.to_pod(request, address).await,
             Destination::Outside(alias) if self.inner.config.allow_external => self.outside(request, alias).await,
             Destination::Outside(_) => Err(SendError::Outside(authority.to_string())),
@@ -113,10 +175,10 @@ impl Proxy {
     }
 
     /// What a host means.
-    fn destination(&self, authority: &Authority, namespace: &str) -> Result<Destination, SendError> {
-        let (host, port) = (authority.host(), authority.port_u16().unwrap_or(80));
-        if let Ok(ip) = host.parse::<IpAddr>() {
-            return Ok(self.at(SocketAddr::new(ip, port)));
+    fn destination(&self, authority: &Authority, namespace: &str, from: IpAddr) -> Result<Destination, SendError> {
+        let (host, port) = (authority.host(), authority.port_u16().unwrap_or(HTTP_PORT));
+        if let Some(ip) = literal(host, from) {
+            return self.at(SocketAddr::new(ip, port));
         }
         let reading = match self.find(host, namespace) {
             Found::Service(reading) => reading,
@@ -127,11 +189,15 @@ impl Proxy {
         let no_port = || SendError::NoEndpoint(format!("{authority} (the Service has no port {port})"));
         match (table.named(&reading.service), &reading.host) {
             (Some(Named::Address(ip, ports)), _) => {
-                ports.contains(&port).then(|| self.at(SocketAddr::new(*ip, port))).ok_or_else(no_port)
+                if ports.contains(&port) {
+                    self.at(SocketAddr::new(*ip, port))
+                } else {
+                    Err(no_port())
+                }
             }
             (_, Some(_)) => {
                 let pod = names::addresses(&table, &reading).and_then(|pods| pods.first().copied());
-                pod.map(|pod| Destination::Pod(SocketAddr::new(pod, port))).ok_or_else(no_port)
+                self.at(SocketAddr::new(pod.ok_or_else(no_port)?, port))
             }
             (_, None) => {
                 let aim = Aim::Pods(reading.service, port);
@@ -141,13 +207,17 @@ impl Proxy {
         }
     }
 
-    fn at(&self, address: SocketAddr) -> Destination {
-        let table = self.inner.table.load();
-        let is_pod = || table.leads_to(address) || self.inner.locals.has(address);
-        match table.route(address) {
-            Some(_) => Destination::Service(Aim::Address(address)),
-            None if is_pod() => Destination::Pod(address),
-            None => Destination::Outside(None),
+    /// What an address means; the Pod may connect to it, or this says why not.
+    fn at(&self, address: SocketAddr) -> Result<Destination, SendError> {
+        if self.is_service(address) {
+            return Ok(Destination::Service(Aim::Address(address)));
+        }
+        match self.inner.egress.permit(address) {
+            Ok(Place::Cluster) => Ok(Destination::Pod(address)),
+            Ok(Place::Outside) => Ok(Destination::Outside(None)),
+            Err(Denied::Nobody(_)) => Err(SendError::NoEndpoint(address.to_string())),
+            Err(Denied::Outside(_)) => Err(SendError::Outside(address.to_string())),
+            Err(denied @ Denied::Host(_)) => Err(SendError::Denied(denied)),
         }
     }
 
@@ -173,7 +243,7 @@ impl Proxy {
     }
 
     async fn over(&self, request: Request<Body>) -> Result<Response<Body>, SendError> {
-        let response = self.inner.outgoing.0.request(request).await.map_err(SendError::Connection)?;
+        let response = self.inner.outgoing.0.request(request).await.map_err(failed)?;
         Ok(response.map(|body| body.map_err(Into::into).boxed_unsync()))
     }
 }
@@ -183,4 +253,12 @@ fn set_authority(request: &mut Request<Body>, authority: &str) -> Result<(), Sen
     let uri = Uri::builder().scheme("http").authority(authority).path_and_query(path).build();
     *request.uri_mut() = uri.map_err(|error| SendError::Uri(error.to_string()))?;
     Ok(())
+}
+
+fn failed(error: hyper_util::client::legacy::Error) -> SendError {
+    let io = error.source().and_then(|source| source.downcast_ref::<io::Error>());
+    match io.and_then(io::Error::get_ref).and_then(|inner| inner.downcast_ref::<Denied>()) {
+        Some(denied) => SendError::Denied(*denied),
+        None => SendError::Connection(error),
+    }
 }

@@ -158,7 +158,7 @@ async fn by_request(proxy: Proxy, stream: Guard, address: SocketAddr, client: So
     let answer = move |request: Request<Body>| {
         let proxy = proxy.clone();
         async move {
-            match proxy.balance(Aim::Address(address), client.ip(), request).await {
+            match proxy.balance(Course::new(Aim::Address(address), client.ip()), request).await {
                 Ok(response) => response,
                 Err(failure) => refusal(&failure),
             }

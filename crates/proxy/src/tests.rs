@@ -1,6 +1,7 @@
 //! Stories with real sockets on loopback.
 #![expect(clippy::unwrap_used, reason = "tests")]
 
+mod egress;
 mod messages;
 mod names;
 mod over_nodes;
@@ -74,8 +75,11 @@ fn pod(name: &str) -> Key {
     Key::namespaced(Kind::Pod, "shop", name)
 }
 
+/// A proxy for which all addresses of these tests are those of other nodes' Pods.
 fn proxy() -> Proxy {
-    Proxy::new(Config { allow_external: false }).0
+    let proxy = Proxy::new(Config { allow_external: false }).0;
+    proxy.learn(|ranges| ranges.elsewhere = vec!["127.64.0.0/10".parse().unwrap()]);
+    proxy
 }
 
 async fn ask(stream: &mut TcpStream) -> String {

@@ -11,7 +11,6 @@ use crate::container::{Exit, Shared};
 use crate::cpu::Metered;
 use crate::guest::{CoreGuest, Files, Guest};
 use crate::image::{Image, Program};
-use crate::net::Rewriting;
 use crate::spec::Spec;
 use crate::trap;
 
@@ -48,11 +47,7 @@ async fn attempt(spec: &Spec, shared: &Arc<Shared>) -> Run {
             Err(error) => Run { result: Err(error.into()), refused_memory: false },
         },
         Program::RunP2(_) | Program::RunP3(_) | Program::Http(_) => {
-            let rewriting = match image.program() {
-                Program::RunP3(_) => Rewriting::None,
-                Program::Core(_) | Program::RunP2(_) | Program::Http(_) => Rewriting::Done,
-            };
-            match Guest::store(image.engine(), spec, shared, rewriting, Files::OwnThreads) {
+            match Guest::store(image.engine(), spec, shared, Files::OwnThreads) {
                 Ok(mut store) => {
                     let result = run_component(image.program(), &mut store).await;
                     Run { result, refused_memory: store.data().was_refused_memory() }

@@ -141,7 +141,7 @@ fn fill_linker(engine: &Engine, level: Level) -> wasmtime::Result<Linker<Guest>>
             wasmtime_wasi_http::p3::add_to_linker(&mut linker)?;
         }
     }
-    net::add_to_linker(&mut linker)?;
+    net::add_to_linker(&mut linker, level)?;
     Ok(linker)
 }
 

@@ -1,6 +1,7 @@
 //! The state beside a running instance: what it may touch and what it holds.
 
 use std::io;
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use wasmtime::component::ResourceTable;
@@ -11,7 +12,7 @@ use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
 
 use crate::container::Shared;
 use crate::log::LogStream;
-use crate::net::{self, Rewriting};
+use crate::net::{self, Listening};
 use crate::outgoing::Hooks;
 use crate::spec::{Access, Network, Spec, Stdin, Stream};
 use crate::stdin::UntilStop;
@@ -45,6 +46,7 @@ pub(crate) struct Guest {
     hooks: Hooks,
     table: ResourceTable,
     network: Network,
+    listening: Listening,
     holdings: Holdings,
 }
 
@@ -56,21 +58,16 @@ pub(crate) struct CoreGuest {
 
 impl Guest {
     /// A store for one instance of a component.
-    pub(crate) fn store(
-        engine: &Engine,
-        spec: &Spec,
-        shared: &Arc<Shared>,
-        rewriting: Rewriting,
-        files: Files,
-    ) -> io::Result<Store<Self>> {
+    pub(crate) fn store(engine: &Engine, spec: &Spec, shared: &Arc<Shared>, files: Files) -> io::Result<Store<Self>> {
         let mut table = ResourceTable::new();
         table.set_max_capacity(MAX_RESOURCES);
         let guest = Self {
-            wasi: context(spec, shared, rewriting, files)?.build(),
+            wasi: context(spec, shared, files)?.build(),
             http: WasiHttpCtx::new(),
             hooks: Hooks { send: Arc::clone(&spec.network.send) },
             table,
             network: spec.network.clone(),
+            listening: Listening::new(),
             holdings: Holdings::new(Arc::clone(shared)),
         };
         let mut store = Store::new(engine, guest);
@@ -83,8 +80,18 @@ impl Guest {
     }
 
     /// What the sockets need.
-    pub(crate) fn sockets_parts(&mut self) -> (&mut WasiCtx, &mut ResourceTable, &Network) {
-        (&mut self.wasi, &mut self.table, &self.network)
+    pub(crate) fn sockets_parts(&mut self) -> (&mut WasiCtx, &mut ResourceTable, &Network, &mut Listening) {
+        (&mut self.wasi, &mut self.table, &self.network, &mut self.listening)
+    }
+
+    /// What the instance can reach.
+    pub(crate) fn network(&self) -> &Network {
+        &self.network
+    }
+
+    /// Tells that the instance listens on an address, until the instance goes.
+    pub(crate) fn listens(&mut self, address: SocketAddr) {
+        self.listening.insert(address, (self.network.listen)(address));
     }
 
     /// Whether the instance was refused memory.
@@ -96,7 +103,7 @@ impl Guest {
 impl CoreGuest {
     /// A store for one instance of a core module.
     pub(crate) fn store(engine: &Engine, spec: &Spec, shared: &Arc<Shared>) -> io::Result<Store<Self>> {
-        let wasi = context(spec, shared, Rewriting::None, Files::OwnThreads)?.build_p1();
+        let wasi = context(spec, shared, Files::OwnThreads)?.build_p1();
         let mut store = Store::new(engine, Self { wasi, holdings: Holdings::new(Arc::clone(shared)) });
         store.limiter(|guest| &mut guest.holdings);
         store.set_epoch_deadline(1);
@@ -132,7 +139,7 @@ pub(crate) enum Files {
 }
 
 /// Everything that a guest is allowed, from its spec. Fails if a mounted directory cannot be opened.
-fn context(spec: &Spec, shared: &Arc<Shared>, rewriting: Rewriting, files: Files) -> io::Result<WasiCtxBuilder> {
+fn context(spec: &Spec, shared: &Arc<Shared>, files: Files) -> io::Result<WasiCtxBuilder> {
     let mut builder = WasiCtx::builder();
     builder.args(&spec.args).envs(&spec.env);
     builder.stdout(LogStream::new(Arc::clone(&shared.log), Stream::Stdout));
@@ -152,7 +159,7 @@ fn context(spec: &Spec, shared: &Arc<Shared>, rewriting: Rewriting, files: Files
         };
         builder.preopened_dir(&mount.host, &mount.guest, perms).map_err(io::Error::other)?;
     }
-    net::allow(&mut builder, &spec.network, rewriting);
+    net::allow(&mut builder, &spec.network);
     Ok(builder)
 }
 

@@ -21,13 +21,11 @@ use wasmtime_wasi_http::handler::{Proxy, ProxyPre};
 use wasmtime_wasi_http::p2::bindings::http::types::Scheme;
 use wasmtime_wasi_http::{WasiBody, WasiHttpView as _};
 
-use crate::cache::ProgramKind;
 use crate::container::Shared;
 use crate::cpu::Metered;
 use crate::drive::{Driver, GuestBody};
 use crate::guest::{Files, Guest};
 use crate::image::{Program, proxy_engine};
-use crate::net::Rewriting;
 use crate::outgoing::from_host;
 use crate::spec::{Body, BoxFuture, Spec};
 use crate::trap;
@@ -255,11 +253,7 @@ impl Service {
     }
 
     async fn instantiate_on(&self, pre: &ProxyPre<Guest>) -> wasmtime::Result<Instance> {
-        let rewriting = match self.spec.image.kind() {
-            ProgramKind::HttpP3 => Rewriting::None,
-            ProgramKind::Core | ProgramKind::RunP2 | ProgramKind::RunP3 | ProgramKind::HttpP2 => Rewriting::Done,
-        };
-        let mut store = Guest::store(proxy_engine(pre), &self.spec, &self.shared, rewriting, Files::SameThread)?;
+        let mut store = Guest::store(proxy_engine(pre), &self.spec, &self.shared, Files::SameThread)?;
         match pre.instantiate_async(&mut store).await {
             Ok(proxy) => Ok(Instance { store, proxy, served: 0, idle_since: Instant::now() }),
             Err(error) if store.data().was_refused_memory() => Err(error.context(Starved)),

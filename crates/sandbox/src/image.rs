@@ -117,10 +117,6 @@ impl Image {
         &self.program
     }
 
-    pub(crate) fn kind(&self) -> ProgramKind {
-        self.meta.program
-    }
-
     /// The engine on which `program` lives.
     pub(crate) fn engine(&self) -> &Engine {
         match &self.program {

@@ -1,12 +1,15 @@
 //! Requests that guests send through `wasi:http`, handed to the caller's hook.
 
 use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll};
 
 use http::uri::Scheme;
 use http_body_util::BodyExt as _;
+use tokio::task::JoinHandle;
 use wasmtime_wasi_http::{Error, RequestOptions, WasiBody, WasiHttpHooks};
 
-use crate::{BoxError, SendError, SendOptions, SendRequest};
+use crate::{Body, BoxError, SendError, SendOptions, SendRequest};
 
 type Done = Box<dyn Future<Output = Result<(), Error>> + Send>;
 
@@ -38,10 +41,30 @@ impl WasiHttpHooks for Hooks {
             },
         );
         Box::new(async move {
-            let response = answer.await.map_err(to_wasi)?;
+            let response = Apart(tokio::spawn(answer)).await.map_err(to_wasi)?;
             let done: Done = Box::new(async { Ok(()) });
             Ok((response.map(|body| body.map_err(from_host).boxed_unsync()), done))
         })
+    }
+}
+
+/// What answers may be another guest of this process, or the same one: it must not run inside the call of the one that asks, whose
+/// stack it would share. Ends with the one that asks.
+struct Apart(JoinHandle<Result<http::Response<Body>, SendError>>);
+
+impl Future for Apart {
+    type Output = Result<http::Response<Body>, SendError>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        Pin::new(&mut self.0)
+            .poll(cx)
+            .map(|result| result.unwrap_or_else(|error| Err(SendError::Broken(Box::new(error)))))
+    }
+}
+
+impl Drop for Apart {
+    fn drop(&mut self) {
+        self.0.abort();
     }
 }
 

@@ -167,8 +167,21 @@ pub type LogSink = Arc<dyn Fn(Stream, &[u8]) + Send + Sync>;
 /// Names that the guest asks for. `None` means that there is no such name; addresses come best first.
 pub type Resolve = Arc<dyn Fn(&str) -> Option<Vec<IpAddr>> + Send + Sync>;
 
-/// Addresses that the guest wants to connect to. `None` refuses; else the address to use instead, or the same.
-pub type Connect = Arc<dyn Fn(SocketAddr) -> Option<SocketAddr> + Send + Sync>;
+/// Addresses that the guest wants to connect to. Answers the address to use instead, or the same. What it answers is asked about
+/// again before the connection is made: then it must answer the same.
+pub type Connect = Arc<dyn Fn(SocketAddr) -> Result<SocketAddr, Refusal> + Send + Sync>;
+
+/// Told that the guest listens on an address; what it answers is dropped when the guest no longer does.
+pub type Listen = Arc<dyn Fn(SocketAddr) -> Box<dyn Send + Sync> + Send + Sync>;
+
+/// Why the guest may not connect to an address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    /// It is not the guest's to reach.
+    Denied,
+    /// It would be, but nobody is there.
+    NobodyListens,
+}
 
 /// Requests that the guest sends through `wasi:http`: absolute URI, `host` header set.
 pub type SendRequest =
@@ -178,12 +191,14 @@ pub type SendRequest =
 #[derive(Clone)]
 pub struct Network {
     /// The address of the workload. Without one it can neither listen nor connect.
-    /// What the guest binds to `0.0.0.0` or `127.0.0.1` is bound to this address.
+    /// What the guest binds to any address or to localhost is bound to this address, and what it connects to localhost goes to it.
     pub ip: Option<IpAddr>,
     /// Answers `wasi:sockets/ip-name-lookup`.
     pub resolve: Resolve,
     /// Decides on outgoing connections.
     pub connect: Connect,
+    /// Hears of sockets that listen.
+    pub listen: Listen,
     /// Sends outgoing `wasi:http` requests.
     pub send: SendRequest,
 }
@@ -194,7 +209,8 @@ impl Network {
         Self {
             ip: None,
             resolve: Arc::new(|_| None),
-            connect: Arc::new(|_| None),
+            connect: Arc::new(|_| Err(Refusal::Denied)),
+            listen: Arc::new(|_| Box::new(())),
             send: Arc::new(|_, _| Box::pin(async { Err(SendError::Denied) })),
         }
     }

@@ -1,43 +1,48 @@
 //! What a guest can reach: the Services of the cluster by name and address, and outside hosts if that is allowed.
 
 use std::{
-    net::{IpAddr, Ipv4Addr, SocketAddr},
+    collections::BTreeSet,
+    net::{IpAddr, Ipv4Addr},
     sync::Arc,
+    time::Duration,
 };
 
-use proxy::Resolved;
-use sandbox::{Network, SendError};
+use api::{Object, core_v1::Node};
+use http::Uri;
+use proxy::{Denied, Resolved};
+use sandbox::{Network, Refusal, SendError};
 
-use super::World;
+use super::{World, mirror::Mirror, ranges::range};
+
+/// How often the masters' addresses are looked up again: they may be names.
+const MASTERS_EVERY: Duration = Duration::from_secs(10);
 
 /// The network of a Pod in a namespace.
 pub(crate) fn of(world: Arc<World>, address: Ipv4Addr, namespace: String) -> Network {
+    let address = IpAddr::V4(address);
     let namespace: Arc<str> = namespace.into();
-    let (resolver, connector, sender) = (world.clone(), world.clone(), world);
+    let (resolver, connector, listener, sender) = (world.clone(), world.clone(), world.clone(), world);
     let resolve_in = namespace.clone();
     Network {
-        ip: Some(IpAddr::V4(address)),
+        ip: Some(address),
         resolve: Arc::new(move |name| match resolver.proxy.resolve(name, &resolve_in) {
             Resolved::Inside(inside) => Some(inside.addresses),
             Resolved::Nobody | Resolved::Outside(_) => None,
         }),
-        connect: Arc::new(move |to| connect(&connector, to, address)),
+        connect: Arc::new(move |to| connector.proxy.way(to, address).map_err(refused)),
+        listen: Arc::new(move |at| Box::new(listener.proxy.listening(at))),
         send: Arc::new(move |request, _| {
             let (world, namespace) = (sender.clone(), namespace.clone());
-            Box::pin(async move { world.proxy.send(request, &namespace, IpAddr::V4(address)).await.map_err(refusal) })
+            Box::pin(async move { world.proxy.send(request, &namespace, address).await.map_err(refusal) })
         }),
     }
 }
 
-/// The Pod behind a Service's address; other Pods and, if allowed, outside hosts as they are. The node's own loopback
-/// services, the masters among them, are not the guests' to reach.
-fn connect(world: &World, to: SocketAddr, from: Ipv4Addr) -> Option<SocketAddr> {
-    if world.proxy.is_service(to) {
-        return world.proxy.pick(to, IpAddr::V4(from));
+fn refused(denied: Denied) -> Refusal {
+    match denied {
+        Denied::Host(_) | Denied::Outside(_) => Refusal::Denied,
+        Denied::Nobody(_) => Refusal::NobodyListens,
     }
-    let is_own = to.ip() == IpAddr::V4(world.config.host) || to.ip() == IpAddr::V4(Ipv4Addr::LOCALHOST);
-    let inside = to.ip().is_loopback();
-    (!is_own && (inside || world.config.allow_external)).then_some(to)
 }
 
 fn refusal(error: proxy::SendError) -> SendError {
@@ -46,6 +51,55 @@ fn refusal(error: proxy::SendError) -> SendError {
         proxy::SendError::NoEndpoint(host) => SendError::Refused(format!("nobody answers for {host}")),
         proxy::SendError::NoService(host) | proxy::SendError::Outside(host) => SendError::NameUnknown(host),
         proxy::SendError::Service(failure) => SendError::Broken(failure.into()),
+        proxy::SendError::Denied(_) => SendError::Denied,
         proxy::SendError::Connection(error) => SendError::Broken(error.into()),
     }
+}
+
+/// Tells the proxy which addresses the Nodes say are theirs and their Pods'.
+pub(crate) fn know_nodes(world: &World, nodes: &Mirror) {
+    let mut addresses = BTreeSet::from([IpAddr::V4(world.config.host)]);
+    let (mut here, mut elsewhere) = (vec![world.config.services], Vec::new());
+    for node in nodes.objects().filter_map(Object::get::<Node>) {
+        let own = node.metadata.as_ref().is_some_and(|meta| meta.name == world.config.name);
+        if own { &mut here } else { &mut elsewhere }.extend(range(node));
+        let status = node.status.iter().flat_map(|status| &status.addresses);
+        addresses.extend(status.filter_map(|address| address.address.parse::<IpAddr>().ok()));
+    }
+    world.proxy.learn(|ranges| {
+        ranges.here.clone_from(&here);
+        ranges.elsewhere.clone_from(&elsewhere);
+        ranges.nodes.clone_from(&addresses);
+    });
+}
+
+/// Tells the proxy, for ever, where the masters are.
+pub(crate) async fn follow_masters(world: Arc<World>) {
+    loop {
+        know_masters(&world).await;
+        tokio::time::sleep(MASTERS_EVERY).await;
+    }
+}
+
+/// Tells the proxy where the masters are. What a name meant before stays in force while it cannot be looked up.
+pub(crate) async fn know_masters(world: &World) {
+    let mut addresses = BTreeSet::new();
+    let mut complete = true;
+    for url in world.client.masters() {
+        let Some(authority) = url.parse::<Uri>().ok().and_then(|uri| uri.authority().cloned()) else { continue };
+        let host = authority.host().trim_start_matches('[').trim_end_matches(']');
+        match tokio::net::lookup_host((host, authority.port_u16().unwrap_or_default())).await {
+            Ok(found) => addresses.extend(found.map(|address| address.ip().to_canonical())),
+            Err(error) => {
+                tracing::debug!(%error, url, "the address of a master cannot be looked up");
+                complete = false;
+            }
+        }
+    }
+    world.proxy.learn(|ranges| {
+        if complete {
+            ranges.masters.clear();
+        }
+        ranges.masters.extend(&addresses);
+    });
 }

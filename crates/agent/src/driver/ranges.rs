@@ -6,7 +6,7 @@ use api::{Cidr, Object, core_v1::Node, event::EventType, kinds::Resource as _};
 use proxy::{Net, NetError, Way};
 use rpc::Query;
 
-use super::{World, health::Trouble, listening::Keeper, mirror::Mirror, now};
+use super::{World, health::Trouble, listening::Keeper, mirror::Mirror, network, now};
 use crate::Event;
 
 /// How long to wait before routes are tried again that the kernel refused.
@@ -46,6 +46,7 @@ impl Routes {
             };
             if look {
                 is_known = true;
+                network::know_nodes(&world, &mirror);
                 wait = if self.settle(&world, &mirror).await { LOOK_EVERY } else { RETRY };
             }
         }

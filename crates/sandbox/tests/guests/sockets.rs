@@ -3,11 +3,11 @@
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
-use sandbox::{Container, Spec};
+use sandbox::{Container, Refusal, Spec};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
-use crate::{Remembered, SANDBOX, env, image};
+use crate::{Remembered, SANDBOX, env, get, image, text};
 
 /// An address of this machine that no other test uses.
 fn ip(last: u8) -> IpAddr {
@@ -49,14 +49,17 @@ async fn names_and_addresses_are_what_the_hooks_say() {
     let service: SocketAddr = (ip(200), 80).into();
     let endpoint: SocketAddr = (ip(3), 7000).into();
     spec.network.resolve = Arc::new(move |name| (name == "echo.default.svc").then(|| vec![service.ip()]));
-    spec.network.connect = Arc::new(move |address| (address == service).then_some(endpoint));
+    spec.network.connect = Arc::new(move |address| match address {
+        _ if address == service || address == endpoint => Ok(endpoint),
+        _ => Err(Refusal::Denied),
+    });
     let log = Remembered::of(&mut spec);
     assert_eq!(SANDBOX.start(spec.clone()).unwrap().exited().await.code, 0, "{}", log.text());
     assert_eq!(log.text(), "echo.default.svc:80 answered: is anybody there?\n");
 
     spec.env = env(&[("CONNECT", "other.default.svc:80")]);
     assert_eq!(SANDBOX.start(spec.clone()).unwrap().exited().await.code, 1, "a name that the hook does not know");
-    spec.env = env(&[("CONNECT", "127.99.71.3:7000")]);
+    spec.env = env(&[("CONNECT", "127.99.71.3:7001")]);
     assert_eq!(SANDBOX.start(spec).unwrap().exited().await.code, 1, "an address that the hook does not allow");
     server.kill();
 }
@@ -65,4 +68,52 @@ async fn names_and_addresses_are_what_the_hooks_say() {
 async fn without_an_address_there_is_no_network() {
     let exit = SANDBOX.start(Spec::new(image("echo-tcp").await)).unwrap().exited().await;
     assert_eq!(exit.code, 1);
+}
+
+#[tokio::test]
+async fn every_connection_is_asked_about_as_it_is_made() {
+    for (sample, verb) in [("dial", "p2"), ("dial", "p3"), ("dial-p3", "connect")] {
+        let host = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        host.set_nonblocking(true).unwrap();
+        let address = host.local_addr().unwrap();
+        let mut spec = Spec::new(image(sample).await);
+        spec.network.ip = Some(ip(5));
+        // A hook that answers an address which it would not allow itself.
+        spec.network.connect = Arc::new(move |to| if to == address { Err(Refusal::Denied) } else { Ok(address) });
+        let handle = SANDBOX.start(spec).unwrap().http().unwrap();
+        let answer = text(handle.handle(get(&format!("/?{verb}=203.0.113.1:80"))).await).await;
+        assert!(answer.contains("AccessDenied") || answer.contains("PermissionDenied"), "{sample} {verb}: {answer}");
+        assert!(host.accept().is_err(), "{sample} {verb}: nobody came");
+    }
+}
+
+#[tokio::test]
+async fn what_listens_is_told_as_long_as_it_does() {
+    let told = Arc::new(std::sync::Mutex::new(Vec::new()));
+    let mut spec = Spec::new(image("echo-tcp").await);
+    spec.network.ip = Some(ip(6));
+    let (opened, closed) = (told.clone(), told.clone());
+    spec.network.listen = Arc::new(move |at| {
+        opened.lock().unwrap().push(format!("{at} opens"));
+        let closed = closed.clone();
+        Box::new(OnDrop(Box::new(move || closed.lock().unwrap().push(format!("{at} closes")))))
+    });
+    let mut log = Remembered::of(&mut spec);
+    let container = SANDBOX.start(spec).unwrap();
+    log.has("listening").await;
+    assert_eq!(*told.lock().unwrap(), ["127.99.71.6:7000 opens"]);
+    container.kill();
+    container.exited().await;
+    while told.lock().unwrap().len() < 2 {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(told.lock().unwrap()[1], "127.99.71.6:7000 closes");
+}
+
+struct OnDrop(Box<dyn Fn() + Send + Sync>);
+
+impl Drop for OnDrop {
+    fn drop(&mut self) {
+        (self.0)();
+    }
 }

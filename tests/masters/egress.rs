@@ -1,0 +1,93 @@
+//! What Pods reach where nodes and masters are hosts of their own.
+
+use crate::{
+    lab::{Lab, sample},
+    patience::wait_until,
+};
+
+const PODS: &str = "
+apiVersion: v1
+kind: Pod
+metadata: {name: dial}
+spec:
+  nodeName: w1
+  containers: [{name: dial, image: 'dial:v1', ports: [{containerPort: 8080}]}]
+---
+apiVersion: v1
+kind: Pod
+metadata: {name: dial-p3}
+spec:
+  nodeName: w1
+  containers: [{name: dial, image: 'dial-p3:v1', ports: [{containerPort: 8080}]}]
+---
+apiVersion: v1
+kind: Pod
+metadata: {name: far}
+spec:
+  nodeName: w2
+  containers: [{name: dial, image: 'dial-p3:v1', ports: [{containerPort: 8080}]}]
+";
+
+fn pod_ip(lab: &Lab, pod: &str) -> String {
+    let pod: serde_json::Value =
+        serde_json::from_str(&lab.kapelle("m1", &format!("get pod {pod} -o json")).ok()).unwrap();
+    pod["status"]["podIP"].as_str().unwrap().to_owned()
+}
+
+#[test]
+fn pods_reach_each_other_and_outside_hosts_but_no_node_and_no_master() {
+    let Some(mut lab) = Lab::new(&["m1", "w1", "w2", "out"]) else { return };
+    lab.master("m1", None);
+    lab.ready("m1");
+    for worker in ["w1", "w2"] {
+        let token = lab.token("m1", &format!("--role worker --node {worker}"));
+        lab.worker(worker, Some(&token));
+        lab.ready(worker);
+    }
+    // More addresses of the worker's host, as other networks and container engines give them.
+    for own in ["192.168.77.1/32", "169.254.7.7/32", "fd00:77::1/128"] {
+        lab.on("w1", "ip", &["addr", "add", own, "dev", "lo"]).ok();
+    }
+    for image in ["dial", "dial-p3"] {
+        lab.kapelle("m1", &format!("push {} {image}:v1", sample(image).display())).ok();
+    }
+    lab.apply("m1", "pods.yaml", PODS).ok();
+    for pod in ["dial", "dial-p3", "far"] {
+        wait_until("a Pod that runs", || {
+            let told = lab.kapelle("m1", &format!("get pod {pod}")).printed()?;
+            if told.contains("1/1") { Ok(()) } else { Err(told) }
+        });
+    }
+    let (dial, dial_p3, far) = (pod_ip(&lab, "dial"), pod_ip(&lab, "dial-p3"), pod_ip(&lab, "far"));
+    let ways = [(&dial, "p2"), (&dial, "p3"), (&dial, "http"), (&dial_p3, "connect"), (&dial_p3, "get")];
+    let ask = |pod: &str, verb: &str, to: &str| lab.get("w1", &format!("http://{pod}:8080/?{verb}={to}")).unwrap();
+    let is_denied = |answer: &str| {
+        ["AccessDenied", "PermissionDenied", "HttpRequestDenied"].iter().any(|word| answer.contains(word))
+    };
+
+    let address = |host| lab.address(host);
+    let hosts = [
+        lab.contact("m1"),
+        format!("{}:22", address("m1")),
+        format!("{}:22", address("w1")),
+        format!("{}:22", address("w2")),
+        format!("[::ffff:{}]:6443", address("m1")),
+        "192.168.77.1:80".to_owned(),
+        "169.254.7.7:80".to_owned(),
+        "[fd00:77::1]:80".to_owned(),
+    ];
+    for to in &hosts {
+        for (pod, verb) in ways {
+            let answer = ask(pod, verb, to);
+            assert!(is_denied(&answer), "{verb} {to}: {answer}");
+        }
+    }
+    for (pod, verb) in ways.into_iter().filter(|(_, verb)| *verb != "p3") {
+        let answer = ask(pod, verb, &format!("{far}:8080"));
+        assert!(answer == "connected" || answer == "200", "{verb}: {answer}");
+        // Nobody listens out there, and that is what its host says.
+        let answer = ask(pod, verb, &format!("{}:80", address("out")));
+        assert!(answer.contains("Refused") || answer.contains("Terminated"), "{verb}: {answer}");
+    }
+    wait_until("a Pod of the other node", || lab.get("w2", &format!("http://{far}:8080/?get={dial_p3}:8080")));
+}
