@@ -1,5 +1,6 @@
 //! Carries the brain's effects out: the only part of the crate that waits, reads clocks, and touches files and sockets.
 
+mod beneath;
 mod containers;
 mod disk;
 mod environment;

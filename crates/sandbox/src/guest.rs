@@ -157,7 +157,7 @@ fn context(spec: &Spec, shared: &Arc<Shared>, files: Files) -> io::Result<WasiCt
             Access::ReadOnly => FsPerms::ReadOnly,
             Access::ReadWrite => FsPerms::ReadWrite,
         };
-        builder.preopened_dir(&mount.host, &mount.guest, perms).map_err(io::Error::other)?;
+        builder.preopened_dir(mount.host.path(), &mount.guest, perms).map_err(io::Error::other)?;
     }
     net::allow(&mut builder, &spec.network);
     Ok(builder)

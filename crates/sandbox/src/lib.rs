@@ -43,6 +43,6 @@ pub use sandbox::{Config, Sandbox};
 pub use sniff::MAX_IMAGE_BYTES;
 pub use spec::{
     Access, Body, BoxError, BoxFuture, Connect, DEFAULT_CONCURRENCY, DEFAULT_MEMORY_BYTES, DEFAULT_REQUEST_TIMEOUT,
-    HttpOptions, Limits, Listen, LogSink, MAX_MEMORY_BYTES, Mount, Network, Refusal, Resolve, SendError, SendOptions,
-    SendRequest, Spec, Stdin, Stream,
+    Host, HttpOptions, Limits, Listen, LogSink, MAX_MEMORY_BYTES, Mount, Network, Refusal, Resolve, SendError,
+    SendOptions, SendRequest, Spec, Stdin, Stream,
 };

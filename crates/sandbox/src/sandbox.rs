@@ -177,8 +177,9 @@ fn check(spec: &Spec) -> Result<(), StartError> {
         return Err(StartError::Limit { field: "cpu", reason: "must be at least 1m".into() });
     }
     for mount in &spec.mounts {
-        let failed = |source| StartError::Mount { host: mount.host.clone(), guest: mount.guest.clone(), source };
-        std::fs::read_dir(&mount.host).map_err(failed)?;
+        let host = mount.host.path();
+        let failed = |source| StartError::Mount { host: host.clone(), guest: mount.guest.clone(), source };
+        std::fs::read_dir(&host).map_err(failed)?;
     }
     Ok(())
 }

@@ -6,7 +6,8 @@
 use std::fmt;
 use std::future::Future;
 use std::net::{IpAddr, SocketAddr};
-use std::path::PathBuf;
+use std::os::fd::{AsRawFd as _, OwnedFd};
+use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -80,14 +81,40 @@ impl Spec {
 }
 
 /// A directory of the host, seen by the guest under a path of its own.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct Mount {
     /// The directory; it must exist when the container starts.
-    pub host: PathBuf,
+    pub host: Host,
     /// Absolute path inside the guest, such as `/data`.
     pub guest: String,
     /// What the guest may do there.
     pub access: Access,
+}
+
+/// Which directory of the host.
+#[derive(Clone, Debug)]
+pub enum Host {
+    /// The one at a path in which no guest has a part.
+    Path(PathBuf),
+    /// The one that is open here, whatever became of the path that led to it: guests may have made links on the way.
+    Open(Arc<OwnedFd>),
+}
+
+impl From<&Path> for Host {
+    fn from(path: &Path) -> Self {
+        Self::Path(path.to_owned())
+    }
+}
+
+impl Host {
+    /// A path at which exactly this directory is, as long as `self` lives.
+    pub(crate) fn path(&self) -> PathBuf {
+        match self {
+            Self::Path(path) => path.clone(),
+            // The kernel gives what is open there; nothing is looked up.
+            Self::Open(fd) => PathBuf::from(format!("/proc/self/fd/{}", fd.as_raw_fd())),
+        }
+    }
 }
 
 /// What a guest may do with a mounted directory.

@@ -17,7 +17,7 @@ use futures::FutureExt as _;
 use proxy::LocalHandler;
 use sandbox::{Container, Exit, ExitReason, HttpHandle, Limits, Spec, Stdin};
 
-use super::{World, environment, images, logs, network, volumes};
+use super::{World, beneath, environment, images, logs, network, volumes};
 use crate::brain::{Ended, Event, Failure, Run, Shape, Uid};
 
 /// The port of an HTTP handler whose container names none.
@@ -210,8 +210,8 @@ async fn try_start(world: &Arc<World>, run: &Run, pod: &Pod, address: Ipv4Addr) 
         reason: "CreateContainerError",
         message: "the Pod has no such container any more".to_owned(),
     })?;
-    let mounts = volumes::mounts(world, pod, container).await?;
     let mut env = environment::resolve(world, pod, container, address).await?;
+    let mounts = volumes::mounts(world, pod, container, &mut env).await?;
     let log = logs::Writer::open(world.pod_dir(&run.pod), &run.container, run.number);
     let mut spec = Spec::new(image);
     spec.args = arguments(container, &mut env).map_err(environment::too_large)?;
@@ -293,7 +293,16 @@ pub(crate) async fn drain(world: &World, pod: Uid, ips: &[Ipv4Addr]) {
 pub(crate) async fn clean(world: &World, pod: Uid) {
     world.images.waiting.forget(&pod);
     let dir = world.pod_dir(&pod);
-    if let Err(error) = tokio::fs::remove_dir_all(&dir).await
+    let (volumes, path) = (volumes::dir(&dir), dir.clone());
+    let remove = move || {
+        // Guests wrote what is in the volumes; the rest is ours.
+        if let Ok(volumes) = std::fs::read_dir(volumes) {
+            volumes.flatten().try_for_each(|volume| beneath::remove(&volume.path()))?;
+        }
+        std::fs::remove_dir_all(path)
+    };
+    let removed = tokio::task::spawn_blocking(remove).await.unwrap_or_else(|error| Err(std::io::Error::other(error)));
+    if let Err(error) = removed
         && error.kind() != std::io::ErrorKind::NotFound
     {
         tracing::warn!(%error, dir = %dir.display(), "what a Pod left could not be removed");

@@ -2,36 +2,42 @@
 
 use std::{
     collections::BTreeMap,
+    io,
     net::Ipv4Addr,
-    path::{Component, Path, PathBuf},
+    path::{Path, PathBuf},
+    sync::Arc,
 };
 
 use api::{
     Kind,
-    core_v1::{Container, DownwardApiVolumeFile, KeyToPath, Pod, Volume, VolumeProjection},
+    core_v1::{Container, DownwardApiVolumeFile, KeyToPath, Pod, Volume, VolumeMount, VolumeProjection},
+    expansion::Environment,
     kinds::Resource as _,
 };
-use sandbox::{Access, Mount};
+use sandbox::{Access, Host, Mount};
 
-use super::{World, environment};
+use super::{World, beneath::Root, environment};
 use crate::brain::Failure;
 
 /// The files of a volume, by relative path.
 type Files = BTreeMap<String, Vec<u8>>;
 
 /// Makes the volumes that a container mounts, and says where they appear.
-pub(crate) async fn mounts(world: &World, pod: &Pod, container: &Container) -> Result<Vec<Mount>, Failure> {
+pub(crate) async fn mounts(
+    world: &World,
+    pod: &Pod,
+    container: &Container,
+    env: &mut Environment,
+) -> Result<Vec<Mount>, Failure> {
     let mut mounts = Vec::new();
     for mount in &container.volume_mounts {
         let volume = pod.spec.iter().flat_map(|spec| &spec.volumes).find(|volume| volume.name == mount.name);
         let volume = volume.ok_or_else(|| wrong(format!("the Pod has no volume {:?}", mount.name)))?;
-        let mut host = make(world, pod, volume).await?;
-        if !mount.sub_path.is_empty() {
-            host = inside(&host, &mount.sub_path)?;
-            tokio::fs::create_dir_all(&host)
-                .await
-                .map_err(|error| wrong(format!("subPath {:?}: {error}", mount.sub_path)))?;
-        }
+        let dir = make(world, pod, volume).await?;
+        let host = match sub_path(mount, env)? {
+            (_, path) if path.is_empty() => Host::Path(dir),
+            (field, path) => part(dir, field, path).await?,
+        };
         let fixed = volume.volume_source.as_ref().is_some_and(|source| source.empty_dir.is_none());
         let access = if mount.read_only || fixed { Access::ReadOnly } else { Access::ReadWrite };
         mounts.push(Mount { host, guest: mount.mount_path.clone(), access });
@@ -39,29 +45,47 @@ pub(crate) async fn mounts(world: &World, pod: &Pod, container: &Container) -> R
     Ok(mounts)
 }
 
+/// The directory of a Pod's volumes.
+pub(crate) fn dir(pod_dir: &Path) -> PathBuf {
+    pod_dir.join("volumes")
+}
+
+/// The field that names a part of a volume, and the part.
+fn sub_path(mount: &VolumeMount, env: &mut Environment) -> Result<(&'static str, String), Failure> {
+    if mount.sub_path_expr.is_empty() {
+        return Ok(("subPath", mount.sub_path.clone()));
+    }
+    let path = env.expand(&mount.sub_path_expr).map_err(environment::too_large)?;
+    Ok(("subPathExpr", path))
+}
+
+/// A directory below a volume, opened: guests that share the volume may have made links there, and may change them at any time.
+async fn part(volume: PathBuf, field: &'static str, path: String) -> Result<Host, Failure> {
+    let told = path.clone();
+    let open = move || Ok(Host::Open(Arc::new(Root::open(&volume)?.directory(Path::new(&path))?)));
+    blocking(open).await.map_err(|error| wrong(format!("{field} {told:?}: {error}")))
+}
+
 fn wrong(message: String) -> Failure {
     Failure { reason: "CreateContainerConfigError", message }
 }
 
-/// Joins a relative path that must not leave the directory.
-fn inside(dir: &Path, path: &str) -> Result<PathBuf, Failure> {
-    let plain = Path::new(path).components().all(|part| matches!(part, Component::Normal(_) | Component::CurDir));
-    if plain { Ok(dir.join(path)) } else { Err(wrong(format!("the path {path:?} must be relative and without `..`"))) }
+async fn make(world: &World, pod: &Pod, volume: &Volume) -> Result<PathBuf, Failure> {
+    let dir = dir(&world.pod_dir(pod.uid())).join(&volume.name);
+    let files = files(world, pod, volume).await?;
+    let made = dir.clone();
+    let fill = move || {
+        std::fs::create_dir_all(&made)?;
+        let root = Root::open(&made)?;
+        files.iter().try_for_each(|(path, bytes)| root.write(Path::new(path), bytes))
+    };
+    blocking(fill).await.map_err(|error| wrong(format!("volume {:?}: {error}", volume.name)))?;
+    Ok(dir)
 }
 
-async fn make(world: &World, pod: &Pod, volume: &Volume) -> Result<PathBuf, Failure> {
-    let dir = world.pod_dir(pod.uid()).join("volumes").join(&volume.name);
-    let files = files(world, pod, volume).await?;
-    let failed = |error: std::io::Error| wrong(format!("volume {:?}: {error}", volume.name));
-    tokio::fs::create_dir_all(&dir).await.map_err(failed)?;
-    for (path, bytes) in files {
-        let path = inside(&dir, &path)?;
-        if let Some(parent) = path.parent() {
-            tokio::fs::create_dir_all(parent).await.map_err(failed)?;
-        }
-        tokio::fs::write(path, bytes).await.map_err(failed)?;
-    }
-    Ok(dir)
+/// Touches the disk on a thread that may block.
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> io::Result<T> + Send + 'static) -> io::Result<T> {
+    tokio::task::spawn_blocking(work).await.unwrap_or_else(|error| Err(io::Error::other(error)))
 }
 
 async fn files(world: &World, pod: &Pod, volume: &Volume) -> Result<Files, Failure> {

@@ -1,5 +1,6 @@
 //! Commands: how they end, what they see, what they may use.
 
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use sandbox::{
@@ -40,7 +41,8 @@ async fn mounts_are_writable_only_if_they_say_so() {
 #[tokio::test]
 async fn a_mount_that_is_not_there_is_an_error_at_the_start() {
     let mut spec = Spec::new(image("batch").await);
-    spec.mounts = vec![Mount { host: "/nowhere/at/all".into(), guest: "/out".into(), access: Access::ReadOnly }];
+    spec.mounts =
+        vec![Mount { host: Path::new("/nowhere/at/all").into(), guest: "/out".into(), access: Access::ReadOnly }];
     let error = SANDBOX.start(spec).unwrap_err();
     assert!(matches!(&error, StartError::Mount { guest, .. } if guest == "/out"), "{error}");
 }
