@@ -103,6 +103,11 @@ impl Cluster {
         panic!("no line {start:?}; standard error was:\n{}", self.stderr());
     }
 
+    /// The number of the process.
+    pub(crate) fn pid(&self) -> u32 {
+        self.process.as_ref().unwrap().id()
+    }
+
     /// What the process complained about.
     pub(crate) fn stderr(&self) -> String {
         fs::read_to_string(self.dir.path().join("stderr.txt")).unwrap_or_default()
@@ -181,11 +186,6 @@ impl Cluster {
         });
     }
 
-    /// `http://address:port` of a Service's first port.
-    pub(crate) fn service_url(&self, name: &str) -> String {
-        let address = self.field(&format!("service/{name}"), "/spec/clusterIP");
-        format!("http://{address}:{}", self.field(&format!("service/{name}"), "/spec/ports/0/port"))
-    }
     /// Waits until a Pod is ready.
     pub(crate) fn wait_until_ready(&self, pod: &str) {
         wait_until(&format!("pod {pod} is ready"), || {

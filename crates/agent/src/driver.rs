@@ -234,7 +234,7 @@ async fn sleep_until(at: Option<Timestamp>) {
 fn carry_out(world: &Arc<World>, effect: Effect) {
     let shared = world.clone();
     match effect {
-        Effect::Prepare(run, pod) => drop(tokio::spawn(async move { images::prepare(&shared, run, &pod).await })),
+        Effect::Prepare(run, pod) => images::begin(world, run, pod),
         Effect::Start(run, pod, address) => {
             drop(tokio::spawn(async move { containers::start(shared, run, pod, address).await }))
         }
@@ -243,7 +243,10 @@ fn carry_out(world: &Arc<World>, effect: Effect) {
             drop(tokio::spawn(async move { probing::probe(&shared, run, kind, &pod, address).await }))
         }
         Effect::Drain(uid, ips) => drop(tokio::spawn(async move { containers::drain(&shared, uid, &ips).await })),
-        Effect::Clean(uid) => drop(tokio::spawn(async move { containers::clean(&shared, uid).await })),
+        Effect::Clean(uid) => {
+            world.images.forget(&uid);
+            drop(tokio::spawn(async move { containers::clean(&shared, uid).await }));
+        }
         Effect::Report(pod) => world.reports.status(pod),
         Effect::Remove(key, uid) => world.reports.remove(key, &uid),
         Effect::Tell(pod, note) => world.reports.tell(&pod, &note, now()),

@@ -57,6 +57,9 @@ enum Command {
 }
 
 fn main() -> ExitCode {
+    if let Some(ended) = sandbox::compile_if_asked() {
+        return ended;
+    }
     memory::give_back_at_once();
     process::keep_files_private();
     let Kapelle { connection, command } = match Kapelle::try_parse() {

@@ -1,20 +1,22 @@
 //! Compiled images on disk.
 //!
 //! `DIR/<compatibility>/<sha256 of the image>.cwasm` is machine code; `….meta` beside it says what it is and gives its SHA-256.
+//! `….failed` says why an image cannot be compiled, so that it is not tried again.
 //! Machine code is only loaded if that sum fits: a file that was torn by a power cut, or is half written, is compiled again.
 //! The sum is no protection against somebody who may write here (they could as well replace this program); the directory's
 //! mode is: 0700, and a directory that somebody else owns is refused.
 
 use std::fs::{self, File};
 use std::io::{self, Read as _, Write as _};
-use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, PermissionsExt as _};
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::SystemTime;
 
-use sha2::Digest as _;
-
+use crate::ImageError;
 use crate::engine::Level;
 use crate::image::{Digest, Shape};
+use crate::report::Report;
 
 /// The first line of a meta file; a new format gets a new number.
 const META_HEADER: &str = "kapelle-image 1";
@@ -22,8 +24,14 @@ const META_HEADER: &str = "kapelle-image 1";
 /// The most that compiled images may take on disk, five hundred large ones; those that were not used for longest go first.
 const MAX_CACHE_BYTES: u64 = 8 << 30;
 
-/// How much of a file is summed up at a time.
-const READ_BYTES: usize = 256 << 10;
+/// The first line of the text of a failure: what one version refuses another may take.
+const FAILURE_HEADER: &str = concat!("kapelle-failure 1 ", env!("CARGO_PKG_VERSION"), "\n");
+
+/// How many failures are remembered; those that were met first go first.
+const FAILURES_MAX: usize = 1_000;
+
+/// The longest text of a failure, in bytes.
+const FAILURE_BYTES_MAX: u64 = 64 << 10;
 
 /// What a compiled file is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -64,10 +72,43 @@ impl ProgramKind {
     }
 }
 
+impl Meta {
+    /// The level and the program, as they are written down.
+    pub(crate) fn words(self) -> (&'static str, &'static str) {
+        let level = match self.level {
+            Level::Lean => "lean",
+            Level::P3 => "p3",
+        };
+        let program = ProgramKind::ALL.iter().find(|(kind, _)| *kind == self.program).map_or("", |(_, name)| name);
+        (level, program)
+    }
+
+    pub(crate) fn from_words(level: &str, program: &str) -> Option<Self> {
+        let level = match level {
+            "lean" => Level::Lean,
+            "p3" => Level::P3,
+            _ => return None,
+        };
+        let program = ProgramKind::ALL.iter().find(|(_, known)| *known == program)?.0;
+        Some(Self { level, program })
+    }
+}
+
+/// A file that is being written; it goes with this unless it was adopted.
+pub(crate) struct Scratch(PathBuf);
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        // It has another name by now if it was adopted.
+        let _ = fs::remove_file(&self.0);
+    }
+}
+
 /// The directory for one compatibility hash.
 pub(crate) struct Cache {
     dir: PathBuf,
     max_bytes: u64,
+    max_failures: usize,
 }
 
 impl Cache {
@@ -81,7 +122,7 @@ impl Cache {
                 let _ = fs::remove_dir_all(entry.path());
             }
         }
-        let cache = Self { dir, max_bytes: MAX_CACHE_BYTES };
+        let cache = Self { dir, max_bytes: MAX_CACHE_BYTES, max_failures: FAILURES_MAX };
         for (path, _) in cache.files()?.into_iter().filter(|(path, _)| path.extension().is_some_and(|end| end == "tmp"))
         {
             let _ = fs::remove_file(path);
@@ -114,21 +155,61 @@ impl Cache {
         Some(meta)
     }
 
-    /// Stores machine code; the meta file comes last, so that code without it does not count.
-    pub(crate) fn store(&self, digest: Digest, meta: Meta, code: &[u8]) -> io::Result<()> {
-        self.make_room(code.len() as u64)?;
-        let sum = hex(&sha2::Sha256::digest(code));
-        self.replace(&self.code_path(digest), code)?;
+    /// A new file for the machine code of an image, and that file, open.
+    pub(crate) fn scratch(&self, digest: Digest) -> io::Result<(Scratch, File)> {
+        static NEXT: AtomicU64 = AtomicU64::new(0);
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        let path = self.dir.join(format!("{}.{}-{number}.tmp", digest.hex(), std::process::id()));
+        let file = File::options().write(true).create_new(true).mode(0o600).open(&path)?;
+        Ok((Scratch(path), file))
+    }
+
+    /// Takes in what was written; the meta file comes last, so that code without it does not count.
+    pub(crate) fn adopt(&self, digest: Digest, meta: Meta, scratch: Scratch) -> io::Result<()> {
+        self.make_room()?;
+        let sum = file_sum(&scratch.0)?;
+        fs::rename(&scratch.0, self.code_path(digest))?;
         self.replace(&self.meta_path(digest), render(meta, &sum).as_bytes())
     }
 
-    /// Removes what was not used for longest until `bytes` more fit. Code that is in use stays mapped.
-    fn make_room(&self, bytes: u64) -> io::Result<()> {
+    fn failure_path(&self, digest: Digest) -> PathBuf {
+        self.dir.join(format!("{}.failed", digest.hex()))
+    }
+
+    /// Why an image cannot be compiled, if that is known.
+    pub(crate) fn failure(&self, digest: Digest) -> Option<ImageError> {
+        let mut text = Vec::new();
+        File::open(self.failure_path(digest)).ok()?.take(FAILURE_BYTES_MAX).read_to_end(&mut text).ok()?;
+        match Report::decode(text.strip_prefix(FAILURE_HEADER.as_bytes())?)? {
+            Report::Refused(error) => Some(error),
+            Report::Compiled(_) | Report::Failed(_) => None,
+        }
+    }
+
+    /// Remembers why an image cannot be compiled. If that cannot be written, it is found out again.
+    pub(crate) fn remember(&self, digest: Digest, error: &ImageError) {
+        let text = [FAILURE_HEADER.as_bytes(), &Report::Refused(error.clone()).encode()].concat();
+        let remembered = self.forget_oldest_failures().and_then(|()| self.replace(&self.failure_path(digest), &text));
+        if let Err(error) = remembered {
+            tracing::warn!(%digest, %error, "why an image cannot be compiled is not remembered");
+        }
+    }
+
+    fn forget_oldest_failures(&self) -> io::Result<()> {
+        let mut failures = self.files()?;
+        failures.retain(|(path, _)| path.extension().is_some_and(|end| end == "failed"));
+        failures.sort_by_key(|(_, meta)| meta.modified().ok());
+        let surplus = (failures.len() + 1).saturating_sub(self.max_failures);
+        failures.iter().take(surplus).try_for_each(|(path, _)| fs::remove_file(path))
+    }
+
+    /// Removes what was not used for longest until all fits, what is being written included. Code that is in use stays mapped.
+    fn make_room(&self) -> io::Result<()> {
         let mut files = self.files()?;
         files.sort_by_key(|(_, meta)| meta.modified().ok());
         let mut total: u64 = files.iter().map(|(_, meta)| meta.len()).sum();
         for (path, meta) in files.iter().filter(|(path, _)| path.extension().is_some_and(|end| end == "cwasm")) {
-            if total + bytes <= self.max_bytes {
+            if total <= self.max_bytes {
                 break;
             }
             fs::remove_file(path)?;
@@ -153,11 +234,7 @@ impl Cache {
 }
 
 fn render(meta: Meta, sum: &str) -> String {
-    let level = match meta.level {
-        Level::Lean => "lean",
-        Level::P3 => "p3",
-    };
-    let program = ProgramKind::ALL.iter().find(|(kind, _)| *kind == meta.program).map_or("", |(_, name)| name);
+    let (level, program) = meta.words();
     format!("{META_HEADER}\n{level}\n{program}\n{sum}\n")
 }
 
@@ -166,14 +243,8 @@ fn parse(text: &str) -> Option<(Meta, String)> {
     if lines.next()? != META_HEADER {
         return None;
     }
-    let level = match lines.next()? {
-        "lean" => Level::Lean,
-        "p3" => Level::P3,
-        _ => return None,
-    };
-    let name = lines.next()?;
-    let program = ProgramKind::ALL.iter().find(|(_, known)| *known == name)?.0;
-    Some((Meta { level, program }, lines.next()?.to_string()))
+    let meta = Meta::from_words(lines.next()?, lines.next()?)?;
+    Some((meta, lines.next()?.to_string()))
 }
 
 /// Makes `dir` and sees to it that only this user can write there.
@@ -194,15 +265,7 @@ fn is_compatibility(name: &str) -> bool {
 }
 
 fn file_sum(path: &Path) -> io::Result<String> {
-    let mut file = File::open(path)?;
-    let mut sum = sha2::Sha256::new();
-    let mut buffer = vec![0; READ_BYTES];
-    loop {
-        match file.read(&mut buffer)? {
-            0 => return Ok(hex(&sum.finalize())),
-            n => sum.update(&buffer[..n]),
-        }
-    }
+    Ok(Digest::of_file(&mut File::open(path)?)?.hex())
 }
 
 pub(crate) fn hex(bytes: &[u8]) -> String {
@@ -211,26 +274,57 @@ pub(crate) fn hex(bytes: &[u8]) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::io::Write as _;
+
     use super::{Cache, Meta, ProgramKind};
+    use crate::ImageError;
     use crate::engine::Level;
     use crate::image::Digest;
+
+    const META: Meta = Meta { level: Level::Lean, program: ProgramKind::Core };
+
+    fn store(cache: &Cache, digest: Digest, code: &[u8]) {
+        let (scratch, mut file) = cache.scratch(digest).expect("room");
+        file.write_all(code).expect("room");
+        cache.adopt(digest, META, scratch).expect("room is made");
+    }
 
     #[test]
     fn a_full_cache_drops_what_was_not_used_for_longest() {
         let dir = tempfile::tempdir().expect("a directory");
         let mut cache = Cache::open(dir.path(), "0123456789abcdef").expect("an empty cache");
         cache.max_bytes = 2_500;
-        let meta = Meta { level: Level::Lean, program: ProgramKind::Core };
         let [old, used, new] = [b"old", b"use", b"new"].map(|name| Digest::of(name));
-        cache.store(old, meta, &[1; 1_000]).expect("room");
-        cache.store(used, meta, &[2; 1_000]).expect("room");
+        store(&cache, old, &[1; 1_000]);
+        store(&cache, used, &[2; 1_000]);
         let yesterday = std::time::SystemTime::now() - std::time::Duration::from_secs(86_400);
         for digest in [old, used] {
             let file = std::fs::File::options().append(true).open(cache.code_path(digest)).expect("stored");
             file.set_modified(yesterday).expect("own file");
         }
-        assert_eq!(cache.find(used), Some(meta), "and thereby it counts as used");
-        cache.store(new, meta, &[3; 1_000]).expect("room is made");
+        assert_eq!(cache.find(used), Some(META), "and thereby it counts as used");
+        store(&cache, new, &[3; 1_000]);
         assert_eq!([old, used, new].map(|digest| cache.find(digest).is_some()), [false, true, true]);
+    }
+
+    #[test]
+    fn failures_are_remembered_for_one_version_and_only_so_many() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let mut cache = Cache::open(dir.path(), "0123456789abcdef").expect("an empty cache");
+        cache.max_failures = 2;
+        let [first, second, third] = [b"1", b"2", b"3"].map(|name| Digest::of(name));
+        for (age, digest) in [(3, first), (2, second), (1, third)] {
+            assert!(cache.failure(digest).is_none());
+            cache.remember(digest, &ImageError::Invalid("it is broken".to_owned()));
+            assert!(matches!(cache.failure(digest), Some(ImageError::Invalid(why)) if why == "it is broken"));
+            let file = std::fs::File::options().append(true).open(cache.failure_path(digest)).expect("written");
+            let then = std::time::SystemTime::now() - std::time::Duration::from_secs(60 * age);
+            file.set_modified(then).expect("own file");
+        }
+        assert!(cache.failure(first).is_none() && cache.failure(second).is_some(), "the oldest is forgotten");
+        let text = std::fs::read_to_string(cache.failure_path(third)).expect("written");
+        let other = text.replace(concat!("1 ", env!("CARGO_PKG_VERSION")), "1 0.0.0");
+        std::fs::write(cache.failure_path(third), other).expect("own file");
+        assert!(cache.failure(third).is_none(), "another version finds out for itself");
     }
 }

@@ -10,7 +10,7 @@ use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::sync::{Arc, OnceLock};
 
 use wasmtime::component::Linker;
-use wasmtime::{Config, Enabled, Engine, InstanceAllocationStrategy, PoolingAllocationConfig};
+use wasmtime::{Config, Enabled, Engine, InstanceAllocationStrategy, PoolingAllocationConfig, WasmBacktraceDetails};
 
 use crate::cpu::Ticker;
 use crate::guest::{CoreGuest, Guest};
@@ -86,12 +86,7 @@ impl Engines {
 
     /// What core modules find.
     pub(crate) fn core_linker(&self) -> Result<&wasmtime::Linker<CoreGuest>, String> {
-        let made = self.core.get_or_init(|| {
-            let mut linker = wasmtime::Linker::new(&self.lean.on_demand.engine);
-            wasmtime_wasi::p1::add_to_linker_async(&mut linker, |guest: &mut CoreGuest| &mut guest.wasi)
-                .map_err(|error| error.to_string())?;
-            Ok(linker)
-        });
+        let made = self.core.get_or_init(|| core_linker(&self.lean.on_demand.engine));
         made.as_ref().map_err(Clone::clone)
     }
 
@@ -108,9 +103,7 @@ impl Pair {
     fn new(level: Level, pool_slots: u32, ticker: &Ticker) -> Result<Self, String> {
         let mut pooled = base_config(level);
         pooled.allocation_strategy(InstanceAllocationStrategy::Pooling(pool(pool_slots)));
-        let mut on_demand = base_config(level);
-        on_demand.allocation_strategy(InstanceAllocationStrategy::OnDemand);
-        let pair = Self { pooled: Half::new(&pooled, level)?, on_demand: Half::new(&on_demand, level)? };
+        let pair = Self { pooled: Half::new(&pooled, level)?, on_demand: Half::on_demand(level)? };
         ticker.add(pair.pooled.engine.clone());
         ticker.add(pair.on_demand.engine.clone());
         Ok(pair)
@@ -118,6 +111,13 @@ impl Pair {
 }
 
 impl Half {
+    /// The engine without a pool; also the one that compiles.
+    pub(crate) fn on_demand(level: Level) -> Result<Self, String> {
+        let mut config = base_config(level);
+        config.allocation_strategy(InstanceAllocationStrategy::OnDemand);
+        Self::new(&config, level)
+    }
+
     fn new(config: &Config, level: Level) -> Result<Self, String> {
         let engine = Engine::new(config).map_err(|error| format!("{error:#}"))?;
         Ok(Self { engine, linker: OnceLock::new(), level })
@@ -128,6 +128,14 @@ impl Half {
         let made = self.linker.get_or_init(|| fill_linker(&self.engine, self.level).map_err(|error| error.to_string()));
         made.as_ref().map_err(Clone::clone)
     }
+}
+
+/// What core modules find on an engine.
+pub(crate) fn core_linker(engine: &Engine) -> Result<wasmtime::Linker<CoreGuest>, String> {
+    let mut linker = wasmtime::Linker::new(engine);
+    wasmtime_wasi::p1::add_to_linker_async(&mut linker, |guest: &mut CoreGuest| &mut guest.wasi)
+        .map_err(|error| error.to_string())?;
+    Ok(linker)
 }
 
 fn fill_linker(engine: &Engine, level: Level) -> wasmtime::Result<Linker<Guest>> {
@@ -150,6 +158,8 @@ fn base_config(level: Level) -> Config {
     let mut config = Config::new();
     config.epoch_interruption(true);
     config.memory_init_cow(true);
+    // Debug information is the guest's, and reading it would be this process's work.
+    config.wasm_backtrace_details(WasmBacktraceDetails::Disable);
     config.wasm_backtrace_max_frames(Some(BACKTRACE_FRAMES));
     config.concurrency_support(level == Level::P3);
     config

@@ -45,6 +45,12 @@ pub enum ImageError {
     /// WebAssembly that breaks the rules, or uses a feature that this version lacks.
     #[error("the image is not valid: {0}")]
     Invalid(String),
+    /// Compiling it needs more than one image may take.
+    #[error("the image needs more to compile than {limit}; make it smaller or simpler")]
+    TooDemanding {
+        /// What it needs more of, with the limit.
+        limit: String,
+    },
     /// It asks for something that the sandbox does not offer.
     #[error("the image imports {import}, which is not offered{}", remedy(closest.as_ref()))]
     UnknownImport {

@@ -1,6 +1,8 @@
 //! An image: what it was made from, what it does, and its code, shared by all containers that run it.
 
 use std::fmt;
+use std::fs::File;
+use std::io::{self, Read as _};
 use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 
@@ -13,9 +15,13 @@ use wasmtime_wasi_http::handler::ProxyPre;
 
 use crate::ImageError;
 use crate::cache::{Meta, ProgramKind, hex};
+use crate::compile::on_a_large_stack;
 use crate::engine::{Engines, Half};
 use crate::guest::{CoreGuest, Guest};
 use crate::imports;
+
+/// How much of a file is summed up at a time.
+const READ_BYTES: usize = 256 << 10;
 
 /// SHA-256 of an image's bytes.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -25,6 +31,18 @@ impl Digest {
     /// The digest of `bytes`.
     pub fn of(bytes: &[u8]) -> Self {
         Self(sha2::Sha256::digest(bytes).into())
+    }
+
+    /// The digest of what is left to read of a file.
+    pub(crate) fn of_file(file: &mut File) -> io::Result<Self> {
+        let mut sum = sha2::Sha256::new();
+        let mut buffer = vec![0; READ_BYTES];
+        loop {
+            match file.read(&mut buffer)? {
+                0 => return Ok(Self(sum.finalize().into())),
+                n => sum.update(&buffer[..n]),
+            }
+        }
     }
 
     /// Reads `sha256:` and 64 hexadecimal digits; `None` for anything else.
@@ -131,8 +149,10 @@ impl Image {
     pub(crate) fn overflow(&self) -> Result<&ProxyPre<Guest>, String> {
         let made = self.overflow.pre.get_or_init(|| {
             let half = &self.engines.pair(self.meta.level)?.on_demand;
-            let component = load_component(&half.engine, &self.overflow.code)?;
-            http_pre(self.meta.program, half, &component).map_err(|error| error.to_string())
+            on_a_large_stack(|| {
+                let component = load_component(&half.engine, &self.overflow.code)?;
+                http_pre(self.meta.program, half, &component).map_err(|error| error.to_string())
+            })?
         });
         made.as_ref().map_err(Clone::clone)
     }
@@ -164,7 +184,7 @@ fn load_program(meta: Meta, code: &std::path::Path, engines: &Engines) -> Result
         ProgramKind::Core => {
             // SAFETY: only this program writes into the cache's directory (mode 0700), and the file's sum was just checked.
             let module = unsafe { Module::deserialize_file(&pair.on_demand.engine, code) };
-            link_core(engines, &module.map_err(internal)?)
+            link_core(engines.core_linker().map_err(ImageError::Internal)?, &module.map_err(internal)?)
         }
         ProgramKind::RunP2 | ProgramKind::RunP3 => {
             let component = load_component(&pair.on_demand.engine, code).map_err(ImageError::Internal)?;
@@ -183,8 +203,7 @@ fn load_component(engine: &Engine, code: &std::path::Path) -> Result<Component, 
 }
 
 /// Links a core module; an import that nobody offers is named.
-pub(crate) fn link_core(engines: &Engines, module: &Module) -> Result<Program, ImageError> {
-    let linker = engines.core_linker().map_err(ImageError::Internal)?;
+pub(crate) fn link_core(linker: &wasmtime::Linker<CoreGuest>, module: &Module) -> Result<Program, ImageError> {
     match linker.instantiate_pre(module) {
         Ok(pre) => Ok(Program::Core(pre)),
         Err(error) => Err(match error.downcast_ref::<wasmtime::UnknownImportError>() {

@@ -9,7 +9,7 @@
 //! Guests are denied everything by default: no ambient network, files or environment. What they use is
 //! bounded: memory, tables, handles, CPU time, output. A guest that loops, traps or allocates harms itself only.
 //!
-//! `sandbox` starts everything; `compile`, `cache`, `sniff`, `imports` and `image` lead from bytes to code; `engine` has
+//! `sandbox` starts everything; `compile`, `report`, `cache`, `sniff`, `imports` and `image` lead from bytes to code; `engine` has
 //! Wasmtime's settings; `guest`, `net`, `outgoing`, `log` and `stdin` are what a guest sees of the world; `cpu` says who may
 //! compute; `command`, `http` and `drive` run guests; `container` is what callers hold.
 
@@ -28,6 +28,7 @@ mod imports;
 mod log;
 mod net;
 mod outgoing;
+mod report;
 mod sandbox;
 mod sniff;
 mod spec;
@@ -35,6 +36,8 @@ mod stdin;
 mod trap;
 
 pub use crate::http::HttpHandle;
+pub use compile::child::compile_if_asked;
+pub use compile::{CompileLimits, SMALL_IMAGE_BYTES};
 pub use container::{Container, Exit, ExitReason, Stats};
 pub use errors::{ImageError, OpenError, StartError};
 pub use image::{Digest, Image, Shape, Source};

@@ -6,10 +6,11 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use tokio::runtime::Runtime;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, watch};
+use tokio::task::JoinHandle;
 
 use crate::cache::Cache;
-use crate::compile::Compiler;
+use crate::compile::{CompileLimits, Compiler};
 use crate::container::{Container, Shared};
 use crate::cpu::Ticker;
 use crate::engine::Engines;
@@ -44,13 +45,25 @@ pub struct Config {
     pub commands: u32,
     /// Threads that run commands and requests that take long.
     pub guest_threads: usize,
+    /// The program that compiles images: one that calls [`compile_if_asked`](crate::compile_if_asked) first of all.
+    pub compiler: PathBuf,
+    /// What compiling one image may take.
+    pub compile: CompileLimits,
 }
 
 impl Config {
-    /// Sizes for one node: 256 requests at the same time, 4,000 commands, a thread for each processor.
+    /// Sizes for one node: 256 requests at the same time, 4,000 commands, a thread for each processor. This very program compiles,
+    /// even if another version has taken its place on disk meanwhile.
     pub fn new(cache_dir: impl Into<PathBuf>) -> Self {
         let guest_threads = std::thread::available_parallelism().map_or(1, usize::from);
-        Self { cache_dir: cache_dir.into(), http_instances: 256, commands: 4_000, guest_threads }
+        Self {
+            cache_dir: cache_dir.into(),
+            http_instances: 256,
+            commands: 4_000,
+            guest_threads,
+            compiler: PathBuf::from("/proc/self/exe"),
+            compile: CompileLimits::default(),
+        }
     }
 }
 
@@ -61,7 +74,7 @@ pub struct Sandbox {
 }
 
 struct Inner {
-    compiler: Compiler,
+    compiler: Arc<Compiler>,
     images: Mutex<HashMap<Digest, Arc<Entry>>>,
     ticker: Arc<Ticker>,
     runtime: Option<Runtime>,
@@ -72,8 +85,20 @@ struct Inner {
 /// One image by digest: whoever comes first makes it, the others wait for the same result.
 #[derive(Default)]
 struct Entry {
-    making: tokio::sync::Mutex<()>,
     image: Mutex<Weak<Image>>,
+    flight: Mutex<Weak<Flight>>,
+}
+
+/// An image that is being made, for as long as anybody waits for it.
+struct Flight {
+    result: watch::Receiver<Option<Result<Arc<Image>, ImageError>>>,
+    task: JoinHandle<()>,
+}
+
+impl Drop for Flight {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
 }
 
 impl Sandbox {
@@ -83,7 +108,7 @@ impl Sandbox {
         let engines = Arc::new(Engines::new(config.http_instances.max(1), Arc::clone(&ticker))?);
         let cache = Cache::open(&config.cache_dir, &engines.compatibility())
             .map_err(|source| OpenError::Cache { path: config.cache_dir.clone(), source })?;
-        let compiler = Compiler::start(engines, cache)?;
+        let compiler = Arc::new(Compiler::start(engines, cache, config.compiler.clone(), config.compile)?);
         let commands = config.commands.min(commands_that_fit());
         let inner = Inner {
             compiler,
@@ -96,17 +121,31 @@ impl Sandbox {
         Ok(Self { inner: Arc::new(inner) })
     }
 
-    /// Makes an image ready: from memory, from the cache on disk, or by compiling it (about 1.2 CPU seconds
-    /// for a MiB, on threads of low priority; callers that ask for the same digest at once share the work).
+    /// Makes an image ready: from memory, from the cache on disk, or by compiling it (about 1.2 CPU seconds for a MiB, in a process
+    /// of low priority; callers that ask for the same digest at once share the work). The work ends when nobody waits for it
+    /// any more. Why an image cannot be run is remembered, and not found out again. Call it within a Tokio runtime.
     pub async fn prepare(&self, digest: Digest, source: Source) -> Result<Arc<Image>, ImageError> {
         let entry = self.entry(digest);
-        let _turn = entry.making.lock().await;
         if let Some(image) = entry.get() {
             return Ok(image);
         }
-        let image = Arc::new(self.inner.compiler.make(digest, source).await?);
+        let flight = entry.flight(|| self.begin(digest, source));
+        let ended = || ImageError::Internal("the process ends".into());
+        let result = flight.result.clone().wait_for(Option::is_some).await.map_err(|_| ended())?.clone();
+        let image = result.unwrap_or_else(|| Err(ended()))?;
         *entry.image.lock().unwrap_or_else(PoisonError::into_inner) = Arc::downgrade(&image);
         Ok(image)
+    }
+
+    fn begin(&self, digest: Digest, source: Source) -> Flight {
+        let (tell, result) = watch::channel(None);
+        let compiler = Arc::clone(&self.inner.compiler);
+        let task = tokio::spawn(async move {
+            let made = compiler.make(digest, source).await.map(Arc::new);
+            // Whoever waits keeps the receiver.
+            let _ = tell.send(Some(made));
+        });
+        Flight { result, task }
     }
 
     /// How many commands may run at the same time.
@@ -144,6 +183,16 @@ impl Sandbox {
 }
 
 impl Entry {
+    /// What is under way, or what `begin` begins.
+    fn flight(&self, begin: impl FnOnce() -> Flight) -> Arc<Flight> {
+        let mut known = self.flight.lock().unwrap_or_else(PoisonError::into_inner);
+        known.upgrade().unwrap_or_else(|| {
+            let flight = Arc::new(begin());
+            *known = Arc::downgrade(&flight);
+            flight
+        })
+    }
+
     fn get(&self) -> Option<Arc<Image>> {
         self.image.lock().unwrap_or_else(PoisonError::into_inner).upgrade()
     }

@@ -211,7 +211,7 @@ async fn try_start(world: &Arc<World>, run: &Run, pod: &Pod, address: Ipv4Addr) 
         message: "the Pod has no such container any more".to_owned(),
     })?;
     let mut env = environment::resolve(world, pod, container, address).await?;
-    let mounts = volumes::mounts(world, pod, container, &mut env).await?;
+    let mounts = volumes::mounts(world, pod, container, &env).await?;
     let log = logs::Writer::open(world.pod_dir(&run.pod), &run.container, run.number);
     let mut spec = Spec::new(image);
     spec.args = arguments(container, &mut env).map_err(environment::too_large)?;

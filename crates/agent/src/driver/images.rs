@@ -18,9 +18,10 @@ use api::core_v1::{Container, Pod};
 use oci_client::Reference;
 use rpc::services::HeartbeatResponse;
 use sandbox::{Digest, Image, ImageError, Sandbox, Source};
+use tokio::task::AbortHandle;
 
 use super::{Config, World, health::Health};
-use crate::brain::{Event, Failure, Run};
+use crate::brain::{Event, Failure, Run, Uid};
 
 /// The media types in which modules are published: the standard one and those that came before it.
 const MODULE_TYPES: [&str; 3] = [
@@ -64,6 +65,8 @@ struct Pulled {
 struct State {
     /// Images that were made ready for runs that have not started.
     ready: HashMap<Run, Arc<Image>>,
+    /// Runs whose images are being made ready.
+    preparing: HashMap<Run, AbortHandle>,
     warm: VecDeque<Arc<Image>>,
 }
 
@@ -87,6 +90,19 @@ impl Images {
         self.lock().ready.remove(run)
     }
 
+    /// Gives up what is being made ready for a Pod, and what was and is not wanted any more.
+    pub(crate) fn forget(&self, pod: &Uid) {
+        let mut state = self.lock();
+        state.ready.retain(|run, _| run.pod != *pod);
+        state.preparing.retain(|run, task| {
+            let keep = run.pod != *pod;
+            if !keep {
+                task.abort();
+            }
+            keep
+        });
+    }
+
     fn lock(&self) -> std::sync::MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -102,7 +118,7 @@ impl Images {
         let name = reference.whole();
         let policy = container.image_pull_policy.as_str();
         let flight = self.flight(&name);
-        let _flying = flight.lock().await;
+        let flying = flight.lock().await;
         let known = self.names.get(&name).filter(|_| policy != "Always");
         let pulled = match known {
             Some(pulled) => pulled,
@@ -114,6 +130,8 @@ impl Images {
             }
             None => self.pull(pod, &container.image, &reference, &name).await?,
         };
+        // Whoever wants the same image now shares the compiling too, and goes on with it if this Pod is deleted.
+        drop(flying);
         let image = self.load(pulled.module, Source::Path(self.path(pulled.module))).await?;
         let id = id(&reference, &pulled.manifest);
         self.names.set(name, pulled).await;
@@ -216,6 +234,7 @@ fn fault(error: &ImageError) -> &'static str {
         | ImageError::Precompiled
         | ImageError::TooLarge { .. }
         | ImageError::Invalid(_)
+        | ImageError::TooDemanding { .. }
         | ImageError::UnknownImport { .. }
         | ImageError::NoEntry { .. } => "InvalidImage",
         ImageError::WrongDigest { .. } => "ErrImagePull",
@@ -256,8 +275,20 @@ fn failure(reason: &'static str, message: String) -> Failure {
     Failure { reason, message }
 }
 
+/// Begins to make the image of a run ready.
+pub(crate) fn begin(world: &Arc<World>, run: Run, pod: Arc<Pod>) {
+    let (shared, key) = (world.clone(), run.clone());
+    // Held while the task is noted, so that it cannot end before.
+    let mut state = world.images.lock();
+    let task = tokio::spawn(async move {
+        prepare(&shared, run.clone(), &pod).await;
+        shared.images.lock().preparing.remove(&run);
+    });
+    state.preparing.insert(key, task.abort_handle());
+}
+
 /// Makes the image of a run ready and tells the brain.
-pub(crate) async fn prepare(world: &World, run: Run, pod: &Pod) {
+async fn prepare(world: &World, run: Run, pod: &Pod) {
     let Some(container) = container(pod, &run.container) else { return };
     // It may come while it is asked for.
     if let Some(name) = of_masters(&container.image) {

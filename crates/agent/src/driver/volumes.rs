@@ -27,7 +27,7 @@ pub(crate) async fn mounts(
     world: &World,
     pod: &Pod,
     container: &Container,
-    env: &mut Environment,
+    env: &Environment,
 ) -> Result<Vec<Mount>, Failure> {
     let mut mounts = Vec::new();
     for mount in &container.volume_mounts {
@@ -51,7 +51,7 @@ pub(crate) fn dir(pod_dir: &Path) -> PathBuf {
 }
 
 /// The field that names a part of a volume, and the part.
-fn sub_path(mount: &VolumeMount, env: &mut Environment) -> Result<(&'static str, String), Failure> {
+fn sub_path(mount: &VolumeMount, env: &Environment) -> Result<(&'static str, String), Failure> {
     if mount.sub_path_expr.is_empty() {
         return Ok(("subPath", mount.sub_path.clone()));
     }

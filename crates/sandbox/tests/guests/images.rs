@@ -4,9 +4,9 @@ use std::path::Path;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use sandbox::{Config, Digest, ImageError, Sandbox, Shape, Source};
+use sandbox::{Digest, ImageError, Sandbox, Shape, Source};
 
-use crate::{SANDBOX, image, sample};
+use crate::{SANDBOX, config, image, sample};
 
 /// A core module that imports one function from a module of its own invention.
 const STRANGE_IMPORT: &[u8] = b"\0asm\x01\0\0\0\x01\x04\x01\x60\0\0\x02\x0d\x01\x04host\x04dial\0\0";
@@ -82,7 +82,7 @@ async fn the_cache_survives_its_process_and_notices_damage() {
     drop(sandbox);
     let nowhere = Source::Path("/nowhere.wasm".into());
 
-    let again = Sandbox::new(Config::new(dir.path())).unwrap();
+    let again = Sandbox::new(config(dir.path())).unwrap();
     assert!(again.prepare(digest, nowhere.clone()).await.is_ok(), "the source is not looked at");
     drop(again);
 
@@ -91,14 +91,14 @@ async fn the_cache_survives_its_process_and_notices_damage() {
     let middle = bytes.len() / 2;
     bytes[middle] ^= 1;
     std::fs::write(&code, bytes).unwrap();
-    let damaged = Sandbox::new(Config::new(dir.path())).unwrap();
+    let damaged = Sandbox::new(config(dir.path())).unwrap();
     let error = damaged.prepare(digest, nowhere).await.unwrap_err();
     assert!(matches!(error, ImageError::Read { .. }), "damaged code is not run: {error}");
     assert!(damaged.prepare(digest, Source::Path(sample("spin"))).await.is_ok(), "it is compiled again");
 }
 
 async fn compiled(cache: &Path) -> (Sandbox, Digest) {
-    let sandbox = Sandbox::new(Config::new(cache)).unwrap();
+    let sandbox = Sandbox::new(config(cache)).unwrap();
     let bytes = std::fs::read(sample("spin")).unwrap();
     let digest = Digest::of(&bytes);
     sandbox.prepare(digest, Source::Bytes(bytes.into())).await.unwrap();

@@ -2,11 +2,12 @@
 #![expect(clippy::unwrap_used, reason = "tests")]
 
 mod commands;
+mod compiling;
 mod images;
 mod serving;
 mod sockets;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, LazyLock, Mutex};
 
 use http_body_util::BodyExt as _;
@@ -16,8 +17,12 @@ use tokio::sync::watch;
 /// One sandbox for all tests; its cache outlives them, so that only the first run compiles.
 static SANDBOX: LazyLock<Sandbox> = LazyLock::new(|| {
     let cache = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("sandbox-cache");
-    Sandbox::new(Config::new(cache)).unwrap()
+    Sandbox::new(config(&cache)).unwrap()
 });
+
+fn config(cache: &Path) -> Config {
+    Config { compiler: env!("CARGO_BIN_EXE_sandbox-compiler").into(), ..Config::new(cache) }
+}
 
 /// A guest of `wasm-samples`, ready to start.
 async fn image(name: &str) -> Arc<Image> {

@@ -9,7 +9,7 @@ use sandbox::{
     Access, Body, Config, Container, Digest, ExitReason, HttpHandle, Mount, Sandbox, SendError, Source, Spec,
 };
 
-use crate::{Remembered, SANDBOX, env, get, image, sample, text};
+use crate::{Remembered, SANDBOX, config, env, get, image, sample, text};
 
 fn serve(spec: Spec) -> (Container, HttpHandle) {
     let container = SANDBOX.start(spec).unwrap();
@@ -177,7 +177,7 @@ async fn a_crowd_that_would_only_time_out_is_refused() {
 #[tokio::test]
 async fn requests_beyond_the_pool_are_served_too() {
     let cache = tempfile::tempdir().unwrap();
-    let config = Config { http_instances: 1, ..Config::new(cache.path()) };
+    let config = Config { http_instances: 1, ..config(cache.path()) };
     let sandbox = Sandbox::new(config).unwrap();
     let path = sample("slow-start");
     let digest = Digest::of(&std::fs::read(&path).unwrap());
