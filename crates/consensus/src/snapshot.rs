@@ -20,6 +20,7 @@ use bytes::{Buf, BufMut, Bytes};
 use crate::{
     ClusterId, Mark, OpenError,
     codec::{Source, put_mark},
+    wal::{patiently, sync_dir},
 };
 
 /// The version of the format around the machine's bytes.
@@ -50,12 +51,12 @@ pub(crate) fn write(
     fill: impl FnOnce(&mut dyn Write) -> io::Result<()>,
 ) -> io::Result<u64> {
     let unnamed = dir.join(format!("{:016x}.tmp", mark.index));
-    let mut blocks = Blocks::begin(File::create(&unnamed)?, File::sync_data, cluster, mark)?;
+    let mut blocks = Blocks::begin(patiently(|| File::create(&unnamed))?, File::sync_data, cluster, mark)?;
     fill(&mut blocks)?;
     let (file, total) = blocks.end()?;
     file.sync_all()?;
     std::fs::rename(&unnamed, dir.join(name(mark.index)))?;
-    File::open(dir)?.sync_all()?;
+    sync_dir(dir)?;
     Ok(total)
 }
 
@@ -96,7 +97,8 @@ pub(crate) fn list(dir: &Path) -> io::Result<Vec<PathBuf>> {
 /// # Errors
 /// What the disk said.
 pub(crate) fn prune(dir: &Path) -> io::Result<()> {
-    let mut paths: Vec<PathBuf> = std::fs::read_dir(dir)?.map(|file| Ok(file?.path())).collect::<io::Result<_>>()?;
+    let mut paths: Vec<PathBuf> =
+        patiently(|| std::fs::read_dir(dir))?.map(|file| Ok(file?.path())).collect::<io::Result<_>>()?;
     paths.retain(|path| path.extension().is_some_and(|extension| extension == "snap"));
     paths.sort_unstable_by(|a, b| b.cmp(a));
     paths.iter().skip(KEPT).try_for_each(std::fs::remove_file)

@@ -11,6 +11,7 @@
 //! first segment of a new log is merely allocated, so that founding a group takes milliseconds; it is small, and segments
 //! double up to their full size.
 
+mod descriptors;
 mod frame;
 mod framer;
 mod record;
@@ -30,6 +31,7 @@ use std::{
     thread::JoinHandle,
 };
 
+pub(crate) use descriptors::patiently;
 pub(crate) use frame::{BLOCK, Identity, Position, SegmentHeader};
 pub(crate) use framer::Framer;
 pub(crate) use record::Record;

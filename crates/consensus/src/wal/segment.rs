@@ -8,7 +8,10 @@ use std::{
     sync::atomic::{AtomicBool, Ordering},
 };
 
-use super::frame::{BLOCK, SegmentHeader};
+use super::{
+    descriptors::patiently,
+    frame::{BLOCK, SegmentHeader},
+};
 
 /// Zeros are written in pieces of this many bytes.
 const ZEROS_BYTES: usize = 1 << 20;
@@ -72,10 +75,10 @@ fn open_direct(path: &Path, header: &[u8]) -> io::Result<File> {
     let mut aligned = vec![0; 2 * BLOCK];
     let start = aligned.as_ptr().align_offset(BLOCK);
     aligned[start..][..BLOCK].copy_from_slice(header);
-    let direct = OpenOptions::new().write(true).custom_flags(libc::O_DIRECT).open(path);
+    let direct = patiently(|| OpenOptions::new().write(true).custom_flags(libc::O_DIRECT).open(path));
     match direct.and_then(|file| file.write_all_at(&aligned[start..][..BLOCK], 0).map(|()| file)) {
         Err(error) if error.kind() == io::ErrorKind::InvalidInput => {
-            let file = OpenOptions::new().write(true).open(path)?;
+            let file = patiently(|| OpenOptions::new().write(true).open(path))?;
             file.write_all_at(header, 0)?;
             Ok(file)
         }
@@ -85,7 +88,7 @@ fn open_direct(path: &Path, header: &[u8]) -> io::Result<File> {
 
 /// A file of the given length that has its blocks, but not written ones: quick to make.
 pub(crate) fn allocate(path: &Path, bytes: u64) -> io::Result<()> {
-    let file = File::create(path)?;
+    let file = patiently(|| File::create(path))?;
     match rustix::fs::fallocate(&file, rustix::fs::FallocateFlags::empty(), 0, bytes) {
         Ok(()) => Ok(()),
         Err(rustix::io::Errno::OPNOTSUPP | rustix::io::Errno::NOSYS) => file.set_len(bytes),
@@ -99,7 +102,7 @@ pub(crate) fn allocate(path: &Path, bytes: u64) -> io::Result<()> {
 /// # Errors
 /// What the disk said, or [`io::ErrorKind::Interrupted`] when nobody wants the file any more.
 pub(crate) fn fill(path: &Path, bytes: u64, is_unwanted: &AtomicBool) -> io::Result<PathBuf> {
-    let mut file = File::create(path)?;
+    let mut file = patiently(|| File::create(path))?;
     let zeros = vec![0; ZEROS_BYTES];
     let mut left = bytes as usize;
     while left > 0 {
@@ -117,5 +120,5 @@ pub(crate) fn fill(path: &Path, bytes: u64, is_unwanted: &AtomicBool) -> io::Res
 
 /// Makes names in a directory durable.
 pub(crate) fn sync_dir(dir: &Path) -> io::Result<()> {
-    File::open(dir)?.sync_all()
+    patiently(|| File::open(dir))?.sync_all()
 }
