@@ -50,7 +50,8 @@ impl Cluster {
         Self::start_behind(&[], arguments)
     }
 
-    fn start_behind(before: &'static [&'static str], arguments: &[&str]) -> Self {
+    /// Starts a cluster behind another program.
+    pub(crate) fn start_behind(before: &'static [&'static str], arguments: &[&str]) -> Self {
         /// Each cluster of this test process gets a /16 of its own for Pods and one for Services.
         static NETWORKS: AtomicU8 = AtomicU8::new(1);
         let dir = tempfile::tempdir().unwrap();
@@ -131,6 +132,11 @@ impl Cluster {
 
     pub(crate) fn dir(&self) -> &Path {
         self.dir.path()
+    }
+
+    /// The process.
+    pub(crate) fn pid(&self) -> u32 {
+        self.process.as_ref().unwrap().id()
     }
 
     /// `ADDRESS:PORT` of the API.

@@ -12,6 +12,7 @@ mod cluster;
 mod crash;
 mod demo;
 mod egress;
+mod floods;
 mod kubectl;
 mod load;
 #[path = "../patience.rs"]

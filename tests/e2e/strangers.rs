@@ -12,7 +12,7 @@ const MAP: &str = r#"{"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":"m
 /// `curl` at the API: the status and the body. `000` if nothing was answered.
 fn curl(cluster: &Cluster, scheme: &str, path: &str, arguments: &[&str]) -> (String, String) {
     let mut command = Command::new("curl");
-    command.args(["-sS", "--http1.1", "--max-time", "20", "-w", "\n%{http_code}"]).args(arguments);
+    command.args(["-sS", "--max-time", "20", "-w", "\n%{http_code}"]).args(arguments);
     let Answer { stdout, .. } = Answer::of(command.arg(format!("{scheme}://{}{path}", cluster.contact())), "");
     let (body, code) = stdout.rsplit_once('\n').unwrap();
     (code.to_owned(), body.to_owned())

@@ -32,7 +32,7 @@ use api::{
     discovery_v1::EndpointSlice,
 };
 use proxy::{Net, NetError, Proxy, Table};
-use rpc::{Client, Query, Security, Update};
+use rpc::{Client, Query, Security, Update, seats::Rooms};
 use sandbox::Sandbox;
 use tokio::sync::{Notify, mpsc};
 use tokio_util::sync::CancellationToken;
@@ -64,6 +64,8 @@ pub struct Config {
     pub file_images: bool,
     /// Whether Pods may reach hosts outside the cluster.
     pub allow_external: bool,
+    /// How many connections its own port takes.
+    pub rooms: Rooms,
 }
 
 /// Why the agent cannot run.
@@ -167,7 +169,7 @@ pub async fn run(config: Config, shutdown: CancellationToken) -> Result<(), Agen
     let listener = tokio::net::TcpListener::bind(SocketAddr::from((world.config.host, 0)));
     let listener = listener.await.map_err(io(format!("cannot listen on {}", world.config.host)))?;
     let port = listener.local_addr().map_err(io("cannot listen".to_owned()))?.port();
-    let incoming = rpc::incoming(listener, &world.config.security)?;
+    let incoming = rpc::incoming(listener, &world.config.security, world.config.rooms)?;
     tokio::spawn(server::serve(incoming, world.clone(), shutdown.clone()));
     let ranges = ranges::Routes::begin(&world).await;
     network::know_nodes(&world, &mirror::Mirror::default());

@@ -15,6 +15,8 @@ use std::{
     collections::HashMap,
     fmt,
     io::{self, SeekFrom},
+    ops::Range,
+    os::unix::fs::FileExt as _,
     path::{Path, PathBuf},
     str::FromStr,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -22,7 +24,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use futures::{Stream, StreamExt as _};
+use futures::{Stream, StreamExt as _, stream};
 use sha2::{Digest as _, Sha256};
 use tokio::{
     fs::{self, File},
@@ -34,6 +36,9 @@ pub const BLOB_BYTES_MAX: u64 = 512 << 20;
 
 /// The largest manifest, in bytes, as the OCI distribution specification suggests.
 pub const MANIFEST_BYTES_MAX: usize = 4 << 20;
+
+/// How much of a blob is read at a time, in bytes.
+const PIECE_BYTES: usize = 256 << 10;
 
 /// The most unfinished uploads at a time.
 pub const UPLOADS_MAX: usize = 256;
@@ -171,12 +176,25 @@ impl Blobs {
         found(fs::metadata(self.path(digest)).await).map(|metadata| metadata.map(|metadata| metadata.len()))
     }
 
-    /// A blob, to read from its start; `None` if there is none.
-    ///
-    /// # Errors
-    /// If the disk fails.
-    pub async fn read(&self, digest: &Digest) -> io::Result<Option<File>> {
-        found(File::open(self.path(digest)).await)
+    /// The bytes of a blob within a range that it has, piece by piece. The file is open only while a piece is read: whoever
+    /// reads slowly holds no descriptor.
+    pub fn read(&self, digest: &Digest, range: Range<u64>) -> impl Stream<Item = io::Result<Bytes>> + Send + use<> {
+        let path = self.path(digest);
+        stream::try_unfold(range, move |range| {
+            let path = path.clone();
+            async move {
+                if range.is_empty() {
+                    return Ok(None);
+                }
+                let bytes = tokio::task::spawn_blocking({
+                    let range = range.clone();
+                    move || piece(&path, &range)
+                });
+                let bytes = bytes.await.map_err(io::Error::other)??;
+                let rest = range.start + bytes.len() as u64..range.end;
+                Ok(Some((bytes, rest)))
+            }
+        })
     }
 
     /// Begins an upload. Answers its id.
@@ -430,6 +448,14 @@ impl Upload {
         self.length = length;
         Ok(())
     }
+}
+
+/// The first bytes of a range of a file.
+fn piece(path: &Path, range: &Range<u64>) -> io::Result<Bytes> {
+    let length = usize::try_from(range.end - range.start).unwrap_or(PIECE_BYTES).min(PIECE_BYTES);
+    let mut bytes = vec![0; length];
+    std::fs::File::open(path)?.read_exact_at(&mut bytes, range.start)?;
+    Ok(bytes.into())
 }
 
 /// What is not there is no failure.

@@ -14,7 +14,7 @@ use api::{ApplyOutcome, Error, Reason, Write, json::Strictness, meta_v1, selecto
 use futures::{Stream, StreamExt as _, future::join_all, stream};
 use prost::Message as _;
 use rpc::{
-    Carried, MESSAGE_BYTES_MAX, convert,
+    Carried, MESSAGE_BYTES_MAX, PUSH_BYTES_MAX, convert,
     services::{
         self, cluster_server::ClusterServer, images_server::ImagesServer, join_server::JoinServer,
         logs_server::LogsServer, nodes_server::NodesServer, objects_server::ObjectsServer,
@@ -60,7 +60,7 @@ pub(crate) async fn router(
     health.set_serving::<ImagesServer<ImagesDoor>>().await;
     let nodes = NodesDoor { registry: registry.clone(), gallery: gallery.clone() };
     let images = ImagesServer::new(ImagesDoor { gallery });
-    let images = images.max_decoding_message_size(MESSAGE_BYTES_MAX).max_encoding_message_size(MESSAGE_BYTES_MAX);
+    let images = images.max_decoding_message_size(PUSH_BYTES_MAX).max_encoding_message_size(MESSAGE_BYTES_MAX);
     let routes = Routes::new(objects)
         .add_service(LogsServer::new(door))
         .add_service(NodesServer::new(nodes))
@@ -78,6 +78,11 @@ pub(crate) async fn router(
         None => routes,
     };
     Ok(routes.prepare().into_axum_router())
+}
+
+/// How much of a request's body is in memory at a time, at most: its one message, or two of a push's.
+pub(crate) fn held_max(path: &str) -> usize {
+    if path == "/kapelle.api.v1.Images/Push" { 2 * PUSH_BYTES_MAX } else { MESSAGE_BYTES_MAX }
 }
 
 #[derive(Clone)]

@@ -15,10 +15,12 @@ mod grpc;
 mod ids;
 mod masters;
 mod meant;
+mod metered;
 mod oci;
 pub mod offline;
 mod open;
 pub mod registry;
+mod reply;
 pub mod rest;
 mod server;
 #[cfg(test)]

@@ -5,21 +5,17 @@
 use std::io;
 
 use api::{Error, Reason};
-use axum::{
-    Router,
-    body::{Body, to_bytes},
-    extract::State,
-};
-use futures::StreamExt as _;
+use axum::{Router, body::Body, extract::State};
+use bytes::Bytes;
+use futures::{Stream, StreamExt as _};
 use http::{HeaderMap, Method, Request, Response, StatusCode, header};
+use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use serde_json::{Value, json};
-use tokio::io::{AsyncReadExt as _, AsyncSeekExt as _};
-use tokio_util::io::ReaderStream;
 
 use crate::{
     blobs::{BadDigest, Blobs, Digest, MANIFEST_BYTES_MAX, UploadError},
     gallery::{Gallery, Manifest, parts},
-    rest::text,
+    rest::{broken, text},
 };
 
 /// The longest name of a repository, in bytes, with room for the host in a reference of 255.
@@ -229,10 +225,14 @@ async fn put_manifest(gallery: &Gallery, asked: &Asked, name: &str, reference: &
     if wanted.is_none() && !is_tag(reference) {
         return Err(Refusal::new(StatusCode::BAD_REQUEST, "MANIFEST_INVALID", bad_reference(reference)));
     }
-    let content = to_bytes(body, MANIFEST_BYTES_MAX).await.map_err(|_| {
-        let message = format!("the manifest is larger than {MANIFEST_BYTES_MAX} bytes, or broke off");
-        Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, "SIZE_INVALID", message)
-    })?;
+    let content = match Limited::new(body, MANIFEST_BYTES_MAX).collect().await {
+        Ok(content) => content.to_bytes(),
+        Err(error) if error.is::<LengthLimitError>() => {
+            let message = format!("the manifest is larger than {MANIFEST_BYTES_MAX} bytes");
+            return Err(Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, "SIZE_INVALID", message));
+        }
+        Err(error) => return Err(broken(axum::Error::new(error)).into()),
+    };
     let manifest: Value = serde_json::from_slice(&content)
         .map_err(|error| Refusal::new(StatusCode::BAD_REQUEST, "MANIFEST_INVALID", format!("not JSON: {error}")))?;
     if let Some(wanted) = &wanted
@@ -304,9 +304,7 @@ async fn get_blob(gallery: &Gallery, asked: &Asked, digest: &Digest) -> Answer {
     if asked.method == Method::HEAD {
         return built(builder.body(Body::empty()));
     }
-    let mut file = blobs.read(digest).await?.ok_or_else(unknown)?;
-    file.seek(io::SeekFrom::Start(from)).await?;
-    built(builder.body(Body::from_stream(ReaderStream::new(file.take(length)))))
+    built(builder.body(Body::from_stream(blobs.read(digest, from..from + length))))
 }
 
 /// The first and last byte of a single range, `Some(None)` if it lies outside, `None` if it is not one that is served.
@@ -335,8 +333,13 @@ async fn begin(blobs: &Blobs, asked: &Asked, name: &str, body: Body) -> Answer {
     Ok(progress(StatusCode::ACCEPTED, name, &id, 0))
 }
 
+/// The pieces of a body as they come.
+fn pieces(body: Body) -> impl Stream<Item = Result<Bytes, Error>> + Unpin {
+    body.into_data_stream().map(|piece| piece.map_err(broken)).boxed()
+}
+
 async fn append(blobs: &Blobs, asked: &Asked, name: &str, id: &str, body: Body) -> Answer {
-    let length = blobs.append(id, asked.begins()?, body.into_data_stream().boxed()).await?;
+    let length = blobs.append(id, asked.begins()?, pieces(body)).await?;
     Ok(progress(StatusCode::ACCEPTED, name, id, length))
 }
 
@@ -344,7 +347,7 @@ async fn finish(blobs: &Blobs, asked: &Asked, name: &str, id: &str, body: Body) 
     let digest =
         asked.query("digest").ok_or_else(|| Refusal::digest("digest: say what the content must be".to_owned()))?;
     let digest: Digest = digest.parse()?;
-    blobs.append(id, asked.begins()?, body.into_data_stream().boxed()).await?;
+    blobs.append(id, asked.begins()?, pieces(body)).await?;
     blobs.finish(id, &digest).await?;
     created(&format!("/v2/{name}/blobs/{digest}"), &digest)
 }
@@ -391,6 +394,7 @@ impl From<Error> for Refusal {
             Reason::Unauthorized => (StatusCode::UNAUTHORIZED, "UNAUTHORIZED"),
             Reason::Forbidden => (StatusCode::FORBIDDEN, "DENIED"),
             Reason::TooManyRequests => (StatusCode::TOO_MANY_REQUESTS, "TOOMANYREQUESTS"),
+            Reason::BadRequest => (StatusCode::BAD_REQUEST, "SIZE_INVALID"),
             _ => (StatusCode::INTERNAL_SERVER_ERROR, "UNKNOWN"),
         };
         Self::new(status, code, error.message)

@@ -7,46 +7,46 @@ use std::{convert::Infallible, io, sync::Arc, time::Duration};
 use axum::{Router, body::Body};
 use consensus::MemberId;
 use http::{Request, Response};
-use http_body::Body as _;
 use hyper::{body::Incoming, service::service_fn};
 use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer},
-    server::{
-        conn::auto,
-        graceful::{GracefulShutdown, Watcher},
-    },
+    server::conn::auto,
 };
-use rpc::identity::{Shared, Subject};
-use tokio::{
-    net::{TcpListener, TcpStream},
-    sync::Semaphore,
+use rpc::{
+    identity::Shared,
+    reception::{Arrival, Reception, Visitor},
+    seats::{Leave, Rooms, Seat},
 };
-use tokio_rustls::{TlsAcceptor, server::TlsStream};
-use tokio_util::sync::CancellationToken;
+use tokio::net::{TcpListener, TcpStream};
+use tokio_rustls::server::TlsStream;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tower::ServiceExt as _;
 use tracing::{debug, warn};
 
 use crate::{
-    blobs::Blobs,
-    budget::Budget,
+    blobs::{Blobs, MANIFEST_BYTES_MAX},
+    budget::{Account, Budget},
     caller::Caller,
     gallery::{Gallery, Others},
     gate::{self, Language},
     grpc::{self, Entrance},
     masters::PEER_PROTOCOL,
-    meant, oci,
+    meant,
+    metered::{Left, Metered, Rules},
+    oci,
     registry::Registry,
+    reply::Reply,
     rest,
 };
 
-/// The most connections at a time; further clients wait to be accepted. Each costs a file and some buffers.
-const CONNECTIONS_MAX: usize = 16_384;
-
-/// How long a client may take to send its headers.
+/// How long a client may take to send its headers, and to begin the next request of HTTP/1.
 const HEADERS_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// How long a client may take to prove who it is.
-const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
+/// The same for a client without a certificate.
+const NOBODY_HEADERS_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// The longest head of a request, in bytes, and how much of a connection of HTTP/1 is read ahead.
+const HEAD_BYTES_MAX: usize = 64 << 10;
 
 /// How often a quiet HTTP/2 connection is tried, so that watches of dead clients end.
 const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(30);
@@ -54,11 +54,30 @@ const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(30);
 /// The most requests at a time on one HTTP/2 connection: an agent has a few watches, a controller perhaps a hundred.
 const STREAMS_MAX: u32 = 1024;
 
+/// The same for a node.
+const NODE_STREAMS_MAX: u32 = 256;
+
+/// The same for a client without a certificate, which joins or asks for health.
+const NOBODY_STREAMS_MAX: u32 = 16;
+
+/// How much a client of HTTP/2 may send that nobody has read yet, on a connection and on each of its streams, in bytes:
+/// enough to push an image over a long line.
+const WINDOW_BYTES: u32 = 256 << 10;
+
+/// The same for nodes and clients without a certificate, of whom there are many: the least that HTTP/2 has.
+const SMALL_WINDOW_BYTES: u32 = (64 << 10) - 1;
+
+/// The most streams that a client may have reset before they were looked at; one more ends the connection.
+const RESETS_MAX: usize = 20;
+
+/// The most streams that were reset because the client broke the protocol; one more ends the connection.
+const ERRORS_MAX: usize = 128;
+
+/// How long a connection that had nothing to do may take to say farewell.
+const FAREWELL_TIMEOUT: Duration = Duration::from_secs(2);
+
 /// How long requests that are under way may take after the server was told to stop. Watches end at once.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(3);
-
-/// How long to wait after the system refused a connection, usually for want of files.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
 /// What is served.
 #[derive(Clone)]
@@ -75,6 +94,8 @@ pub struct Parts {
     pub hosts: Vec<String>,
     /// What it needs to let others in; without it nobody joins.
     pub entrance: Option<Entrance>,
+    /// How many connections it takes.
+    pub rooms: Rooms,
 }
 
 /// Serves until `shutdown` is cancelled, then ends within a few seconds: open watches say where they are and end,
@@ -84,93 +105,117 @@ pub struct Parts {
 /// If the services cannot be built. Failing connections are logged and harm nobody else.
 pub async fn serve(listener: TcpListener, parts: Parts, shutdown: CancellationToken) -> io::Result<()> {
     let gallery = Gallery::new(parts.blobs, parts.others);
-    let tls = parts.identity.server(&[PEER_PROTOCOL, b"h2", b"http/1.1"]).map_err(io::Error::other)?;
-    let tls = TlsAcceptor::from(tls);
-    let hosts: Arc<[String]> = parts.hosts.into();
-    let doors = Doors::new(parts.registry.clone(), gallery, parts.entrance).await?;
-    let graceful = GracefulShutdown::new();
-    let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+    let protocols: [&[u8]; 3] = [PEER_PROTOCOL, b"h2", b"http/1.1"];
+    let reception = Reception::new(listener, &parts.identity, &protocols, parts.rooms).map_err(io::Error::other)?;
+    let port = Port {
+        doors: Doors::new(parts.registry.clone(), gallery, parts.entrance).await?,
+        hosts: parts.hosts.into(),
+        budget: Budget::default(),
+        shutdown: shutdown.clone(),
+    };
+    let connections = TaskTracker::new();
     loop {
-        let accepted = tokio::select! {
+        tokio::select! {
             biased;
             () = shutdown.cancelled() => break,
-            accepted = accept(&listener, &places) => accepted,
-        };
-        match accepted {
-            Ok((stream, place)) => {
-                let (doors, tls, watcher) = (doors.clone(), tls.clone(), graceful.watcher());
-                let hosts = hosts.clone();
-                tokio::spawn(async move {
-                    secured(stream, &tls, (doors, hosts), watcher).await;
-                    drop(place);
-                });
-            }
-            Err(error) => {
-                warn!(%error, "cannot accept a connection");
-                tokio::time::sleep(ACCEPT_PAUSE).await;
-            }
+            arrival = reception.next() => drop(connections.spawn(port.clone().welcome(arrival))),
         }
     }
-    drop(listener);
+    drop(reception);
     parts.registry.close_watches();
-    if tokio::time::timeout(DRAIN_TIMEOUT, graceful.shutdown()).await.is_err() {
+    connections.close();
+    if tokio::time::timeout(DRAIN_TIMEOUT, connections.wait()).await.is_err() {
         debug!("some requests did not end in time and are cut off");
     }
     Ok(())
 }
 
-async fn accept(
-    listener: &TcpListener,
-    places: &Arc<Semaphore>,
-) -> io::Result<(TcpStream, tokio::sync::OwnedSemaphorePermit)> {
-    let place = places.clone().acquire_owned().await.map_err(io::Error::other)?;
-    let (stream, _) = listener.accept().await?;
-    stream.set_nodelay(true)?;
-    Ok((stream, place))
+/// What stands behind the port, and how much of it may be used at a time.
+#[derive(Clone)]
+struct Port {
+    doors: Doors,
+    hosts: Arc<[String]>,
+    budget: Budget,
+    shutdown: CancellationToken,
 }
 
-/// A connection: who calls, and what for?
-async fn secured(stream: TcpStream, tls: &TlsAcceptor, (doors, hosts): (Doors, Arc<[String]>), watcher: Watcher) {
-    let stream = match tokio::time::timeout(HANDSHAKE_TIMEOUT, tls.accept(stream)).await {
-        Ok(Ok(stream)) => stream,
-        Ok(Err(error)) => return debug!(%error, "a handshake failed"),
-        Err(_) => return debug!("a handshake took too long"),
-    };
-    let (_, session) = stream.get_ref();
-    let caller = match session.peer_certificates().and_then(|chain| chain.first()) {
-        None => Caller::Nobody,
-        Some(certificate) => Subject::of(certificate).map_or(Caller::Nobody, Caller::from),
-    };
-    if session.alpn_protocol() != Some(PEER_PROTOCOL) {
-        return http(stream, (doors, hosts), caller, watcher).await;
+/// Whose connection it is, and what that one may use.
+struct Guest {
+    caller: Caller,
+    account: Account,
+    seat: Seat,
+}
+
+impl Port {
+    /// A connection: who calls, and what for?
+    async fn welcome(self, arrival: Arrival) {
+        let Visitor { stream, peer, subject, seat } = match arrival.prove().await {
+            Ok(visitor) => visitor,
+            Err(error) => return debug!(%error, "a connection was not taken in"),
+        };
+        let caller = subject.map_or(Caller::Nobody, Caller::from);
+        if stream.get_ref().1.alpn_protocol() != Some(PEER_PROTOCOL) {
+            let account = self.budget.account(&caller, peer.ip());
+            return self.converse(stream, Guest { caller, account, seat }).await;
+        }
+        match caller {
+            Caller::Master { member } => self.doors.registry.consensus().accept(MemberId(member), Box::new(stream)),
+            caller => warn!(caller = caller.user(), "only masters speak the protocol of masters"),
+        }
     }
-    match caller {
-        Caller::Master { member } => doors.registry.consensus().accept(MemberId(member), Box::new(stream)),
-        caller => warn!(caller = caller.user(), "only masters speak the protocol of masters"),
+
+    /// Answers requests until the client or the server has enough.
+    async fn converse(self, stream: TlsStream<TcpStream>, guest: Guest) {
+        let (builder, shutdown, guest) = (builder(&guest.caller), self.shutdown.clone(), Arc::new(guest));
+        let asked = guest.clone();
+        let service = service_fn(move |request| self.clone().answer(request, asked.clone()));
+        let connection = builder.serve_connection(TokioIo::new(stream), service);
+        tokio::pin!(connection);
+        let limit = tokio::select! {
+            ended = connection.as_mut() => return ended.unwrap_or_else(|error| debug!(%error, "a connection broke")),
+            () = shutdown.cancelled() => DRAIN_TIMEOUT,
+            leave = guest.seat.must_leave() => match leave {
+                Leave::Now => return,
+                Leave::Idle => FAREWELL_TIMEOUT,
+            },
+        };
+        connection.as_mut().graceful_shutdown();
+        // A request that came at the last moment is answered.
+        while tokio::time::timeout(limit, connection.as_mut()).await.is_err() && guest.seat.is_busy() {}
+    }
+
+    /// Streams leave their place in the budget when they begin: watches have a limit of their own.
+    async fn answer(self, request: Request<Incoming>, guest: Arc<Guest>) -> Result<Response<Reply>, Infallible> {
+        let (busy, caller) = (guest.seat.busy(), guest.caller.clone());
+        let language = Language::of(request.uri().path(), request.headers());
+        let admitted = meant::check(&request, &caller, language, &self.hosts).and_then(|()| guest.account.take());
+        let (response, left) = match admitted {
+            Ok(place) => {
+                let rules = Rules::new(&caller, language, held_max(language, request.uri().path()));
+                let request = request.map(|body| Metered::new(body, place.held(), rules));
+                let left = request.body().left();
+                let Ok(response) = self.doors.answer(request.map(Body::new), caller).await;
+                (response, left)
+            }
+            Err(error) => (language.refusal(error), Left::new(Some(request.into_body()).into())),
+        };
+        Ok(response.map(|body| Reply::new(body, left, busy)))
     }
 }
 
-async fn http(stream: TlsStream<TcpStream>, (doors, hosts): (Doors, Arc<[String]>), caller: Caller, watcher: Watcher) {
-    let mut builder = auto::Builder::new(TokioExecutor::new());
-    builder.http1().timer(TokioTimer::new()).header_read_timeout(HEADERS_TIMEOUT);
-    builder
-        .http2()
-        .timer(TokioTimer::new())
-        .keep_alive_interval(KEEP_ALIVE_INTERVAL)
-        .max_concurrent_streams(STREAMS_MAX)
-        .adaptive_window(true);
-    let service = service_fn(move |request| doors.clone().receive(request, caller.clone(), hosts.clone()));
-    let connection = builder.serve_connection_with_upgrades(TokioIo::new(stream), service).into_owned();
-    if let Err(error) = watcher.watch(connection).await {
-        debug!(%error, "a connection broke");
+/// How much of a request's body is in memory at a time, at most.
+fn held_max(language: Language, path: &str) -> usize {
+    match language {
+        Language::Grpc => grpc::held_max(path),
+        Language::Oci => MANIFEST_BYTES_MAX,
+        Language::Rest => rest::BODY_BYTES_MAX,
     }
 }
 
-/// What stands behind the port.
+/// The three languages over one Registry.
 #[derive(Clone)]
 pub(crate) struct Doors {
     registry: Registry,
-    budget: Budget,
     grpc: Router,
     oci: Router,
     rest: Router,
@@ -179,7 +224,6 @@ pub(crate) struct Doors {
 impl Doors {
     pub(crate) async fn new(registry: Registry, gallery: Gallery, entrance: Option<Entrance>) -> io::Result<Self> {
         Ok(Self {
-            budget: Budget::default(),
             grpc: grpc::router(registry.clone(), gallery.clone(), entrance).await.map_err(io::Error::other)?,
             oci: oci::router(gallery),
             rest: rest::router(registry.clone()),
@@ -187,26 +231,8 @@ impl Doors {
         })
     }
 
-    async fn receive(
-        self,
-        request: Request<Incoming>,
-        caller: Caller,
-        hosts: Arc<[String]>,
-    ) -> Result<Response<Body>, Infallible> {
-        let language = Language::of(request.uri().path(), request.headers());
-        match meant::check(&request, &caller, language, &hosts) {
-            Ok(()) => self.answer(request.map(Body::new), caller).await,
-            Err(error) => Ok(language.refusal(error)),
-        }
-    }
-
     pub(crate) async fn answer(self, mut request: Request<Body>, caller: Caller) -> Result<Response<Body>, Infallible> {
         let language = Language::of(request.uri().path(), request.headers());
-        // Streams leave their place when they begin: watches have a limit of their own.
-        let _place = match self.budget.take(&caller, request.body().size_hint().exact()) {
-            Ok(place) => place,
-            Err(error) => return Ok(language.refusal(error)),
-        };
         let head = (request.method(), request.uri().path(), request.headers());
         if let Err(error) = gate::pass(self.registry.for_caller(caller.clone()), language, head).await {
             return Ok(language.refusal(error));
@@ -219,4 +245,26 @@ impl Doors {
         };
         router.oneshot(request).await
     }
+}
+
+/// How HTTP is spoken with a caller.
+fn builder(caller: &Caller) -> auto::Builder<TokioExecutor> {
+    let (headers_timeout, streams, window) = match caller {
+        Caller::Cluster | Caller::Master { .. } | Caller::Admin { .. } => (HEADERS_TIMEOUT, STREAMS_MAX, WINDOW_BYTES),
+        Caller::Node { .. } => (HEADERS_TIMEOUT, NODE_STREAMS_MAX, SMALL_WINDOW_BYTES),
+        Caller::Nobody => (NOBODY_HEADERS_TIMEOUT, NOBODY_STREAMS_MAX, SMALL_WINDOW_BYTES),
+    };
+    let mut builder = auto::Builder::new(TokioExecutor::new());
+    builder.http1().timer(TokioTimer::new()).header_read_timeout(headers_timeout).max_buf_size(HEAD_BYTES_MAX);
+    builder
+        .http2()
+        .timer(TokioTimer::new())
+        .keep_alive_interval(KEEP_ALIVE_INTERVAL)
+        .max_concurrent_streams(streams)
+        .max_header_list_size(HEAD_BYTES_MAX as u32)
+        .max_pending_accept_reset_streams(RESETS_MAX)
+        .max_local_error_reset_streams(ERRORS_MAX)
+        .initial_connection_window_size(window)
+        .initial_stream_window_size(window);
+    builder
 }

@@ -15,7 +15,7 @@ use apiserver::{Cidr, Membership, Options, Parts, QUOTA_BYTES, Registry};
 use clap::Args;
 use control::PodRange;
 use futures::StreamExt as _;
-use rpc::{Client, Security, identity::Subject};
+use rpc::{Client, Security, identity::Subject, seats::Rooms};
 use tokio::net::TcpListener;
 
 use crate::{
@@ -76,6 +76,7 @@ impl Dev {
         ranges::check(self.pod_cidr, self.service_cidr)?;
         let dir = process::data_dir(&self.data_dir.clone().unwrap_or_else(cli::default_data_dir))?;
         let stop = process::stop_on_signal()?;
+        let rooms = Rooms::for_files(process::raise_file_limit());
         let mut progress = cli::Progress::start(&format!("opening {}", dir.display()));
         let options = Options { service_cidr: self.service_cidr, quota_bytes: QUOTA_BYTES, now };
         let (registry, blobs) = apiserver::open(&dir, options, Membership::default())
@@ -93,7 +94,7 @@ impl Dev {
         let identity = master::identity(&authority, member, hosts.clone())?;
         registry.introduce(identity.clone());
         let (own, others) = (identity.clone(), Arc::new(apiserver::Alone));
-        let parts = Parts { registry: registry.clone(), blobs, others, identity, hosts, entrance: None };
+        let parts = Parts { registry: registry.clone(), blobs, others, identity, hosts, entrance: None, rooms };
         let server = tokio::spawn(apiserver::serve(listener, parts, stop.clone()));
         let served = cli::Served { masters: vec![format!("https://{listen}")], local: None };
         let config = cli::kubeconfig_with(&served, &desk::administrator(&authority)?);
@@ -101,7 +102,7 @@ impl Dev {
         progress.say("starting the controllers and the node");
         bridge::start(registry.clone(), control::Config { pods: self.pods()? })?;
         let node = master::identity(&authority, Subject::Node { name: NODE.to_owned() }, Vec::new())?;
-        let node = self.node(&dir, listen, Security::Tls(node))?;
+        let node = self.node(&dir, listen, Security::Tls(node), rooms)?;
         let mut agent = tokio::spawn(agent::driver::run(node, stop.clone()));
         tokio::select! {
             ready = node_ready(&registry) => ready?,
@@ -153,7 +154,7 @@ impl Dev {
         Ok(PodRange::new(pod_cidr.base(), pod_cidr.prefix(), part.min(30))?)
     }
 
-    fn node(&self, dir: &Path, listen: SocketAddr, security: Security) -> Result<agent::driver::Config> {
+    fn node(&self, dir: &Path, listen: SocketAddr, security: Security, rooms: Rooms) -> Result<agent::driver::Config> {
         Ok(agent::driver::Config {
             name: NODE.to_owned(),
             host: Ipv4Addr::LOCALHOST,
@@ -163,6 +164,7 @@ impl Dev {
             security,
             file_images: true,
             allow_external: true,
+            rooms,
         })
     }
 }

@@ -25,6 +25,7 @@ use control::PodRange;
 use rpc::{
     Client, Security,
     identity::{Authority, Csr, Identity, KeyPair, Shared, Subject, Token},
+    seats::Rooms,
     services::{JoinRequest, Role},
 };
 use serde::{Deserialize, Serialize};
@@ -151,6 +152,7 @@ impl Master {
     async fn serve(self) -> Result<()> {
         let dir = process::data_dir(&self.data_dir)?;
         let stop = process::stop_on_signal()?;
+        let rooms = Rooms::for_files(process::raise_file_limit());
         let listener = TcpListener::bind(self.listen).await;
         let listener = listener.with_context(|| format!("cannot listen on {}", self.listen))?;
         let listen = listener.local_addr()?;
@@ -187,6 +189,7 @@ impl Master {
             identity: identity.clone(),
             hosts: hosts.clone(),
             entrance: Some(entrance.clone()),
+            rooms,
         };
         let server = tokio::spawn(apiserver::serve(listener, parts, stop.clone()));
         let hearing = registry.clone();

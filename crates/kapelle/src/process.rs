@@ -9,7 +9,11 @@ use std::{
 };
 
 use anyhow::{Context as _, Result};
-use rustix::fs::Mode;
+use rpc::seats::Rooms;
+use rustix::{
+    fs::Mode,
+    process::{Resource, Rlimit, getrlimit, setrlimit},
+};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
@@ -50,6 +54,26 @@ pub(crate) fn stop_on_signal() -> Result<CancellationToken> {
         token.cancel();
     });
     Ok(stop)
+}
+
+/// The fewest files that a process should be able to open; with fewer it says what to change.
+const FILES_WANTED: u64 = 4096;
+
+/// Lets the process open as many files as it may, and says how many that are: connections, Pods and the log need them.
+pub(crate) fn raise_file_limit() -> u64 {
+    let limit = getrlimit(Resource::Nofile);
+    let raised = Rlimit { current: limit.maximum, ..limit };
+    let files = match setrlimit(Resource::Nofile, raised) {
+        Ok(()) => limit.maximum,
+        Err(_) => limit.current,
+    };
+    let files = files.unwrap_or(u64::MAX);
+    let connections = Rooms::for_files(files).sum();
+    tracing::info!("this process may open {files} files, so it takes {connections} connections");
+    if files < FILES_WANTED {
+        tracing::warn!("{files} files are few: raise the limit (`LimitNOFILE=` of its service, or `ulimit -Hn`)");
+    }
+    files
 }
 
 /// From now on what this process makes is for its owner only: logs, Secrets, keys, backups and what guests write.

@@ -20,6 +20,7 @@ use clap::Args;
 use rpc::{
     Client, Security,
     identity::{Identity, KeyPair, Shared, Subject},
+    seats::Rooms,
     services::{JoinRequest, Role},
 };
 use serde::{Deserialize, Serialize};
@@ -92,6 +93,7 @@ impl Worker {
     async fn serve(self) -> Result<()> {
         let dir = process::data_dir(&self.data_dir)?;
         let stop = process::stop_on_signal()?;
+        let files = process::raise_file_limit();
         let host = self.host()?;
         let mut progress = cli::Progress::start(&format!("joining as {}", self.node_name));
         let (identity, settings) = self.identity(&dir, host).await?;
@@ -110,6 +112,7 @@ impl Worker {
             security,
             file_images: false,
             allow_external: true,
+            rooms: Rooms::for_files(files),
         };
         tokio::spawn(group::pass_on(self.api_listen, client.clone()));
         let mut agent = tokio::spawn(agent::driver::run(config, stop.clone()));

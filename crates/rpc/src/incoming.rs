@@ -3,9 +3,7 @@
 use std::{
     io,
     pin::Pin,
-    sync::Arc,
     task::{Context, Poll},
-    time::Duration,
 };
 
 use futures::{Stream, stream};
@@ -14,22 +12,24 @@ use tokio::{
     net::{TcpListener, TcpStream},
     sync::mpsc,
 };
-use tokio_rustls::{TlsAcceptor, server::TlsStream};
+use tokio_rustls::server::TlsStream;
 use tonic::transport::server::Connected;
 
 use crate::{
     Security,
-    identity::{IdentityError, Shared, Subject},
+    identity::{IdentityError, Subject},
+    reception::{Arrival, Reception, Visitor},
+    seats::{Rooms, Seat},
 };
-
-/// How long a caller may take to prove who it is.
-const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// How many connections may wait to be served.
 const WAITING_MAX: usize = 64;
 
 /// A connection from a master that has proven itself.
-pub struct Incoming(Box<TlsStream<TcpStream>>);
+pub struct Incoming {
+    stream: Box<TlsStream<TcpStream>>,
+    _seat: Seat,
+}
 
 /// The connections of a listener, protected as those that go out are. Failing ones are dropped and logged.
 ///
@@ -38,52 +38,40 @@ pub struct Incoming(Box<TlsStream<TcpStream>>);
 pub fn incoming(
     listener: TcpListener,
     security: &Security,
+    rooms: Rooms,
 ) -> Result<impl Stream<Item = io::Result<Incoming>> + Send + 'static + use<>, IdentityError> {
-    let acceptor = match security {
-        Security::Tls(identity) | Security::TlsWith(identity, _) => acceptor(identity)?,
+    let identity = match security {
+        Security::Tls(identity) | Security::TlsWith(identity, _) => identity,
         Security::Joining(_) => {
             return Err(IdentityError::Malformed { what: "identity", why: "a newcomer does not serve".to_owned() });
         }
     };
+    let reception = Reception::new(listener, identity, &[b"h2"], rooms)?;
     let (ready, waiting) = mpsc::channel(WAITING_MAX);
-    tokio::spawn(accept(listener, acceptor, ready));
+    tokio::spawn(accept(reception, ready));
     Ok(stream::unfold(waiting, |mut waiting| async move { Some((waiting.recv().await?, waiting)) }))
 }
 
-fn acceptor(identity: &Arc<Shared>) -> Result<TlsAcceptor, IdentityError> {
-    Ok(TlsAcceptor::from(identity.server(&[b"h2"])?))
-}
-
-async fn accept(listener: TcpListener, acceptor: TlsAcceptor, ready: mpsc::Sender<io::Result<Incoming>>) {
+async fn accept(reception: Reception, ready: mpsc::Sender<io::Result<Incoming>>) {
     loop {
-        let accepted = tokio::select! {
-            accepted = listener.accept() => accepted,
+        let arrival = tokio::select! {
+            arrival = reception.next() => arrival,
             () = ready.closed() => return,
         };
-        match accepted {
-            Ok((stream, _)) => {
-                let (ready, acceptor) = (ready.clone(), acceptor.clone());
-                tokio::spawn(async move {
-                    match prove(stream, &acceptor).await {
-                        Ok(stream) => drop(ready.send(Ok(Incoming(Box::new(stream)))).await),
-                        Err(error) => tracing::debug!(%error, "a connection was refused"),
-                    }
-                });
+        let ready = ready.clone();
+        tokio::spawn(async move {
+            match prove(arrival).await {
+                Ok(incoming) => drop(ready.send(Ok(incoming)).await),
+                Err(error) => tracing::debug!(%error, "a connection was refused"),
             }
-            Err(error) => {
-                tracing::warn!(%error, "cannot accept a connection");
-                tokio::time::sleep(Duration::from_millis(50)).await;
-            }
-        }
+        });
     }
 }
 
-async fn prove(stream: TcpStream, acceptor: &TlsAcceptor) -> io::Result<TlsStream<TcpStream>> {
-    stream.set_nodelay(true)?;
-    let stream = tokio::time::timeout(HANDSHAKE_TIMEOUT, acceptor.accept(stream)).await??;
-    let shown = stream.get_ref().1.peer_certificates().and_then(|chain| chain.first());
-    match shown.map(|certificate| Subject::of(certificate)) {
-        Some(Ok(Subject::Master { .. })) => Ok(stream),
+async fn prove(arrival: Arrival) -> io::Result<Incoming> {
+    let Visitor { stream, subject, seat, .. } = arrival.prove().await?;
+    match subject {
+        Some(Subject::Master { .. }) => Ok(Incoming { stream: Box::new(stream), _seat: seat }),
         _ => Err(io::Error::new(io::ErrorKind::PermissionDenied, "only masters call agents")),
     }
 }
@@ -102,20 +90,20 @@ impl Connected for Incoming {
 
 impl AsyncRead for Incoming {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.get_mut().0).poll_read(cx, buf)
+        Pin::new(&mut self.get_mut().stream).poll_read(cx, buf)
     }
 }
 
 impl AsyncWrite for Incoming {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.get_mut().0).poll_write(cx, bytes)
+        Pin::new(&mut self.get_mut().stream).poll_write(cx, bytes)
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.get_mut().0).poll_flush(cx)
+        Pin::new(&mut self.get_mut().stream).poll_flush(cx)
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.get_mut().0).poll_shutdown(cx)
+        Pin::new(&mut self.get_mut().stream).poll_shutdown(cx)
     }
 }

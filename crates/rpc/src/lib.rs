@@ -12,7 +12,9 @@ pub mod identity;
 mod images;
 mod incoming;
 pub mod node;
+pub mod reception;
 mod relay;
+pub mod seats;
 mod security;
 pub mod status;
 #[cfg(test)]
@@ -39,6 +41,9 @@ pub const DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/service
 
 /// The largest message that either side reads or sends, in bytes: some of the largest objects, or a page of usual ones.
 pub const MESSAGE_BYTES_MAX: usize = 16 << 20;
+
+/// The largest message of a push, in bytes: a piece of a module with the names.
+pub const PUSH_BYTES_MAX: usize = 2 << 20;
 
 /// The response header (ASCII, one a warning) that carries what a writer should know, as REST's `Warning` does.
 pub const WARNING_KEY: &str = "kapelle-warning-bin";

@@ -30,6 +30,15 @@ const LOOK_EVERY: Duration = Duration::from_millis(100);
 /// The largest piece of a log in one message, in bytes.
 const CHUNK_BYTES_MAX: usize = 64 << 10;
 
+/// How often a quiet connection is tried, so that those of dead masters end.
+const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(30);
+
+/// The most logs that are read over one connection at a time.
+const STREAMS_MAX: u32 = 256;
+
+/// The most streams that a master may have reset before they were looked at; one more ends the connection.
+const RESETS_MAX: usize = 20;
+
 /// How many pieces may wait for a slow reader.
 const CHUNKS_WAITING: usize = 4;
 
@@ -40,7 +49,11 @@ pub(crate) async fn serve(
     shutdown: CancellationToken,
 ) {
     let service = NodeAgentServer::new(Agent(world));
-    let server = tonic::transport::Server::builder().add_service(service);
+    let server = tonic::transport::Server::builder()
+        .http2_keepalive_interval(Some(KEEP_ALIVE_INTERVAL))
+        .max_concurrent_streams(STREAMS_MAX)
+        .http2_max_pending_accept_reset_streams(Some(RESETS_MAX))
+        .add_service(service);
     if let Err(error) = server.serve_with_incoming_shutdown(incoming, shutdown.cancelled()).await {
         tracing::error!(%error, "the agent's server ended");
     }

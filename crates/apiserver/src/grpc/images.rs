@@ -9,7 +9,6 @@ use rpc::{
     services::{self, images_server::Images},
     status::to_tonic,
 };
-use tokio_util::io::ReaderStream;
 use tonic::{Request, Response, Status, Streaming};
 
 use crate::{
@@ -17,9 +16,6 @@ use crate::{
     gallery::{Gallery, Manifest, upload_error},
     oci,
 };
-
-/// How much of a blob is sent in one message, in bytes.
-const CHUNK_BYTES: usize = 256 << 10;
 
 #[derive(Clone)]
 pub(super) struct ImagesDoor {
@@ -61,9 +57,8 @@ impl Images for ImagesDoor {
         if !local {
             self.gallery.fetch(&digest).await.map_err(|error| failed(&error))?;
         }
-        let file = self.gallery.blobs.read(&digest).await.map_err(|error| failed(&error))?;
-        let file = file.ok_or_else(|| unknown(&digest))?;
-        let chunks = ReaderStream::with_capacity(file, CHUNK_BYTES);
+        let size = self.gallery.blobs.size(&digest).await.map_err(|error| failed(&error))?;
+        let chunks = self.gallery.blobs.read(&digest, 0..size.ok_or_else(|| unknown(&digest))?);
         let chunks = chunks.map(|chunk| chunk.map(|data| services::BlobChunk { data }).map_err(|error| failed(&error)));
         Ok(Response::new(Box::pin(chunks)))
     }

@@ -1,7 +1,5 @@
 //! Bodies of requests: JSON, YAML or Kubernetes' protobuf envelope, up to a limit.
 
-use std::time::Duration;
-
 use api::{
     Error, Kind, Object, Reason, encoded, envelope,
     json::{self, Parsed, Strictness},
@@ -20,9 +18,6 @@ pub(crate) const BODY_BYTES_MAX: usize = 3 << 20;
 
 /// How much of a body that is too large is read and thrown away before the connection is cut, in bytes.
 const DISCARDED_BYTES_MAX: usize = 32 << 20;
-
-/// How long a body may take: 3 MiB over a line of half a megabit, and not for ever.
-const BODY_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// The type of a body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,10 +56,7 @@ pub(crate) struct Sent {
 
 /// Reads a body to its end.
 pub(crate) async fn read(headers: &HeaderMap, body: Body) -> Result<Content, Error> {
-    let media = media(headers)?;
-    let slow = |_| Error::bad_request(format!("the body did not arrive within {} s", BODY_TIMEOUT.as_secs()));
-    let bytes = tokio::time::timeout(BODY_TIMEOUT, bytes(body)).await.map_err(slow)??;
-    Ok(Content { media, bytes })
+    Ok(Content { media: media(headers)?, bytes: bytes(body).await? })
 }
 
 /// The bytes of a body. One that is too large is read on for a while: a client that is still sending sees the answer
@@ -72,7 +64,7 @@ pub(crate) async fn read(headers: &HeaderMap, body: Body) -> Result<Content, Err
 async fn bytes(mut body: Body) -> Result<Bytes, Error> {
     let (mut bytes, mut length) = (BytesMut::new(), 0);
     while let Some(frame) = body.frame().await {
-        let frame = frame.map_err(|error| Error::bad_request(format!("the body ended early: {error}")))?;
+        let frame = frame.map_err(broken)?;
         let data = frame.into_data().unwrap_or_default();
         length += data.len();
         if length <= BODY_BYTES_MAX {
@@ -86,6 +78,14 @@ async fn bytes(mut body: Body) -> Result<Bytes, Error> {
         return Err(Error::new(Reason::RequestEntityTooLarge, message));
     }
     Ok(bytes.freeze())
+}
+
+/// Why a body was not read to its end: the server gave it up, or the client did.
+pub(crate) fn broken(error: axum::Error) -> Error {
+    match error.into_inner().downcast() {
+        Ok(refusal) => *refusal,
+        Err(error) => Error::bad_request(format!("the body ended early: {error}")),
+    }
 }
 
 fn media(headers: &HeaderMap) -> Result<Media, Error> {

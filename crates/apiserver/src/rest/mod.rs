@@ -33,7 +33,7 @@ use crate::{
     registry::{ReadAt, Registry},
 };
 pub(crate) use answer::error as refusal;
-pub(crate) use body::BODY_BYTES_MAX;
+pub(crate) use body::{BODY_BYTES_MAX, broken};
 use lines::Lines;
 use path::Place;
 use query::Query;

@@ -1,6 +1,7 @@
 //! Stories over a real log, a real state and real sockets on loopback.
 #![expect(clippy::unwrap_used, reason = "tests")]
 
+mod flood;
 mod grpc;
 mod leave;
 mod oci;
@@ -13,6 +14,7 @@ use api::{Object, Timestamp, core_v1, kinds::Resource as _};
 use rpc::{
     Security,
     identity::{Authority, Csr, Identity, KeyPair, Shared, Subject},
+    seats::{Room, Rooms},
 };
 use tokio::{
     net::{TcpListener, TcpStream},
@@ -25,6 +27,15 @@ use crate::{Blobs, Options, Parts, QUOTA_BYTES, Registry, serve};
 
 /// How long a test waits for what must come.
 const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Few connections, so that tests reach their limits.
+const ROOMS: Rooms = Rooms {
+    arriving: Room { all: 8, each: 8 },
+    nobody: Room { all: 4, each: 4 },
+    admins: Room { all: 8, each: 8 },
+    nodes: Room { all: 4, each: 2 },
+    masters: Room { all: 4, each: 4 },
+};
 
 /// The options of every test: the range that `kapelle dev` uses, and a real clock.
 fn options() -> Options {
@@ -76,7 +87,15 @@ impl Pki {
     /// What is served where one Registry stands behind the port.
     fn parts(&self, registry: Registry, blobs: Blobs) -> Parts {
         let identity = self.identity(&Subject::Master { member: 1 });
-        Parts { registry, blobs, others: Arc::new(crate::Alone), identity, hosts: Vec::new(), entrance: None }
+        Parts {
+            registry,
+            blobs,
+            others: Arc::new(crate::Alone),
+            identity,
+            hosts: Vec::new(),
+            entrance: None,
+            rooms: ROOMS,
+        }
     }
 }
 
@@ -109,9 +128,14 @@ impl Server {
 
     /// A connection of an administrator that promises no protocol.
     async fn connect(&self) -> TlsStream<TcpStream> {
+        self.connect_as(self.pki.admin().client()).await
+    }
+
+    async fn connect_as(&self, config: Arc<rustls::ClientConfig>) -> TlsStream<TcpStream> {
         let tcp = TcpStream::connect(self.address).await.unwrap();
+        tcp.set_nodelay(true).unwrap();
         let name = rustls_pki_types::ServerName::from(self.address.ip());
-        TlsConnector::from(self.pki.admin().client()).connect(name, tcp).await.unwrap()
+        TlsConnector::from(config).connect(name, tcp).await.unwrap()
     }
 }
 

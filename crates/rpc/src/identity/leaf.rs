@@ -33,7 +33,7 @@ const MASTER_PREFIX: &str = "system:kapelle:master:";
 const MASTERS: &str = "system:kapelle:masters";
 
 /// Who the owner of a certificate is.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Subject {
     /// A master: `CN=system:kapelle:master:ID, O=system:kapelle:masters`, the id in 16 hexadecimal digits.
     Master {
