@@ -3,7 +3,7 @@
 use std::{
     fs,
     io::{BufRead as _, BufReader, Read as _, Write as _},
-    net::{TcpListener, TcpStream},
+    net::TcpStream,
     path::{Path, PathBuf},
     process::{Child, Command, Output, Stdio},
     sync::{
@@ -12,7 +12,7 @@ use std::{
         mpsc,
     },
     thread,
-    time::{Duration, Instant},
+    time::Instant,
 };
 
 use crate::patience::{PATIENCE, wait_until};
@@ -24,7 +24,6 @@ pub(crate) const KAPELLE: &str = env!("CARGO_BIN_EXE_kapelle");
 pub(crate) struct Cluster {
     process: Option<Child>,
     dir: tempfile::TempDir,
-    port: u16,
     network: u8,
     /// What starts the process, if it does not start by itself.
     before: &'static [&'static str],
@@ -52,12 +51,12 @@ impl Cluster {
 
     /// Starts a cluster behind another program.
     pub(crate) fn start_behind(before: &'static [&'static str], arguments: &[&str]) -> Self {
-        /// Each cluster of this test process gets a /16 of its own for Pods and one for Services.
+        /// Each cluster of this test process gets a /16 of its own for Pods, one for Services, and an address to listen on.
+        /// No connection ever gets a port of that address, so that the same one is free again after a restart.
         static NETWORKS: AtomicU8 = AtomicU8::new(1);
         let dir = tempfile::tempdir().unwrap();
-        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let network = NETWORKS.fetch_add(1, Ordering::Relaxed);
-        let mut cluster = Self { process: None, dir, port, network, said: Mutex::new(mpsc::channel().1), before };
+        let mut cluster = Self { process: None, dir, network, said: Mutex::new(mpsc::channel().1), before };
         cluster.start_again(arguments);
         cluster
     }
@@ -121,13 +120,22 @@ impl Cluster {
         child.wait().unwrap();
     }
 
-    /// SIGTERM; answers how long the process took to end and whether it ended well.
-    pub(crate) fn terminate(&mut self) -> (Duration, bool) {
+    /// SIGTERM; answers whether the process ended well.
+    pub(crate) fn terminate(&mut self) -> bool {
         let mut child = self.process.take().unwrap();
-        let start = Instant::now();
         assert!(Command::new("kill").arg(child.id().to_string()).status().unwrap().success());
-        let status = child.wait().unwrap();
-        (start.elapsed(), status.success())
+        wait_until("the end of the process", || child.try_wait().unwrap().ok_or("it goes on".to_owned())).success()
+    }
+
+    /// Starts `kapelle` against the cluster and waits for its first line; it goes on until it is killed.
+    pub(crate) fn goes_on(&self, arguments: &str) -> Child {
+        let mut command = Command::new(KAPELLE);
+        command.args(arguments.split_whitespace()).arg("--kubeconfig").arg(self.kubeconfig());
+        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+        let mut line = String::new();
+        BufReader::new(child.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
+        assert!(!line.is_empty(), "{arguments} says nothing");
+        child
     }
 
     pub(crate) fn dir(&self) -> &Path {
@@ -141,7 +149,7 @@ impl Cluster {
 
     /// `ADDRESS:PORT` of the API.
     pub(crate) fn contact(&self) -> String {
-        format!("127.0.0.1:{}", self.port)
+        format!("127.{}.0.1:6443", 192 + self.network)
     }
 
     pub(crate) fn kubeconfig(&self) -> PathBuf {

@@ -31,7 +31,7 @@ fn killing_it_in_the_middle_of_a_rollout_loses_no_acknowledged_write() {
     for name in acknowledged {
         assert!(!cluster.field(&name, "/metadata/uid").is_empty(), "{name} was lost");
     }
-    cluster.kapelle("rollout status deployment/hello --timeout=120s").ok();
+    cluster.kapelle("rollout status deployment/hello --timeout=180s").ok();
     let url = cluster.service_url("hello");
     wait_until("the new version", || match http_get(&url)? {
         (200, body) if body.contains("v2") => Ok(()),

@@ -57,11 +57,11 @@ fn kubectl_drives_a_deployment_through_its_life() {
 
     assert!(kubectl.run("apply -f -", manifest).ok().contains("deployment.apps/hello created"));
     assert!(kubectl.run("apply -f -", manifest).ok().contains("deployment.apps/hello unchanged"));
-    assert!(kubectl.ok("rollout status deploy/hello --timeout=120s").contains("successfully rolled out"));
+    assert!(kubectl.ok("rollout status deploy/hello --timeout=180s").contains("successfully rolled out"));
     let changed = manifest.replace("value: v1", "value: v2");
     assert!(kubectl.run("diff -f -", &changed).stdout.contains("+"), "diff shows the change");
     assert!(kubectl.run("apply -f -", &changed).ok().contains("deployment.apps/hello configured"));
-    assert!(kubectl.ok("rollout status deploy/hello --timeout=120s").contains("successfully rolled out"));
+    assert!(kubectl.ok("rollout status deploy/hello --timeout=180s").contains("successfully rolled out"));
 
     let wide = kubectl.ok("get pods -o wide");
     assert!(wide.contains("READY") && wide.contains("NODE") && wide.contains("1/1"), "{wide}");
@@ -75,13 +75,13 @@ fn kubectl_drives_a_deployment_through_its_life() {
     assert!(kubectl.ok("rollout undo deploy/hello").contains("rolled back"));
     assert!(kubectl.ok("rollout restart deploy/hello").contains("restarted"));
     assert!(kubectl.ok("scale deploy/hello --replicas=2").contains("scaled"));
-    assert!(kubectl.ok("wait --for=condition=Available deploy/hello --timeout=120s").contains("condition met"));
+    assert!(kubectl.ok("wait --for=condition=Available deploy/hello --timeout=180s").contains("condition met"));
     assert!(kubectl.ok("patch deploy hello -p '{\"spec\":{\"replicas\":1}}'").contains("patched"));
     assert!(kubectl.ok("patch deploy hello --type=merge -p '{\"spec\":{\"replicas\":2}}'").contains("patched"));
     let json = "patch deploy hello --type=json -p '[{\"op\":\"replace\",\"path\":\"/spec/replicas\",\"value\":1}]'";
     assert!(kubectl.ok(json).contains("patched"));
     assert!(kubectl.ok("label deploy hello z=1").contains("labeled"));
-    assert!(kubectl.ok("delete deploy hello --cascade=foreground --timeout=120s").contains("deleted"));
+    assert!(kubectl.ok("delete deploy hello --cascade=foreground --timeout=180s").contains("deleted"));
     assert!(kubectl.ok("get pods -l app=hello").is_empty());
 }
 
@@ -100,7 +100,7 @@ fn kubectl_creates_what_it_sends_as_protobuf() {
     }
     assert!(kubectl.ok("get configmap c1 -o 'jsonpath={.data.a}'").contains('b'));
     assert!(kubectl.ok("delete cm -l zz=1").contains("No resources found"));
-    assert!(kubectl.ok("delete ns n1 --timeout=120s").contains("deleted"));
+    assert!(kubectl.ok("delete ns n1 --timeout=180s").contains("deleted"));
     assert!(kubectl.run("get ns n1", "").err().contains("NotFound"));
     assert!(kubectl.run("create configmap c1", "").err().contains("already exists"));
     let typo = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: typo}\ndatta: {a: b}\n";
@@ -113,7 +113,7 @@ fn kubectl_reads_logs_and_follows_changes() {
     let Some(kubectl) = Kubectl::find(&cluster) else { return };
     cluster.push("batch");
     kubectl.run("apply -f -", include_str!("../../deploy/examples/batch.yaml")).ok();
-    let done = "wait '--for=jsonpath={.status.phase}=Succeeded' pod/batch --timeout=120s";
+    let done = "wait '--for=jsonpath={.status.phase}=Succeeded' pod/batch --timeout=180s";
     assert!(kubectl.ok(done).contains("condition met"));
     assert!(!kubectl.ok("logs batch").is_empty());
     assert_eq!(kubectl.ok("logs batch --tail=1").lines().count(), 1);

@@ -55,7 +55,7 @@ pub(crate) fn drain(stage: &mut Stage, load: &Load, node: &str) -> Duration {
     let pods = stage.pods_on(node).unwrap();
     assert!(!pods.is_empty(), "there is something to drain on {node}");
     let since = Instant::now();
-    stage.kubectl(&format!("drain {node} --ignore-daemonsets --delete-emptydir-data --timeout=170s")).ok();
+    stage.kubectl(&format!("drain {node} --ignore-daemonsets --delete-emptydir-data --timeout=180s")).ok();
     assert_eq!(stage.pods_on(node).unwrap(), Vec::<String>::new(), "{node} is empty");
     let settled = load.settles("answers from the other nodes", since, |outcome| {
         outcome.answer.is_ok() && !pods.iter().any(|pod| outcome.says(pod))
@@ -121,7 +121,7 @@ pub(crate) fn bodies(stage: &mut Stage, load: &Load) -> Duration {
     stage.lab.apply("m1", "bodies.yaml", BODIES).ok();
     let are_there = |stage: &Stage| {
         for name in ["kv", "slow"] {
-            stage.kapelle(&format!("rollout status deployment/{name} --timeout=170s")).ok();
+            stage.kapelle(&format!("rollout status deployment/{name} --timeout=180s")).ok();
         }
     };
     are_there(stage);

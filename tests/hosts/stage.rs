@@ -132,7 +132,7 @@ impl Stage {
     }
 
     fn rolled_out(&self) {
-        wait_until("the rollout", || self.kapelle("rollout status deployment/web --timeout=170s").printed());
+        wait_until("the rollout", || self.kapelle("rollout status deployment/web --timeout=180s").printed());
     }
 
     /// The Pods of the Deployment.

@@ -336,7 +336,9 @@ impl Lab {
 
     /// GET on a host, as `curl` does it.
     pub(crate) fn get(&self, host: &str, url: &str) -> Result<String, String> {
-        self.on(host, "curl", &["-sS", "--fail", "--globoff", "--max-time", "10", url]).printed()
+        // Whoever waits for an answer asks again if one is lost.
+        let patience = (PATIENCE / 3).as_secs().to_string();
+        self.on(host, "curl", &["-sS", "--fail", "--globoff", "--max-time", &patience, url]).printed()
     }
 
     /// The status with which a master answers a GET, asked once as its administrator: `000` if it does not answer.

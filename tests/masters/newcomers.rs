@@ -39,5 +39,5 @@ fn who_was_away_learns_who_left_and_who_came() {
     }
     lab.kapelle("m4", &format!("push {} hello:v1", sample("hello-http").display())).ok();
     lab.kapelle("m4", "run hello --image=hello:v1").ok();
-    lab.kapelle("m4", "rollout status deployment/hello --timeout=120s").ok();
+    lab.kapelle("m4", "rollout status deployment/hello --timeout=180s").ok();
 }

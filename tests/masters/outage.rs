@@ -32,7 +32,7 @@ fn services_outlive_masters_and_nothing_restarts_needlessly() {
     }
     lab.kapelle("m3", &format!("push {} hello-http:v1", sample("hello-http").display())).ok();
     lab.apply("m2", "hello.yaml", HELLO).ok();
-    lab.kapelle("m1", "rollout status deployment/hello --timeout=120s").ok();
+    lab.kapelle("m1", "rollout status deployment/hello --timeout=180s").ok();
     let service: serde_json::Value =
         serde_json::from_str(&lab.kapelle("m1", "get service hello -o json").ok()).unwrap();
     let url = format!("http://{}:8080/", service["spec"]["clusterIP"].as_str().unwrap());
@@ -63,7 +63,7 @@ fn services_outlive_masters_and_nothing_restarts_needlessly() {
         assert!(lab.kapelle(master, "get configmap after-leader -o name").ok().contains("after-leader"));
     }
     lab.kapelle("m1", "scale deployment/hello --replicas=4").ok();
-    lab.kapelle("m1", "rollout status deployment/hello --timeout=120s").ok();
+    lab.kapelle("m1", "rollout status deployment/hello --timeout=180s").ok();
     let after = pods(&lab, "m2");
     assert_eq!(after.len(), before.len() + 1);
     assert!(before.iter().all(|pod| after.contains(pod)), "{before:?} {after:?}");

@@ -23,6 +23,10 @@ pub(crate) const STOP_WITHIN: Duration = Duration::from_secs(4);
 /// How long threads that are still busy get at the very end.
 const LINGER: Duration = Duration::from_millis(300);
 
+/// What users are promised.
+const STOPS_WITHIN_PROMISE: Duration = Duration::from_secs(5);
+const _: () = assert!(STOP_WITHIN.as_millis() + LINGER.as_millis() < STOPS_WITHIN_PROMISE.as_millis());
+
 /// Says a line on standard output. A process that serves goes on although nobody reads it.
 macro_rules! announce {
     ($($text:tt)*) => {

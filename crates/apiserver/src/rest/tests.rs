@@ -27,7 +27,7 @@ use crate::{
 const NOW: Timestamp = Timestamp(1_795_000_000_000);
 
 /// How long a test waits for what must come.
-const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_secs(180);
 
 const TABLE: &str = "application/json;as=Table;v=v1;g=meta.k8s.io,application/json";
 const CONFIG_MAPS: &str = "/api/v1/namespaces/default/configmaps";

@@ -28,7 +28,7 @@ use crate::{
 };
 
 /// Nothing takes so long, however slow the machine.
-const PATIENCE: Duration = Duration::from_secs(40);
+const PATIENCE: Duration = Duration::from_secs(180);
 
 /// A refusal that passes by itself is not asked again more often than this, or when the status changes.
 const RETRY: Duration = Duration::from_millis(100);
@@ -400,8 +400,13 @@ async fn a_hand_over_leaves_no_command_in_doubt() {
     });
     let writers: Vec<_> = writers.collect();
     while !writers.iter().all(|writer| writer.is_finished()) {
-        group.leader().consensus.hand_over().await;
-        tokio::time::sleep(Duration::from_millis(30)).await;
+        let leader = group.leader();
+        let (before, mut status) = (leader.notes.all().len(), leader.consensus.status());
+        leader.consensus.hand_over().await;
+        // The next one leads for a while: until it has agreed on something, or everything is done.
+        while leader.notes.all().len() < before + 10 && !writers.iter().all(|writer| writer.is_finished()) {
+            let _ = timeout(RETRY, status.changed()).await;
+        }
     }
     for writer in writers {
         writer.await.unwrap();
