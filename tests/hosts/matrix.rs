@@ -95,14 +95,8 @@ const PENDING: &[&str] = &[
     "drain of a node",
     "scale 50 to 1",
     "grow 1 to 30, from one node to three",
-    "kill -9 of a worker",
-    "a worker is cut off",
-    "a worker restarts without any master",
-    "a new worker joins",
-    "a worker's disk is full",
     "a host's daemon on a Service's port",
     "HTTP/2 with prior knowledge",
-    "no more Pods than a range has addresses",
 ];
 
 #[test]
