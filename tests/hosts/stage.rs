@@ -231,6 +231,7 @@ impl Service {
 /// rest of the cluster its share of a small machine.
 pub(crate) const REST: Duration = Duration::from_millis(200);
 
+/// A slow machine may have every client in one Pod at once: its memory is for more instances than there are clients.
 const DEPLOYMENT: &str = "
 apiVersion: apps/v1
 kind: Deployment
@@ -253,5 +254,5 @@ spec:
         readinessProbe: {httpGet: {path: /healthz, port: http}}
         resources:
           requests: {cpu: 1m, memory: 1Mi}
-          limits: {memory: 32Mi}
+          limits: {memory: 128Mi}
 ";
