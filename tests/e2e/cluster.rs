@@ -142,11 +142,6 @@ impl Cluster {
         self.dir.path()
     }
 
-    /// The process.
-    pub(crate) fn pid(&self) -> u32 {
-        self.process.as_ref().unwrap().id()
-    }
-
     /// `ADDRESS:PORT` of the API.
     pub(crate) fn contact(&self) -> String {
         format!("127.{}.0.1:6443", 192 + self.network)
