@@ -237,7 +237,7 @@ impl Document<'_> {
     fn test(&mut self, to: &Pointer, value: &Value) -> Result<(), Misfit> {
         self.measure(value)?;
         let found = find(self.root, &to.0).unwrap_or(&Value::Null);
-        if same(found, value) { Ok(()) } else { Err(misfit("what stands there is another value")) }
+        if same(found, value) { Ok(()) } else { Err(misfit("the value there did not match")) }
     }
 
     fn remove(&mut self, from: &Pointer) -> Result<Value, Misfit> {
