@@ -23,6 +23,7 @@ const NO_PRIORITIES: &str = "all Pods are equal to the scheduler";
 const NO_DNS: &str = "names are resolved by the sandbox itself: Services by name, all others as the node does";
 const NO_ACCOUNTS: &str = "Pods have no identity towards the API";
 const NO_HOST_NAMES: &str = "a sandbox has no host name";
+const NO_NAME_ALONE: &str = "it names a Pod below a headless Service only together with hostname";
 const NO_HOST_PORTS: &str = "no port of the node is opened; reach the Pod through a Service";
 const NO_NODE_PORTS: &str = "no port of the nodes is opened; use the Service's address";
 const NO_HOOKS: &str = "life-cycle hooks are not run; handle start and stop in the program";
@@ -93,8 +94,8 @@ impl Warnings {
                 ("dnsPolicy", dns_policy, NO_DNS),
                 ("dnsConfig", spec.dns_config.is_some(), NO_DNS),
                 ("hostAliases", !spec.host_aliases.is_empty(), NO_DNS),
-                ("hostname", !spec.hostname.is_empty(), NO_HOST_NAMES),
-                ("subdomain", !spec.subdomain.is_empty(), NO_HOST_NAMES),
+                ("hostname", !spec.hostname.is_empty() && spec.subdomain.is_empty(), NO_HOST_NAMES),
+                ("subdomain", !spec.subdomain.is_empty() && spec.hostname.is_empty(), NO_NAME_ALONE),
                 ("setHostnameAsFQDN", spec.set_hostname_as_fqdn == Some(true), NO_HOST_NAMES),
                 ("hostnameOverride", spec.hostname_override.is_some(), NO_HOST_NAMES),
                 ("serviceAccountName", account, NO_ACCOUNTS),

@@ -18,7 +18,7 @@ const REAL_IP: HeaderName = HeaderName::from_static("x-real-ip");
 
 /// Who sends the requests of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Sender {
+pub(crate) enum Origin {
     /// Anybody.
     Client(IpAddr),
     /// A Pod of this node.
@@ -29,32 +29,32 @@ pub(crate) enum Sender {
 
 /// Signs the requests of a connection. What is the same for all of them is made once.
 pub(crate) struct Signature {
-    sender: Sender,
+    origin: Origin,
     ip: HeaderValue,
     /// The element of `Forwarded` for the latest host.
     latest: RefCell<Option<(HeaderValue, HeaderValue)>>,
 }
 
 impl Signature {
-    pub(crate) fn of(sender: Sender) -> Self {
-        let ip = match sender {
-            Sender::Client(ip) | Sender::Pod(ip) => HeaderValue::from_str(&ip.to_string()).ok(),
-            Sender::Node => None,
+    pub(crate) fn of(origin: Origin) -> Self {
+        let ip = match origin {
+            Origin::Client(ip) | Origin::Pod(ip) => HeaderValue::from_str(&ip.to_string()).ok(),
+            Origin::Node => None,
         };
-        Self { sender, ip: ip.unwrap_or(HeaderValue::from_static("unknown")), latest: RefCell::default() }
+        Self { origin, ip: ip.unwrap_or(HeaderValue::from_static("unknown")), latest: RefCell::default() }
     }
 
     /// Says in a request for whom it is.
     pub(crate) fn sign(&self, request: &mut Request<Body>) {
-        let ip = match self.sender {
-            Sender::Node => return,
-            Sender::Client(ip) | Sender::Pod(ip) => ip,
+        let ip = match self.origin {
+            Origin::Node => return,
+            Origin::Client(ip) | Origin::Pod(ip) => ip,
         };
         let authority = request.uri().authority().and_then(|host| HeaderValue::from_str(host.as_str()).ok());
         let headers = request.headers_mut();
         let host = authority.or_else(|| headers.get(header::HOST).cloned());
         headers.reserve(4);
-        if matches!(self.sender, Sender::Client(_)) {
+        if matches!(self.origin, Origin::Client(_)) {
             for name in [FORWARDED, FOR, HOST, PROTO, PORT, REAL_IP] {
                 headers.remove(name);
             }
@@ -113,14 +113,14 @@ mod tests {
 
     use super::*;
 
-    fn signed(sender: Sender, headers: &[(&'static str, &'static str)]) -> Vec<String> {
+    fn signed(origin: Origin, headers: &[(&'static str, &'static str)]) -> Vec<String> {
         let mut request = Request::get("/").header("host", "web:80");
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
         let body = Empty::new().map_err(|never| match never {}).boxed_unsync();
         let mut request = request.body(body).expect("a request");
-        Signature::of(sender).sign(&mut request);
+        Signature::of(origin).sign(&mut request);
         [FORWARDED, FOR, HOST, PROTO, REAL_IP]
             .iter()
             .map(|name| {
@@ -143,14 +143,14 @@ mod tests {
     #[test]
     fn a_client_is_named_whatever_it_says() {
         let wanted = ["for=10.0.0.9;host=\"web:80\";proto=http", "10.0.0.9", "web:80", "http", ""];
-        assert_eq!(signed(Sender::Client([10, 0, 0, 9].into()), &[]), wanted);
-        assert_eq!(signed(Sender::Client([10, 0, 0, 9].into()), FORGED), wanted);
+        assert_eq!(signed(Origin::Client([10, 0, 0, 9].into()), &[]), wanted);
+        assert_eq!(signed(Origin::Client([10, 0, 0, 9].into()), FORGED), wanted);
     }
 
     #[test]
     fn what_a_node_says_stays_and_a_pod_adds_itself_at_the_end() {
         let kept = ["for=1.1.1.1", "1.1.1.1 | 2.2.2.2", "other", "https", "1.1.1.1"];
-        assert_eq!(signed(Sender::Node, FORGED), kept);
+        assert_eq!(signed(Origin::Node, FORGED), kept);
         let added = [
             "for=1.1.1.1, for=10.0.0.9;host=\"web:80\";proto=http",
             "1.1.1.1, 2.2.2.2, 10.0.0.9",
@@ -158,7 +158,7 @@ mod tests {
             "https",
             "1.1.1.1",
         ];
-        assert_eq!(signed(Sender::Pod([10, 0, 0, 9].into()), FORGED), added);
+        assert_eq!(signed(Origin::Pod([10, 0, 0, 9].into()), FORGED), added);
     }
 
     #[test]

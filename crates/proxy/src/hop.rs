@@ -13,7 +13,7 @@ use hyper::body::Incoming;
 use crate::{Body, replay::Upload};
 
 /// By this a node tells another that its Pod has not seen the request, so that it may go to the next Pod, whatever it asks.
-/// Pods cannot say so themselves.
+/// Handlers cannot say so themselves; a Pod that listens itself can, and so refuses a request to another one's benefit.
 const NOT_TAKEN: HeaderName = HeaderName::from_static("kapelle-not-taken");
 
 /// Headers that are about one connection and not about the message.

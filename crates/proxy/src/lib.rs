@@ -44,7 +44,7 @@ use tokio::sync::{mpsc, watch};
 
 pub use balance::Failure;
 pub use egress::{Denied, PodSocket, Ranges};
-pub use listen::{Listening, Problem};
+pub use listen::{News, Problem};
 pub use names::{Inside, Resolved};
 pub use net::{Net, NetError, Way};
 pub use outgoing::SendError;
@@ -92,7 +92,7 @@ struct Inner {
 impl Proxy {
     /// A proxy without any route, and the stream of what it could not do. Call it within a Tokio runtime.
     #[must_use]
-    pub fn new(config: Config) -> (Self, mpsc::UnboundedReceiver<Listening>) {
+    pub fn new(config: Config) -> (Self, mpsc::UnboundedReceiver<News>) {
         let (news, told) = mpsc::unbounded_channel();
         let locals = Arc::<locals::Locals>::default();
         let egress = Arc::new(egress::Egress::new(config.allow_external, locals.clone()));
@@ -161,11 +161,11 @@ impl Proxy {
         self.inner.nodes.store(Arc::new(others));
     }
 
-    fn sender(&self, client: IpAddr) -> forwarded::Sender {
+    fn origin(&self, client: IpAddr) -> forwarded::Origin {
         if self.inner.nodes.load().contains(&client) {
-            forwarded::Sender::Node
+            forwarded::Origin::Node
         } else {
-            forwarded::Sender::Client(client)
+            forwarded::Origin::Client(client)
         }
     }
 

@@ -33,7 +33,7 @@ const TOLD_FROM_TRY: u32 = 3;
 
 /// News of an address on which the proxy should listen.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Listening {
+pub enum News {
     /// It cannot, for a new reason.
     Failed(Problem),
     /// It does now, or need not any more.
@@ -77,7 +77,7 @@ pub(crate) enum Owner {
 /// Every address on which the proxy should listen.
 pub(crate) struct Listeners {
     slots: Mutex<HashMap<SocketAddr, Slot>>,
-    news: mpsc::UnboundedSender<Listening>,
+    news: mpsc::UnboundedSender<News>,
 }
 
 struct Slot {
@@ -101,7 +101,7 @@ impl Drop for Accepting {
 }
 
 impl Listeners {
-    pub(crate) fn new(news: mpsc::UnboundedSender<Listening>) -> Self {
+    pub(crate) fn new(news: mpsc::UnboundedSender<News>) -> Self {
         Self { slots: Mutex::default(), news }
     }
 
@@ -151,7 +151,7 @@ impl Listeners {
     fn mended(&self, address: SocketAddr, slot: &Slot) {
         if slot.told.is_some() {
             // Nobody listens only while the process ends.
-            let _ = self.news.send(Listening::Mended(address));
+            let _ = self.news.send(News::Mended(address));
         }
     }
 
@@ -165,13 +165,13 @@ impl Slot {
         Self { about, owner, task: None, tries: 0, again_at: Instant::now(), told: None }
     }
 
-    fn open(&mut self, proxy: &Proxy, address: SocketAddr, news: &mpsc::UnboundedSender<Listening>) {
+    fn open(&mut self, proxy: &Proxy, address: SocketAddr, news: &mpsc::UnboundedSender<News>) {
         self.tries = self.tries.saturating_add(1);
         match start(proxy.clone(), address, self.owner) {
             Ok(task) => {
                 self.task = Some(task);
                 if self.told.take().is_some() {
-                    let _ = news.send(Listening::Mended(address));
+                    let _ = news.send(News::Mended(address));
                 }
             }
             Err(error) => {
@@ -182,10 +182,10 @@ impl Slot {
         }
     }
 
-    fn tell(&mut self, address: SocketAddr, error: &io::Error, news: &mpsc::UnboundedSender<Listening>) {
+    fn tell(&mut self, address: SocketAddr, error: &io::Error, news: &mpsc::UnboundedSender<News>) {
         let may_pass = error.kind() == io::ErrorKind::AddrNotAvailable && self.tries < TOLD_FROM_TRY;
         if !may_pass && self.told.replace(error.kind()) != Some(error.kind()) {
-            let _ = news.send(Listening::Failed(Problem::new(self.about.clone(), address, error)));
+            let _ = news.send(News::Failed(Problem::new(self.about.clone(), address, error)));
         }
     }
 }

@@ -24,7 +24,7 @@ use crate::{
     Body, Denied, Proxy,
     balance::{Course, Failure},
     egress::{Egress, Place},
-    forwarded::{Sender, Signature},
+    forwarded::{Origin, Signature},
     names::{self, Found},
     table::{Aim, Named},
 };
@@ -157,7 +157,7 @@ impl Proxy {
             request.uri().authority().cloned().ok_or_else(|| SendError::Uri("the URI names no host".to_owned()))?;
         let destination = self.destination(&authority, namespace, from)?;
         if !matches!(destination, Destination::Outside(_)) {
-            Signature::of(Sender::Pod(from)).sign(&mut request);
+            Signature::of(Origin::Pod(from)).sign(&mut request);
             request.headers_mut().insert(header::TE, HeaderValue::from_static("trailers"));
         }
         match destination {

@@ -17,7 +17,7 @@ use tracing::debug;
 use crate::{
     Body, Proxy,
     balance::{Connected, Course, Failure},
-    forwarded::{Sender, Signature},
+    forwarded::{Origin, Signature},
     hop,
     locals::Local,
     outbound::Outbound,
@@ -148,13 +148,13 @@ async fn listen(stream: &mut TcpStream, first: &mut BytesMut) -> Guess {
 pub(crate) async fn pod(proxy: Proxy, stream: TcpStream, address: SocketAddr, client: SocketAddr) {
     let _ = stream.set_nodelay(true);
     if let Some(local) = proxy.inner.locals.get(address) {
-        let sender = proxy.sender(client.ip());
-        http(Guard::new(stream, &[]), sender, move |request| by_pod(local.clone(), request)).await;
+        let origin = proxy.origin(client.ip());
+        http(Guard::new(stream, &[]), origin, move |request| by_pod(local.clone(), request)).await;
     }
 }
 
 async fn by_request(proxy: Proxy, stream: Guard, address: SocketAddr, client: SocketAddr) {
-    let sender = proxy.sender(client.ip());
+    let origin = proxy.origin(client.ip());
     let answer = move |request: Request<Body>| {
         let proxy = proxy.clone();
         async move {
@@ -164,7 +164,7 @@ async fn by_request(proxy: Proxy, stream: Guard, address: SocketAddr, client: So
             }
         }
     };
-    http(stream, sender, answer).await;
+    http(stream, origin, answer).await;
 }
 
 async fn by_pod(local: Local, request: Request<Body>) -> Response<Body> {
@@ -189,12 +189,12 @@ fn refusal(failure: &Failure) -> Response<Body> {
     }
 }
 
-async fn http<F>(stream: Guard, sender: Sender, answer: impl Fn(Request<Body>) -> F)
+async fn http<F>(stream: Guard, origin: Origin, answer: impl Fn(Request<Body>) -> F)
 where
     F: Future<Output = Response<Body>>,
 {
     let notes = stream.notes();
-    let signature = Signature::of(sender);
+    let signature = Signature::of(origin);
     let service = service_fn(move |request| {
         let notes = notes.clone();
         let refusal = notes.next_request();

@@ -29,7 +29,7 @@ use tokio::{
     net::{TcpListener, TcpStream},
 };
 
-use crate::{Body, Config, Listening, LocalHandler, Proxy, Table};
+use crate::{Body, Config, LocalHandler, News, Proxy, Table};
 
 /// The node that tables are for.
 const NODE: &str = "here";
@@ -83,10 +83,30 @@ fn proxy() -> Proxy {
 }
 
 async fn ask(stream: &mut TcpStream) -> String {
-    stream.write_all(b"GET / HTTP/1.1\r\nHost: web\r\n\r\n").await.unwrap();
-    let mut buffer = [0; 1024];
-    let read = stream.read(&mut buffer).await.unwrap();
-    String::from_utf8_lossy(&buffer[..read]).rsplit("\r\n").next().unwrap_or_default().to_owned()
+    exchange(stream, "GET / HTTP/1.1\r\nHost: web\r\n\r\n").await.1
+}
+
+/// The status line and the body of an answer.
+async fn exchange(stream: &mut TcpStream, request: &str) -> (String, String) {
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let head = read_head(stream).await.to_ascii_lowercase();
+    let length =
+        head.split("content-length: ").nth(1).map_or(0, |rest| rest.split("\r\n").next().unwrap().parse().unwrap());
+    let mut body = vec![0; length];
+    stream.read_exact(&mut body).await.unwrap();
+    (head.lines().next().unwrap_or_default().to_owned(), String::from_utf8(body).unwrap())
+}
+
+async fn read_head(stream: &mut TcpStream) -> String {
+    let mut head = Vec::new();
+    // One byte at a time, so that nothing of the body is taken along.
+    while !head.ends_with(b"\r\n\r\n") {
+        match stream.read_u8().await {
+            Ok(byte) => head.push(byte),
+            Err(_) => break,
+        }
+    }
+    String::from_utf8(head).unwrap()
 }
 
 /// A free port of an address.
@@ -180,7 +200,7 @@ async fn an_address_that_cannot_be_bound_is_told_with_the_remedy() {
     let taken = TcpListener::bind("127.77.1.6:0").await.unwrap();
     let (proxy, mut problems) = Proxy::new(Config { allow_external: false });
     proxy.update(Table::build(NODE, [&service("127.77.1.6", taken.local_addr().unwrap().port())], []));
-    let Some(Listening::Failed(problem)) = problems.recv().await else { panic!("a problem is told") };
+    let Some(News::Failed(problem)) = problems.recv().await else { panic!("a problem is told") };
     assert_eq!(problem.about, Key::namespaced(Kind::Service, "shop", "web"));
     assert!(problem.message.contains("another process listens there"), "{}", problem.message);
 }
@@ -205,9 +225,9 @@ async fn an_address_that_comes_later_is_listened_on_without_any_change_of_the_ta
     let (proxy, mut news) = Proxy::new(Config { allow_external: false });
     proxy.register_local(pod("a"), free("127.77.0.7").await, says("a"));
     proxy.update(Table::build(NODE, [&service("127.77.1.7", vip.port())], []));
-    assert!(matches!(news.recv().await, Some(Listening::Failed(_))));
+    assert!(matches!(news.recv().await, Some(News::Failed(_))));
     drop(taken);
-    assert_eq!(news.recv().await, Some(Listening::Mended(vip)));
+    assert_eq!(news.recv().await, Some(News::Mended(vip)));
     assert!(TcpStream::connect(vip).await.is_ok());
 }
 

@@ -8,7 +8,7 @@ use std::{
 };
 
 use api::{Cidr, event::EventType};
-use proxy::{Listening, Shield, Way};
+use proxy::{News, Shield, Way};
 use tokio::sync::mpsc;
 
 use super::{World, health::Trouble, now};
@@ -51,20 +51,20 @@ fn sources(own: Option<Cidr>, ways: &BTreeMap<Cidr, Way>) -> (Option<IpAddr>, Ha
 }
 
 /// Tells users on which addresses the proxy cannot listen: an Event at the Service or Pod, and a condition of the Node.
-pub(crate) async fn report(world: Arc<World>, mut news: mpsc::UnboundedReceiver<Listening>) {
+pub(crate) async fn report(world: Arc<World>, mut news: mpsc::UnboundedReceiver<News>) {
     let mut problems: BTreeMap<SocketAddr, String> = BTreeMap::new();
     while let Some(first) = news.recv().await {
         let more = std::iter::from_fn(|| news.try_recv().ok());
         for one in std::iter::once(first).chain(more).collect::<Vec<_>>() {
             match one {
-                Listening::Failed(problem) => {
+                News::Failed(problem) => {
                     tracing::warn!(about = %problem.about, "{}", problem.message);
                     if let Ok(object) = world.client.get(&problem.about).await {
                         world.reports.event(&object, EventType::Warning, "ListenFailed", &problem.message, now());
                     }
                     problems.insert(problem.address, format!("{}: {}", problem.about, problem.message));
                 }
-                Listening::Mended(address) => drop(problems.remove(&address)),
+                News::Mended(address) => drop(problems.remove(&address)),
             }
         }
         world.health.listening(trouble(&problems));

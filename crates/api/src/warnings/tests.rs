@@ -66,6 +66,17 @@ fn what_a_sandbox_does_anyway_needs_no_word() {
 }
 
 #[test]
+fn a_name_below_a_service_needs_both_its_halves() {
+    check("{kind: Pod, spec: {hostname: a, subdomain: web, containers: [{name: a, image: a}]}}", &expect![[r#""#]]);
+    check(
+        "{kind: Pod, spec: {subdomain: web, containers: [{name: a, image: a}]}}",
+        &expect![[r#"
+            spec.subdomain: ignored: it names a Pod below a headless Service only together with hostname
+        "#]],
+    );
+}
+
+#[test]
 fn templates_and_services_are_looked_over_too() {
     check(
         "{kind: Deployment, spec: {template: {spec: {containers: [{name: a, image: a, tty: true}]}}}}",

@@ -32,32 +32,9 @@ fn listens<F: Future<Output = ()> + Send>(
     })
 }
 
-async fn read_head(stream: &mut TcpStream) -> String {
-    let mut head = Vec::new();
-    // One byte at a time, so that nothing of the body is taken along.
-    while !head.ends_with(b"\r\n\r\n") {
-        match stream.read_u8().await {
-            Ok(byte) => head.push(byte),
-            Err(_) => break,
-        }
-    }
-    String::from_utf8(head).unwrap()
-}
-
 async fn answer(stream: &mut TcpStream, text: &str) {
     let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", text.len());
     stream.write_all(format!("{head}{text}").as_bytes()).await.unwrap();
-}
-
-/// The status line and the body of an answer.
-async fn exchange(stream: &mut TcpStream, request: &str) -> (String, String) {
-    stream.write_all(request.as_bytes()).await.unwrap();
-    let head = read_head(stream).await.to_ascii_lowercase();
-    let length =
-        head.split("content-length: ").nth(1).map_or(0, |rest| rest.split("\r\n").next().unwrap().parse().unwrap());
-    let mut body = vec![0; length];
-    stream.read_exact(&mut body).await.unwrap();
-    (head.lines().next().unwrap_or_default().to_owned(), String::from_utf8(body).unwrap())
 }
 
 #[tokio::test]
