@@ -12,7 +12,7 @@ use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
 
 use crate::container::Shared;
 use crate::log::LogStream;
-use crate::net::{self, Listening};
+use crate::net::{self, Listening, LookUps};
 use crate::outgoing::Hooks;
 use crate::spec::{Access, Network, Spec, Stdin, Stream};
 use crate::stdin::UntilStop;
@@ -47,6 +47,7 @@ pub(crate) struct Guest {
     table: ResourceTable,
     network: Network,
     listening: Listening,
+    look_ups: LookUps,
     holdings: Holdings,
 }
 
@@ -68,6 +69,7 @@ impl Guest {
             table,
             network: spec.network.clone(),
             listening: Listening::new(),
+            look_ups: LookUps::new(),
             holdings: Holdings::new(Arc::clone(shared)),
         };
         let mut store = Store::new(engine, guest);
@@ -80,8 +82,14 @@ impl Guest {
     }
 
     /// What the sockets need.
-    pub(crate) fn sockets_parts(&mut self) -> (&mut WasiCtx, &mut ResourceTable, &Network, &mut Listening) {
-        (&mut self.wasi, &mut self.table, &self.network, &mut self.listening)
+    pub(crate) fn sockets_parts(&mut self) -> net::Parts<'_> {
+        net::Parts {
+            wasi: &mut self.wasi,
+            table: &mut self.table,
+            network: &self.network,
+            listening: &mut self.listening,
+            look_ups: &mut self.look_ups,
+        }
     }
 
     /// What the instance can reach.

@@ -12,9 +12,9 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::pin::Pin;
 
 use wasmtime::Result;
-use wasmtime::component::Linker;
-use wasmtime_wasi::WasiCtxBuilder;
+use wasmtime::component::{Linker, ResourceTable};
 use wasmtime_wasi::sockets::SocketAddrUse;
+use wasmtime_wasi::{WasiCtx, WasiCtxBuilder};
 
 use crate::engine::Level;
 use crate::guest::Guest;
@@ -22,6 +22,21 @@ use crate::spec::{Network, Refusal};
 
 /// What was told to listen, as long as it does.
 pub(crate) type Listening = HashMap<SocketAddr, Box<dyn Send + Sync>>;
+
+/// The addresses of names that the guest has not taken yet, by its handles.
+pub(crate) type LookUps = HashMap<u32, std::vec::IntoIter<IpAddr>>;
+
+/// The most addresses of one name that a guest gets: enough to try others, and a bound on what its handles hold.
+const ADDRESSES_MAX: usize = 256;
+
+/// What of an instance its sockets need.
+pub(crate) struct Parts<'a> {
+    pub(crate) wasi: &'a mut WasiCtx,
+    pub(crate) table: &'a mut ResourceTable,
+    pub(crate) network: &'a Network,
+    pub(crate) listening: &'a mut Listening,
+    pub(crate) look_ups: &'a mut LookUps,
+}
 
 /// Sets up what Wasmtime's own sockets may do.
 pub(crate) fn allow(builder: &mut WasiCtxBuilder, network: &Network) {
@@ -84,5 +99,7 @@ fn look_up(network: &Network, name: &str) -> Option<Vec<IpAddr>> {
     if name.trim_end_matches('.').eq_ignore_ascii_case("localhost") {
         return Some(vec![IpAddr::V4(Ipv4Addr::LOCALHOST)]);
     }
-    (network.resolve)(name)
+    let mut found = (network.resolve)(name)?;
+    found.truncate(ADDRESSES_MAX);
+    Some(found)
 }

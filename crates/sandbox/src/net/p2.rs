@@ -1,6 +1,6 @@
 //! `wasi:sockets` of p2: some functions are ours, the rest are Wasmtime's.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 
 use wasmtime::Result;
 use wasmtime::component::{HasData, Linker, Resource};
@@ -10,7 +10,7 @@ use wasmtime_wasi::p2::bindings::sockets::{ip_name_lookup, network, tcp, tcp_cre
 use wasmtime_wasi::p2::{DynInputStream, DynOutputStream, DynPollable, SocketError, TcpSocket};
 use wasmtime_wasi::sockets::WasiSocketsCtxView;
 
-use super::{Listening, bind_address, connect_address, look_up};
+use super::{Listening, LookUps, Parts, bind_address, connect_address, look_up};
 use crate::guest::Guest;
 use crate::spec::{self, Refusal};
 
@@ -30,11 +30,12 @@ struct View<'a> {
     inner: WasiSocketsCtxView<'a>,
     network: &'a spec::Network,
     listening: &'a mut Listening,
+    look_ups: &'a mut LookUps,
 }
 
 fn view(guest: &mut Guest) -> View<'_> {
-    let (wasi, table, network, listening) = guest.sockets_parts();
-    View { inner: WasiSocketsCtxView { ctx: wasi.sockets(), table }, network, listening }
+    let Parts { wasi, table, network, listening, look_ups } = guest.sockets_parts();
+    View { inner: WasiSocketsCtxView { ctx: wasi.sockets(), table }, network, listening, look_ups }
 }
 
 /// One line for each function that is passed on as it is.
@@ -161,18 +162,20 @@ fn refused(refusal: Refusal) -> SocketError {
 }
 
 impl ip_name_lookup::Host for View<'_> {
-    /// Only the first address reaches the guest: Wasmtime's stream of addresses cannot be made here, but it takes
-    /// the text of an address for a name.
+    /// Wasmtime's stream of addresses cannot be made here, but it takes the text of an address for a name: so it gives the
+    /// first one, and the others are kept beside it.
     fn resolve_addresses(
         &mut self,
         network: Resource<Network>,
         name: String,
     ) -> Answer<Resource<ip_name_lookup::ResolveAddressStream>> {
-        let address: Option<IpAddr> = look_up(self.network, &name).and_then(|found| found.first().copied());
-        match address {
-            Some(ip) => ip_name_lookup::Host::resolve_addresses(&mut self.inner, network, ip.to_string()),
-            None => Err(ErrorCode::NameUnresolvable.into()),
+        let mut found = look_up(self.network, &name).unwrap_or_default().into_iter();
+        let first = found.next().ok_or(ErrorCode::NameUnresolvable)?;
+        let stream = ip_name_lookup::Host::resolve_addresses(&mut self.inner, network, first.to_string())?;
+        if found.len() > 0 {
+            self.look_ups.insert(stream.rep(), found);
         }
+        Ok(stream)
     }
 }
 
@@ -181,7 +184,10 @@ impl ip_name_lookup::HostResolveAddressStream for View<'_> {
         &mut self,
         stream: Resource<ip_name_lookup::ResolveAddressStream>,
     ) -> Answer<Option<IpAddress>> {
-        ip_name_lookup::HostResolveAddressStream::resolve_next_address(&mut self.inner, stream)
+        let handle = stream.rep();
+        let first = ip_name_lookup::HostResolveAddressStream::resolve_next_address(&mut self.inner, stream)?;
+        let more = || self.look_ups.get_mut(&handle)?.next().map(IpAddress::from);
+        Ok(first.or_else(more))
     }
 
     fn subscribe(&mut self, stream: Resource<ip_name_lookup::ResolveAddressStream>) -> Result<Resource<DynPollable>> {
@@ -189,6 +195,7 @@ impl ip_name_lookup::HostResolveAddressStream for View<'_> {
     }
 
     fn drop(&mut self, stream: Resource<ip_name_lookup::ResolveAddressStream>) -> Result<()> {
+        self.look_ups.remove(&stream.rep());
         ip_name_lookup::HostResolveAddressStream::drop(&mut self.inner, stream)
     }
 }

@@ -48,9 +48,11 @@ async fn names_and_addresses_are_what_the_hooks_say() {
     spec.network.ip = Some(ip(4));
     let service: SocketAddr = (ip(200), 80).into();
     let endpoint: SocketAddr = (ip(3), 7000).into();
-    spec.network.resolve = Arc::new(move |name| (name == "echo.default.svc").then(|| vec![service.ip()]));
+    // The first address leads nowhere: a program that tries them one after the other needs the second.
+    spec.network.resolve = Arc::new(move |name| (name == "echo.default.svc").then(|| vec![ip(250), service.ip()]));
     spec.network.connect = Arc::new(move |address| match address {
         _ if address == service || address == endpoint => Ok(endpoint),
+        _ if address.ip() == ip(250) => Err(Refusal::NobodyListens),
         _ => Err(Refusal::Denied),
     });
     let log = Remembered::of(&mut spec);
