@@ -11,7 +11,7 @@ use tokio_rustls::{
 };
 
 use crate::{
-    cluster::Cluster,
+    cluster::{Cluster, http_get},
     patience::{PATIENCE, wait_until},
 };
 
@@ -58,6 +58,22 @@ fn silent_connections_lock_nobody_out() {
     cluster.kapelle("get nodes").ok();
     assert!(proven.iter().any(Result::is_ok), "somebody was taken in");
     drop((silent, proven));
+}
+
+/// The clients of a Service took the files that an administrator's connection needs.
+#[test]
+fn clients_of_a_service_lock_no_administrator_out() {
+    let cluster = Cluster::start_behind(&["prlimit", "--nofile=1024:1024"], &[]);
+    cluster.push("hello-http");
+    cluster.kapelle("run web --image=hello-http:v1 --port=8080").ok();
+    cluster.wait_for_field("deployment/web", "/status/readyReplicas", "1");
+    let url = cluster.service_url("web");
+    let address = url.strip_prefix("http://").unwrap();
+    wait_until("an answer", || http_get(&url));
+    let crowd: Vec<_> = (0..1100).map(|_| TcpStream::connect(address).unwrap()).collect();
+    cluster.kapelle("get nodes").ok();
+    drop(crowd);
+    wait_until("an answer", || http_get(&url));
 }
 
 /// A connection that proved whom it calls and then asked for nothing was kept for ever.

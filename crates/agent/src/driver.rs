@@ -64,7 +64,7 @@ pub struct Config {
     pub file_images: bool,
     /// Whether Pods may reach hosts outside the cluster.
     pub allow_external: bool,
-    /// How many connections its own port takes.
+    /// How many connections its own port, and Services and Pods, take.
     pub rooms: Rooms,
 }
 
@@ -152,6 +152,7 @@ pub async fn run(config: Config, shutdown: CancellationToken) -> Result<(), Agen
     let client = config.masters.clone().with_field_manager("kapelle-agent");
     let sandbox = Sandbox::new(sandbox::Config::new(config.dir.join("compiled")))?;
     let (proxy, news) = Proxy::new(proxy::Config { allow_external: config.allow_external });
+    proxy.limit(config.rooms.proxied);
     let (events, inbox) = mpsc::channel(INBOX);
     let health = Arc::new(health::Health::new());
     let world = Arc::new(World {

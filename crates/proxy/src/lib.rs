@@ -40,7 +40,7 @@ use bytes::Bytes;
 use futures::future::BoxFuture;
 use http::{Request, Response};
 use http_body_util::combinators::UnsyncBoxBody;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{Semaphore, mpsc, watch};
 
 pub use balance::Failure;
 pub use egress::{Denied, PodSocket, Ranges};
@@ -59,6 +59,9 @@ pub type Body = UnsyncBoxBody<Bytes, BoxError>;
 
 /// Answers requests for an HTTP Pod of this node.
 pub type LocalHandler = Arc<dyn Fn(Request<Body>) -> BoxFuture<'static, Response<Body>> + Send + Sync>;
+
+/// The most connections at the same time, to all Services and Pods of a node together.
+const CONNECTIONS_MAX: usize = 16_384;
 
 /// How the proxy behaves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -83,6 +86,8 @@ struct Inner {
     nodes: ArcSwap<HashSet<IpAddr>>,
     locals: Arc<locals::Locals>,
     egress: Arc<egress::Egress>,
+    /// For connections at the same time.
+    places: Arc<Semaphore>,
     listeners: listen::Listeners,
     /// How many names were looked up.
     lookups: AtomicUsize,
@@ -103,6 +108,7 @@ impl Proxy {
             peers: peers::Peers::default(),
             nodes: ArcSwap::default(),
             locals,
+            places: Arc::new(Semaphore::new(CONNECTIONS_MAX)),
             listeners: listen::Listeners::new(news),
             lookups: AtomicUsize::new(0),
             outgoing: outgoing::Outgoing::new(egress.clone()),
@@ -111,6 +117,11 @@ impl Proxy {
         let inner = Arc::new(inner);
         tokio::spawn(look_after(Arc::downgrade(&inner)));
         (Self { inner }, told)
+    }
+
+    /// Takes at most so many connections from now on: each costs up to two files.
+    pub fn limit(&self, connections: usize) {
+        self.inner.places.forget_permits(CONNECTIONS_MAX.saturating_sub(connections));
     }
 
     /// Routes by a new table from now on: opens the addresses that it adds and closes those that it no longer has.

@@ -9,7 +9,11 @@ use std::{
 };
 
 use api::Key;
-use tokio::{net::TcpStream, sync::mpsc, task::AbortHandle};
+use tokio::{
+    net::TcpStream,
+    sync::{OwnedSemaphorePermit, mpsc},
+    task::AbortHandle,
+};
 
 use crate::{Proxy, serve};
 
@@ -195,14 +199,25 @@ fn start(proxy: Proxy, address: SocketAddr, owner: Owner) -> io::Result<Acceptin
     socket.set_reuseaddr(true)?;
     socket.bind(address)?;
     let listener = socket.listen(BACKLOG)?;
-    let take = move |stream: TcpStream, client| match owner {
-        Owner::Service => drop(tokio::spawn(serve::service(proxy.clone(), stream, address, client))),
-        Owner::Pod => drop(tokio::spawn(serve::pod(proxy.clone(), stream, address, client))),
+    let places = proxy.inner.places.clone();
+    let take = move |stream: TcpStream, client, place: OwnedSemaphorePermit| {
+        let proxy = proxy.clone();
+        tokio::spawn(async move {
+            match owner {
+                Owner::Service => serve::service(proxy, stream, address, client).await,
+                Owner::Pod => serve::pod(proxy, stream, address, client).await,
+            }
+            drop(place);
+        });
     };
     let task = tokio::spawn(async move {
         loop {
             match listener.accept().await {
-                Ok((stream, client)) => take(stream, client),
+                // Further clients wait to be accepted; those who are served go on.
+                Ok((stream, client)) => match places.clone().acquire_owned().await {
+                    Ok(place) => take(stream, client, place),
+                    Err(_) => return,
+                },
                 Err(error) => {
                     tracing::warn!(%error, %address, "cannot accept a connection");
                     tokio::time::sleep(ACCEPT_PAUSE).await;

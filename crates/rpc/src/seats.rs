@@ -30,6 +30,9 @@ const CONNECTIONS_MIN: u64 = 64;
 /// Pods and calls to other processes.
 const FILES_A_CONNECTION: u64 = 2;
 
+/// The same for connections to Services and Pods: each costs up to two files, so that these are a quarter of all.
+const FILES_A_PROXIED: u64 = 8;
+
 /// The most connections of one node: an agent has one to each master.
 const NODE_CONNECTIONS_MAX: usize = 16;
 
@@ -85,6 +88,8 @@ pub struct Rooms {
     pub nodes: Room,
     /// Masters'.
     pub masters: Room,
+    /// Beside all these, those that a node's proxy takes for Services and Pods.
+    pub proxied: usize,
 }
 
 impl Rooms {
@@ -99,10 +104,11 @@ impl Rooms {
             admins: Room { all: part(1, 4), each: part(1, 4) },
             nodes: Room { all: part(7, 16), each: NODE_CONNECTIONS_MAX },
             masters: Room { all: part(1, 8), each: part(1, 8) },
+            proxied: usize::try_from(files / FILES_A_PROXIED).unwrap_or(usize::MAX).max(1),
         }
     }
 
-    /// How many connections there are at most.
+    /// How many connections a server takes at most.
     #[must_use]
     pub fn sum(&self) -> usize {
         [self.arriving, self.nobody, self.admins, self.nodes, self.masters].iter().map(|room| room.all).sum()
@@ -353,7 +359,7 @@ mod tests {
     const ROOM: Room = Room { all: 4, each: 2 };
 
     fn seats() -> Seats {
-        Seats::new(Rooms { arriving: ROOM, nobody: ROOM, admins: ROOM, nodes: ROOM, masters: ROOM })
+        Seats::new(Rooms { arriving: ROOM, nobody: ROOM, admins: ROOM, nodes: ROOM, masters: ROOM, proxied: 1 })
     }
 
     fn from(host: u8) -> Party {

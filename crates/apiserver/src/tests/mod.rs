@@ -35,6 +35,7 @@ const ROOMS: Rooms = Rooms {
     admins: Room { all: 8, each: 8 },
     nodes: Room { all: 4, each: 2 },
     masters: Room { all: 4, each: 4 },
+    proxied: 0,
 };
 
 /// The options of every test: the range that `kapelle dev` uses, and a real clock.
