@@ -7,6 +7,7 @@
 mod egress;
 mod faults;
 mod history;
+mod identity;
 mod kills;
 mod lab;
 mod members;

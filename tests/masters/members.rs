@@ -16,7 +16,7 @@ fn tokens_let_in_once_and_only_whom_they_name() {
         assert!(!lab.ended("w1"), "it must not be let in");
         assert!(lab.complaints("w1").contains(complaint), "{}", lab.complaints("w1"));
     };
-    let other_node = lab.token("m1", "--role worker --node w9");
+    let other_node = lab.token("m1", "--role worker --node-name w9");
     refused(&mut lab, &other_node, "for the node \"w9\"");
     let master = lab.token("m1", "--role master");
     refused(&mut lab, &master, "as a master, not as a worker");

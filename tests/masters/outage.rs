@@ -26,7 +26,7 @@ fn services_outlive_masters_and_nothing_restarts_needlessly() {
     let Some(mut lab) = Lab::new(&["m1", "m2", "m3", "w1", "w2"]) else { return };
     lab.three_masters();
     for worker in ["w1", "w2"] {
-        let token = lab.token("m1", &format!("--role worker --node {worker}"));
+        let token = lab.token("m1", &format!("--role worker --node-name {worker}"));
         lab.worker(worker, Some(&token));
         lab.ready(worker);
     }

@@ -117,8 +117,8 @@ impl Budget {
     pub(crate) fn account(&self, caller: &Caller, from: IpAddr) -> Account {
         let shares = match caller {
             Caller::Admin { .. } => vec![self.users.clone()],
-            Caller::Cluster | Caller::Master { .. } => vec![self.system.clone()],
-            Caller::Node { name } => vec![self.system.clone(), self.part(Part::Node(name.clone()))],
+            Caller::Cluster | Caller::Master { .. } | Caller::Newcomer { .. } => vec![self.system.clone()],
+            Caller::Node { name, .. } => vec![self.system.clone(), self.part(Part::Node(name.clone()))],
             Caller::Nobody => vec![self.nobody.clone(), self.part(Part::Address(from))],
         };
         Account { shares }
@@ -211,7 +211,7 @@ mod tests {
     }
 
     fn node(name: &str) -> Caller {
-        Caller::Node { name: name.to_owned() }
+        Caller::Node { name: name.to_owned(), uid: String::new(), from: None }
     }
 
     fn all(account: &Account) -> Vec<Place> {

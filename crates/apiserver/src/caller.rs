@@ -4,6 +4,8 @@
 //! no more (the node authorizer and the `NodeRestriction` admission plugin), so that a worker that was broken into does not
 //! hold the Secrets of its neighbours.
 
+use std::net::IpAddr;
+
 use api::{Error, Kind, Reason, Subresource, Write, core_v1, pod};
 use rpc::identity::Subject;
 use store::View;
@@ -23,6 +25,11 @@ pub enum Caller {
         /// Its id in the group.
         member: u64,
     },
+    /// A master that was let in and has not added itself to the group yet. It may do only that.
+    Newcomer {
+        /// Its id.
+        member: u64,
+    },
     /// A user of `system:masters`.
     Admin {
         /// The user's name.
@@ -32,30 +39,34 @@ pub enum Caller {
     Node {
         /// The node's name.
         name: String,
+        /// The uid of its Node object.
+        uid: String,
+        /// Where it calls from; `None` within one process.
+        from: Option<IpAddr>,
     },
     /// Somebody without a certificate of the cluster.
     Nobody,
 }
 
-impl From<Subject> for Caller {
-    fn from(subject: Subject) -> Self {
+impl Caller {
+    /// Whom a certificate names that was shown from an address.
+    #[must_use]
+    pub fn new(subject: Subject, from: IpAddr) -> Self {
         match subject {
             Subject::Master { member } => Self::Master { member },
-            Subject::Node { name } => Self::Node { name },
+            Subject::Node { name, uid } => Self::Node { name, uid, from: Some(from.to_canonical()) },
             Subject::Admin { name } => Self::Admin { name },
         }
     }
-}
 
-impl Caller {
     /// The user of whom `kubectl auth whoami` and refusals speak.
     #[must_use]
     pub fn user(&self) -> String {
         match self {
             Self::Cluster => "system:kapelle".to_owned(),
-            Self::Master { member } => format!("system:kapelle:master:{member:016x}"),
+            Self::Master { member } | Self::Newcomer { member } => format!("system:kapelle:master:{member:016x}"),
             Self::Admin { name } => name.clone(),
-            Self::Node { name } => format!("system:node:{name}"),
+            Self::Node { name, .. } => format!("system:node:{name}"),
             Self::Nobody => "system:anonymous".to_owned(),
         }
     }
@@ -66,6 +77,7 @@ impl Caller {
         match self {
             Self::Cluster | Self::Master { .. } | Self::Admin { .. } => &["system:masters", "system:authenticated"],
             Self::Node { .. } => &["system:nodes", "system:authenticated"],
+            Self::Newcomer { .. } => &["system:authenticated"],
             Self::Nobody => &["system:unauthenticated"],
         }
     }
@@ -75,7 +87,7 @@ impl Caller {
     pub fn may_everything(&self) -> bool {
         match self {
             Self::Cluster | Self::Master { .. } | Self::Admin { .. } => true,
-            Self::Node { .. } | Self::Nobody => false,
+            Self::Newcomer { .. } | Self::Node { .. } | Self::Nobody => false,
         }
     }
 
@@ -88,17 +100,20 @@ impl Caller {
         match (self, access) {
             (_, Access::Public) => Ok(()),
             (Self::Nobody, _) => Err(unauthorized()),
+            // It says where it serves, and is a master from then on.
+            (Self::Newcomer { .. }, Access::Admit) => Ok(()),
+            (Self::Newcomer { .. }, _) => Err(unauthorized()),
             (_, Access::Impersonate(header)) => {
                 let remedy = format!("act as somebody else; send no {header} (kubectl: no --as, no --as-group)");
                 Err(self.cannot(&remedy))
             }
             (Self::Master { .. }, Access::Admit) => Ok(()),
             (_, Access::Admit) => Err(forbidden("only a master says where it serves, and only for itself")),
-            (Self::Cluster | Self::Admin { .. }, Access::Renew) => {
-                Err(forbidden("only masters and workers renew their certificates, with the one that they have"))
+            (Self::Cluster | Self::Master { .. } | Self::Admin { .. }, Access::Renew) => {
+                Err(forbidden("only workers renew their certificates here, with the one that they have"))
             }
             (Self::Cluster | Self::Master { .. } | Self::Admin { .. }, _) => Ok(()),
-            (Self::Node { name }, access) => self.node(name, access, state),
+            (Self::Node { name, .. }, access) => self.node(name, access, state),
         }
     }
 
@@ -284,7 +299,7 @@ mod tests {
 
     #[test]
     fn a_node_reads_only_the_secrets_that_its_pods_use() {
-        let (view, node) = (view(), Caller::Node { name: "w1".to_owned() });
+        let (view, node) = (view(), Caller::Node { name: "w1".to_owned(), uid: "u1".to_owned(), from: None });
         let state = || view.clone();
         let secret = |name: &str| Key::namespaced(Kind::Secret, "default", name);
         assert_eq!(node.authorise(Access::to(Verb::Get, &secret("needed")), state), Ok(()));
@@ -305,7 +320,7 @@ mod tests {
 
     #[test]
     fn a_node_writes_only_what_is_its_own() {
-        let (view, node) = (view(), Caller::Node { name: "w1".to_owned() });
+        let (view, node) = (view(), Caller::Node { name: "w1".to_owned(), uid: "u1".to_owned(), from: None });
         let status = |name: &str| Write::Update(pod_on(name, "w1", ""), Subresource::Status);
         let node_object = |name: &str| {
             let mut node = core_v1::Node::default();

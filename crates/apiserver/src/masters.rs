@@ -5,7 +5,9 @@
 
 use std::{
     io,
+    pin::Pin,
     sync::{Arc, OnceLock},
+    task::{Context, Poll},
     time::Duration,
 };
 
@@ -17,7 +19,12 @@ use rpc::{
     identity::{Shared, Subject},
 };
 use rustls_pki_types::ServerName;
-use tokio::{net::TcpStream, sync::watch, time::timeout};
+use tokio::{
+    io::{AsyncRead, AsyncWrite, ReadBuf},
+    net::TcpStream,
+    sync::watch,
+    time::timeout,
+};
 use tokio_rustls::TlsConnector;
 
 use crate::gallery::Others;
@@ -113,5 +120,48 @@ impl Others for Masters {
     fn client(&self, url: &str) -> Result<Client, Error> {
         let known = self.inner.known.get().ok_or_else(|| Error::internal("this master is not introduced yet"))?;
         Client::connect_with(std::slice::from_ref(&url.to_owned()), Security::Tls(known.identity.clone()))
+    }
+}
+
+/// A connection of another master, read until that is over.
+pub(crate) struct Heard<S> {
+    stream: S,
+    over: Option<BoxFuture<'static, ()>>,
+}
+
+impl<S> Heard<S> {
+    pub(crate) fn new(stream: S, over: BoxFuture<'static, ()>) -> Self {
+        Self { stream, over: Some(over) }
+    }
+
+    /// Whether nothing more is to be heard; if not, the reader is woken when it is.
+    fn is_over(&mut self, cx: &mut Context<'_>) -> bool {
+        if self.over.as_mut().is_some_and(|over| over.as_mut().poll(cx).is_ready()) {
+            self.over = None;
+        }
+        self.over.is_none()
+    }
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for Heard<S> {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        if self.is_over(cx) {
+            return Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into()));
+        }
+        Pin::new(&mut self.stream).poll_read(cx, buf)
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for Heard<S> {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(cx, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
     }
 }

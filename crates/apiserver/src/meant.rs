@@ -22,7 +22,7 @@ pub(crate) fn check<B>(
     let named = named(request.headers(), request.uri(), request.version())?;
     same_origin(request.headers(), &named)?;
     match caller {
-        Caller::Cluster | Caller::Master { .. } | Caller::Node { .. } => return Ok(()),
+        Caller::Cluster | Caller::Master { .. } | Caller::Newcomer { .. } | Caller::Node { .. } => return Ok(()),
         // Who joins verifies the master by its token, whatever its name.
         Caller::Nobody if language == Language::Grpc => return Ok(()),
         Caller::Admin { .. } | Caller::Nobody => {}
@@ -111,7 +111,7 @@ mod tests {
     #[test]
     fn our_own_processes_reach_masters_under_any_name() {
         let headers = [("host", "m1.internal:6443")];
-        let node = Caller::Node { name: "w1".to_owned() };
+        let node = Caller::Node { name: "w1".to_owned(), uid: String::new(), from: None };
         assert_eq!(asked(&node, Language::Grpc, "/", &headers), Ok(()));
         assert_eq!(asked(&Caller::Nobody, Language::Grpc, "/", &headers), Ok(()), "somebody who joins");
         assert_eq!(asked(&Caller::Nobody, Language::Rest, "/", &headers), Err(403));
@@ -124,7 +124,7 @@ mod tests {
         for origin in ["http://localhost:6443", "https://localhost", "https://evil.example", "null", ""] {
             assert_eq!(from(origin), Err(403), "{origin}");
         }
-        let node = Caller::Node { name: "w1".to_owned() };
+        let node = Caller::Node { name: "w1".to_owned(), uid: String::new(), from: None };
         let headers = [("host", "m1:6443"), ("origin", "https://evil.example")];
         assert_eq!(asked(&node, Language::Grpc, "/", &headers), Err(403));
     }

@@ -65,7 +65,11 @@ impl Rules {
     pub(crate) fn new(caller: &Caller, language: Language, held_max: usize) -> Self {
         let (bytes_max, grace) = match caller {
             Caller::Nobody => (NOBODY_BODY_BYTES_MAX, NOBODY_GRACE),
-            Caller::Cluster | Caller::Master { .. } | Caller::Admin { .. } | Caller::Node { .. } => (usize::MAX, GRACE),
+            Caller::Cluster
+            | Caller::Master { .. }
+            | Caller::Newcomer { .. }
+            | Caller::Admin { .. }
+            | Caller::Node { .. } => (usize::MAX, GRACE),
         };
         Self { language, held_max, bytes_max, grace }
     }

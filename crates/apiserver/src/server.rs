@@ -2,7 +2,7 @@
 //!
 //! The handshake tells who calls (its certificate) and what it wants to speak (the protocol that it offers).
 
-use std::{convert::Infallible, io, sync::Arc, time::Duration};
+use std::{convert::Infallible, io, net::IpAddr, sync::Arc, time::Duration};
 
 use axum::{Router, body::Body};
 use consensus::MemberId;
@@ -113,6 +113,8 @@ pub async fn serve(listener: TcpListener, parts: Parts, shutdown: CancellationTo
         budget: Budget::default(),
         shutdown: shutdown.clone(),
     };
+    let registry = parts.registry.clone();
+    tokio::spawn(async move { registry.watch_presence().await });
     let connections = TaskTracker::new();
     loop {
         tokio::select! {
@@ -142,6 +144,7 @@ struct Port {
 /// Whose connection it is, and what that one may use.
 struct Guest {
     caller: Caller,
+    from: IpAddr,
     account: Account,
     seat: Seat,
 }
@@ -153,13 +156,14 @@ impl Port {
             Ok(visitor) => visitor,
             Err(error) => return debug!(%error, "a connection was not taken in"),
         };
-        let caller = subject.map_or(Caller::Nobody, Caller::from);
+        let from = peer.ip();
+        let caller = subject.map_or(Caller::Nobody, |subject| Caller::new(subject, from));
         if stream.get_ref().1.alpn_protocol() != Some(PEER_PROTOCOL) {
-            let account = self.budget.account(&caller, peer.ip());
-            return self.converse(stream, Guest { caller, account, seat }).await;
+            let account = self.budget.account(&caller, from);
+            return self.converse(stream, Guest { caller, from, account, seat }).await;
         }
         match caller {
-            Caller::Master { member } => self.doors.registry.consensus().accept(MemberId(member), Box::new(stream)),
+            Caller::Master { member } => self.doors.registry.hear(MemberId(member), stream),
             caller => warn!(caller = caller.user(), "only masters speak the protocol of masters"),
         }
     }
@@ -167,12 +171,13 @@ impl Port {
     /// Answers requests until the client or the server has enough.
     async fn converse(self, stream: TlsStream<TcpStream>, guest: Guest) {
         let (builder, shutdown, guest) = (builder(&guest.caller), self.shutdown.clone(), Arc::new(guest));
-        let asked = guest.clone();
+        let (asked, registry) = (guest.clone(), self.doors.registry.clone());
         let service = service_fn(move |request| self.clone().answer(request, asked.clone()));
         let connection = builder.serve_connection(TokioIo::new(stream), service);
         tokio::pin!(connection);
         let limit = tokio::select! {
             ended = connection.as_mut() => return ended.unwrap_or_else(|error| debug!(%error, "a connection broke")),
+            () = registry.until_gone(&guest.caller) => return debug!(caller = guest.caller.user(), "left; cut off"),
             () = shutdown.cancelled() => DRAIN_TIMEOUT,
             leave = guest.seat.must_leave() => match leave {
                 Leave::Now => return,
@@ -194,7 +199,7 @@ impl Port {
                 let rules = Rules::new(&caller, language, held_max(language, request.uri().path()));
                 let request = request.map(|body| Metered::new(body, place.held(), rules));
                 let left = request.body().left();
-                let Ok(response) = self.doors.answer(request.map(Body::new), caller).await;
+                let Ok(response) = self.doors.answer(request.map(Body::new), caller, guest.from).await;
                 (response, left)
             }
             Err(error) => (language.refusal(error), Left::new(Some(request.into_body()).into())),
@@ -211,6 +216,10 @@ fn held_max(language: Language, path: &str) -> usize {
         Language::Rest => rest::BODY_BYTES_MAX,
     }
 }
+
+/// Where a request comes from.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct From(pub(crate) IpAddr);
 
 /// The three languages over one Registry.
 #[derive(Clone)]
@@ -231,12 +240,22 @@ impl Doors {
         })
     }
 
-    pub(crate) async fn answer(self, mut request: Request<Body>, caller: Caller) -> Result<Response<Body>, Infallible> {
+    pub(crate) async fn answer(
+        self,
+        mut request: Request<Body>,
+        caller: Caller,
+        from: IpAddr,
+    ) -> Result<Response<Body>, Infallible> {
         let language = Language::of(request.uri().path(), request.headers());
+        let caller = match self.registry.present(caller).await {
+            Ok(caller) => caller,
+            Err(error) => return Ok(language.refusal(error)),
+        };
         let head = (request.method(), request.uri().path(), request.headers());
         if let Err(error) = gate::pass(self.registry.for_caller(caller.clone()), language, head).await {
             return Ok(language.refusal(error));
         }
+        request.extensions_mut().insert(From(from));
         request.extensions_mut().insert(caller);
         let router = match language {
             Language::Grpc => self.grpc,
@@ -250,7 +269,9 @@ impl Doors {
 /// How HTTP is spoken with a caller.
 fn builder(caller: &Caller) -> auto::Builder<TokioExecutor> {
     let (headers_timeout, streams, window) = match caller {
-        Caller::Cluster | Caller::Master { .. } | Caller::Admin { .. } => (HEADERS_TIMEOUT, STREAMS_MAX, WINDOW_BYTES),
+        Caller::Cluster | Caller::Master { .. } | Caller::Newcomer { .. } | Caller::Admin { .. } => {
+            (HEADERS_TIMEOUT, STREAMS_MAX, WINDOW_BYTES)
+        }
         Caller::Node { .. } => (HEADERS_TIMEOUT, NODE_STREAMS_MAX, SMALL_WINDOW_BYTES),
         Caller::Nobody => (NOBODY_HEADERS_TIMEOUT, NOBODY_STREAMS_MAX, SMALL_WINDOW_BYTES),
     };

@@ -101,7 +101,8 @@ impl Dev {
         process::write_whole(&dir.join("kubeconfig"), &config)?;
         progress.say("starting the controllers and the node");
         bridge::start(registry.clone(), control::Config { pods: self.pods()? })?;
-        let node = master::identity(&authority, Subject::Node { name: NODE.to_owned() }, Vec::new())?;
+        let uid = registry.ensure_node(NODE, Ipv4Addr::LOCALHOST).await?;
+        let node = master::identity(&authority, Subject::Node { name: NODE.to_owned(), uid }, Vec::new())?;
         let node = self.node(&dir, listen, Security::Tls(node), rooms)?;
         let mut agent = tokio::spawn(agent::driver::run(node, stop.clone()));
         tokio::select! {

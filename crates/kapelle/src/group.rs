@@ -78,13 +78,17 @@ pub(crate) async fn removed(registry: &Registry, masters: &Masters) {
             continue;
         }
         for client in masters.clients() {
-            if let Ok(Ok(theirs)) = timeout(ANSWER_TIMEOUT, client.cluster_status()).await
-                && is_out(&own, &theirs)
-            {
+            let Ok(answer) = timeout(ANSWER_TIMEOUT, client.cluster_status()).await else { continue };
+            if answer.map_or_else(|error| is_refused(&own, &error), |theirs| is_out(&own, &theirs)) {
                 return;
             }
         }
     }
+}
+
+/// Whether the masters of the same cluster have agreed that this one is none of them.
+fn is_refused(own: &GroupStatus, error: &api::Error) -> bool {
+    rpc::status::revoked_by(error).is_some_and(|cluster| cluster == own.cluster.to_string())
 }
 
 /// Whether another master knows more of the same cluster, and this one not among its members.

@@ -272,7 +272,6 @@ impl Master {
         let request = JoinRequest {
             role: Role::Master.into(),
             certificate_request: key.request()?.into(),
-            hosts: vec![self.listen.ip().to_string()],
             ..JoinRequest::default()
         };
         let joined = rpc::join(&urls(&self.join), token, request).await.context("cannot join")?;

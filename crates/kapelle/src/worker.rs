@@ -19,7 +19,7 @@ use api::core_v1::Node;
 use clap::Args;
 use rpc::{
     Client, Security,
-    identity::{Identity, KeyPair, Shared, Subject},
+    identity::{Identity, KeyPair, Shared, Subject, Token},
     seats::Rooms,
     services::{JoinRequest, Role},
 };
@@ -29,6 +29,9 @@ use crate::{group, logging, master::urls, process, process::announce, ranges, ti
 
 /// The file with the [`Settings`].
 const SETTINGS: &str = "cluster.json";
+
+/// How long masters may take to say that they do not know this node, before it starts as what it was.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// How often the certificate is looked at.
 const RENEW_EVERY: Duration = Duration::from_secs(3600);
@@ -102,7 +105,7 @@ impl Worker {
         let shared = Shared::new(identity)?;
         let security = Security::Tls(shared.clone());
         let client = Client::connect_with(&masters, security.clone())?;
-        tokio::spawn(renew(client.clone(), shared, dir.join("identity"), host));
+        tokio::spawn(renew(client.clone(), shared, dir.join("identity")));
         let config = agent::driver::Config {
             name: self.node_name.clone(),
             host,
@@ -170,30 +173,58 @@ impl Worker {
 
     /// The identity in the directory, or the one that the token gives.
     async fn identity(&self, dir: &Path, host: Ipv4Addr) -> Result<(Identity, Settings)> {
-        let settings = dir.join(SETTINGS);
-        if let Some(identity) = Identity::load(&dir.join("identity"))?
-            && let Ok(text) = fs::read_to_string(&settings)
-        {
-            let own = Subject::Node { name: self.node_name.clone() };
-            if *identity.subject() != own {
-                bail!("{} belongs to {}, not to {own}; give another --data-dir", dir.display(), identity.subject());
+        if let Some((identity, known)) = self.kept(dir)? {
+            if !self.ticket.is_given() || !self.is_forgotten(&identity, &known).await {
+                return Ok((identity, known));
             }
-            return Ok((identity, serde_json::from_str(&text).with_context(|| format!("in {}", settings.display()))?));
+            tracing::warn!("the masters do not know this node any more; it joins anew");
         }
         let Some(token) = self.ticket.read()? else {
             bail!(
                 "this worker has not joined yet: give --token-file with what `kapelle token create --role worker` prints"
             );
         };
+        self.join(dir, host, &token).await
+    }
+
+    /// Whether the masters refuse an identity for good. While none answers it is good enough.
+    async fn is_forgotten(&self, identity: &Identity, known: &Settings) -> bool {
+        let asked = async {
+            let security = Security::Tls(Shared::new(identity.clone()).ok()?);
+            let client = Client::connect_with(&self.masters(known), security).ok()?;
+            client.get(&api::Key::cluster(api::Kind::Node, self.node_name.as_str())).await.err()
+        };
+        let answer = tokio::time::timeout(ANSWER_TIMEOUT, asked).await;
+        answer.ok().flatten().is_some_and(|error| rpc::status::revoked_by(&error).is_some())
+    }
+
+    /// What an earlier start has left in the directory.
+    fn kept(&self, dir: &Path) -> Result<Option<(Identity, Settings)>> {
+        let settings = dir.join(SETTINGS);
+        if let Some(identity) = Identity::load(&dir.join("identity"))?
+            && let Ok(text) = fs::read_to_string(&settings)
+        {
+            let is_own = matches!(identity.subject(), Subject::Node { name, .. } if *name == self.node_name);
+            if !is_own {
+                let (dir, owner) = (dir.display(), identity.subject());
+                bail!("{dir} belongs to {owner}, not to the node {}; give another --data-dir", self.node_name);
+            }
+            let settings = serde_json::from_str(&text).with_context(|| format!("in {}", settings.display()))?;
+            return Ok(Some((identity, settings)));
+        }
+        Ok(None)
+    }
+
+    async fn join(&self, dir: &Path, host: Ipv4Addr, token: &Token) -> Result<(Identity, Settings)> {
         let key = KeyPair::generate()?;
         let request = JoinRequest {
             role: Role::Worker.into(),
             node_name: self.node_name.clone(),
             certificate_request: key.request()?.into(),
-            hosts: vec![host.to_string()],
+            address: host.to_string(),
             ..JoinRequest::default()
         };
-        let joined = rpc::join(&urls(&self.join), &token, request).await.context("cannot join")?;
+        let joined = rpc::join(&urls(&self.join), token, request).await.context("cannot join")?;
         let identity = Identity::new(&joined.certificate_chain, &key, &joined.authority)?;
         identity.store(&dir.join("identity"))?;
         let known = Settings { masters: joined.masters, service_cidr: joined.service_cidr, pod_cidr: joined.pod_cidr };
@@ -232,10 +263,10 @@ async fn alone(dir: &Path) {
 }
 
 /// Asks for a new certificate long before the old one ends.
-async fn renew(client: Client, identity: Arc<Shared>, dir: PathBuf, host: Ipv4Addr) {
+async fn renew(client: Client, identity: Arc<Shared>, dir: PathBuf) {
     loop {
         if identity.with(|identity| identity.is_due(std::time::SystemTime::now())) {
-            match renewed(&client, &identity, &dir, host).await {
+            match renewed(&client, &identity, &dir).await {
                 Ok(()) => tracing::info!("the certificate was renewed"),
                 Err(error) => tracing::error!(error = format!("{error:#}"), "the certificate cannot be renewed"),
             }
@@ -244,9 +275,9 @@ async fn renew(client: Client, identity: Arc<Shared>, dir: PathBuf, host: Ipv4Ad
     }
 }
 
-async fn renewed(client: &Client, identity: &Shared, dir: &Path, host: Ipv4Addr) -> Result<()> {
+async fn renewed(client: &Client, identity: &Shared, dir: &Path) -> Result<()> {
     let key = KeyPair::generate()?;
-    let chain = client.renew(key.request()?, vec![host.to_string()]).await?;
+    let chain = client.renew(key.request()?).await?;
     let authority = identity.with(|identity| identity.authority_pem().to_owned());
     let new = Identity::new(&chain, &key, &authority)?;
     new.store(dir)?;

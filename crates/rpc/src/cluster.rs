@@ -44,8 +44,8 @@ impl Client {
     ///
     /// # Errors
     /// If no master answers or the request is malformed.
-    pub async fn renew(&self, request: Vec<u8>, hosts: Vec<String>) -> Result<String, Error> {
-        let request = RenewRequest { certificate_request: request.into(), hosts };
+    pub async fn renew(&self, request: Vec<u8>) -> Result<String, Error> {
+        let request = RenewRequest { certificate_request: request.into() };
         let ask = |channel: Channel| {
             let request = request.clone();
             async move { JoinClient::new(channel).renew(request).await }

@@ -62,6 +62,12 @@ pub fn from_status(status: &meta_v1::Status) -> Error {
     }
 }
 
+/// The cluster that does not know the caller any more, if that is why it was refused.
+#[must_use]
+pub fn revoked_by(error: &Error) -> Option<&str> {
+    error.causes.iter().find(|cause| cause.reason == REVOKED).map(|cause| cause.message.as_str())
+}
+
 /// Whether the request certainly did not reach anybody, so that it can be sent again whatever it asks.
 #[must_use]
 pub fn never_sent(status: &Status) -> bool {
@@ -161,8 +167,12 @@ fn reason_of_code(code: i32) -> Reason {
     REASONS.into_iter().find(|reason| i32::from(reason.code()) == code).unwrap_or(Reason::InternalError)
 }
 
+/// The reason of the cause with which a master refuses whoever does not belong to the cluster any more. Its message is the
+/// cluster's id.
+pub const REVOKED: &str = "IdentityRevoked";
+
 /// The words that causes use. Anything else is of a later version.
-const CAUSE_REASONS: [&str; 14] = [
+const CAUSE_REASONS: [&str; 15] = [
     "FieldManagerConflict",
     "FieldValueDuplicate",
     "FieldValueForbidden",
@@ -173,6 +183,7 @@ const CAUSE_REASONS: [&str; 14] = [
     "FieldValueTooLong",
     "FieldValueTooMany",
     "FieldValueTypeInvalid",
+    REVOKED,
     "InternalError",
     "NamespaceTerminating",
     "ResourceVersionTooLarge",

@@ -88,7 +88,7 @@ async fn a_request_that_a_closed_connection_hands_back_goes_elsewhere() {
 fn security() -> crate::Security {
     let (authority, key) = (Authority::found("a").expect("an authority"), KeyPair::generate().expect("a key"));
     let request = Csr::from_der(&key.request().expect("a request")).expect("a request");
-    let subject = Subject::Node { name: "w1".to_owned() };
+    let subject = Subject::Node { name: "w1".to_owned(), uid: "u1".to_owned() };
     let chain = authority.issue(&request, &subject, &[], std::time::Duration::from_secs(60)).expect("a certificate");
     let identity = Identity::new(&chain, &key, authority.certificate_pem()).expect("an identity");
     crate::Security::Tls(Shared::new(identity).expect("an identity"))

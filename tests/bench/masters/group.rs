@@ -178,21 +178,21 @@ fn kapelle(dir: tempfile::TempDir, count: usize) -> Result<Group> {
         members.push(server);
     }
     let authority = Authority::load(&dir.path().join("m0/pki"))?.context("a master has its authority's key")?;
-    let identity = issue(&authority, &Subject::Admin { name: "measurement".to_owned() })?;
+    let identity = issue(&authority, &Subject::Admin { name: "measurement".to_owned() }, &[])?;
     let urls = contacts.iter().map(|contact| format!("https://{contact}")).collect();
     Ok(Group { brand: Brand::Kapelle, members, urls, identity: Shared::new(identity)?, _dir: dir })
 }
 
-fn issue(authority: &Authority, subject: &Subject) -> Result<Identity> {
+fn issue(authority: &Authority, subject: &Subject, hosts: &[String]) -> Result<Identity> {
     let key = KeyPair::generate()?;
     let request = Csr::from_der(&key.request()?)?;
-    let chain = authority.issue(&request, subject, &["127.0.0.1".to_owned()], Duration::from_secs(86_400))?;
+    let chain = authority.issue(&request, subject, hosts, Duration::from_secs(86_400))?;
     Ok(Identity::new(&chain, &key, authority.certificate_pem())?)
 }
 
 /// Members that know each other from the start, with the same kind of certificates that masters have.
 fn etcd(dir: tempfile::TempDir, program: &Path, count: usize) -> Result<Group> {
-    let identity = issue(&Authority::found("etcd")?, &Subject::Master { member: 1 })?;
+    let identity = issue(&Authority::found("etcd")?, &Subject::Master { member: 1 }, &["127.0.0.1".to_owned()])?;
     let file = |name: &str, text: &str| -> Result<String> {
         let path = dir.path().join(name);
         fs::write(&path, text)?;

@@ -41,7 +41,7 @@ pub(crate) async fn send(world: Arc<World>) -> AgentError {
     }
 }
 
-/// Speaks to one master for ever. A node that the cluster has forgotten registers itself again.
+/// Speaks to one master for ever. A node that the cluster has forgotten asks whether it has.
 async fn speak(world: Arc<World>, url: String, hearing: Arc<AtomicUsize>) {
     loop {
         let mut heard = None;
@@ -54,7 +54,7 @@ async fn speak(world: Arc<World>, url: String, hearing: Arc<AtomicUsize>) {
         };
         let error = world.client.heartbeats(&url, &world.config.name, take).await;
         let was_heard = heard.take().is_some();
-        if error.reason == Reason::NotFound {
+        if error.reason == Reason::NotFound || rpc::status::revoked_by(&error).is_some() {
             world.health.forget();
         } else if was_heard && hearing.load(Ordering::Relaxed) == 0 {
             tracing::warn!(%error, "no master hears this node any more");

@@ -5,9 +5,7 @@ use std::{collections::BTreeMap, fs, time::Duration};
 use api::{
     Key, Kind, Object, Reason, Subresource,
     conditions::{self, ConditionStatus},
-    core_v1::{
-        DaemonEndpoint, Node, NodeAddress, NodeCondition, NodeDaemonEndpoints, NodeSpec, NodeStatus, NodeSystemInfo,
-    },
+    core_v1::{DaemonEndpoint, Node, NodeAddress, NodeCondition, NodeDaemonEndpoints, NodeStatus, NodeSystemInfo},
     kinds::Resource as _,
     meta_v1::Quantity,
 };
@@ -26,8 +24,8 @@ const RESERVED_ADDRESSES: u64 = 2;
 /// How long to wait before the masters are asked again.
 const RETRY: Duration = Duration::from_millis(200);
 
-/// Makes the Node object say what this node is, and keeps it so. Waits for masters that do not answer yet; `known` is told
-/// once they have heard. Ends only if they refuse.
+/// Makes the Node object, which the masters made, say what this node is, and keeps it so. Waits for masters that do not
+/// answer yet; `known` is told once they have heard. Ends only if they refuse.
 pub(crate) async fn keep(world: &World, agent_port: u16, known: &Notify) -> AgentError {
     let mut health = world.health.subscribe();
     loop {
@@ -59,11 +57,7 @@ fn is_settled(world: &World, agent_port: u16, state: &State) -> bool {
 
 async fn once(world: &World, agent_port: u16, state: &State) -> Result<(), api::Error> {
     let key = Key::cluster(Kind::Node, world.config.name.as_str());
-    let mut node = match world.client.get(&key).await {
-        Ok(object) => object.get::<Node>().cloned().unwrap_or_default(),
-        Err(error) if error.reason == Reason::NotFound => create(world).await?,
-        Err(error) => return Err(error),
-    };
+    let mut node = world.client.get(&key).await?.get::<Node>().cloned().unwrap_or_default();
     let wanted = status(world, agent_port, &node, state);
     if node.status.as_ref() == Some(&wanted) {
         return Ok(());
@@ -71,19 +65,6 @@ async fn once(world: &World, agent_port: u16, state: &State) -> Result<(), api::
     node.status = Some(wanted);
     node.metadata_mut().resource_version.clear();
     world.client.update(Object::from(node), Subresource::Status).await.map(drop)
-}
-
-async fn create(world: &World) -> Result<Node, api::Error> {
-    let mut node = Node { spec: Some(NodeSpec::default()), ..Node::default() };
-    let meta = node.metadata_mut();
-    meta.name.clone_from(&world.config.name);
-    meta.labels = BTreeMap::from([
-        ("kubernetes.io/hostname".to_owned(), world.config.name.clone()),
-        ("kubernetes.io/os".to_owned(), std::env::consts::OS.to_owned()),
-        ("kubernetes.io/arch".to_owned(), "wasm".to_owned()),
-    ]);
-    let made = world.client.create(Object::from(node)).await?;
-    Ok(made.get::<Node>().cloned().unwrap_or_default())
 }
 
 /// What the status of the Node should be. Times of conditions that did not change stay.

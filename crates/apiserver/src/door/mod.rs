@@ -7,6 +7,7 @@
 mod allocate;
 mod create;
 mod delete;
+mod join;
 #[cfg(test)]
 mod tests;
 mod update;
@@ -17,6 +18,7 @@ use api::{Error, Key, Object, Reason, Timestamp, Write, error::Cause, validate};
 use store::{Expect, Op, Record, Txn, View};
 
 pub use api::Cidr;
+pub use join::join;
 
 /// The largest object, in bytes of protobuf: Kubernetes' limit of an entry in its store, and well below that of our log.
 pub const OBJECT_BYTES_MAX: usize = 1_536 << 10;

@@ -57,6 +57,19 @@ impl ClusterDoor {
         tokio::time::timeout(LEADER_TIMEOUT, client.cluster_status()).await.ok()?.ok()
     }
 
+    /// A master says where it serves. That it came is noted whether it is new or says so again: a master that is expected
+    /// could come back after it was removed.
+    async fn admitted(&self, change: Change) -> Result<(), Error> {
+        let (Change::AddLearner { member, ref contact } | Change::Contact { member, ref contact }) = change else {
+            return Err(Error::internal("this says nothing of where a master serves"));
+        };
+        self.registry.consensus().found_at(member, contact);
+        if self.registry.status().members.contacts.get(&member) != Some(contact) {
+            self.registry.change(change).await?;
+        }
+        self.registry.arrived(member.0).await
+    }
+
     /// Carries out a change that the caller asks for.
     async fn change(&self, registry: &Registry, change: Change) -> Answer<services::ChangeResponse> {
         registry.change(change).await.map_err(|error| to_tonic(&error))?;
@@ -81,17 +94,16 @@ impl Cluster for ClusterDoor {
     async fn admit(&self, request: Request<services::AdmitRequest>) -> Answer<services::ChangeResponse> {
         let registry = self.of(&request);
         registry.authorise(Access::Admit).await.map_err(|error| to_tonic(&error))?;
-        let Caller::Master { member } = *registry.caller() else {
-            return Err(to_tonic(&Error::internal("only masters are admitted")));
+        let contact = request.into_inner().contact;
+        let change = match *registry.caller() {
+            Caller::Newcomer { member } => Change::AddLearner { member: MemberId(member), contact },
+            Caller::Master { member } => Change::Contact { member: MemberId(member), contact },
+            Caller::Cluster | Caller::Admin { .. } | Caller::Node { .. } | Caller::Nobody => {
+                return Err(to_tonic(&Error::internal("only masters are admitted")));
+            }
         };
-        let (member, contact) = (MemberId(member), request.into_inner().contact);
-        registry.consensus().found_at(member, &contact);
-        let known = registry.status().members.contacts.get(&member).cloned();
-        match known {
-            Some(known) if known == contact => Ok(Response::new(services::ChangeResponse {})),
-            Some(_) => self.change(&registry, Change::Contact { member, contact }).await,
-            None => self.change(&registry, Change::AddLearner { member, contact }).await,
-        }
+        self.admitted(change).await.map_err(|error| to_tonic(&error))?;
+        Ok(Response::new(services::ChangeResponse {}))
     }
 
     async fn promote(&self, request: Request<services::ChangeRequest>) -> Answer<services::ChangeResponse> {
@@ -101,7 +113,11 @@ impl Cluster for ClusterDoor {
 
     async fn remove(&self, request: Request<services::ChangeRequest>) -> Answer<services::ChangeResponse> {
         let registry = self.of(&request);
-        self.change(&registry, Change::Remove(MemberId(request.into_inner().member))).await
+        let member = request.into_inner().member;
+        let removed = self.change(&registry, Change::Remove(MemberId(member))).await?;
+        // It may have added itself without anybody noting that it came.
+        self.registry.arrived(member).await.map_err(|error| to_tonic(&error))?;
+        Ok(removed)
     }
 
     async fn transfer_leader(&self, request: Request<services::ChangeRequest>) -> Answer<services::ChangeResponse> {
@@ -151,9 +167,18 @@ async fn create_token(
         0 => TOKEN_LIFE,
         seconds => Duration::from_secs(seconds),
     };
+    if role == JoinAs::Master && !request.address.is_empty() {
+        return Err(Error::bad_request("address: a master says itself where it serves; leave it out"));
+    }
+    let address = match request.address.as_str() {
+        "" => None,
+        text => {
+            Some(text.parse().map_err(|_| Error::bad_request(format!("address: {text:?} is not an IPv4 address")))?)
+        }
+    };
     let token = Token::generate(entrance.authority.pin()).map_err(Error::internal)?;
-    let invitation =
-        Invitation { id: token.id.clone(), secret_hash: token.secret_hash(), role, node: request.node_name.clone() };
+    let node = request.node_name.clone();
+    let invitation = Invitation { id: token.id.clone(), secret_hash: token.secret_hash(), role, node, address };
     let ends = registry.invite(&invitation, life).await?;
     Ok(services::CreateTokenResponse { token: token.to_string(), expires: ends.to_string() })
 }

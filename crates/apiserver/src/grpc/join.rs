@@ -1,6 +1,6 @@
 //! The gRPC door through which masters and workers come in.
 
-use std::{sync::Arc, time::Duration};
+use std::{net::IpAddr, sync::Arc, time::Duration};
 
 use api::Error;
 use rpc::{
@@ -14,7 +14,8 @@ use crate::{
     access::Access,
     caller::Caller,
     masters::Masters,
-    registry::{Invitation, JoinAs, Registry},
+    registry::{Presented, Registry, Worker},
+    server::From,
 };
 
 /// How long the certificate of a master or worker is valid. It is renewed by itself long before.
@@ -22,9 +23,6 @@ pub const LEAF_LIFE: Duration = Duration::from_secs(30 * 24 * 3600);
 
 /// The longest name of a node: that of a label, which it becomes.
 const NODE_NAME_MAX: usize = 63;
-
-/// The most names and addresses in one certificate.
-const HOSTS_MAX: usize = 32;
 
 /// What a master needs to let others in.
 #[derive(Clone, Debug)]
@@ -52,49 +50,39 @@ pub(super) struct JoinDoor {
 type Answer<T> = Result<Response<T>, Status>;
 
 impl JoinDoor {
-    async fn let_in(&self, request: services::JoinRequest) -> Result<services::JoinResponse, Error> {
-        let role = match request.role() {
-            services::Role::Master => JoinAs::Master,
-            services::Role::Worker => JoinAs::Worker,
-            services::Role::Unspecified => {
-                return Err(Error::bad_request("role: say whether to join as MASTER or WORKER"));
-            }
-        };
-        if role == JoinAs::Worker {
-            check_name(&request.node_name)?;
-        }
+    async fn let_in(&self, request: services::JoinRequest, from: IpAddr) -> Result<services::JoinResponse, Error> {
         let csr = Csr::from_der(&request.certificate_request).map_err(Error::bad_request)?;
-        check_hosts(&request.hosts)?;
-        let invitation = Invitation {
-            id: request.token_id,
-            secret_hash: rpc::identity::secret_hash(&request.token_secret),
-            role,
-            node: request.node_name.clone(),
-        };
-        self.registry.redeem(&invitation).await?;
-        let member = if role == JoinAs::Master { fresh_member()? } else { 0 };
-        let subject = match role {
-            JoinAs::Master => Subject::Master { member },
-            JoinAs::Worker => Subject::Node { name: request.node_name },
-        };
-        self.answer(&csr, &subject, &request.hosts, member)
+        let token =
+            Presented { secret_hash: rpc::identity::secret_hash(&request.token_secret), id: request.token_id.clone() };
+        match request.role() {
+            services::Role::Master => self.master(&csr, &token).await,
+            services::Role::Worker => self.worker(&csr, &token, &worker(request, from)?).await,
+            services::Role::Unspecified => Err(Error::bad_request("role: say whether to join as MASTER or WORKER")),
+        }
     }
 
-    fn answer(
-        &self,
-        csr: &Csr,
-        subject: &Subject,
-        hosts: &[String],
-        member: u64,
-    ) -> Result<services::JoinResponse, Error> {
+    async fn master(&self, csr: &Csr, token: &Presented) -> Result<services::JoinResponse, Error> {
+        let member = fresh_member()?;
+        self.registry.take_master(token, member).await?;
+        let authority_key = self.entrance.authority.key_pem().to_owned();
+        let answer = self.answer(csr, &Subject::Master { member })?;
+        Ok(services::JoinResponse { authority_key, member_id: member, ..answer })
+    }
+
+    async fn worker(&self, csr: &Csr, token: &Presented, worker: &Worker) -> Result<services::JoinResponse, Error> {
+        let ranges = [self.entrance.pod_cidr, self.entrance.service_cidr];
+        let uid = self.registry.take_worker(token, worker, ranges).await?;
+        self.answer(csr, &Subject::Node { name: worker.name.clone(), uid })
+    }
+
+    fn answer(&self, csr: &Csr, subject: &Subject) -> Result<services::JoinResponse, Error> {
         let Entrance { authority, masters, pod_cidr, node_prefix, service_cidr, .. } = &self.entrance;
-        let is_master = matches!(subject, Subject::Master { .. });
         Ok(services::JoinResponse {
-            certificate_chain: self.issue(csr, subject, hosts)?,
+            certificate_chain: self.issue(csr, subject)?,
             authority: authority.certificate_pem().to_owned(),
-            authority_key: if is_master { authority.key_pem().to_owned() } else { String::new() },
+            authority_key: String::new(),
             cluster_id: self.registry.status().cluster.to_string(),
-            member_id: member,
+            member_id: 0,
             masters: masters.urls(),
             pod_cidr: pod_cidr.to_string(),
             node_prefix: u32::from(*node_prefix),
@@ -102,9 +90,21 @@ impl JoinDoor {
         })
     }
 
-    fn issue(&self, csr: &Csr, subject: &Subject, hosts: &[String]) -> Result<String, Error> {
-        self.entrance.authority.issue(csr, subject, hosts, self.entrance.leaf_life).map_err(Error::bad_request)
+    /// A certificate without names: masters give themselves theirs, and nodes have none.
+    fn issue(&self, csr: &Csr, subject: &Subject) -> Result<String, Error> {
+        self.entrance.authority.issue(csr, subject, &[], self.entrance.leaf_life).map_err(Error::bad_request)
     }
+}
+
+fn worker(request: services::JoinRequest, from: IpAddr) -> Result<Worker, Error> {
+    check_name(&request.node_name)?;
+    let address = match request.address.as_str() {
+        "" => None,
+        text => {
+            Some(text.parse().map_err(|_| Error::bad_request(format!("address: {text:?} is not an IPv4 address")))?)
+        }
+    };
+    Ok(Worker { name: request.node_name, address, from })
 }
 
 /// Ids of members are random and never zero, so that none is ever given twice.
@@ -129,17 +129,12 @@ fn check_name(name: &str) -> Result<(), Error> {
     Err(Error::bad_request(message))
 }
 
-fn check_hosts(hosts: &[String]) -> Result<(), Error> {
-    if hosts.len() <= HOSTS_MAX {
-        return Ok(());
-    }
-    Err(Error::bad_request(format!("hosts: {} are more than the {HOSTS_MAX} that fit into a certificate", hosts.len())))
-}
-
 #[tonic::async_trait]
 impl Join for JoinDoor {
     async fn join(&self, request: Request<services::JoinRequest>) -> Answer<services::JoinResponse> {
-        let joined = self.let_in(request.into_inner()).await.map_err(|error| to_tonic(&error))?;
+        let missing = || to_tonic(&Error::internal("nobody knows where the request comes from"));
+        let From(from) = *request.extensions().get::<From>().ok_or_else(missing)?;
+        let joined = self.let_in(request.into_inner(), from).await.map_err(|error| to_tonic(&error))?;
         Ok(Response::new(joined))
     }
 
@@ -147,18 +142,11 @@ impl Join for JoinDoor {
         let caller = request.extensions().get::<Caller>().cloned().unwrap_or(Caller::Nobody);
         let registry = self.registry.for_caller(caller);
         registry.authorise(Access::Renew).await.map_err(|error| to_tonic(&error))?;
-        let subject = match registry.caller().clone() {
-            Caller::Master { member } => Subject::Master { member },
-            Caller::Node { name } => Subject::Node { name },
-            Caller::Cluster | Caller::Admin { .. } | Caller::Nobody => {
-                return Err(to_tonic(&Error::internal("only masters and workers have certificates to renew")));
-            }
+        let Caller::Node { name, uid, .. } = registry.caller().clone() else {
+            return Err(to_tonic(&Error::internal("only workers have certificates to renew")));
         };
-        let request = request.into_inner();
-        let renewed = Csr::from_der(&request.certificate_request).map_err(Error::bad_request).and_then(|csr| {
-            check_hosts(&request.hosts)?;
-            self.issue(&csr, &subject, &request.hosts)
-        });
+        let csr = Csr::from_der(&request.into_inner().certificate_request).map_err(Error::bad_request);
+        let renewed = csr.and_then(|csr| self.issue(&csr, &Subject::Node { name, uid }));
         let certificate_chain = renewed.map_err(|error| to_tonic(&error))?;
         Ok(Response::new(services::RenewResponse { certificate_chain }))
     }

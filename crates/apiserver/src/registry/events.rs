@@ -61,7 +61,7 @@ impl Events {
     /// # Errors
     /// 429 if the node writes too many.
     pub(super) fn count(&self, caller: &Caller, write: Kind, now: Timestamp) -> Result<(), Error> {
-        let (Caller::Node { name }, Kind::Event) = (caller, write) else { return Ok(()) };
+        let (Caller::Node { name, .. }, Kind::Event) = (caller, write) else { return Ok(()) };
         let mut nodes = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if nodes.len() >= NODES_MAX {
             nodes.retain(|_, left| left.now(now) < FULL_MILLIS);
@@ -82,7 +82,7 @@ pub(super) fn room(view: &View, caller: &Caller, write: &Write, quota_bytes: usi
     let (Write::Create(object) | Write::Update(object, _)) = write else { return Ok(()) };
     let percent = match caller {
         _ if object.kind() != Kind::Event => return Ok(()),
-        Caller::Admin { .. } | Caller::Nobody => return Ok(()),
+        Caller::Admin { .. } | Caller::Newcomer { .. } | Caller::Nobody => return Ok(()),
         Caller::Node { .. } => NODES_PERCENT,
         Caller::Cluster | Caller::Master { .. } => 100,
     };
@@ -110,7 +110,7 @@ mod tests {
     #[test]
     fn a_node_says_so_much_and_after_a_while_more() {
         let events = Events::default();
-        let node = |name: &str| Caller::Node { name: name.to_owned() };
+        let node = |name: &str| Caller::Node { name: name.to_owned(), uid: String::new(), from: None };
         let start = Timestamp(1_000_000);
         for _ in 0..NODE_BURST {
             events.count(&node("w1"), Kind::Event, start).unwrap();
@@ -131,7 +131,8 @@ mod tests {
         let events = Events::default();
         for n in 0..=NODES_MAX {
             let now = Timestamp(i64::try_from(n).unwrap() * 1_000);
-            events.count(&Caller::Node { name: format!("w{n}") }, Kind::Event, now).unwrap();
+            let node = Caller::Node { name: format!("w{n}"), uid: String::new(), from: None };
+            events.count(&node, Kind::Event, now).unwrap();
         }
         assert!(events.0.lock().unwrap().len() < 3);
     }

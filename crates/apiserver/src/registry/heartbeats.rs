@@ -27,7 +27,7 @@ use super::{Found, ListPage, ListQuery, Registry, read::selected};
 const NAMESPACE: &str = "kube-node-lease";
 
 /// Seconds for which a node counts as alive after a heartbeat, as its Lease says: Kubernetes' value.
-const LEASE_SECONDS: i32 = 40;
+pub(super) const LEASE_SECONDS: i32 = 40;
 
 /// How many signs a reader may be behind before it gets the latest of every node instead.
 const BACKLOG_MAX: usize = 4096;
@@ -66,6 +66,8 @@ pub struct Heartbeat {
 
 #[derive(Debug)]
 pub(super) struct Heartbeats {
+    /// Since when this master listens.
+    since: Timestamp,
     latest: Mutex<HashMap<Arc<str>, Known>>,
     /// The nodes that were heard here and that the other masters were not told of yet.
     untold: Mutex<HashSet<Arc<str>>>,
@@ -79,12 +81,6 @@ struct Known {
     gone: Option<Timestamp>,
     /// When readers were told that it is alive.
     told: Option<Timestamp>,
-}
-
-impl Default for Heartbeats {
-    fn default() -> Self {
-        Self { latest: Mutex::default(), untold: Mutex::default(), news: broadcast::channel(BACKLOG_MAX).0 }
-    }
 }
 
 impl Registry {
@@ -214,6 +210,17 @@ impl Known {
 }
 
 impl Heartbeats {
+    pub(super) fn new(since: Timestamp) -> Self {
+        let (latest, untold) = (Mutex::default(), Mutex::default());
+        Self { since, latest, untold, news: broadcast::channel(BACKLOG_MAX).0 }
+    }
+
+    /// For how long nothing was heard of a node, at least; `None` if it never was. A master that has just begun to listen
+    /// cannot tell those who are silent, so it goes by whether the node was `ready` when it was heard last.
+    pub(super) fn silence(&self, node: &str, now: Timestamp, was_ready: bool) -> Option<Duration> {
+        self.alive(node).or(was_ready.then_some(self.since)).map(|at| now.since(at))
+    }
+
     fn alive(&self, node: &str) -> Option<Timestamp> {
         lock(&self.latest).get(node).and_then(|known| known.alive)
     }

@@ -35,11 +35,18 @@ impl Registry {
         let no_node = || Error::bad_request(format!("pod {} does not have a host assigned", key.name)).about(&key);
         let node = Key::cluster(Kind::Node, pod::node_name(pod).ok_or_else(no_node)?);
         let identity = self.inner.identity.get().ok_or_else(|| Error::internal("this master is not introduced yet"))?;
-        let security = Security::TlsWith(identity.clone(), Subject::Node { name: node.name.to_string() });
-        let agent = endpoint(&self.get(&node, ReadAt::Latest).await?.object())?;
+        let found = self.get(&node, ReadAt::Latest).await?.object();
+        let security = Security::TlsWith(identity.clone(), subject(&found));
+        let agent = endpoint(&found)?;
         let chunks = rpc::node::read_log(&agent, &security, LogRequest { container, ..request }).await?;
         Ok(chunks.take_until(self.inner.closing.clone().cancelled_owned()))
     }
+}
+
+/// Who must answer for a Node.
+fn subject(node: &Object) -> Subject {
+    let metadata = node.metadata().cloned().unwrap_or_default();
+    Subject::Node { name: metadata.name, uid: metadata.uid }
 }
 
 /// The container that is meant.

@@ -9,10 +9,12 @@ mod events;
 mod feed;
 mod found;
 mod heartbeats;
+mod joining;
 mod lead;
 mod logs;
 mod modify;
 mod pages;
+mod presence;
 pub(crate) mod read;
 mod tokens;
 mod watch;
@@ -21,22 +23,23 @@ mod write;
 use std::sync::{Arc, OnceLock};
 
 use api::{
-    ChangeType, Error, Kind, Reason, Revision, Timestamp,
+    ChangeType, Error, Key, Kind, Reason, Revision, Timestamp,
     json::Strictness,
     selector::{Fields, Labels},
 };
 use consensus::{Consensus, ProposeError};
 use rpc::identity::Shared;
 use store::{Applied, Refusal, Store, View};
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, watch as latest};
 use tokio_util::sync::CancellationToken;
 
 pub use api::{ApplyOutcome, PatchKind, ReadAt};
 pub use events::{EVENTS_MAX, NODE_BURST, NODE_PER_SECOND};
 pub use found::Found;
 pub use heartbeats::{Heartbeat, Sign};
+pub(crate) use joining::Worker;
 pub use rpc::services::{LogChunk, LogRequest};
-pub use tokens::{Invitation, JoinAs, TOKEN_LIFE, TOKEN_LIFE_MAX};
+pub use tokens::{Invitation, JoinAs, Presented, TOKEN_LIFE, TOKEN_LIFE_MAX};
 
 use crate::{
     access::Access,
@@ -65,6 +68,10 @@ struct Inner {
     events: Events,
     /// Who this master is to the agents of nodes; nobody in a cluster without TLS.
     identity: OnceLock<Arc<Shared>>,
+    /// The only node of a cluster that nobody joins.
+    only_node: OnceLock<Key>,
+    /// Changes whenever somebody joins or leaves.
+    presence: latest::Sender<u64>,
     /// Places for open watches.
     watches: Arc<Semaphore>,
     /// Cancelled when the process stops: open watches say where they are and end.
@@ -215,9 +222,11 @@ impl Registry {
             options,
             rules: Rules { service_cidr: options.service_cidr },
             pins: Pins::default(),
-            heartbeats: Heartbeats::default(),
+            heartbeats: Heartbeats::new((options.now)()),
             events: Events::default(),
             identity: OnceLock::new(),
+            only_node: OnceLock::new(),
+            presence: latest::Sender::default(),
             watches: Arc::new(Semaphore::new(WATCHES_MAX)),
             closing: CancellationToken::new(),
             #[cfg(test)]

@@ -3,14 +3,15 @@
 //! A token is a Secret of the type and place that kubeadm's bootstrap tokens have, so that `kubectl -n kube-system get
 //! secrets` shows who may still join, and deleting it withdraws it. It holds a hash: who reads it cannot join with it.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeMap, net::Ipv4Addr, time::Duration};
 
 use api::{
     DeleteOptions, Error, Key, Kind, Object, ReadAt, Reason, Timestamp, Write, core_v1::Secret, kinds::Resource as _,
 };
+use store::{Op, View};
 
-use super::{Registry, WriteOptions};
-use crate::{access::Access, caller::Caller};
+use super::{Registry, WriteOptions, joining::spent};
+use crate::access::Access;
 
 /// Where bootstrap tokens are, in Kubernetes too.
 const NAMESPACE: &str = "kube-system";
@@ -20,6 +21,15 @@ const NAME_PREFIX: &str = "bootstrap-token-";
 
 /// The type of a token's Secret, in Kubernetes too.
 const TYPE: &str = "bootstrap.kubernetes.io/token";
+
+/// Begins the name of the Secret that says that a master is expected.
+const EXPECTED_PREFIX: &str = "bootstrap-master-";
+
+/// The type of that Secret.
+const EXPECTED_TYPE: &str = "kapelle.dev/expected-master";
+
+/// How long a master that was let in may take to arrive: one that stopped in between comes back within a day, or joins anew.
+const EXPECTED_LIFE: Duration = Duration::from_secs(24 * 3600);
 
 /// The longest life of a token. Longer ones are forgotten in somebody's shell history.
 pub const TOKEN_LIFE_MAX: Duration = Duration::from_secs(7 * 24 * 3600);
@@ -54,8 +64,30 @@ pub struct Invitation {
     pub secret_hash: String,
     /// As what.
     pub role: JoinAs,
-    /// The only node that may join with it; empty for any.
+    /// The only node that may join with it, also one that exists; empty for any that does not exist.
     pub node: String,
+    /// The address under which the node is reached; `None` for the one that it connects from.
+    pub address: Option<Ipv4Addr>,
+}
+
+/// A token as a newcomer shows it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Presented {
+    /// The public half.
+    pub id: String,
+    /// SHA-256 of the secret half, in hexadecimal.
+    pub secret_hash: String,
+}
+
+/// For what a token is good.
+#[derive(Debug)]
+pub(super) struct Terms {
+    /// As in [`Invitation`].
+    pub(super) node: String,
+    /// As in [`Invitation`].
+    pub(super) address: Option<Ipv4Addr>,
+    /// What uses it up, once.
+    pub(super) spent: Op,
 }
 
 impl Registry {
@@ -75,32 +107,11 @@ impl Registry {
         Ok(ends)
     }
 
-    /// Uses a token up. Of several that try at the same moment one succeeds.
-    ///
-    /// # Errors
-    /// If there is no such token, it has ended, it is for something else, or the masters cannot agree. Whoever asks is not
-    /// told which half was wrong.
-    pub async fn redeem(&self, used: &Invitation) -> Result<(), Error> {
-        let myself = self.for_caller(Caller::Cluster);
-        let key = Key::namespaced(Kind::Secret, NAMESPACE, format!("{NAME_PREFIX}{}", used.id));
-        let object = match myself.get(&key, ReadAt::Latest).await {
-            Err(error) if error.reason == Reason::NotFound => return Err(unknown()),
-            other => other?.object(),
-        };
-        let stored: &Secret = object.get().ok_or_else(unknown)?;
-        check(stored, used, self.now())?;
-        let options = DeleteOptions { uid: Some(stored.uid().to_owned()), ..DeleteOptions::default() };
-        match myself.submit(Write::Delete(key, options), WriteOptions::default()).await {
-            Ok(_) => Ok(()),
-            Err(error) if matches!(error.reason, Reason::NotFound | Reason::Conflict) => Err(unknown()),
-            Err(error) => Err(error),
-        }
-    }
-
     async fn sweep_tokens(&self) -> Result<(), Error> {
         let now = self.now();
         let view = self.view(ReadAt::Latest).await?;
-        let is_over = |secret: &Secret| secret.r#type == TYPE && ends(secret).is_some_and(|ends| ends <= now);
+        let is_ours = |secret: &Secret| matches!(secret.r#type.as_str(), TYPE | EXPECTED_TYPE);
+        let is_over = |secret: &Secret| is_ours(secret) && ends(secret).is_some_and(|ends| ends <= now);
         let writes = view.list(Kind::Secret, Some(NAMESPACE), None).filter_map(|record| {
             let object = record.object();
             let secret = object.get::<Secret>().filter(|secret| is_over(secret))?;
@@ -114,17 +125,31 @@ impl Registry {
 }
 
 fn secret(invitation: &Invitation, ends: Timestamp) -> Object {
-    let Invitation { id, secret_hash, role, node } = invitation;
-    let mut secret = Secret { r#type: TYPE.to_owned(), ..Secret::default() };
-    secret.metadata_mut().name = format!("{NAME_PREFIX}{id}");
-    NAMESPACE.clone_into(&mut secret.metadata_mut().namespace);
+    let Invitation { id, secret_hash, role, node, address } = invitation;
     let data = [
         ("token-id", id.clone()),
         ("token-secret-sha256", secret_hash.clone()),
         ("expiration", ends.to_string()),
         ("role", role.word().to_owned()),
         ("node", node.clone()),
+        ("address", address.map(|address| address.to_string()).unwrap_or_default()),
     ];
+    kept(format!("{NAME_PREFIX}{id}"), TYPE, data)
+}
+
+/// Says that a master of this id was let in and will add itself to the group.
+pub(super) fn expected(member: u64, now: Timestamp) -> Object {
+    kept(
+        format!("{EXPECTED_PREFIX}{member:016x}"),
+        EXPECTED_TYPE,
+        [("expiration", now.after(EXPECTED_LIFE).to_string())],
+    )
+}
+
+fn kept<const N: usize>(name: String, kind: &str, data: [(&str, String); N]) -> Object {
+    let mut secret = Secret { r#type: kind.to_owned(), ..Secret::default() };
+    secret.metadata_mut().name = name;
+    NAMESPACE.clone_into(&mut secret.metadata_mut().namespace);
     secret.data = data.map(|(key, value)| (key.to_owned(), value.into())).into_iter().collect::<BTreeMap<_, _>>();
     secret.into()
 }
@@ -133,26 +158,42 @@ fn text<'a>(secret: &'a Secret, key: &str) -> &'a str {
     secret.data.get(key).and_then(|bytes| std::str::from_utf8(bytes).ok()).unwrap_or_default()
 }
 
-fn ends(secret: &Secret) -> Option<Timestamp> {
+pub(super) fn ends(secret: &Secret) -> Option<Timestamp> {
     text(secret, "expiration").parse().ok()
 }
 
-fn check(stored: &Secret, used: &Invitation, now: Timestamp) -> Result<(), Error> {
-    let is_same = text(stored, "token-secret-sha256") == used.secret_hash && stored.r#type == TYPE;
+/// For what a token that is shown is good. Who shows half of one is not told which half was wrong.
+///
+/// # Errors
+/// If there is no such token, it has ended, or it is for another role.
+pub(super) fn terms(view: &View, shown: &Presented, role: JoinAs, now: Timestamp) -> Result<Terms, Error> {
+    let key = Key::namespaced(Kind::Secret, NAMESPACE, format!("{NAME_PREFIX}{}", shown.id));
+    let record = view.get(&key).ok_or_else(unknown)?;
+    let object = record.object();
+    let stored: &Secret = object.get().ok_or_else(unknown)?;
+    let is_same = text(stored, "token-secret-sha256") == shown.secret_hash && stored.r#type == TYPE;
     if !is_same || ends(stored).is_none_or(|ends| ends <= now) {
         return Err(unknown());
     }
-    let (role, node) = (text(stored, "role"), text(stored, "node"));
-    if role != used.role.word() {
-        let message = format!("the token is for joining as a {role}, not as a {}", used.role.word());
+    let meant = text(stored, "role");
+    if meant != role.word() {
+        let message = format!("the token is for joining as a {meant}, not as a {}", role.word());
         return Err(Error::new(Reason::Forbidden, message));
     }
-    if !node.is_empty() && node != used.node {
-        let message =
-            format!("the token is for the node {node:?}, not for {:?}: start it with --node-name {node}", used.node);
-        return Err(Error::new(Reason::Forbidden, message));
+    let address = text(stored, "address").parse().ok();
+    Ok(Terms { node: text(stored, "node").to_owned(), address, spent: spent(record) })
+}
+
+impl Terms {
+    /// Allows a node its name, or says which one it must have.
+    pub(super) fn may_name(&self, name: &str) -> Result<(), Error> {
+        let node = &self.node;
+        if node.is_empty() || node == name {
+            return Ok(());
+        }
+        let message = format!("the token is for the node {node:?}, not for {name:?}: start it with --node-name {node}");
+        Err(Error::new(Reason::Forbidden, message))
     }
-    Ok(())
 }
 
 fn unknown() -> Error {

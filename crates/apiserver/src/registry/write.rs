@@ -14,7 +14,7 @@ use crate::caller::Caller;
 use crate::door::{self, Decision, Fate, Stamp};
 
 /// How often a write is decided anew because others were faster, before its sender is told to try again.
-const ATTEMPTS_MAX: u32 = 16;
+pub(super) const ATTEMPTS_MAX: u32 = 16;
 
 /// How long a write may take to be agreed on. Longer means that the masters cannot reach each other; the outcome is then
 /// unknown.
@@ -56,6 +56,7 @@ impl Registry {
                 let view = self.state();
                 let write = make(&view)?;
                 self.caller.admit(&write)?;
+                self.stays(&write)?;
                 room = self.room(&view, &write)?;
                 match door::decide(&view, &write, &self.stamp(attempt)?, &self.inner.rules) {
                     Err(error) if error.reason == Reason::AlreadyExists && generated(&write) => continue,
@@ -79,14 +80,14 @@ impl Registry {
         self.propose(txn.encode()).await?.map(drop).map_err(Error::internal)
     }
 
-    async fn propose(&self, command: Bytes) -> Result<Result<Applied, Refusal>, Error> {
+    pub(super) async fn propose(&self, command: Bytes) -> Result<Result<Applied, Refusal>, Error> {
         let proposed = tokio::time::timeout(AGREEMENT_TIMEOUT, self.inner.consensus.propose(command)).await;
         let late =
             |_| Error::new(Reason::Timeout, "the masters did not agree in time; the write may or may not happen");
         proposed.map_err(late)?.map_err(|error| refused(&error))
     }
 
-    fn stamp(&self, attempt: u32) -> Result<Stamp, Error> {
+    pub(super) fn stamp(&self, attempt: u32) -> Result<Stamp, Error> {
         let random = getrandom::u64().map_err(|error| Error::internal(format!("no randomness: {error}")))?;
         Ok(Stamp { now: self.now(), uid: uuid::Uuid::new_v4().to_string(), random, attempt })
     }

@@ -16,8 +16,8 @@ use tokio::{
     net::TcpStream,
 };
 
-use super::{ROOMS, Server, soon};
-use crate::budget::ADDRESS_REQUESTS_MAX;
+use super::{ROOMS, Server, node_caller, soon};
+use crate::{Caller, budget::ADDRESS_REQUESTS_MAX};
 
 /// Where nodes write.
 const EVENTS: &str = "/api/v1/namespaces/default/events";
@@ -73,7 +73,8 @@ async fn slow_requests_without_a_certificate_leave_administrators_their_share() 
 #[tokio::test]
 async fn bodies_of_unknown_length_count_as_they_come() {
     let server = Server::new().await;
-    let node = server.pki.identity(&Subject::Node { name: "w1".to_owned() });
+    let Caller::Node { name, uid, .. } = node_caller(&server.house.registry, "w1").await else { panic!("a node") };
+    let node = server.pki.identity(&Subject::Node { name, uid });
     let mut sender = server.sender(node.client()).await;
     // 2.9 MiB each.
     let mut answers: FuturesUnordered<_> =

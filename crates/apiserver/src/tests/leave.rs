@@ -11,7 +11,7 @@ use http::{Method, Request, Response, StatusCode, header};
 use http_body_util::BodyExt as _;
 use prost::Message as _;
 
-use super::{House, config_map, pod, soon};
+use super::{House, config_map, node_caller, pod, soon};
 use crate::{Caller, gallery::Gallery, registry::WriteOptions, server::Doors};
 
 /// What everybody may ask: the same as in Kubernetes, and to come in with a token.
@@ -42,7 +42,7 @@ fn endless() -> Body {
 
 impl Street {
     async fn ask(&self, caller: Caller, request: Request<Body>) -> Response<Body> {
-        soon(self.doors.clone().answer(request, caller)).await.unwrap()
+        soon(self.doors.clone().answer(request, caller, [127, 0, 0, 1].into())).await.unwrap()
     }
 
     /// What nobody is answered, whole, and that the state was not looked at for it.
@@ -158,7 +158,8 @@ async fn nobody_reads_or_writes_images() {
 #[tokio::test]
 async fn a_node_writes_no_images_and_does_not_touch_the_group_of_masters() {
     let street = street().await;
-    let node = || Caller::Node { name: "w1".to_owned() };
+    let node = node_caller(&street.house.registry, "w1").await;
+    let node = || node.clone();
     let put = street.ask(node(), rest(&Method::PUT, "/v2/a/manifests/1")).await;
     assert_eq!(put.status(), StatusCode::FORBIDDEN);
     assert_eq!(street.ask(node(), rest(&Method::GET, "/v2/")).await.status(), StatusCode::OK);
@@ -171,7 +172,8 @@ async fn a_node_writes_no_images_and_does_not_touch_the_group_of_masters() {
 #[tokio::test]
 async fn a_node_cannot_tell_a_foreign_pod_from_none() {
     let street = street().await;
-    let node = || Caller::Node { name: "w1".to_owned() };
+    let node = node_caller(&street.house.registry, "w1").await;
+    let node = || node.clone();
     for (line, body) in [("DELETE", ""), ("PATCH /status", r#"[{"op":"test","path":"/kind","value":"Pod"}]"#)] {
         let (method, part) = line.split_once(' ').unwrap_or((line, ""));
         let mut told = Vec::new();
@@ -212,7 +214,7 @@ async fn an_administrator_acts_as_nobody_else() {
 #[tokio::test]
 async fn what_is_refused_is_refused_before_its_body_is_there() {
     let street = street().await;
-    let node = Caller::Node { name: "w1".to_owned() };
+    let node = node_caller(&street.house.registry, "w1").await;
     for line in ["POST /api/v1/namespaces/default/configmaps", "PUT /api/v1/namespaces/default/configmaps/there"] {
         let (method, path) = line.split_once(' ').unwrap();
         let answer = street.ask(node.clone(), rest(&method.parse().unwrap(), path)).await;

@@ -3,9 +3,11 @@
 
 mod flood;
 mod grpc;
+mod joining;
 mod leave;
 mod oci;
 mod port;
+mod presence;
 mod registry;
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
@@ -23,7 +25,7 @@ use tokio::{
 use tokio_rustls::{TlsConnector, client::TlsStream};
 use tokio_util::sync::CancellationToken;
 
-use crate::{Blobs, Options, Parts, QUOTA_BYTES, Registry, serve};
+use crate::{Blobs, Caller, Options, Parts, QUOTA_BYTES, Registry, serve};
 
 /// How long a test waits for what must come.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -77,7 +79,11 @@ impl Pki {
     fn identity(&self, subject: &Subject) -> Arc<Shared> {
         let key = KeyPair::generate().unwrap();
         let request = Csr::from_der(&key.request().unwrap()).unwrap();
-        let chain = self.0.issue(&request, subject, &["127.0.0.1".to_owned()], Duration::from_secs(3600)).unwrap();
+        let hosts = match subject {
+            Subject::Master { .. } => vec!["127.0.0.1".to_owned()],
+            Subject::Node { .. } | Subject::Admin { .. } => Vec::new(),
+        };
+        let chain = self.0.issue(&request, subject, &hosts, Duration::from_secs(3600)).unwrap();
         Shared::new(Identity::new(&chain, &key, self.0.certificate_pem()).unwrap()).unwrap()
     }
 
@@ -87,7 +93,7 @@ impl Pki {
 
     /// What is served where one Registry stands behind the port.
     fn parts(&self, registry: Registry, blobs: Blobs) -> Parts {
-        let identity = self.identity(&Subject::Master { member: 1 });
+        let identity = self.identity(&Subject::Master { member: registry.status().member.0 });
         Parts {
             registry,
             blobs,
@@ -154,6 +160,13 @@ fn pod(name: &str) -> Object {
     let container = core_v1::Container { name: "c".to_owned(), image: "hello:1".to_owned(), ..Default::default() };
     pod.spec.get_or_insert_default().containers.push(container);
     pod.into()
+}
+
+/// A node of the cluster, as it calls.
+async fn node_caller(registry: &Registry, name: &str) -> Caller {
+    registry.ensure_node(name, std::net::Ipv4Addr::LOCALHOST).await.unwrap();
+    let node = registry.get(&api::Key::cluster(api::Kind::Node, name), api::ReadAt::Latest).await.unwrap().object();
+    Caller::Node { name: name.to_owned(), uid: node.metadata().unwrap().uid.clone(), from: None }
 }
 
 async fn soon<T>(what: impl Future<Output = T>) -> T {

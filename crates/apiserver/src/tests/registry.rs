@@ -1,14 +1,12 @@
 //! The Registry over a real log: what happens between writers, and between a write and its watchers.
 
-use std::time::Duration;
-
 use api::{ChangeType, DeleteOptions, Key, Kind, ReadAt, Reason, Subresource, Write, core_v1, kinds::Resource as _};
 use futures::{StreamExt as _, future::join_all};
 
 use super::{House, config_map, soon};
 use crate::{
     Caller, Options,
-    registry::{Invitation, Item, JoinAs, ListQuery, Registry, TOKEN_LIFE_MAX, WatchFrom, WatchQuery, WriteOptions},
+    registry::{Item, ListQuery, Registry, WatchFrom, WatchQuery, WriteOptions},
 };
 
 fn watch_query(labels: &str, from: WatchFrom) -> WatchQuery {
@@ -190,40 +188,6 @@ async fn the_feed_begins_with_everything_and_goes_on_with_changes() {
 }
 
 #[tokio::test]
-async fn a_token_lets_one_in_once_and_as_what_it_says() {
-    let house = House::new().await;
-    let registry = &house.registry;
-    let invitation = |id: &str, node: &str| Invitation {
-        id: id.to_owned(),
-        secret_hash: "c0ffee".to_owned(),
-        role: JoinAs::Worker,
-        node: node.to_owned(),
-    };
-    let life = Duration::from_secs(60);
-    registry.invite(&invitation("first1", "w1"), life).await.unwrap();
-    registry.invite(&invitation("anyone", ""), life).await.unwrap();
-    let reason = |result: Result<(), api::Error>| result.unwrap_err().reason;
-
-    let wrong = Invitation { secret_hash: "bad".to_owned(), ..invitation("first1", "w1") };
-    assert_eq!(reason(registry.redeem(&wrong).await), Reason::Unauthorized);
-    let master = Invitation { role: JoinAs::Master, ..invitation("first1", "w1") };
-    assert_eq!(reason(registry.redeem(&master).await), Reason::Forbidden);
-    assert_eq!(reason(registry.redeem(&invitation("first1", "w2")).await), Reason::Forbidden);
-    registry.redeem(&invitation("first1", "w1")).await.unwrap();
-    assert_eq!(reason(registry.redeem(&invitation("first1", "w1")).await), Reason::Unauthorized, "used up");
-
-    let used = invitation("anyone", "w3");
-    let (one, other) = tokio::join!(registry.redeem(&used), registry.redeem(&used));
-    assert_eq!(usize::from(one.is_ok()) + usize::from(other.is_ok()), 1, "of two at once one is let in");
-
-    for life in [Duration::ZERO, TOKEN_LIFE_MAX + life] {
-        assert_eq!(reason(registry.invite(&invitation("toolong", ""), life).await.map(drop)), Reason::BadRequest);
-    }
-    let node = registry.for_caller(Caller::Node { name: "w1".to_owned() });
-    assert_eq!(reason(node.invite(&invitation("sneaky", ""), life).await.map(drop)), Reason::Forbidden);
-}
-
-#[tokio::test]
 async fn a_full_state_takes_deletions_only() {
     let dir = tempfile::tempdir().unwrap();
     let options = Options { quota_bytes: 20_000, ..super::options() };
@@ -270,7 +234,7 @@ async fn events_of_nodes_leave_room_for_everybody_else() {
         event.involved_object.get_or_insert_default().namespace = "default".to_owned();
         Write::Create(event.into())
     };
-    let node = registry.for_caller(Caller::Node { name: "w1".to_owned() });
+    let node = registry.for_caller(Caller::Node { name: "w1".to_owned(), uid: String::new(), from: None });
     let mut said = 0;
     let refusal = loop {
         match node.submit(event(said), WriteOptions::default()).await {

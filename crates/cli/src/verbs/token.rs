@@ -25,9 +25,12 @@ pub struct Create {
     /// How long it may be used, such as 15m or 2h; at most 7 days
     #[arg(long, default_value = "15m", value_parser = duration)]
     ttl: Duration,
-    /// The only node that may use it
-    #[arg(long, value_name = "NAME")]
-    node: Option<String>,
+    /// The only node that may use it, one that is to join anew included; without it, any name that is new
+    #[arg(long, alias = "node", value_name = "NAME")]
+    node_name: Option<String>,
+    /// The address under which the node is reached, if it is not the one that it connects from
+    #[arg(long, value_name = "ADDRESS")]
+    address: Option<std::net::Ipv4Addr>,
 }
 
 /// A role in words.
@@ -39,7 +42,7 @@ enum As {
 
 impl Token {
     pub(crate) async fn run(self, session: &Session) -> Result<()> {
-        let Self::Create(Create { role, ttl, node }) = self;
+        let Self::Create(Create { role, ttl, node_name, address }) = self;
         let role = match role {
             As::Master => Role::Master,
             As::Worker => Role::Worker,
@@ -47,7 +50,8 @@ impl Token {
         let request = CreateTokenRequest {
             role: role.into(),
             ttl_seconds: ttl.as_secs().max(1),
-            node_name: node.unwrap_or_default(),
+            node_name: node_name.unwrap_or_default(),
+            address: address.map(|address| address.to_string()).unwrap_or_default(),
         };
         let made = session.client().create_token(request).await.map_err(|error| alone(error.into()))?;
         errln!("works once, until {}", made.expires);

@@ -146,11 +146,12 @@ impl Authority {
         self.pin
     }
 
-    /// A certificate for whoever made a request. `hosts` are names and addresses under which it is reached. Answers the
-    /// chain: the certificate and the authority's, PEM.
+    /// A certificate for whoever made a request. `hosts` are names and addresses under which it is reached: only masters
+    /// have any, since whoever believes this authority and looks at names, such as `kubectl`, must find nobody else
+    /// behind one. Answers the chain: the certificate and the authority's, PEM.
     ///
     /// # Errors
-    /// If a host cannot be in a certificate.
+    /// If a host cannot be in a certificate, or in this one.
     pub fn issue(
         &self,
         request: &Csr,
@@ -168,15 +169,27 @@ impl Authority {
         hosts: &[String],
         end: SystemTime,
     ) -> Result<String, IdentityError> {
+        let usages = usages(subject);
+        if !hosts.is_empty() && !usages.contains(&ExtendedKeyUsagePurpose::ServerAuth) {
+            return Err(IdentityError::malformed("certificate request", format!("{subject} is reached under no name")));
+        }
         let mut params = valid_until(CertificateParams::new(hosts.to_vec())?, end);
-        params.distinguished_name = subject.distinguished_name();
+        params.distinguished_name = subject.distinguished_name()?;
         params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
-        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth, ExtendedKeyUsagePurpose::ServerAuth];
+        params.extended_key_usages = usages;
         params.use_authority_key_identifier_extension = true;
         let key = rcgen::KeyPair::from_pem(&self.key)?;
         let issuer = Issuer::from_ca_cert_pem(&self.certificate, key)?;
         let certificate = params.signed_by(&request.0.public_key, &issuer)?;
         Ok(format!("{}{}", certificate.pem(), self.certificate))
+    }
+}
+
+/// Only masters serve those who ask for a server's certificate. What nodes serve is for masters, who ask for the node.
+fn usages(subject: &Subject) -> Vec<ExtendedKeyUsagePurpose> {
+    match subject {
+        Subject::Master { .. } => vec![ExtendedKeyUsagePurpose::ClientAuth, ExtendedKeyUsagePurpose::ServerAuth],
+        Subject::Node { .. } | Subject::Admin { .. } => vec![ExtendedKeyUsagePurpose::ClientAuth],
     }
 }
 

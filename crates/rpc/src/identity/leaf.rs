@@ -6,10 +6,13 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use rcgen::DistinguishedName;
+use rcgen::{DistinguishedName, DnType, DnValue, string::PrintableString};
 use rustls::sign::CertifiedKey;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject as _};
-use x509_parser::prelude::{FromDer as _, X509Certificate};
+use x509_parser::{
+    oid_registry::OID_X509_SERIALNUMBER,
+    prelude::{FromDer as _, X509Certificate},
+};
 
 use super::{
     IdentityError, KeyPair,
@@ -19,6 +22,9 @@ use super::{
 
 /// Begins the user name of a node, in Kubernetes too.
 const NODE_PREFIX: &str = "system:node:";
+
+/// X.520's `serialNumber`, which tells apart who has the same name: the uid of a node's object.
+const SERIAL_NUMBER: [u64; 4] = [2, 5, 4, 5];
 
 /// The group of nodes, in Kubernetes too.
 const NODES: &str = "system:nodes";
@@ -40,10 +46,13 @@ pub enum Subject {
         /// Its id in the group.
         member: u64,
     },
-    /// A worker: `CN=system:node:NAME, O=system:nodes`.
+    /// A worker: `CN=system:node:NAME, O=system:nodes, serialNumber=UID`.
     Node {
         /// The node's name.
         name: String,
+        /// The uid of its Node object: another node under the same name is somebody else. Empty in certificates from
+        /// before there were uids, which nobody believes.
+        uid: String,
     },
     /// An administrator: `CN=NAME, O=system:masters`.
     Admin {
@@ -65,14 +74,15 @@ impl Subject {
             attribute.and_then(|attribute| attribute.as_str().ok()).unwrap_or_default().to_owned()
         };
         let (common, group) = (text(subject.iter_common_name().next()), text(subject.iter_organization().next()));
-        Self::parse(&common, &group).ok_or_else(|| {
+        let serial = text(subject.iter_by_oid(&OID_X509_SERIALNUMBER).next());
+        Self::parse(&common, &group, serial).ok_or_else(|| {
             IdentityError::malformed("certificate", format!("nobody of the cluster is CN={common}, O={group}"))
         })
     }
 
-    fn parse(common: &str, group: &str) -> Option<Self> {
+    fn parse(common: &str, group: &str, uid: String) -> Option<Self> {
         match group {
-            NODES => common.strip_prefix(NODE_PREFIX).map(|name| Self::Node { name: name.to_owned() }),
+            NODES => common.strip_prefix(NODE_PREFIX).map(|name| Self::Node { name: name.to_owned(), uid }),
             MASTERS => {
                 let id = common.strip_prefix(MASTER_PREFIX).filter(|id| id.len() == 16)?;
                 u64::from_str_radix(id, 16).ok().map(|member| Self::Master { member })
@@ -82,11 +92,16 @@ impl Subject {
         }
     }
 
-    pub(super) fn distinguished_name(&self) -> DistinguishedName {
+    pub(super) fn distinguished_name(&self) -> Result<DistinguishedName, IdentityError> {
         match self {
-            Self::Master { .. } => name(&self.to_string(), Some(MASTERS)),
-            Self::Node { .. } => name(&self.to_string(), Some(NODES)),
-            Self::Admin { .. } => name(&self.to_string(), Some(ADMINS)),
+            Self::Master { .. } => Ok(name(&self.to_string(), Some(MASTERS))),
+            Self::Node { uid, .. } => {
+                let mut named = name(&self.to_string(), Some(NODES));
+                let uid = PrintableString::try_from(uid.as_str())?;
+                named.push(DnType::CustomDnType(SERIAL_NUMBER.to_vec()), DnValue::PrintableString(uid));
+                Ok(named)
+            }
+            Self::Admin { .. } => Ok(name(&self.to_string(), Some(ADMINS))),
         }
     }
 }
@@ -96,20 +111,27 @@ impl fmt::Display for Subject {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Master { member } => write!(f, "{MASTER_PREFIX}{member:016x}"),
-            Self::Node { name } => write!(f, "{NODE_PREFIX}{name}"),
+            Self::Node { name, .. } => write!(f, "{NODE_PREFIX}{name}"),
             Self::Admin { name } => f.write_str(name),
         }
     }
 }
 
 /// One process's certificate with its key, and the authority's certificate.
-#[derive(Debug)]
+#[derive(Clone)]
 pub struct Identity {
     chain: String,
     key: String,
     authority: String,
     subject: Subject,
     valid: (SystemTime, SystemTime),
+}
+
+impl fmt::Debug for Identity {
+    /// Without the key: it must not get into logs.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Identity").field("subject", &self.subject).finish_non_exhaustive()
+    }
 }
 
 impl Identity {

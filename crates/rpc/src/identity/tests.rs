@@ -28,7 +28,10 @@ fn ended(authority: &Authority, subject: &Subject) -> Identity {
 fn identity_until(authority: &Authority, subject: &Subject, end: SystemTime) -> Identity {
     let key = KeyPair::generate().unwrap();
     let request = Csr::from_der(&key.request().unwrap()).unwrap();
-    let hosts = ["127.0.0.1".to_owned(), "master.example".to_owned()];
+    let hosts = match subject {
+        Subject::Master { .. } => vec!["127.0.0.1".to_owned(), "master.example".to_owned()],
+        Subject::Node { .. } | Subject::Admin { .. } => Vec::new(),
+    };
     let chain = authority.issue_until(&request, subject, &hosts, end).unwrap();
     Identity::new(&chain, &key, authority.certificate_pem()).unwrap()
 }
@@ -38,7 +41,11 @@ fn master() -> Subject {
 }
 
 fn node() -> Subject {
-    Subject::Node { name: "w1".to_owned() }
+    named("w1", "uid-1")
+}
+
+fn named(name: &str, uid: &str) -> Subject {
+    Subject::Node { name: name.to_owned(), uid: uid.to_owned() }
 }
 
 /// One handshake. Answers whom the server saw, or what either side complained of.
@@ -85,10 +92,45 @@ async fn members_of_a_cluster_believe_each_other_and_nobody_else() {
     assert!(refused(handshake(&server, stranger.client()).await).contains("UnknownIssuer"));
     assert!(refused(handshake(&server, ended.client()).await).contains("xpired"));
     assert!(refused(handshake(&server, pinned_client(theirs.pin())).await).contains("another cluster"));
-    assert!(refused(handshake(&worker, worker.client()).await).contains("a master was expected"));
-    assert!(refused(handshake(&worker, pinned_client(ours.pin())).await).contains("a master was expected"));
-    let other = Subject::Node { name: "w2".to_owned() };
+    // A node's certificate is none for servers: already the authority's word refuses it, before anybody looks at the name.
+    assert!(refused(handshake(&worker, worker.client()).await).contains("extended key usage"));
+    assert!(refused(handshake(&worker, pinned_client(ours.pin())).await).contains("extended key usage"));
+    let other = named("w2", "uid-1");
     assert!(refused(handshake(&worker, server.client_of(other)).await).contains("system:node:w2 was expected"));
+    let before = named("w1", "uid-0");
+    assert!(refused(handshake(&worker, server.client_of(before)).await).contains("system:node:w1 was expected"));
+}
+
+/// What `kubectl` does: it believes whoever the authority signed for the name that it calls.
+#[test]
+fn a_nodes_certificate_passes_for_no_server_under_any_name() {
+    let authority = Authority::found("a").unwrap();
+    let key = KeyPair::generate().unwrap();
+    let request = Csr::from_der(&key.request().unwrap()).unwrap();
+    for subject in [node(), Subject::Admin { name: "root".to_owned() }] {
+        let refused = authority.issue(&request, &subject, &["10.0.0.1".to_owned()], DAY).unwrap_err();
+        assert!(refused.to_string().contains("is reached under no name"), "{refused}");
+    }
+    let checks = |subject: &Subject| {
+        let chain = identity(&authority, subject, DAY).certified().unwrap().cert;
+        let mut roots = rustls::RootCertStore::empty();
+        roots.add(super::authority::certificate_from_pem(authority.certificate_pem()).unwrap()).unwrap();
+        let by_name = rustls::client::WebPkiServerVerifier::builder_with_provider(roots.into(), super::provider());
+        let name = ServerName::try_from("127.0.0.1").unwrap();
+        let now = rustls_pki_types::UnixTime::now();
+        rustls::client::danger::ServerCertVerifier::verify_server_cert(
+            &*by_name.build().unwrap(),
+            &chain[0],
+            &chain[1..],
+            &name,
+            &[],
+            now,
+        )
+    };
+    assert!(checks(&master()).is_ok());
+    for subject in [node(), Subject::Admin { name: "root".to_owned() }] {
+        assert!(checks(&subject).unwrap_err().to_string().contains("extended key usage"), "{subject:?}");
+    }
 }
 
 /// A master whose clock was wrong said no more than "it was closed".

@@ -95,7 +95,8 @@ impl Shared {
     }
 
     fn calling(self: &Arc<Self>, expected: Expected) -> Arc<ClientConfig> {
-        let believes = Believes { trust: Trust::Authority(self.roots.clone()), expected, provider: provider() };
+        let trust = Trust::Authority { roots: self.roots.clone(), clients: self.clients.clone() };
+        let believes = Believes { trust, expected, provider: provider() };
         Arc::new(configured(believes).with_client_cert_resolver(Arc::new(Shows(self.clone()))))
     }
 }
@@ -140,7 +141,7 @@ impl ResolvesClientCert for Shows {
 /// Which authority is believed.
 #[derive(Debug)]
 enum Trust {
-    Authority(Arc<RootCertStore>),
+    Authority { roots: Arc<RootCertStore>, clients: Arc<dyn ClientCertVerifier> },
     Pin(Pin),
 }
 
@@ -163,7 +164,7 @@ struct Believes {
 impl Believes {
     fn roots(&self, intermediates: &[CertificateDer<'_>]) -> Result<Arc<RootCertStore>, Error> {
         match &self.trust {
-            Trust::Authority(roots) => Ok(roots.clone()),
+            Trust::Authority { roots, .. } => Ok(roots.clone()),
             Trust::Pin(pin) => {
                 let pinned = intermediates.iter().find(|certificate| Pin::of(certificate).is_ok_and(|of| of == *pin));
                 let pinned = pinned.ok_or_else(|| {
@@ -180,6 +181,26 @@ impl Believes {
     }
 }
 
+impl Believes {
+    /// A master must have a certificate for servers. Nodes have none, so that none of them can pass for a master to
+    /// programs that look at names: what a node shows as a server is what it shows as a client.
+    fn verify_chain(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        now: UnixTime,
+    ) -> Result<(), Error> {
+        if let (Trust::Authority { clients, .. }, Expected::Only(Subject::Node { .. })) = (&self.trust, &self.expected)
+        {
+            return clients.verify_client_cert(end_entity, intermediates, now).map(drop);
+        }
+        let roots = self.roots(intermediates)?;
+        let algorithms = self.provider.signature_verification_algorithms.all;
+        let parsed = ParsedCertificate::try_from(end_entity)?;
+        verify_server_cert_signed_by_trust_anchor(&parsed, &roots, intermediates, now, algorithms)
+    }
+}
+
 impl ServerCertVerifier for Believes {
     fn verify_server_cert(
         &self,
@@ -189,10 +210,7 @@ impl ServerCertVerifier for Believes {
         _: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, Error> {
-        let roots = self.roots(intermediates)?;
-        let algorithms = self.provider.signature_verification_algorithms.all;
-        let parsed = ParsedCertificate::try_from(end_entity)?;
-        verify_server_cert_signed_by_trust_anchor(&parsed, &roots, intermediates, now, algorithms)?;
+        self.verify_chain(end_entity, intermediates, now)?;
         let subject = Subject::of(end_entity).map_err(|_| CertificateError::ApplicationVerificationFailure)?;
         let is_expected = match &self.expected {
             Expected::Master => matches!(subject, Subject::Master { .. }),
