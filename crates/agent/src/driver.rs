@@ -157,7 +157,7 @@ pub async fn run(config: Config, shutdown: CancellationToken) -> Result<(), Agen
     let health = Arc::new(health::Health::new());
     let world = Arc::new(World {
         images: images::Images::new(&config, client.clone(), sandbox.clone(), health.clone()),
-        reports: reports::Reports::start(client.clone()),
+        reports: reports::Reports::start(client.clone(), &config.name),
         containers: containers::Containers::default(),
         memory,
         health,

@@ -6,14 +6,18 @@
 
 use std::net::IpAddr;
 
-use api::{Error, Kind, Reason, Subresource, Write, core_v1, pod};
+use api::{
+    Error, Key, Kind, Reason, Subresource, Write,
+    core_v1::{self, LocalObjectReference as Reference},
+    pod,
+};
 use rpc::identity::Subject;
 use store::View;
 
-use crate::access::{Access, Asked, Verb};
-
-/// Where nodes have their Leases.
-const LEASES: &str = "kube-node-lease";
+use crate::{
+    access::{Access, Asked, Verb},
+    restriction::{Writer, is_bound, source_host},
+};
 
 /// Who sent a request. Doors put it into a request's extensions; without it a request is nobody's.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -136,72 +140,53 @@ impl Caller {
         }
     }
 
+    /// Where traffic goes is everybody's to know; otherwise a node reads what its own Pods use. What is another node's is
+    /// answered like what is not there.
     fn node_reads(&self, node: &str, asked: Asked<'_>, state: impl FnOnce() -> View) -> Result<(), Error> {
         let key = asked.key;
+        let no = |why: &str| Err(self.forbidden(asked, why));
         match (key.kind, asked.verb) {
-            (Kind::Secret, Verb::Get) => {
-                let uses = |pod: &core_v1::Pod| pod::node_name(pod) == Some(node) && uses_secret(pod, &key.name);
+            (_, Verb::Log) => no("nodes do not read logs"),
+            (Kind::Node | Kind::Service | Kind::EndpointSlice, _) => Ok(()),
+            (Kind::Secret | Kind::ConfigMap, Verb::Get) => {
+                let uses = |pod: &core_v1::Pod| pod::node_name(pod) == Some(node) && uses(pod, key.kind, &key.name);
                 let state = state();
                 let mut pods = state.list(Kind::Pod, Some(&key.namespace), None);
                 let needed = pods.any(|record| record.object().get().is_some_and(uses));
-                if needed { Ok(()) } else { Err(self.forbidden(asked, "no Pod of this node uses it")) }
+                if needed { Ok(()) } else { no("no Pod of this node uses it") }
             }
-            (Kind::Secret, _) => Err(self.forbidden(asked, "a node may only get the Secrets that its Pods use")),
-            (Kind::ConfigMap, Verb::List | Verb::Watch) => {
-                Err(self.forbidden(asked, "a node may only get the ConfigMaps that its Pods use"))
-            }
+            (Kind::Secret | Kind::ConfigMap, _) => no("a node may only get what its Pods use, by name"),
             (Kind::Pod, Verb::List | Verb::Watch) => {
                 let own = asked.fields.and_then(|fields| fields.required("spec.nodeName")) == Some(node);
-                if own {
-                    Ok(())
-                } else {
-                    Err(self.forbidden(asked, "a node sees its own Pods: select by spec.nodeName"))
-                }
+                if own { Ok(()) } else { no("a node sees its own Pods: select by spec.nodeName") }
             }
-            (_, Verb::Log) => Err(self.forbidden(asked, "nodes do not read logs")),
-            _ => Ok(()),
+            (Kind::Pod, _) => own(key, is_bound(&state(), key, node)),
+            (Kind::Event, Verb::Get) => own(key, told_by(&state(), key, node)),
+            _ => no("nodes do not need this"),
         }
     }
 
+    /// A node writes its own status, its Pods' and what happens to them; a Pod that has ended it removes.
     fn node_writes(&self, node: &str, asked: Asked<'_>, state: impl FnOnce() -> View) -> Result<(), Error> {
         let key = asked.key;
-        // An object that is to be created may be named later; the write itself is asked about with its name.
-        let own = *key.name == *node || (key.name.is_empty() && asked.verb == Verb::Create);
+        let no = |why: &str| Err(self.forbidden(asked, why));
         match (key.kind, asked.verb, asked.part) {
-            (Kind::Event, Verb::Create | Verb::Update | Verb::Patch, Subresource::None) => Ok(()),
-            (Kind::Node, Verb::Create | Verb::Update | Verb::Patch, Subresource::None | Subresource::Status) => {
-                if own {
-                    Ok(())
-                } else {
-                    Err(self.forbidden(asked, "a node may only change itself"))
-                }
-            }
-            (Kind::Lease, Verb::Create | Verb::Update | Verb::Patch, Subresource::None) => {
-                let own = own && &*key.namespace == LEASES;
-                if own { Ok(()) } else { Err(self.forbidden(asked, "a node may only renew its own Lease")) }
-            }
+            (Kind::Event, Verb::Create, Subresource::None) => Ok(()),
+            (Kind::Event, Verb::Update | Verb::Patch, Subresource::None) => own(key, told_by(&state(), key, node)),
+            (Kind::Node, Verb::Update | Verb::Patch, Subresource::Status) if *key.name == *node => Ok(()),
+            (Kind::Node, _, Subresource::Status) => no("a node may only change its own status"),
+            (Kind::Node, Verb::Create, _) => no("masters make the Node of a worker when it joins"),
+            (Kind::Node, ..) => no("a node may only change its status: labels, taints and ranges are administrators'"),
             (Kind::Pod, Verb::Update | Verb::Patch, Subresource::Status)
-            | (Kind::Pod, Verb::Delete, Subresource::None) => {
-                let state = state();
-                let object = state.get(key).map(|record| record.object());
-                let bound = object.as_ref().and_then(|object| object.get::<core_v1::Pod>()).and_then(pod::node_name);
-                // Another node's Pod is answered like one that is gone, which the agent understands.
-                if bound == Some(node) { Ok(()) } else { Err(Error::not_found(key)) }
-            }
-            _ => Err(self.forbidden(asked, "nodes do not write this")),
+            | (Kind::Pod, Verb::Delete, Subresource::None) => own(key, is_bound(&state(), key, node)),
+            _ => no("nodes do not write this"),
         }
     }
 
     /// Allows what a write holds, whose name [`Self::authorise`] has allowed, or says why not.
-    pub(crate) fn admit(&self, write: &Write) -> Result<(), Error> {
-        let Self::Node { .. } = self else { return Ok(()) };
-        let key = write.key();
-        match write {
-            Write::Create(_) if key.name.is_empty() && key.kind != Kind::Event => {
-                Err(self.forbidden(Asked::of(write, &key), "a node names what it creates"))
-            }
-            Write::Create(_) | Write::Update(..) | Write::Delete(..) => Ok(()),
-        }
+    pub(crate) fn admit(&self, view: &View, write: &Write) -> Result<(), Error> {
+        let Self::Node { name, from, .. } = self else { return Ok(()) };
+        Writer { name, from: *from }.admit(view, write)
     }
 
     fn forbidden(&self, asked: Asked<'_>, why: &str) -> Error {
@@ -233,39 +218,65 @@ fn unauthorized() -> Error {
     Error::new(Reason::Unauthorized, message)
 }
 
-/// Whether a Pod reads a Secret: as a volume, as environment, or to pull its images.
-fn uses_secret(pod: &core_v1::Pod, name: &str) -> bool {
-    let Some(spec) = &pod.spec else { return false };
-    let containers = spec.init_containers.iter().chain(&spec.containers);
-    let by_volume = spec.volumes.iter().any(|volume| volume_uses(volume, name));
-    let by_pull = spec.image_pull_secrets.iter().any(|reference| reference.name == name);
-    by_volume || by_pull || containers.into_iter().any(|container| container_uses(container, name))
+/// Whether something is the asker's own. What is others' is answered like what is gone, which agents understand.
+fn own(key: &Key, is_own: bool) -> Result<(), Error> {
+    if is_own { Ok(()) } else { Err(Error::not_found(key)) }
 }
 
-fn volume_uses(volume: &core_v1::Volume, name: &str) -> bool {
+fn told_by(view: &View, key: &Key, node: &str) -> bool {
+    view.get(key).is_some_and(|record| record.object().get().is_some_and(|event| source_host(event) == node))
+}
+
+/// Whether a Pod reads a Secret or ConfigMap: as a volume, as environment, or to pull its images.
+fn uses(pod: &core_v1::Pod, kind: Kind, name: &str) -> bool {
+    let Some(spec) = &pod.spec else { return false };
+    let containers = spec.init_containers.iter().chain(&spec.containers);
+    let by_volume = spec.volumes.iter().any(|volume| volume_uses(volume, kind, name));
+    let by_pull = kind == Kind::Secret && spec.image_pull_secrets.iter().any(|reference| reference.name == name);
+    by_volume || by_pull || containers.into_iter().any(|container| container_uses(container, kind, name))
+}
+
+/// Whether a reference to a ConfigMap, or one to a Secret, names what is meant.
+fn names(kind: Kind, name: &str, map: Option<&Reference>, secret: Option<&Reference>) -> bool {
+    let reference = match kind {
+        Kind::ConfigMap => map,
+        _ => secret,
+    };
+    reference.is_some_and(|reference| reference.name == name)
+}
+
+fn volume_uses(volume: &core_v1::Volume, kind: Kind, name: &str) -> bool {
     let Some(source) = &volume.volume_source else { return false };
     let projected = source.projected.iter().flat_map(|projected| &projected.sources);
     let projects = |projection: &core_v1::VolumeProjection| {
-        let reference = projection.secret.as_ref().and_then(|secret| secret.local_object_reference.as_ref());
-        reference.is_some_and(|reference| reference.name == name)
+        let map = projection.config_map.as_ref().and_then(|map| map.local_object_reference.as_ref());
+        let secret = projection.secret.as_ref().and_then(|secret| secret.local_object_reference.as_ref());
+        names(kind, name, map, secret)
     };
-    source.secret.as_ref().is_some_and(|secret| secret.secret_name == name) || projected.into_iter().any(projects)
+    let map = source.config_map.as_ref().and_then(|map| map.local_object_reference.as_ref());
+    let secret = kind == Kind::Secret && source.secret.as_ref().is_some_and(|secret| secret.secret_name == name);
+    secret || names(kind, name, map, None) || projected.into_iter().any(projects)
 }
 
-fn container_uses(container: &core_v1::Container, name: &str) -> bool {
-    let names = |reference: &Option<core_v1::LocalObjectReference>| {
-        reference.as_ref().is_some_and(|reference| reference.name == name)
+fn container_uses(container: &core_v1::Container, kind: Kind, name: &str) -> bool {
+    let whole = |source: &core_v1::EnvFromSource| {
+        let map = source.config_map_ref.as_ref().and_then(|map| map.local_object_reference.as_ref());
+        let secret = source.secret_ref.as_ref().and_then(|secret| secret.local_object_reference.as_ref());
+        names(kind, name, map, secret)
     };
-    let whole = container.env_from.iter().filter_map(|source| source.secret_ref.as_ref());
-    let single = container.env.iter().filter_map(|variable| variable.value_from.as_ref()?.secret_key_ref.as_ref());
-    whole.map(|source| &source.local_object_reference).any(names)
-        || single.map(|selector| &selector.local_object_reference).any(names)
+    let single = |variable: &core_v1::EnvVar| {
+        let Some(source) = &variable.value_from else { return false };
+        let map = source.config_map_key_ref.as_ref().and_then(|map| map.local_object_reference.as_ref());
+        let secret = source.secret_key_ref.as_ref().and_then(|secret| secret.local_object_reference.as_ref());
+        names(kind, name, map, secret)
+    };
+    container.env_from.iter().any(whole) || container.env.iter().any(single)
 }
 
 #[cfg(test)]
 mod tests {
     #![expect(clippy::unwrap_used, reason = "tests")]
-    use api::{DeleteOptions, Key, Object, kinds::Resource as _, selector::Fields};
+    use api::{DeleteOptions, Object, kinds::Resource as _, selector::Fields};
     use store::{Expect, Op, State, Txn};
 
     use super::*;
@@ -279,11 +290,30 @@ mod tests {
         let source = core_v1::SecretEnvSource { local_object_reference: Some(reference), ..Default::default() };
         let env_from = vec![core_v1::EnvFromSource { secret_ref: Some(source), ..Default::default() }];
         spec.containers.push(core_v1::Container { env_from, ..Default::default() });
+        let map = core_v1::ConfigMapVolumeSource { local_object_reference: Some(map(secret)), ..Default::default() };
+        let volume_source = Some(core_v1::VolumeSource { config_map: Some(map.into()), ..Default::default() });
+        spec.volumes.push(core_v1::Volume { volume_source, ..Default::default() });
         pod.into()
+    }
+
+    /// The reference to the ConfigMap that goes with a Secret.
+    fn map(secret: &str) -> core_v1::LocalObjectReference {
+        core_v1::LocalObjectReference { name: format!("{secret}-map") }
+    }
+
+    fn event(name: &str, host: &str) -> Object {
+        let source = core_v1::EventSource { component: "kapelle-agent".to_owned(), host: host.to_owned() };
+        let mut event = core_v1::Event { source: Some(source), ..Default::default() };
+        (event.metadata_mut().name, event.metadata_mut().namespace) = (name.to_owned(), "default".to_owned());
+        event.into()
     }
 
     fn view() -> View {
         let mut state = State::default();
+        for object in [event("told", "w1"), event("heard", "w2")] {
+            let op = Op::Put { key: object.key(), bytes: object.encode_bytes(), expect: Expect::Absent };
+            state.apply(&Txn { ops: vec![op] }).unwrap();
+        }
         for (name, node, secret) in [("mine", "w1", "needed"), ("other", "w2", "foreign"), ("new", "", "early")] {
             let object = pod_on(name, node, secret);
             let op = Op::Put { key: object.key(), bytes: object.encode_bytes(), expect: Expect::Absent };
@@ -308,7 +338,17 @@ mod tests {
             assert_eq!(error.reason, Reason::Forbidden);
             assert!(error.message.contains("system:node:w1"), "{error}");
         }
-        assert!(node.authorise(Access::to(Verb::List, &secret("")), unseen).is_err());
+        let map = |name: &str| Key::namespaced(Kind::ConfigMap, "default", format!("{name}-map"));
+        assert_eq!(node.authorise(Access::to(Verb::Get, &map("needed")), state), Ok(()));
+        assert!(node.authorise(Access::to(Verb::Get, &map("foreign")), state).is_err());
+        assert!(
+            node.authorise(Access::to(Verb::Get, &secret("needed-map")), state).is_err(),
+            "a Secret is no ConfigMap"
+        );
+        for many in [Verb::List, Verb::Watch] {
+            assert!(node.authorise(Access::to(many, &secret("")), unseen).is_err());
+            assert!(node.authorise(Access::to(many, &map("")), unseen).is_err());
+        }
         let pods = Key::namespaced(Kind::Pod, "default", "");
         for (fields, allowed) in [("spec.nodeName=w1", true), ("spec.nodeName=w2", false), ("", false)] {
             let fields = Fields::parse(Kind::Pod, fields).unwrap();
@@ -316,6 +356,34 @@ mod tests {
         }
         let refused = Caller::Nobody.authorise(Access::to(Verb::List, &pods), unseen).unwrap_err();
         assert_eq!(refused.reason, Reason::Unauthorized);
+    }
+
+    #[test]
+    fn a_node_reads_where_traffic_goes_and_what_is_its_own() {
+        let (view, node) = (view(), Caller::Node { name: "w1".to_owned(), uid: "u1".to_owned(), from: None });
+        let reads = |verb: Verb, kind: Kind, name: &str| {
+            let namespace = if kind.info().namespaced { "default" } else { "" };
+            node.authorise(Access::to(verb, &Key::namespaced(kind, namespace, name)), || view.clone())
+        };
+        for kind in [Kind::Node, Kind::Service, Kind::EndpointSlice] {
+            for verb in [Verb::Get, Verb::List, Verb::Watch] {
+                assert_eq!(reads(verb, kind, ""), Ok(()), "{kind}");
+            }
+        }
+        for (kind, own, others) in
+            [(Kind::Pod, "mine", ["other", "new", "gone"]), (Kind::Event, "told", ["heard", "a", "b"])]
+        {
+            assert_eq!(reads(Verb::Get, kind, own), Ok(()));
+            for other in others {
+                assert_eq!(reads(Verb::Get, kind, other).unwrap_err().reason, Reason::NotFound, "{kind} {other}");
+            }
+            assert_eq!(reads(Verb::List, kind, "").unwrap_err().reason, Reason::Forbidden);
+        }
+        for kind in [Kind::Namespace, Kind::Lease, Kind::Deployment, Kind::ReplicaSet] {
+            for verb in [Verb::Get, Verb::List, Verb::Watch] {
+                assert_eq!(reads(verb, kind, "").unwrap_err().reason, Reason::Forbidden, "{kind}");
+            }
+        }
     }
 
     #[test]
@@ -327,6 +395,18 @@ mod tests {
             node.metadata_mut().name = name.to_owned();
             Write::Update(node.into(), Subresource::Status)
         };
+        let own = |name: &str| {
+            let Write::Update(object, _) = node_object(name) else { panic!("an update") };
+            object
+        };
+        let (whole, made) =
+            (|name: &str| Write::Update(own(name), Subresource::None), |name: &str| Write::Create(own(name)));
+        let lease = |name: &str| {
+            let mut lease = api::coordination_v1::Lease::default();
+            (lease.metadata_mut().name, lease.metadata_mut().namespace) =
+                (name.to_owned(), "kube-node-lease".to_owned());
+            Object::from(lease)
+        };
         let delete = |name: &str| Write::Delete(Key::namespaced(Kind::Pod, "default", name), DeleteOptions::default());
         for (write, allowed) in [
             (status("mine"), true),
@@ -337,6 +417,12 @@ mod tests {
             (delete("other"), false),
             (node_object("w1"), true),
             (node_object("w2"), false),
+            (whole("w1"), false),
+            (made("w1"), false),
+            (Write::Create(event("new", "w1")), true),
+            (Write::Update(event("told", "w1"), Subresource::None), true),
+            (Write::Update(event("heard", "w1"), Subresource::None), false),
+            (Write::Create(lease("w1")), false),
             (Write::Create(pod_on("made", "w1", "")), false),
             (Write::Update(pod_on("mine", "w1", ""), Subresource::Binding), false),
         ] {

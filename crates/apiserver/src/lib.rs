@@ -22,6 +22,7 @@ mod open;
 pub mod registry;
 mod reply;
 pub mod rest;
+mod restriction;
 mod server;
 #[cfg(test)]
 mod tests;

@@ -38,6 +38,8 @@ pub(crate) struct Reports {
     queue: Arc<Mutex<Queue>>,
     wake: Arc<Notify>,
     idle: watch::Receiver<bool>,
+    /// Which node says all this.
+    node: Arc<str>,
 }
 
 #[derive(Default)]
@@ -49,9 +51,9 @@ struct Queue {
 
 impl Reports {
     /// Starts the task that writes.
-    pub(crate) fn start(client: Client) -> Self {
+    pub(crate) fn start(client: Client, node: &str) -> Self {
         let (tell, idle) = watch::channel(true);
-        let reports = Self { queue: Arc::default(), wake: Arc::default(), idle };
+        let reports = Self { queue: Arc::default(), wake: Arc::default(), idle, node: node.into() };
         tokio::spawn(reports.clone().write(client, tell));
         reports
     }
@@ -79,7 +81,8 @@ impl Reports {
     }
 
     pub(crate) fn event(&self, about: &Object, kind: EventType, reason: &str, message: &str, now: Timestamp) {
-        let event = event::new(about, kind, reason, message, COMPONENT, now);
+        let mut event = event::new(about, kind, reason, message, COMPONENT, now);
+        event.source.get_or_insert_default().host = self.node.to_string();
         let mut queue = self.lock();
         if queue.events.len() < EVENTS_MAX {
             queue.events.push(Write::Create(Object::from(event)));

@@ -208,7 +208,7 @@ impl Registry {
 }
 
 /// Which other node has an address. On loopback, where nothing is routed, all share one.
-fn holder(view: &View, address: Ipv4Addr, but: &str) -> Option<String> {
+pub(crate) fn holder(view: &View, address: Ipv4Addr, but: &str) -> Option<String> {
     if address.is_loopback() {
         return None;
     }

@@ -37,7 +37,7 @@ pub use api::{ApplyOutcome, PatchKind, ReadAt};
 pub use events::{EVENTS_MAX, NODE_BURST, NODE_PER_SECOND};
 pub use found::Found;
 pub use heartbeats::{Heartbeat, Sign};
-pub(crate) use joining::Worker;
+pub(crate) use joining::{Worker, holder};
 pub use rpc::services::{LogChunk, LogRequest};
 pub use tokens::{Invitation, JoinAs, Presented, TOKEN_LIFE, TOKEN_LIFE_MAX};
 

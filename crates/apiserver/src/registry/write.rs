@@ -55,7 +55,7 @@ impl Registry {
             let decision = {
                 let view = self.state();
                 let write = make(&view)?;
-                self.caller.admit(&write)?;
+                self.caller.admit(&view, &write)?;
                 self.stays(&write)?;
                 room = self.room(&view, &write)?;
                 match door::decide(&view, &write, &self.stamp(attempt)?, &self.inner.rules) {

@@ -232,6 +232,7 @@ async fn events_of_nodes_leave_room_for_everybody_else() {
         event.metadata_mut().name = format!("e{n}");
         event.metadata_mut().namespace = "default".to_owned();
         event.involved_object.get_or_insert_default().namespace = "default".to_owned();
+        event.source.get_or_insert_default().host = "w1".to_owned();
         Write::Create(event.into())
     };
     let node = registry.for_caller(Caller::Node { name: "w1".to_owned(), uid: String::new(), from: None });
