@@ -103,7 +103,11 @@ fn mount(causes: &mut Causes, mount: &VolumeMount, volumes: &BTreeSet<&str>, at:
         volume::local_path(causes, &mount.sub_path, &at.field("subPath"));
     }
     if !mount.sub_path_expr.is_empty() {
-        causes.forbidden(&at.field("subPathExpr"), "variables are not filled in here; write the path in `subPath`");
+        volume::local_path(causes, &mount.sub_path_expr, &at.field("subPathExpr"));
+        if !mount.sub_path.is_empty() {
+            let why = "subPathExpr and subPath are mutually exclusive";
+            causes.invalid(&at.field("subPathExpr"), &mount.sub_path_expr, why);
+        }
     }
     if let Some(propagation) = &mount.mount_propagation {
         causes.one_of(&at.field("mountPropagation"), propagation, &["None", "HostToContainer"]);
