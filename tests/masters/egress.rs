@@ -36,9 +36,8 @@ fn pod_ip(lab: &Lab, pod: &str) -> String {
 
 #[test]
 fn pods_reach_each_other_and_outside_hosts_but_no_node_and_no_master() {
-    let Some(mut lab) = Lab::new(&["m1", "w1", "w2", "out"]) else { return };
-    lab.master("m1", None);
-    lab.ready("m1");
+    let Some(mut lab) = Lab::new(&["m1", "m2", "m3", "w1", "w2", "out"]) else { return };
+    lab.three_masters();
     for worker in ["w1", "w2"] {
         let token = lab.token("m1", &format!("--role worker --node {worker}"));
         lab.worker(worker, Some(&token));
@@ -68,6 +67,7 @@ fn pods_reach_each_other_and_outside_hosts_but_no_node_and_no_master() {
     let address = |host| lab.address(host);
     let hosts = [
         lab.contact("m1"),
+        lab.contact("m3"),
         format!("{}:22", address("m1")),
         format!("{}:22", address("w1")),
         format!("{}:22", address("w2")),
