@@ -65,7 +65,9 @@ impl Masters {
     #[must_use]
     pub fn urls(&self) -> Vec<String> {
         let Some(known) = self.inner.known.get() else { return Vec::new() };
-        known.status.borrow().members.contacts.values().map(|contact| url(contact)).collect()
+        // One that was made anew has not said yet where it is.
+        let status = known.status.borrow();
+        status.members.contacts.values().filter(|contact| !contact.is_empty()).map(|contact| url(contact)).collect()
     }
 }
 
