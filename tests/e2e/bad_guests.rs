@@ -213,3 +213,16 @@ fn linked(name: &str, target: &str) -> String {
          volumeMounts: [{{name: data, mountPath: /data, subPathExpr: $(PART)}}]}}\n"
     )
 }
+
+#[test]
+fn an_image_that_is_pushed_ends_the_wait_for_it() {
+    let cluster = Cluster::start();
+    cluster.apply(&pod("early", "batch", "")).ok();
+    let reason = "/status/containerStatuses/0/state/waiting/reason";
+    cluster.wait_for_field("pod/early", reason, "ImagePullBackOff");
+    // The next try is twenty seconds away.
+    cluster.push("batch");
+    let pushed = std::time::Instant::now();
+    cluster.wait_for_field("pod/early", "/status/phase", "Succeeded");
+    assert!(pushed.elapsed() < std::time::Duration::from_secs(15), "{:?}", pushed.elapsed());
+}

@@ -234,12 +234,17 @@ impl Lab {
 
     /// Starts `kapelle` on a host without waiting for anything.
     pub(crate) fn start(&mut self, host: &str, arguments: &[&str]) {
+        self.start_by(host, &[], arguments);
+    }
+
+    /// As [`Lab::start`], by a command that runs others.
+    pub(crate) fn start_by(&mut self, host: &str, by: &[&str], arguments: &[&str]) {
         let space = self.space(host);
         let index = self.index(host);
         self.hosts[index].starts += 1;
         let log = |kind: &str| File::create(self.log(host, kind)).unwrap();
         let mut command = Command::new("ip");
-        command.args(["netns", "exec", &space, KAPELLE]).args(arguments).stdin(Stdio::null());
+        command.args(["netns", "exec", &space]).args(by).arg(KAPELLE).args(arguments).stdin(Stdio::null());
         command.env_remove("RUST_BACKTRACE").env_remove("KUBECONFIG");
         let child = command.stdout(log("out")).stderr(log("err")).spawn().unwrap();
         self.hosts[index].process = Some(child);
@@ -297,6 +302,15 @@ impl Lab {
             vec!["worker", "--data-dir", dir.to_str().unwrap(), "--node-name", host, "--join", &masters];
         arguments.extend(token.map(|token| ["--token", token]).into_iter().flatten());
         self.start(host, &arguments);
+    }
+
+    /// As [`Lab::worker`] for a cluster of one master, with further arguments, by a command that runs others.
+    pub(crate) fn worker_of_one(&mut self, host: &str, by: &[&str], more: &[&str]) {
+        let (dir, master, token) =
+            (self.dir(host), self.contact("m1"), self.token("m1", &format!("--role worker --node {host}")));
+        let dir = dir.to_str().unwrap();
+        let usual = ["worker", "--data-dir", dir, "--node-name", host, "--join", &master, "--token", &token];
+        self.start_by(host, by, &[&usual[..], more].concat());
     }
 
     /// `kill -9`.

@@ -232,3 +232,128 @@ fn a_worker_that_starts_without_masters_starts_what_it_last_knew() {
         Ok(answer) => Err(answer),
     });
 }
+
+/// A condition of a node: its status, reason and message.
+fn condition(lab: &Lab, node: &str, kind: &str) -> Result<String, String> {
+    let node: serde_json::Value =
+        serde_json::from_str(&lab.kapelle("m1", &format!("get node {node} -o json")).printed()?)
+            .map_err(|error| error.to_string())?;
+    let all = node["status"]["conditions"].as_array().ok_or("no conditions")?;
+    let found = all.iter().find(|condition| condition["type"] == kind).ok_or("no such condition")?;
+    let text = |field: &str| found[field].as_str().unwrap_or_default().to_owned();
+    Ok(format!("{} {}: {}", text("status"), text("reason"), text("message")))
+}
+
+#[track_caller]
+fn until_condition(lab: &Lab, node: &str, kind: &str, wanted: &str) -> String {
+    wait_until(&format!("{kind} of {node} to be {wanted}"), || match condition(lab, node, kind)? {
+        told if told.starts_with(wanted) => Ok(told),
+        other => Err(other),
+    })
+}
+
+#[test]
+fn a_worker_without_routes_says_so_and_so_does_one_that_others_do_not_reach() {
+    let Some(mut lab) = Lab::new(&["m1", "w1", "w2", "w3", "w4"]) else { return };
+    lab.master("m1", None);
+    lab.ready("m1");
+    for worker in ["w1", "w2"] {
+        lab.worker_of_one(worker, &[], &[]);
+    }
+    for worker in ["w1", "w2"] {
+        until_condition(&lab, worker, "NetworkUnavailable", "False");
+    }
+
+    let unprivileged = ["setpriv", "--bounding-set", "-net_admin", "--inh-caps", "-net_admin"];
+    lab.worker_of_one("w3", &unprivileged, &[]);
+    let told = until_condition(&lab, "w3", "NetworkUnavailable", "True RoutesFailed");
+    assert!(told.contains("CAP_NET_ADMIN"), "{told}");
+
+    // An address that is on no network of the others.
+    lab.on("w4", "ip", &["addr", "add", "10.66.0.1/32", "dev", "lo"]).ok();
+    lab.worker_of_one("w4", &[], &["--address", "10.66.0.1"]);
+    let told = until_condition(&lab, "w4", "NetworkUnavailable", "True NoRouteFromNodes");
+    assert!(told.contains("w1, w2"), "{told}");
+    assert!(condition(&lab, "w1", "NetworkUnavailable").unwrap().starts_with("False"), "one node is not all");
+    let taints = lab.kapelle("m1", "get node w4 -o json").ok();
+    assert!(taints.contains("node.kubernetes.io/network-unavailable"), "{taints}");
+
+    // A route that somebody takes away comes back.
+    let routes = |lab: &Lab| lab.on("w1", "ip", &["route", "show", "proto", "75"]).stdout;
+    let before = routes(&lab);
+    assert!(before.contains("via"), "{before}");
+    lab.on("w1", "ip", &["route", "flush", "proto", "75"]).ok();
+    wait_until("the routes", || if routes(&lab) == before { Ok(()) } else { Err(routes(&lab)) });
+}
+
+#[test]
+fn ranges_that_overlap_are_refused() {
+    let Some(mut lab) = Lab::new(&["m1", "w1"]) else { return };
+    let (dir, contact) = (lab.dir("m1"), lab.contact("m1"));
+    let start = ["master", "--data-dir", dir.to_str().unwrap(), "--listen", &contact];
+    lab.start("m1", &[&start[..], &["--pod-cidr", "10.96.0.0/16"]].concat());
+    assert!(!lab.ended("m1"));
+    assert!(lab.complaints("m1").contains("overlap"), "{}", lab.complaints("m1"));
+
+    // The lab's own network is 10.77.0.0/24.
+    lab.start("m1", &[&start[..], &["--pod-cidr", "10.64.0.0/12", "--node-cidr-mask-size", "22"]].concat());
+    lab.ready("m1");
+    lab.worker_of_one("w1", &[], &[]);
+    assert!(!lab.ended("w1"));
+    assert!(lab.complaints("w1").contains("overlaps 10.77.0.0/24"), "{}", lab.complaints("w1"));
+}
+
+const FLOOD: &str = "
+apiVersion: v1
+kind: Pod
+metadata: {name: flood}
+spec: {containers: [{name: main, image: \"flood-logs:v1\"}]}
+";
+
+#[test]
+fn a_full_disk_of_a_worker_is_told_and_what_it_says_has_an_end() {
+    let Some(mut lab) = Lab::new(&["m1", "w1"]) else { return };
+    if !lab.disk("w1", 96) {
+        return;
+    }
+    lab.master("m1", None);
+    lab.ready("m1");
+    lab.worker_of_one("w1", &[], &[]);
+    lab.ready("w1");
+    until_condition(&lab, "w1", "DiskPressure", "False");
+    lab.kapelle("m1", &format!("push {} flood-logs:v1", sample("flood-logs").display())).ok();
+    lab.apply("m1", "flood.yaml", FLOOD).ok();
+    wait_until("the guest to write", || match lab.kapelle("m1", "logs flood --tail=1").printed()? {
+        none if none.is_empty() => Err("nothing yet".to_owned()),
+        some => Ok(some),
+    });
+
+    let filler = lab.dir("w1").join("filler");
+    let mut file = std::fs::File::create(&filler).unwrap();
+    let full = wait_until("a full disk", || match std::io::Write::write_all(&mut file, &[0; 1 << 16]) {
+        Err(error) if error.kind() == std::io::ErrorKind::StorageFull => Ok(error),
+        answer => {
+            // As fast as it goes: only what fills the disk is waited for.
+            while std::io::Write::write_all(&mut file, &[0; 1 << 16]).is_ok() {}
+            Err(format!("{answer:?}"))
+        }
+    });
+    let told = until_condition(&lab, "w1", "DiskPressure", "True AgentHasDiskPressure");
+    assert!(told.contains("MiB left"), "{told} {full}");
+    let node = lab.kapelle("m1", "get node w1 -o json").ok();
+    assert!(node.contains("node.kubernetes.io/disk-pressure"), "{node}");
+    wait_until("the log to complain", || match lab.complaints("w1") {
+        complaints if complaints.contains("a log could not be written") => Ok(()),
+        complaints => Err(complaints),
+    });
+    let since = Instant::now();
+    wait_until("the guest to write on", || {
+        if since.elapsed() > Duration::from_secs(3) { Ok(()) } else { Err(String::new()) }
+    });
+    let lines = lab.complaints("w1").lines().count();
+    assert!(lines < 100, "{lines} lines");
+
+    drop(file);
+    std::fs::remove_file(&filler).unwrap();
+    until_condition(&lab, "w1", "DiskPressure", "False");
+}

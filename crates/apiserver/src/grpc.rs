@@ -63,7 +63,7 @@ pub(crate) async fn router(
     let images = images.max_decoding_message_size(PUSH_BYTES_MAX).max_encoding_message_size(MESSAGE_BYTES_MAX);
     let routes = Routes::new(objects)
         .add_service(LogsServer::new(door))
-        .add_service(NodesServer::new(nodes))
+        .add_service(NodesServer::new(nodes).max_decoding_message_size(nodes::BEAT_BYTES_MAX))
         .add_service(images)
         .add_service(reflection)
         .add_service(health_service);
@@ -78,6 +78,11 @@ pub(crate) async fn router(
         None => routes,
     };
     Ok(routes.prepare().into_axum_router())
+}
+
+/// Whether a request of a path goes on as long as its caller lives.
+pub(crate) fn is_endless(path: &str) -> bool {
+    path == "/kapelle.api.v1.Nodes/Heartbeat"
 }
 
 /// How much of a request's body is in memory at a time, at most: its one message, or two of a push's.

@@ -59,6 +59,8 @@ pub(crate) struct Rules {
     held_max: usize,
     bytes_max: usize,
     grace: Duration,
+    /// It is a conversation without end, of which each piece counts by itself.
+    endless: bool,
 }
 
 impl Rules {
@@ -71,7 +73,13 @@ impl Rules {
             | Caller::Admin { .. }
             | Caller::Node { .. } => (usize::MAX, GRACE),
         };
-        Self { language, held_max, bytes_max, grace }
+        Self { language, held_max, bytes_max, grace, endless: false }
+    }
+
+    /// The same for a conversation without end, whose messages are small: each piece has its own time, and only the latest is
+    /// held.
+    pub(crate) fn endless(self) -> Self {
+        Self { endless: true, ..self }
     }
 
     /// How long may be waited for so many bytes.
@@ -102,6 +110,9 @@ impl<B> Metered<B> {
 
     /// Counts what came.
     fn count(&mut self, data: &Bytes) -> Result<(), Error> {
+        if self.rules.endless {
+            (self.read, self.waited) = (0, Duration::ZERO);
+        }
         let announced = if self.read == 0 { self.announced(data) } else { 0 };
         self.read = self.read.saturating_add(data.remaining());
         if self.read.max(announced) > self.rules.bytes_max {
@@ -245,6 +256,17 @@ mod tests {
         let (known, nobody) = (Rules::new(&admin(), Language::Rest, 1), Rules::new(&Caller::Nobody, Language::Rest, 1));
         assert_eq!((known.patience(0), nobody.patience(0)), (GRACE, NOBODY_GRACE));
         assert_eq!(known.patience(3 << 20), Duration::from_secs(30 + 48));
+    }
+
+    #[tokio::test]
+    async fn of_a_conversation_each_piece_counts_by_itself() {
+        let place = place(&admin());
+        let mut body =
+            Metered::new(chunks(1024, 64 << 10), place.held(), Rules::new(&admin(), Language::Grpc, 1 << 20).endless());
+        while let Some(piece) = body.frame().await {
+            piece.unwrap();
+            assert!(body.read <= 64 << 10 && body.waited.is_zero(), "{} bytes", body.read);
+        }
     }
 
     /// Whoever sends nothing is given up; the time is not the machine's but the rule's.

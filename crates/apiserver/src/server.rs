@@ -197,6 +197,8 @@ impl Port {
         let (response, left) = match admitted {
             Ok(place) => {
                 let rules = Rules::new(&caller, language, held_max(language, request.uri().path()));
+                let is_endless = grpc::is_endless(request.uri().path()) && caller != Caller::Nobody;
+                let rules = if is_endless { rules.endless() } else { rules };
                 let request = request.map(|body| Metered::new(body, place.held(), rules));
                 let left = request.body().left();
                 let Ok(response) = self.doors.answer(request.map(Body::new), caller, guest.from).await;

@@ -32,11 +32,16 @@ const SILENCE_MAX: Duration = Duration::from_secs(2);
 
 impl Client {
     /// Says to the master at a URL that a node is alive, until the connection breaks, the master is silent, or it refuses:
-    /// answers why. `heard` is called with each answer.
-    pub async fn heartbeats(&self, url: &str, node: &str, mut heard: impl FnMut(HeartbeatResponse)) -> Error {
+    /// answers why. `say` makes each message, `heard` is called with each answer.
+    pub async fn heartbeats(
+        &self,
+        url: &str,
+        say: impl Fn() -> HeartbeatRequest + Send + 'static,
+        mut heard: impl FnMut(HeartbeatResponse),
+    ) -> Error {
         // What is sent is not sent by whoever waits here: it has to be told when nobody does any more.
         let (_speaking, silence) = oneshot::channel();
-        let mut answers = match timeout(CONNECT_TIMEOUT, self.open_heartbeats(url, node, silence)).await {
+        let mut answers = match timeout(CONNECT_TIMEOUT, self.open_heartbeats(url, say, silence)).await {
             Ok(Ok(answers)) => answers,
             Ok(Err(error)) => return error,
             Err(_) => return silent(url),
@@ -54,17 +59,16 @@ impl Client {
     async fn open_heartbeats(
         &self,
         url: &str,
-        node: &str,
+        say: impl Fn() -> HeartbeatRequest + Send + 'static,
         silence: oneshot::Receiver<()>,
     ) -> Result<tonic::Streaming<HeartbeatResponse>, Error> {
         let security = self.security();
         let channel = security.channel(endpoint(url)?);
         let mut beat = interval(BEAT_EVERY);
         beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let request = HeartbeatRequest { node: node.to_owned() };
-        let beats = stream::unfold((beat, request), |(mut beat, request)| async move {
+        let beats = stream::unfold((beat, say), |(mut beat, say)| async move {
             beat.tick().await;
-            Some((request.clone(), (beat, request)))
+            Some((say(), (beat, say)))
         });
         let beats = beats.take_until(silence);
         let opened = NodesClient::new(channel).heartbeat(beats).await;

@@ -13,6 +13,12 @@ pub(crate) struct Health {
 pub(crate) struct State {
     /// Why Pods elsewhere do not reach this node, or it does not reach them.
     pub(crate) network: Option<Trouble>,
+    /// The nodes that have no route to this one.
+    pub(crate) unrouted_by: Vec<String>,
+    /// The nodes to which this one has no route.
+    pub(crate) unrouted: Vec<String>,
+    /// How many other nodes there are.
+    pub(crate) others: usize,
     /// Why nothing more should be written to its disk.
     pub(crate) disk: Option<Trouble>,
     /// Why some Service is not answered for on this node.
@@ -32,6 +38,22 @@ pub(crate) struct Trouble {
     pub(crate) message: String,
 }
 
+impl State {
+    /// Why Pods elsewhere do not reach this node, or it does not reach them. One node without a route to it proves nothing:
+    /// the fault may be there.
+    pub(crate) fn network_trouble(&self) -> Option<Trouble> {
+        let most = 2 * self.unrouted_by.len() > self.others;
+        let unreached = || Trouble {
+            reason: "NoRouteFromNodes",
+            message: format!(
+                "{} have no route to this node's address; give it one on the network of the others with --address",
+                self.unrouted_by.join(", ")
+            ),
+        };
+        self.network.clone().or_else(|| (most && !self.unrouted_by.is_empty()).then(unreached))
+    }
+}
+
 impl Health {
     pub(crate) fn new() -> Self {
         Self { state: watch::Sender::default() }
@@ -41,8 +63,19 @@ impl Health {
         self.state.subscribe()
     }
 
-    pub(crate) fn network(&self, trouble: Option<Trouble>) {
-        self.change(|state| state.network = trouble);
+    /// What came of the routes to so many other nodes.
+    pub(crate) fn network(&self, trouble: Option<Trouble>, unrouted: Vec<String>, others: usize) {
+        self.change(|state| (state.network, state.unrouted, state.others) = (trouble, unrouted, others));
+    }
+
+    /// A master says who has no route to this node.
+    pub(crate) fn unrouted_by(&self, nodes: Vec<String>) {
+        self.change(|state| state.unrouted_by = nodes);
+    }
+
+    /// The nodes to which this one has no route.
+    pub(crate) fn unrouted(&self) -> Vec<String> {
+        self.state.borrow().unrouted.clone()
     }
 
     pub(crate) fn disk(&self, trouble: Option<Trouble>) {
@@ -74,5 +107,22 @@ impl Health {
             change(state);
             *state != before
         });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::State;
+
+    #[test]
+    fn a_node_is_not_reached_if_most_others_say_so() {
+        let reason = |by: &[&str], others| {
+            let unrouted_by = by.iter().map(ToString::to_string).collect();
+            State { unrouted_by, others, ..State::default() }.network_trouble().map(|trouble| trouble.reason)
+        };
+        assert_eq!(reason(&[], 0), None);
+        assert_eq!(reason(&["n1"], 2), None);
+        assert_eq!(reason(&["n1", "n2"], 3), Some("NoRouteFromNodes"));
+        assert_eq!(reason(&["n1"], 1), Some("NoRouteFromNodes"));
     }
 }

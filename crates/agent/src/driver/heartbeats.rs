@@ -10,7 +10,7 @@ use std::{
 };
 
 use api::Reason;
-use rpc::services::HeartbeatResponse;
+use rpc::services::{HeartbeatRequest, HeartbeatResponse};
 use tokio::task::JoinSet;
 
 use super::{AgentError, World, images};
@@ -47,12 +47,15 @@ async fn speak(world: Arc<World>, url: String, hearing: Arc<AtomicUsize>) {
         let mut heard = None;
         let take = |answer: HeartbeatResponse| {
             heard.get_or_insert_with(|| Heard::new(&hearing));
+            world.health.unrouted_by(answer.unrouted_by.clone());
             if answer.more_images || !answer.images.is_empty() {
                 let world = world.clone();
                 tokio::spawn(async move { images::came(&world, answer).await });
             }
         };
-        let error = world.client.heartbeats(&url, &world.config.name, take).await;
+        let (node, health) = (world.config.name.clone(), world.health.clone());
+        let say = move || HeartbeatRequest { node: node.clone(), unrouted: health.unrouted() };
+        let error = world.client.heartbeats(&url, say, take).await;
         let was_heard = heard.take().is_some();
         if error.reason == Reason::NotFound || rpc::status::revoked_by(&error).is_some() {
             world.health.forget();

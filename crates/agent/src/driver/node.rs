@@ -83,11 +83,12 @@ fn status(world: &World, agent_port: u16, node: &Node, state: &State) -> NodeSta
     let ready: NodeCondition =
         conditions::new("Ready", ConditionStatus::True, "AgentReady", "the agent takes Pods", now());
     conditions::set(&mut status.conditions, ready);
+    let network = state.network_trouble();
     for (kind, trouble, reason, message) in [
         ("MemoryPressure", &None, "AgentHasSufficientMemory", "the agent has sufficient memory available"),
         ("DiskPressure", &state.disk, "AgentHasNoDiskPressure", "the agent has no disk pressure"),
         ("PIDPressure", &None, "AgentHasNoProcesses", "Pods have no processes"),
-        ("NetworkUnavailable", &state.network, "RoutesCreated", "the ranges of the cluster are routed"),
+        ("NetworkUnavailable", &network, "RoutesCreated", "the ranges of the cluster are routed"),
         ("ServicePortsUnavailable", &state.listening, "AllPortsServed", "every address of a Service is listened on"),
     ] {
         let (reason, message) = trouble.as_ref().map_or((reason, message), |it| (it.reason, it.message.as_str()));

@@ -61,7 +61,7 @@ impl Routes {
             Err(error) => vec![error],
         };
         self.keeper.follow(world, map.own, &map.ways);
-        world.health.network(trouble(world.config.services, &map, &refusals));
+        world.health.network(trouble(world.config.services, &map, &refusals), map.without(&refusals), map.others.len());
         self.complain(world, map.node, &refusals);
         let fails = |range: Cidr| refusals.iter().any(|refusal| refusal.range().is_none_or(|failed| failed == range));
         if let Some(own) = map.own.filter(|own| self.told != Some(*own) && !fails(*own)) {
@@ -92,11 +92,14 @@ struct Map<'a> {
     /// This node's range.
     own: Option<Cidr>,
     ways: BTreeMap<Cidr, Way>,
+    /// The names of the other nodes, by their ranges.
+    others: BTreeMap<Cidr, &'a str>,
 }
 
 impl<'a> Map<'a> {
     fn of(world: &World, mirror: &'a Mirror) -> Self {
-        let mut map = Self { node: None, own: None, ways: BTreeMap::from([(world.config.services, Way::Here)]) };
+        let ways = BTreeMap::from([(world.config.services, Way::Here)]);
+        let mut map = Self { node: None, own: None, ways, others: BTreeMap::new() };
         for node in mirror.objects().filter_map(Object::get::<Node>) {
             let is_own = node.name() == world.config.name;
             map.node = if is_own { Some(node) } else { map.node };
@@ -105,11 +108,22 @@ impl<'a> Map<'a> {
                     map.own = Some(range);
                     map.ways.insert(range, Way::Here);
                 }
-                (Some(range), Some(address)) => drop(map.ways.insert(range, Way::Via(address))),
+                (Some(range), Some(address)) => {
+                    map.ways.insert(range, Way::Via(address));
+                    map.others.insert(range, node.name());
+                }
                 (Some(_) | None, _) => {}
             }
         }
         map
+    }
+}
+
+impl Map<'_> {
+    /// The nodes to which there is no way.
+    fn without(&self, refusals: &[NetError]) -> Vec<String> {
+        let ranges = refusals.iter().filter_map(NetError::range);
+        ranges.filter_map(|range| self.others.get(&range)).map(|name| (*name).to_owned()).collect()
     }
 }
 
@@ -130,8 +144,7 @@ fn trouble(services: Cidr, map: &Map<'_>, refusals: &[NetError]) -> Option<Troub
     if let Some(refusal) = refusals.iter().find(is_here) {
         return Some(Trouble { reason: "RoutesFailed", message: refusal.to_string() });
     }
-    let others = map.ways.values().filter(|way| matches!(way, Way::Via(_))).count();
-    let is_most = 2 * refusals.len() > others;
+    let is_most = 2 * refusals.len() > map.others.len();
     is_most.then(|| Trouble { reason: "NoRouteToNodes", message: summary(refusals) })
 }
 
@@ -149,9 +162,8 @@ mod tests {
     use super::*;
 
     fn map(own: Option<&str>, others: &[&str]) -> Map<'static> {
-        let node = Ipv4Addr::new(10, 0, 0, 1);
-        let ways = others.iter().map(|range| (range.parse().unwrap(), Way::Via(node))).collect();
-        Map { node: None, own: own.map(|own| own.parse().unwrap()), ways }
+        let others = others.iter().map(|range| (range.parse().unwrap(), "another")).collect();
+        Map { node: None, own: own.map(|own| own.parse().unwrap()), ways: BTreeMap::new(), others }
     }
 
     fn beside(range: &str) -> NetError {

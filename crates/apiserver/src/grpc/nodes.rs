@@ -19,6 +19,9 @@ use crate::{caller::Caller, gallery::Gallery, registry::Registry};
 /// How many answers may wait for a node that does not read them; what they would say is said with a later one.
 const ANSWERS_WAITING: usize = 4;
 
+/// The longest heartbeat, in bytes: it names a thousand nodes.
+pub(super) const BEAT_BYTES_MAX: usize = 128 << 10;
+
 /// How many images one answer names.
 const IMAGES_MAX: usize = 256;
 
@@ -84,12 +87,15 @@ impl Visit {
             }
         }
         if let Some(node) = self.node {
+            self.registry.note_unrouted(&node, Vec::new());
             self.registry.lost(&node).await;
         }
     }
 
     fn hear(&mut self, beat: HeartbeatRequest) -> Result<(), Error> {
         self.registry.heartbeat(&beat.node)?;
+        self.registry.note_unrouted(&beat.node, beat.unrouted);
+        self.next.unrouted_by = self.registry.unrouted_by(&beat.node);
         self.node = Some(beat.node);
         self.answer();
         Ok(())

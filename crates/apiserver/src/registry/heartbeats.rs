@@ -171,6 +171,16 @@ impl Registry {
         })
     }
 
+    /// Notes to whom a node has no route. Call it only for a node that was heard.
+    pub(crate) fn note_unrouted(&self, by: &str, missing: Vec<String>) {
+        self.inner.routes.note(by, missing);
+    }
+
+    /// Who has no route to a node.
+    pub(crate) fn unrouted_by(&self, node: &str) -> Vec<String> {
+        self.inner.routes.missing(node)
+    }
+
     /// Waits until open streams should end, because the process stops.
     pub(crate) async fn closing(&self) {
         self.inner.closing.cancelled().await;

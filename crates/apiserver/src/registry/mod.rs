@@ -16,6 +16,7 @@ mod modify;
 mod pages;
 mod presence;
 pub(crate) mod read;
+mod routes;
 mod tokens;
 mod watch;
 mod write;
@@ -66,6 +67,7 @@ struct Inner {
     pins: Pins,
     heartbeats: Heartbeats,
     events: Events,
+    routes: routes::Routes,
     /// Who this master is to the agents of nodes; nobody in a cluster without TLS.
     identity: OnceLock<Arc<Shared>>,
     /// The only node of a cluster that nobody joins.
@@ -224,6 +226,7 @@ impl Registry {
             pins: Pins::default(),
             heartbeats: Heartbeats::new((options.now)()),
             events: Events::default(),
+            routes: routes::Routes::default(),
             identity: OnceLock::new(),
             only_node: OnceLock::new(),
             presence: latest::Sender::default(),

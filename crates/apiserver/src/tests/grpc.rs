@@ -120,11 +120,16 @@ async fn lists_come_in_pages_of_one_state() {
     assert_eq!(forged.reason, Reason::BadRequest);
 }
 
+/// The heartbeat of a node.
+fn beat(node: &'static str) -> impl Fn() -> rpc::services::HeartbeatRequest + Send + 'static {
+    move || rpc::services::HeartbeatRequest { node: node.to_owned(), ..Default::default() }
+}
+
 /// Says to a server that a node is alive until the handle is aborted; yields once it was heard.
 async fn beating(server: &Server, node: &'static str) -> tokio::task::JoinHandle<api::Error> {
     let (client, url) = (server.client(), server.url.clone());
     let (tell, mut heard) = tokio::sync::mpsc::unbounded_channel();
-    let beating = tokio::spawn(async move { client.heartbeats(&url, node, |_| _ = tell.send(())).await });
+    let beating = tokio::spawn(async move { client.heartbeats(&url, beat(node), |_| _ = tell.send(())).await });
     soon(heard.recv()).await.unwrap();
     beating
 }
@@ -150,7 +155,7 @@ async fn registered(client: &rpc::Client, node: core_v1::Node) {
 async fn heartbeats_renew_a_lease_without_a_write() {
     let server = Server::new().await;
     let client = server.client();
-    let refusal = soon(client.heartbeats(&server.url, "n1", |_| {})).await;
+    let refusal = soon(client.heartbeats(&server.url, beat("n1"), |_| {})).await;
     assert_eq!(refusal.reason, Reason::NotFound);
     let mut node = core_v1::Node::default();
     node.metadata_mut().name = "n1".to_owned();
@@ -206,7 +211,7 @@ async fn nodes_hear_of_images_that_come() {
     registered(&client, node_at("n1", "127.0.0.1:1".parse().unwrap())).await;
     let (tell, mut told) = tokio::sync::mpsc::unbounded_channel();
     let (node, url) = (server.client(), server.url.clone());
-    tokio::spawn(async move { node.heartbeats(&url, "n1", |answer| _ = tell.send(answer)).await });
+    tokio::spawn(async move { node.heartbeats(&url, beat("n1"), |answer| _ = tell.send(answer)).await });
     assert!(soon(told.recv()).await.unwrap().more_images, "some may have come before");
 
     client.push("team/hello", "v1", bytes::Bytes::from_static(b"\0asm")).await.unwrap();
@@ -220,6 +225,27 @@ async fn nodes_hear_of_images_that_come() {
         }
     };
     assert_eq!(soon(named).await, ["team/hello:v1"]);
+}
+
+#[tokio::test]
+async fn a_node_hears_who_has_no_route_to_it_as_long_as_they_say_so() {
+    let server = Server::new().await;
+    let client = server.client();
+    for node in ["n1", "n2"] {
+        registered(&client, node_at(node, "127.0.0.1:1".parse().unwrap())).await;
+    }
+    let (tell, mut told) = tokio::sync::mpsc::unbounded_channel();
+    let (node, url) = (server.client(), server.url.clone());
+    tokio::spawn(async move { node.heartbeats(&url, beat("n1"), |answer| _ = tell.send(answer.unrouted_by)).await });
+    let (other, url) = (server.client(), server.url.clone());
+    let complaint = || rpc::services::HeartbeatRequest { node: "n2".to_owned(), unrouted: vec!["n1".to_owned()] };
+    let complaining = tokio::spawn(async move { other.heartbeats(&url, complaint, |_| {}).await });
+    let until = async |told: &mut tokio::sync::mpsc::UnboundedReceiver<Vec<String>>, wanted: &[&str]| {
+        while told.recv().await.unwrap() != wanted {}
+    };
+    soon(until(&mut told, &["n2"])).await;
+    complaining.abort();
+    soon(until(&mut told, &[])).await;
 }
 
 #[tokio::test]

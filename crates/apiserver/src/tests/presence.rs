@@ -8,7 +8,7 @@ use futures::StreamExt as _;
 use rpc::{
     Client, Query, Security, Update,
     identity::{Authority, Csr, Identity, KeyPair, Shared, Subject, Token},
-    services::{CreateTokenRequest, JoinRequest, JoinResponse, Role},
+    services::{CreateTokenRequest, HeartbeatRequest, JoinRequest, JoinResponse, Role},
     status::revoked_by,
 };
 use tokio::net::TcpListener;
@@ -101,12 +101,13 @@ async fn tries(worker: &Client, url: &str) -> Vec<Result<(), api::Error>> {
     let mut node = core_v1::Node::default();
     node.metadata_mut().name = "w1".to_owned();
     let key = KeyPair::generate().unwrap().request().unwrap();
+    let beat = || HeartbeatRequest { node: "w1".to_owned(), ..HeartbeatRequest::default() };
     vec![
         worker.get(&node_key()).await.map(drop),
         worker.list(&Query::all(Kind::Service)).await.map(drop),
         worker.update(Object::from(node.clone()), Subresource::Status).await.map(drop),
         worker.create(Object::from(node)).await.map(drop),
-        Err(worker.heartbeats(url, "w1", |_| ()).await),
+        Err(worker.heartbeats(url, beat, |_| ()).await),
         worker.renew(key).await.map(drop),
         worker.manifest("hello", "v1", false).await.map(drop),
         worker.cluster_status().await.map(drop),
