@@ -34,8 +34,10 @@ const PATIENCE_LATER: Duration = Duration::from_secs(1);
 /// How long news of the table are waited for, when every Pod that it has was asked.
 const NEWS_WITHIN: Duration = Duration::from_millis(500);
 
-/// How often all Pods are asked without any news.
-const ROUNDS_MAX: u32 = 2;
+/// How often all Pods are asked without any news: until the request is given up. On a busy machine news take longer than
+/// one wait, and while most of a Service's Pods are going, the one that stays may be slow and among those in doubt.
+const ROUNDS_MAX: u32 = 10;
+const _: () = assert!(ROUNDS_MAX as u128 * NEWS_WITHIN.as_millis() >= GIVE_UP_AFTER.as_millis());
 
 /// How many Pods that are believed not to answer are asked in one round.
 const DOUBTFUL_MAX: u32 = 3;
@@ -199,7 +201,7 @@ impl Proxy {
         Some(Next::Peer(peer))
     }
 
-    /// The next Pod; when all were asked, they are asked again after news of the table, or once without.
+    /// The next Pod; when all were asked, they are asked again, after news of the table or a while without.
     async fn next_or_news(&self, course: &mut Course) -> Option<Next> {
         let mut news = None;
         loop {
