@@ -34,6 +34,9 @@ use nodes::NodesDoor;
 /// The most writes in one batch. Each is decided and awaited at the same time as the others.
 const BATCH_WRITES_MAX: usize = 8192;
 
+/// The longest message of somebody who wants to come in, or to renew, in bytes: it is read before anybody knows who asks.
+pub(crate) const JOIN_BYTES_MAX: usize = 64 << 10;
+
 /// How much of a message is filled with objects, in bytes: one more of the largest still fits.
 const FILL_BYTES_MAX: usize = MESSAGE_BYTES_MAX / 2;
 
@@ -72,7 +75,7 @@ pub(crate) async fn router(
             health.set_serving::<ClusterServer<ClusterDoor>>().await;
             let join = JoinDoor { registry: registry.clone(), entrance: entrance.clone() };
             routes
-                .add_service(JoinServer::new(join))
+                .add_service(JoinServer::new(join).max_decoding_message_size(JOIN_BYTES_MAX))
                 .add_service(ClusterServer::new(ClusterDoor { registry, entrance }))
         }
         None => routes,

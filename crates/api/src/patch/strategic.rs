@@ -20,6 +20,9 @@ pub(super) const DELETE_PRIMITIVES: &str = "$deleteFromPrimitiveList/";
 /// Where several elements have the same merge key, these tell them apart: a Service may have port 53 for both UDP and TCP.
 const TELLING: [&str; 2] = ["protocol", "name"];
 
+/// The most elements of one list that may have the same merge key, in elements; each is compared with each change of that key.
+pub(super) const ALIKE_MAX: usize = 64;
+
 /// Changes `target`, an object of `message`, as a patch says. After an error, `target` may be changed in part.
 ///
 /// # Errors
@@ -196,7 +199,7 @@ impl<'a> ListMerge<'a> {
             }
             return Ok(());
         }
-        let place = self.counterpart(&id, item).unwrap_or_else(|| {
+        let place = self.counterpart(&id, item)?.unwrap_or_else(|| {
             self.list.push(Value::Object(Map::new()));
             self.list.len() - 1
         });
@@ -209,15 +212,19 @@ impl<'a> ListMerge<'a> {
     }
 
     /// The element that a change means; `None` if it is a new one.
-    fn counterpart(&self, id: &str, change: &Value) -> Option<usize> {
-        let places = self.places.get(id)?;
+    fn counterpart(&self, id: &str, change: &Value) -> Result<Option<usize>, Error> {
+        let Some(places) = self.places.get(id) else { return Ok(None) };
+        if places.len() > ALIKE_MAX {
+            let Field { json: name, merge_key: key, .. } = self.field;
+            return Err(Error::bad_request(format!("{name}: more than {ALIKE_MAX} elements have the same {key:?}")));
+        }
         let like = |place: &usize| likeness(change, &self.list[*place]);
         // The first of those that are most alike.
-        let best = *places.iter().rev().max_by_key(|place| like(place))?;
+        let Some(best) = places.iter().rev().max_by_key(|place| like(place)).copied() else { return Ok(None) };
         let differs =
             TELLING.iter().any(|name| change.get(*name).is_some_and(|value| !value.is_null())) && like(&best) == 0;
         let room = self.wanted.get(id).is_some_and(|wanted| *wanted > places.len());
-        (!(differs && room)).then_some(best)
+        Ok((!(differs && room)).then_some(best))
     }
 }
 

@@ -4,7 +4,7 @@
 use proptest::prelude::{any, prop_assert_eq, proptest};
 use serde_json::{Value, json};
 
-use super::{json, merge, strategic, three_way};
+use super::{json, merge, strategic, strategic::ALIKE_MAX, three_way};
 use crate::{
     Kind,
     json::{Strictness, random},
@@ -171,6 +171,16 @@ fn removing_parts_of_nothing_makes_nothing() {
     assert_eq!(value, pod());
     strategic(POD, &mut value, &json!({"spec": {"securityContext": {}}})).unwrap();
     assert_eq!(value["spec"]["securityContext"], json!({}), "but what is sent empty is there");
+}
+
+#[test]
+fn elements_that_are_alike_are_few() {
+    let same =
+        |count: usize| json!({"spec": {"containers": [{"name": "c", "env": vec![json!({"name": "A"}); count]}]}});
+    let patch = json!({"spec": {"containers": [{"name": "c", "env": [{"name": "A", "value": "1"}]}]}});
+    assert!(strategic(POD, &mut same(ALIKE_MAX), &patch).is_ok());
+    let error = strategic(POD, &mut same(ALIKE_MAX + 1), &patch).unwrap_err();
+    assert!(error.message.contains("env: more than 64 elements have the same \"name\""), "{error}");
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! Nobody gets anything, whichever way it is asked: every path, method and service, found in the tables that they are
 //! served from, so that a new one that forgets to ask for leave is found here.
 
-use std::convert::Infallible;
+use std::{convert::Infallible, sync::Arc};
 
 use api::{Kind, Write};
 use axum::body::Body;
@@ -10,9 +10,10 @@ use futures::stream;
 use http::{Method, Request, Response, StatusCode, header};
 use http_body_util::BodyExt as _;
 use prost::Message as _;
+use rpc::identity::Authority;
 
 use super::{House, config_map, node_caller, pod, soon};
-use crate::{Caller, gallery::Gallery, registry::WriteOptions, server::Doors};
+use crate::{Caller, Entrance, Masters, gallery::Gallery, grpc::JOIN_BYTES_MAX, registry::WriteOptions, server::Doors};
 
 /// What everybody may ask: the same as in Kubernetes, and to come in with a token.
 const PUBLIC_PATHS: [&str; 4] = ["/version", "/healthz", "/livez", "/readyz"];
@@ -259,5 +260,31 @@ async fn no_error_shows_what_a_secret_holds() {
         let text = String::from_utf8(body.collect().await.unwrap().to_bytes().to_vec()).unwrap();
         assert!(head.status.is_client_error(), "{to}: {text}");
         assert!(!shown.iter().any(|secret| text.contains(secret)), "{to}: {text}");
+    }
+}
+
+#[tokio::test]
+async fn who_wants_to_come_in_says_little() {
+    let street = street().await;
+    let entrance = Entrance {
+        authority: Arc::new(Authority::found("test").unwrap()),
+        masters: Masters::default(),
+        pod_cidr: "10.244.0.0/16".parse().unwrap(),
+        node_prefix: 24,
+        service_cidr: "10.96.0.0/12".parse().unwrap(),
+        leaf_life: crate::LEAF_LIFE,
+    };
+    let gallery = Gallery::new(street.house.blobs.clone(), Arc::new(crate::Alone));
+    let doors = Doors::new(street.house.registry.clone(), gallery, Some(entrance)).await.unwrap();
+    let street = Street { doors, ..street };
+    let join = |bytes: usize| {
+        let request = rpc::services::JoinRequest { node_name: "n".repeat(bytes), ..Default::default() };
+        let message = request.encode_to_vec();
+        let length = u32::try_from(message.len()).unwrap().to_be_bytes();
+        grpc("/kapelle.api.v1.Join/Join", Body::from([&[0], length.as_slice(), &message].concat()))
+    };
+    for (bytes, code) in [(1_000, "3"), (JOIN_BYTES_MAX, "11")] {
+        let answer = street.ask(Caller::Nobody, join(bytes)).await;
+        assert_eq!(answer.headers()["grpc-status"], code, "{bytes} bytes");
     }
 }
