@@ -304,13 +304,16 @@ impl Lab {
         self.start(host, &arguments);
     }
 
-    /// As [`Lab::worker`] for a cluster of one master, with further arguments, by a command that runs others.
-    pub(crate) fn worker_of_one(&mut self, host: &str, by: &[&str], more: &[&str]) {
-        let (dir, master, token) =
-            (self.dir(host), self.contact("m1"), self.token("m1", &format!("--role worker --node {host}")));
+    /// As [`Lab::worker`] for a cluster of one master, by a command that runs others. What its token says of it beside its name,
+    /// it says itself.
+    pub(crate) fn worker_of_one(&mut self, host: &str, by: &[&str], said: &str) {
+        let (dir, master) = (self.dir(host), self.contact("m1"));
+        let token = self.token("m1", &format!("--role worker --node {host} {said}"));
         let dir = dir.to_str().unwrap();
-        let usual = ["worker", "--data-dir", dir, "--node-name", host, "--join", &master, "--token", &token];
-        self.start_by(host, by, &[&usual[..], more].concat());
+        let mut arguments =
+            vec!["worker", "--data-dir", dir, "--node-name", host, "--join", &master, "--token", &token];
+        arguments.extend(said.split_whitespace());
+        self.start_by(host, by, &arguments);
     }
 
     /// `kill -9`.

@@ -258,20 +258,20 @@ fn a_worker_without_routes_says_so_and_so_does_one_that_others_do_not_reach() {
     lab.master("m1", None);
     lab.ready("m1");
     for worker in ["w1", "w2"] {
-        lab.worker_of_one(worker, &[], &[]);
+        lab.worker_of_one(worker, &[], "");
     }
     for worker in ["w1", "w2"] {
         until_condition(&lab, worker, "NetworkUnavailable", "False");
     }
 
     let unprivileged = ["setpriv", "--bounding-set", "-net_admin", "--inh-caps", "-net_admin"];
-    lab.worker_of_one("w3", &unprivileged, &[]);
+    lab.worker_of_one("w3", &unprivileged, "");
     let told = until_condition(&lab, "w3", "NetworkUnavailable", "True RoutesFailed");
     assert!(told.contains("CAP_NET_ADMIN"), "{told}");
 
     // An address that is on no network of the others.
     lab.on("w4", "ip", &["addr", "add", "10.66.0.1/32", "dev", "lo"]).ok();
-    lab.worker_of_one("w4", &[], &["--address", "10.66.0.1"]);
+    lab.worker_of_one("w4", &[], "--address 10.66.0.1");
     let told = until_condition(&lab, "w4", "NetworkUnavailable", "True NoRouteFromNodes");
     assert!(told.contains("w1, w2"), "{told}");
     assert!(condition(&lab, "w1", "NetworkUnavailable").unwrap().starts_with("False"), "one node is not all");
@@ -295,12 +295,13 @@ fn ranges_that_overlap_are_refused() {
     assert!(!lab.ended("m1"));
     assert!(lab.complaints("m1").contains("overlap"), "{}", lab.complaints("m1"));
 
-    // The lab's own network is 10.77.0.0/24.
-    lab.start("m1", &[&start[..], &["--pod-cidr", "10.64.0.0/12", "--node-cidr-mask-size", "22"]].concat());
+    // Another network of the worker's host lies within the range of Pods.
+    lab.start("m1", &[&start[..], &["--pod-cidr", "10.64.0.0/14", "--node-cidr-mask-size", "22"]].concat());
     lab.ready("m1");
-    lab.worker_of_one("w1", &[], &[]);
+    lab.on("w1", "ip", &["addr", "add", "10.66.0.1/24", "dev", "eth0"]).ok();
+    lab.worker_of_one("w1", &[], "");
     assert!(!lab.ended("w1"));
-    assert!(lab.complaints("w1").contains("overlaps 10.77.0.0/24"), "{}", lab.complaints("w1"));
+    assert!(lab.complaints("w1").contains("overlaps 10.66.0.0/24"), "{}", lab.complaints("w1"));
 }
 
 const FLOOD: &str = "
@@ -318,7 +319,7 @@ fn a_full_disk_of_a_worker_is_told_and_what_it_says_has_an_end() {
     }
     lab.master("m1", None);
     lab.ready("m1");
-    lab.worker_of_one("w1", &[], &[]);
+    lab.worker_of_one("w1", &[], "");
     lab.ready("w1");
     until_condition(&lab, "w1", "DiskPressure", "False");
     lab.kapelle("m1", &format!("push {} flood-logs:v1", sample("flood-logs").display())).ok();
