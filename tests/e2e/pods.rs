@@ -1,5 +1,7 @@
 //! What Pods say of themselves is true: statuses, probes, what they read, how they end.
 
+use std::os::unix::fs::PermissionsExt as _;
+
 use crate::{
     cluster::{Answer, Cluster, KAPELLE, http_get},
     patience::wait_until,
@@ -102,6 +104,27 @@ fn what_a_pod_reads_about_itself_is_true() {
     cluster.apply(&pod("b", &format!("{{containers: [{{name: c, image: '{image}'}}]}}"))).ok();
     cluster.wait_for_field("pod/b", &of(0, "ready"), "true");
     assert_eq!(cluster.field("pod/b", &of(0, "imageID")), image);
+}
+
+#[test]
+fn files_of_volumes_have_the_modes_that_they_are_given() {
+    let cluster = Cluster::start();
+    cluster.push("kv-http");
+    let secret = "{apiVersion: v1, kind: Secret, metadata: {name: s}, stringData: {a: one, b: two}}";
+    cluster.apply(secret).ok();
+    let items = "items: [{key: a, path: a, mode: 288}, {key: b, path: b}]";
+    let volumes = format!(
+        "volumes: [{{name: given, secret: {{secretName: s, defaultMode: 256, {items}}}}}, \
+         {{name: usual, secret: {{secretName: s}}}}]"
+    );
+    let mounts = "volumeMounts: [{name: given, mountPath: /given}, {name: usual, mountPath: /usual}]";
+    let spec = format!("{{{volumes}, containers: [{{name: kv, image: 'kv-http:v1', {mounts}}}]}}");
+    cluster.apply(&pod("modes", &spec)).ok();
+    cluster.wait_until_ready("modes");
+    let dir = cluster.dir().join("node/pods").join(cluster.field("pod/modes", "/metadata/uid")).join("volumes");
+    let mode = |file: &str| std::fs::metadata(dir.join(file)).unwrap().permissions().mode() & 0o777;
+    assert_eq!([mode("given/a"), mode("given/b"), mode("usual/a")], [0o440, 0o400, 0o644]);
+    assert_eq!(mode("..") & 0o077, 0, "nobody else gets that far");
 }
 
 #[test]

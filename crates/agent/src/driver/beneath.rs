@@ -9,7 +9,7 @@ use std::{
 };
 
 use rustix::{
-    fs::{AtFlags, Dir, Mode, OFlags, ResolveFlags, mkdirat, openat, openat2, renameat, unlinkat},
+    fs::{AtFlags, Dir, Mode, OFlags, ResolveFlags, fchmod, mkdirat, openat, openat2, renameat, unlinkat},
     io::Errno,
 };
 
@@ -19,9 +19,11 @@ const RESOLVE: ResolveFlags = ResolveFlags::BENEATH.union(ResolveFlags::NO_MAGIC
 /// How often a path is resolved again that a guest changed meanwhile; the kernel asks for that.
 const ATTEMPTS: usize = 64;
 
-/// What directories and files are made with, less the process's mask.
+/// What directories are made with, less the process's mask.
 const DIR_MODE: Mode = Mode::from_raw_mode(0o777);
-const FILE_MODE: Mode = Mode::from_raw_mode(0o666);
+
+/// What files are made with, until they are written.
+const OWN_MODE: Mode = Mode::from_raw_mode(0o600);
 
 const DIRECTORY: OFlags = OFlags::DIRECTORY.union(OFlags::RDONLY).union(OFlags::CLOEXEC);
 
@@ -57,12 +59,21 @@ impl Root {
         Ok(dir)
     }
 
-    /// Writes a file below; what is missing of the way to it is made.
-    pub(crate) fn write(&self, path: &Path, bytes: &[u8]) -> io::Result<()> {
-        self.directory(path.parent().unwrap_or(Path::new("")))?;
+    /// Writes a file below, with a mode; what is missing of the way to it is made.
+    pub(crate) fn write(&self, path: &Path, bytes: &[u8], mode: Mode) -> io::Result<()> {
+        let dir = self.directory(path.parent().unwrap_or(Path::new("")))?;
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::TRUNC | OFlags::CLOEXEC;
-        let file = self.at(path, flags, FILE_MODE)?;
-        io::Write::write_all(&mut std::fs::File::from(file), bytes)
+        let file = match self.at(path, flags, OWN_MODE) {
+            // It was written before, with a mode that forbids its owner to write.
+            Err(error) if error.raw_os_error() == Some(Errno::ACCESS.raw_os_error()) => {
+                unlinkat(&dir, path.file_name().unwrap_or_default(), AtFlags::empty())?;
+                self.at(path, flags, OWN_MODE)?
+            }
+            opened => opened?,
+        };
+        let mut file = std::fs::File::from(file);
+        io::Write::write_all(&mut file, bytes)?;
+        Ok(fchmod(&file, mode)?)
     }
 
     fn at(&self, path: &Path, flags: OFlags, mode: Mode) -> io::Result<OwnedFd> {
@@ -153,7 +164,11 @@ const NAMES_MAX: usize = 4_096;
 #[cfg(test)]
 mod tests {
     #![expect(clippy::unwrap_used, reason = "tests")]
-    use std::{fs, os::unix::fs::symlink, path::Path};
+    use std::{
+        fs,
+        os::unix::fs::{PermissionsExt as _, symlink},
+        path::Path,
+    };
 
     use rustix::fs::{Mode, OFlags, mkdirat, openat};
 
@@ -177,15 +192,19 @@ mod tests {
 
         root.directory(Path::new("inside/made/anew")).unwrap();
         assert!(volume.join("real/made/anew").is_dir());
-        root.write(Path::new("inside/made/file"), b"text").unwrap();
-        assert_eq!(fs::read(volume.join("real/made/file")).unwrap(), b"text");
+        let (path, mode) = (volume.join("real/made/file"), Mode::from_raw_mode(0o440));
+        for text in ["text", "more"] {
+            root.write(Path::new("inside/made/file"), text.as_bytes(), mode).unwrap();
+            assert_eq!(fs::read_to_string(&path).unwrap(), text);
+            assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o440);
+        }
         for path in
             ["up", "up/made", "absolute", "absolute/made", "magic", "magic/etc", "dangling", "..", "a/../..", "/etc"]
         {
             assert!(root.directory(Path::new(path)).is_err(), "{path}");
         }
         for path in ["up/file", "absolute/file", "file", "new", "../outside/x"] {
-            assert!(root.write(Path::new(path), b"overwritten").is_err(), "{path}");
+            assert!(root.write(Path::new(path), b"overwritten", Mode::RUSR).is_err(), "{path}");
         }
         let names: Vec<_> = fs::read_dir(&outside).unwrap().map(|entry| entry.unwrap().file_name()).collect();
         assert_eq!(names, ["secret"]);

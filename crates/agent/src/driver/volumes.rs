@@ -14,13 +14,32 @@ use api::{
     expansion::Environment,
     kinds::Resource as _,
 };
+use rustix::fs::Mode;
 use sandbox::{Access, Host, Mount};
 
 use super::{World, beneath::Root, environment};
 use crate::brain::Failure;
 
 /// The files of a volume, by relative path.
-type Files = BTreeMap<String, Vec<u8>>;
+type Files = BTreeMap<String, Content>;
+
+/// What a file of a volume is to be.
+struct Content {
+    bytes: Vec<u8>,
+    /// Permissions that the manifest gives it; nobody else reaches the directory, whatever they are.
+    mode: Option<i32>,
+}
+
+/// The permissions of a file for which the manifest gives none, as Kubernetes has it.
+const DEFAULT_MODE: i32 = 0o644;
+
+impl Content {
+    /// The file's mode: its own, else that of its volume, else the usual one.
+    fn mode(&self, volume: Option<i32>) -> Mode {
+        let mode = self.mode.or(volume).unwrap_or(DEFAULT_MODE);
+        Mode::from_raw_mode(u32::try_from(mode).unwrap_or_default() & 0o777)
+    }
+}
 
 /// Makes the volumes that a container mounts, and says where they appear.
 pub(crate) async fn mounts(
@@ -73,14 +92,23 @@ fn wrong(message: String) -> Failure {
 async fn make(world: &World, pod: &Pod, volume: &Volume) -> Result<PathBuf, Failure> {
     let dir = dir(&world.pod_dir(pod.uid())).join(&volume.name);
     let files = files(world, pod, volume).await?;
-    let made = dir.clone();
+    let (made, mode) = (dir.clone(), default_mode(volume));
     let fill = move || {
         std::fs::create_dir_all(&made)?;
         let root = Root::open(&made)?;
-        files.iter().try_for_each(|(path, bytes)| root.write(Path::new(path), bytes))
+        files.iter().try_for_each(|(path, file)| root.write(Path::new(path), &file.bytes, file.mode(mode)))
     };
     blocking(fill).await.map_err(|error| wrong(format!("volume {:?}: {error}", volume.name)))?;
     Ok(dir)
+}
+
+/// The mode that a volume gives to those of its files that have none.
+fn default_mode(volume: &Volume) -> Option<i32> {
+    let source = volume.volume_source.as_ref()?;
+    let of_keys = source.config_map.as_ref().map(|map| map.default_mode);
+    let of_keys = of_keys.or_else(|| source.secret.as_ref().map(|secret| secret.default_mode));
+    let of_fields = of_keys.or_else(|| source.downward_api.as_ref().map(|downward| downward.default_mode));
+    of_fields.or_else(|| source.projected.as_ref().map(|projected| projected.default_mode)).flatten()
 }
 
 /// Touches the disk on a thread that may block.
@@ -147,12 +175,12 @@ async fn keyed(
     let optional = optional.unwrap_or(false);
     let Some(mut values) = environment::data(world, pod, kind, name, optional).await? else { return Ok(Files::new()) };
     if items.is_empty() {
-        return Ok(values);
+        return Ok(values.into_iter().map(|(path, bytes)| (path, Content { bytes, mode: None })).collect());
     }
     let mut files = Files::new();
     for item in items {
         match values.remove(&item.key) {
-            Some(value) => drop(files.insert(item.path.clone(), value)),
+            Some(bytes) => drop(files.insert(item.path.clone(), Content { bytes, mode: item.mode })),
             None if optional => {}
             None => return Err(wrong(format!("couldn't find key {} in {kind} {}/{name}", item.key, pod.namespace()))),
         }
@@ -168,5 +196,6 @@ fn fields(world: &World, pod: &Pod, items: &[DownwardApiVolumeFile]) -> Result<F
         (None, Some(resource)) => environment::amount(pod, None, resource),
         (None, None) => Ok(String::new()),
     };
-    items.iter().map(|item| Ok((item.path.clone(), value(item)?.into_bytes()))).collect()
+    let content = |item| Ok(Content { bytes: value(item)?.into_bytes(), mode: item.mode });
+    items.iter().map(|item| Ok((item.path.clone(), content(item)?))).collect()
 }
