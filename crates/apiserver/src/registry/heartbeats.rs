@@ -14,6 +14,7 @@ use api::{Error, Key, Kind, Object, Timestamp, coordination_v1, core_v1::Node, m
 use futures::{Stream, stream};
 use store::View;
 use tokio::{
+    io::AsyncReadExt as _,
     net::TcpStream,
     sync::broadcast::{self, error::RecvError},
     time::{MissedTickBehavior, timeout},
@@ -40,6 +41,10 @@ const SHARE_EVERY: Duration = Duration::from_millis(200);
 
 /// How long an agent may take to accept a connection before nobody knows what became of it.
 const LOOK_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// How often a process that seems to end is looked at, and how long to wait in between.
+const LOOKS_MAX: usize = 20;
+const LOOK_AGAIN: Duration = Duration::from_millis(20);
 
 /// Stands before the name of a node whose process has ended, in what masters tell each other. No name begins so.
 const GONE: char = '-';
@@ -105,11 +110,10 @@ impl Registry {
     pub(crate) async fn lost(&self, node: &str) {
         let (since, view) = (self.now(), self.state());
         let key = Key::cluster(Kind::Node, node);
+        // The others would take what was heard before for a sign after the end, and wait for silence.
+        lock(&self.inner.heartbeats.untold).remove(&*key.name);
         let Some(agent) = agent(&view, &key) else { return };
-        let refuses = match timeout(LOOK_TIMEOUT, TcpStream::connect(agent)).await {
-            Ok(Err(error)) => error.kind() == io::ErrorKind::ConnectionRefused,
-            Ok(Ok(_)) | Err(_) => false,
-        };
+        let refuses = refuses(agent).await;
         let view = self.state();
         // A process that has started meanwhile has said so, or listens elsewhere.
         let is_back = self.inner.heartbeats.alive(&key.name).is_some_and(|alive| alive > since);
@@ -141,11 +145,16 @@ impl Registry {
     }
 
     fn share(&self) {
-        let heard = std::mem::take(&mut *lock(&self.inner.heartbeats.untold));
-        if !heard.is_empty() {
-            let names: Vec<&str> = heard.iter().map(|node| &**node).collect();
-            self.inner.consensus.broadcast(names.join("\n").into());
+        if let Some(heard) = self.heard() {
+            self.inner.consensus.broadcast(heard.into());
         }
+    }
+
+    /// The nodes that were heard here and that the other masters were not told of yet, a line each.
+    pub(crate) fn heard(&self) -> Option<String> {
+        let heard = std::mem::take(&mut *lock(&self.inner.heartbeats.untold));
+        let names: Vec<&str> = heard.iter().map(|node| &**node).collect();
+        (!names.is_empty()).then(|| names.join("\n"))
     }
 
     fn take_note(&self, note: &[u8]) {
@@ -185,6 +194,24 @@ impl Registry {
     pub(crate) async fn closing(&self) {
         self.inner.closing.cancelled().await;
     }
+}
+
+/// Whether nobody listens at an address. A process that is about to end still takes connections for a moment, and then they
+/// close.
+async fn refuses(address: SocketAddr) -> bool {
+    for _ in 0..LOOKS_MAX {
+        let mut nothing = [0];
+        match timeout(LOOK_TIMEOUT, TcpStream::connect(address)).await {
+            Ok(Ok(mut stream)) => match timeout(LOOK_TIMEOUT, stream.read(&mut nothing)).await {
+                // Whoever listens there waits for the first word.
+                Err(_) => return false,
+                Ok(_) => tokio::time::sleep(LOOK_AGAIN).await,
+            },
+            Ok(Err(error)) => return error.kind() == io::ErrorKind::ConnectionRefused,
+            Err(_) => return false,
+        }
+    }
+    false
 }
 
 /// Where a node's agent listens.
@@ -339,4 +366,24 @@ fn made_up(view: &View, key: &Key, at: Timestamp) -> Option<Arc<Object>> {
     };
     let lease = coordination_v1::Lease { metadata: Some(metadata), ..Default::default() };
     Some(Arc::new(renewed(lease, &key.name, at).into()))
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "tests")]
+    use tokio::net::TcpListener;
+
+    use super::refuses;
+
+    #[tokio::test]
+    async fn who_is_about_to_end_takes_a_connection_for_a_moment() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        tokio::spawn(async move {
+            let (last, _) = listener.accept().await.unwrap();
+            drop(listener);
+            drop(last);
+        });
+        assert!(refuses(address).await);
+    }
 }
