@@ -14,13 +14,11 @@ use api::{
 };
 use bytes::Bytes;
 use futures::{Stream, StreamExt as _};
-use tonic::{
-    Response, Status,
-    transport::{Channel, Endpoint},
-};
+use tonic::{Response, Status, transport::Endpoint};
 
 use crate::{
     Carried, MESSAGE_BYTES_MAX, Security, convert,
+    security::Channel,
     services::{self, logs_client::LogsClient, objects_client::ObjectsClient},
     status, watch,
 };

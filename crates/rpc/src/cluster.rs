@@ -5,12 +5,12 @@ use std::sync::Arc;
 use api::Error;
 use bytes::Bytes;
 use futures::{Stream, StreamExt as _};
-use tonic::transport::Channel;
 
 use crate::{
     Client, MESSAGE_BYTES_MAX, Security,
     client::Repeat,
     identity::{Token, pinned_client},
+    security::Channel,
     services::{
         AdmitRequest, BackupRequest, ChangeRequest, ClusterStatus, ClusterStatusRequest, CreateTokenRequest,
         CreateTokenResponse, JoinRequest, JoinResponse, RenewRequest, cluster_client::ClusterClient,

@@ -1,4 +1,5 @@
-//! Who is who: the cluster's authority, certificates, and the tokens by which a newcomer knows the cluster.
+//! Who is who: the cluster's authority, certificates, the tokens by which a newcomer knows the cluster, and those that an
+//! administrator may show instead of a certificate.
 //!
 //! A cluster has one authority, made at its founding. Masters hold its key and issue certificates; everybody else holds a
 //! certificate of its own and the authority's. A certificate says what its owner *is* ([`Subject`]), in the words that
@@ -6,6 +7,7 @@
 //! `kubectl`; among ourselves a process is known by its subject, so that addresses may change.
 
 mod authority;
+mod bearer;
 mod leaf;
 #[cfg(test)]
 mod tests;
@@ -13,6 +15,7 @@ mod tls;
 mod token;
 
 pub use authority::{Authority, Csr, KeyPair};
+pub use bearer::{Bearer, BearerHash};
 pub use leaf::{Identity, Subject};
 pub use tls::{Shared, pinned_client};
 pub use token::{BadToken, Pin, Token, secret_hash};

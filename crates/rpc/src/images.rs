@@ -3,11 +3,11 @@
 use api::Error;
 use bytes::Bytes;
 use futures::{Stream, StreamExt as _, stream};
-use tonic::transport::Channel;
 
 use crate::{
     Client, MESSAGE_BYTES_MAX,
     client::Repeat,
+    security::Channel,
     services::{self, images_client::ImagesClient},
     status,
 };

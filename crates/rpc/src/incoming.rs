@@ -42,8 +42,11 @@ pub fn incoming(
 ) -> Result<impl Stream<Item = io::Result<Incoming>> + Send + 'static + use<>, IdentityError> {
     let identity = match security {
         Security::Tls(identity) | Security::TlsWith(identity, _) => identity,
-        Security::Joining(_) => {
-            return Err(IdentityError::Malformed { what: "identity", why: "a newcomer does not serve".to_owned() });
+        Security::Joining(_) | Security::Bearer(..) => {
+            return Err(IdentityError::Malformed {
+                what: "identity",
+                why: "without a certificate nobody serves".to_owned(),
+            });
         }
     };
     let reception = Reception::new(listener, identity, &[b"h2"], rooms)?;

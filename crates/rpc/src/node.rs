@@ -2,7 +2,6 @@
 
 use api::Error;
 use futures::{Stream, StreamExt as _};
-use tonic::transport::Channel;
 
 use crate::{
     MESSAGE_BYTES_MAX, Security,
@@ -20,7 +19,7 @@ pub async fn read_log(
     security: &Security,
     request: LogRequest,
 ) -> Result<impl Stream<Item = Result<LogChunk, Error>> + Send + 'static + use<>, Error> {
-    let channel: Channel = security.channel(endpoint(agent)?);
+    let channel = security.channel(endpoint(agent)?);
     let mut client = NodeAgentClient::new(channel).max_decoding_message_size(MESSAGE_BYTES_MAX);
     let stream = client.read_log(request).await.map_err(|error| status::from_tonic(&error))?.into_inner();
     Ok(stream.map(|chunk| chunk.map_err(|error| status::from_tonic(&error))))

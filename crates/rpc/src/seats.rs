@@ -4,13 +4,13 @@
 //! yet who they are, those that have no certificate, administrators, nodes, masters. Within a room each caller has a share.
 //! Who comes to a full one takes the place of the connection that has had nothing to do for longest, its own caller's first;
 //! only where all are busy is it turned away. Connections that have not proven themselves are never busy, so there is always
-//! a place to begin.
+//! a place to begin. Who proves itself with a request, by a token, moves to its own room then.
 
 use std::{
     collections::{BTreeMap, HashMap},
     net::IpAddr,
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
+        Arc, Mutex, MutexGuard, OnceLock, PoisonError,
         atomic::{AtomicU64, AtomicUsize, Ordering},
     },
     time::{Duration, Instant},
@@ -179,7 +179,10 @@ struct Taken {
 /// A connection that has a seat.
 #[derive(Debug)]
 struct Sitting {
-    party: Party,
+    /// Who came, as far as the handshake told.
+    came_as: Party,
+    /// Who it is, if a request has proven that since.
+    proven: OnceLock<Party>,
     /// When it came, in milliseconds after the server began.
     came_ms: u64,
     /// How many requests are under way.
@@ -232,8 +235,11 @@ impl Seats {
         let mut taken = self.taken();
         taken.make_room(&party, self.rooms.of(party.sort()))?;
         let (busy, idle_since_ms, gone) = (AtomicUsize::new(0), AtomicU64::new(now_ms), CancellationToken::new());
-        let sitting = Arc::new(Sitting { party, came_ms: now_ms, busy, idle_since_ms, gone });
-        let id = taken.sit(sitting.clone());
+        let (came_as, proven) = (party, OnceLock::new());
+        let sitting = Arc::new(Sitting { came_as, proven, came_ms: now_ms, busy, idle_since_ms, gone });
+        taken.next += 1;
+        let id = taken.next;
+        taken.sit(id, sitting.clone());
         Some(Seat { seats: self.clone(), id, sitting })
     }
 
@@ -257,7 +263,7 @@ impl Taken {
             return Some(());
         }
         let may_go = |sitting: &&Arc<Sitting>| {
-            sitting.busy.load(Ordering::Relaxed) == 0 && (!is_own_share_full || sitting.party == *party)
+            sitting.busy.load(Ordering::Relaxed) == 0 && (!is_own_share_full || sitting.party() == party)
         };
         let idle = seated.iter().filter(|(_, sitting)| may_go(sitting));
         let (id, _) = idle.min_by_key(|(_, sitting)| sitting.idle_since_ms.load(Ordering::Relaxed))?;
@@ -265,22 +271,34 @@ impl Taken {
         self.rise(sort, id).inspect(|sitting| sitting.gone.cancel()).map(drop)
     }
 
-    fn sit(&mut self, sitting: Arc<Sitting>) -> u64 {
-        self.next += 1;
-        *self.each.entry(sitting.party.clone()).or_default() += 1;
-        self.seated[sitting.party.sort() as usize].insert(self.next, sitting);
-        self.next
+    fn sit(&mut self, id: u64, sitting: Arc<Sitting>) {
+        let party = sitting.party();
+        *self.each.entry(party.clone()).or_default() += 1;
+        self.seated[party.sort() as usize].insert(id, sitting);
     }
 
     fn rise(&mut self, sort: Sort, id: u64) -> Option<Arc<Sitting>> {
         let sitting = self.seated[sort as usize].remove(&id)?;
-        if let Some(count) = self.each.get_mut(&sitting.party) {
+        let party = sitting.party();
+        if let Some(count) = self.each.get_mut(party) {
             *count -= 1;
             if *count == 0 {
-                self.each.remove(&sitting.party);
+                self.each.remove(party);
             }
         }
         Some(sitting)
+    }
+
+    /// Seats a connection in the room of whom it has proven to be, if there is a seat and it has not had to give way.
+    fn move_up(&mut self, id: u64, sitting: &Sitting, party: Party, rooms: Rooms) {
+        if self.make_room(&party, rooms.of(party.sort())).is_none() {
+            return;
+        }
+        if let Some(sitting) = self.rise(sitting.party().sort(), id) {
+            // Nobody has set it: this happens once, under the lock.
+            let _ = sitting.proven.set(party);
+            self.sit(id, sitting);
+        }
     }
 }
 
@@ -291,6 +309,15 @@ impl Seat {
         let seats = self.seats.clone();
         drop(self);
         seats.enter(party)
+    }
+
+    /// A request has proven who is at the other end of a connection that came as somebody else, or as nobody: from now on it
+    /// sits in the room of that one. Where all are busy it stays where it is, until it proves it again.
+    pub fn prove(&self, party: Party) {
+        let mut taken = self.seats.taken();
+        if self.sitting.proven.get().is_none() {
+            taken.move_up(self.id, &self.sitting, party.counted(), self.seats.rooms);
+        }
     }
 
     /// A request begins.
@@ -322,13 +349,18 @@ impl Seat {
 }
 
 impl Sitting {
+    /// Who it is, as far as anything has told.
+    fn party(&self) -> &Party {
+        self.proven.get().unwrap_or(&self.came_as)
+    }
+
     /// How long it may stay if nothing happens, and after which to look again otherwise.
     fn left(&self, now_ms: u64) -> Duration {
         let since = |then_ms: u64| Duration::from_millis(now_ms.saturating_sub(then_ms));
         let is_busy = self.busy.load(Ordering::Acquire) > 0;
         let idle = if is_busy { Duration::ZERO } else { since(self.idle_since_ms.load(Ordering::Relaxed)) };
-        let left = self.party.idle_max().saturating_sub(idle);
-        match self.party {
+        let left = self.party().idle_max().saturating_sub(idle);
+        match self.party() {
             Party::Arriving(_) | Party::Nobody(_) => left.min(NOBODY_LIFE.saturating_sub(since(self.came_ms))),
             Party::Known(_) => left,
         }
@@ -337,7 +369,8 @@ impl Sitting {
 
 impl Drop for Seat {
     fn drop(&mut self) {
-        self.seats.taken().rise(self.sitting.party.sort(), self.id);
+        let mut taken = self.seats.taken();
+        taken.rise(self.sitting.party().sort(), self.id);
     }
 }
 
@@ -389,7 +422,7 @@ mod tests {
         drop(seated.remove(0));
         assert_eq!(seats.count(), 4, "a seat is given back once");
         let known = newcomer.change(admin()).expect("administrators have a room of their own");
-        assert_eq!(known.sitting.party, admin());
+        assert_eq!(*known.sitting.party(), admin());
     }
 
     #[test]
@@ -432,6 +465,43 @@ mod tests {
         assert_eq!(silent.sitting.left(ms(NOBODY_LIFE)), Duration::ZERO, "nobody stays for ever");
         drop((one, other));
         assert!(!known.sitting.left(0).is_zero());
+    }
+
+    /// An administrator who shows a token has no certificate to be known by when it comes.
+    #[test]
+    fn who_proves_itself_later_moves_to_its_own_room() {
+        let seats = seats();
+        let known = seats.enter_at(nobody(1), 0).expect("a seat");
+        known.prove(admin());
+        let flood: Vec<_> = (0..100).map(|at| seats.enter_at(nobody(1), at).expect("a seat")).collect();
+        assert!(!gave_way(&known), "it is nobody's neighbour any more");
+        let ms = |time: Duration| u64::try_from(time.as_millis()).expect("a short time");
+        let busy = known.busy();
+        assert_eq!(known.sitting.left(ms(100 * NOBODY_LIFE)), KNOWN_IDLE, "nor does it have to leave like nobody");
+        drop(busy);
+        // Proven a second time, and somebody who had to give way before it proved itself.
+        known.prove(admin());
+        flood[0].prove(admin());
+        assert!(gave_way(&flood[0]));
+        assert_eq!(seats.count(), 3, "one administrator, and two who are nobody");
+        drop((known, flood));
+        assert_eq!(seats.count(), 0);
+        assert!(seats.taken().each.is_empty(), "everything came back");
+    }
+
+    #[test]
+    fn who_proves_itself_to_a_room_that_is_busy_stays_where_it_is() {
+        let seats = seats();
+        let crowd = [1, 2].map(|_| {
+            let seat = seats.enter(admin()).expect("a seat");
+            (seat.busy(), seat)
+        });
+        let known = seats.enter(nobody(1)).expect("a seat");
+        known.prove(admin());
+        assert_eq!(*known.sitting.party(), nobody(1));
+        drop(crowd);
+        known.prove(admin());
+        assert_eq!(*known.sitting.party(), admin());
     }
 
     /// A connection that has nothing to do is told so by itself.

@@ -103,9 +103,9 @@ impl Authority {
     /// # Errors
     /// If either is malformed.
     pub fn from_pem(certificate: &str, key: &str) -> Result<Self, IdentityError> {
-        let der = certificate_from_pem(certificate)?;
+        let pin = Pin::of_pem(certificate)?;
         KeyPair::from_pem(key)?;
-        Ok(Self { certificate: certificate.to_owned(), key: key.to_owned(), pin: Pin::of(&der)? })
+        Ok(Self { certificate: certificate.to_owned(), key: key.to_owned(), pin })
     }
 
     /// Reads what [`Authority::store`] wrote; `None` if there is nothing.

@@ -12,7 +12,7 @@ use tokio_rustls::{TlsAcceptor, TlsConnector};
 
 use crate::{Explained, explained};
 
-use super::{Authority, BadToken, Csr, Identity, KeyPair, Shared, Subject, Token, pinned_client};
+use super::{Authority, BadToken, Bearer, Csr, Identity, KeyPair, Shared, Subject, Token, pinned_client};
 
 const DAY: Duration = Duration::from_secs(24 * 3600);
 
@@ -190,6 +190,29 @@ fn tokens_are_read_back_and_mangled_ones_say_how() {
         (text.replacen(&format!(".{}.", token.id), ".a.", 1), "6 letters and digits"),
     ] {
         assert!(complaint(&mangled).contains(why), "{mangled}: {}", complaint(&mangled));
+    }
+}
+
+#[test]
+fn bearer_tokens_survive_their_file_and_are_known_by_their_hash() {
+    let dir = tempfile::tempdir().unwrap();
+    assert_eq!(Bearer::load(dir.path()).unwrap(), None);
+    let (token, other) = (Bearer::generate().unwrap(), Bearer::generate().unwrap());
+    token.store(dir.path()).unwrap();
+    assert_eq!(Bearer::load(dir.path()).unwrap(), Some(token.clone()));
+    let mode =
+        std::os::unix::fs::PermissionsExt::mode(&dir.path().join("admin.token").metadata().unwrap().permissions());
+    assert_eq!(mode & 0o777, 0o600);
+    assert!(token.hash().is_of(token.text()) && !token.hash().is_of(other.text()));
+    let secret = token.text().strip_prefix("kapelle_admin_").unwrap();
+    assert!(!token.hash().is_of(secret) && !token.hash().is_of("") && secret.len() == 64);
+    assert!(!format!("{token:?}").contains(secret), "secrets stay out of logs");
+    let (beheaded, longer) = (&token.text()[1..], format!("{}0", token.text()));
+    for (mangled, why) in [("", "begin with kapelle_admin_"), (beheaded, "begin with"), (longer.as_str(), "64 hex")] {
+        std::fs::write(dir.path().join("admin.token"), mangled).unwrap();
+        let error = Bearer::load(dir.path()).unwrap_err().to_string();
+        assert!(error.contains(why) && error.contains("admin.token") && error.contains("delete the file"), "{error}");
+        assert!(!error.contains(secret), "{error}");
     }
 }
 

@@ -101,8 +101,8 @@ impl Shared {
     }
 }
 
-/// How a newcomer calls a master that it knows by nothing but the pin of its authority: the master's chain must end in a
-/// certificate of that key. Nothing is sent before that is known.
+/// How somebody without a certificate calls a master that is known by nothing but the pin of its authority: the master's
+/// chain must end in a certificate of that key. Nothing is sent before that is known.
 #[must_use]
 pub fn pinned_client(pin: Pin) -> Arc<ClientConfig> {
     let believes = Believes { trust: Trust::Pin(pin), expected: Expected::Master, provider: provider() };
@@ -169,7 +169,7 @@ impl Believes {
                 let pinned = intermediates.iter().find(|certificate| Pin::of(certificate).is_ok_and(|of| of == *pin));
                 let pinned = pinned.ok_or_else(|| {
                     Error::General(
-                        "the master belongs to another cluster than the token: its authority has another key"
+                        "the master belongs to another cluster than the token or kubeconfig: its authority has another key"
                             .to_owned(),
                     )
                 })?;

@@ -6,7 +6,7 @@ use rustls_pki_types::CertificateDer;
 use sha2::{Digest as _, Sha256};
 use x509_parser::prelude::{FromDer as _, X509Certificate};
 
-use super::IdentityError;
+use super::{IdentityError, authority::certificate_from_pem};
 
 /// Begins every token, with the version of its form.
 const PREFIX: &str = "kapelle1";
@@ -50,6 +50,14 @@ impl Pin {
         let (_, parsed) =
             X509Certificate::from_der(certificate).map_err(|error| IdentityError::malformed("certificate", error))?;
         Ok(Self(Sha256::digest(parsed.public_key().raw).into()))
+    }
+
+    /// The same of a certificate in PEM.
+    ///
+    /// # Errors
+    /// If it is malformed.
+    pub fn of_pem(certificate: &str) -> Result<Self, IdentityError> {
+        Self::of(&certificate_from_pem(certificate)?)
     }
 }
 
