@@ -172,8 +172,7 @@ impl Cluster {
 
     /// Pushes a prebuilt sample under another name.
     pub(crate) fn push_as(&self, sample: &str, image: &str) {
-        let file = format!("{}/../../wasm-samples/prebuilt/{sample}.wasm", env!("CARGO_MANIFEST_DIR"));
-        self.kapelle(&format!("push {file} {image}")).ok();
+        self.kapelle(&format!("push {} {image}", prebuilt(sample))).ok();
     }
 
     /// One field of one object by `kapelle get -o json` and a JSON pointer; empty if absent.
@@ -221,6 +220,11 @@ impl Drop for Cluster {
             let _ = child.wait();
         }
     }
+}
+
+/// The file of a prebuilt sample.
+pub(crate) fn prebuilt(sample: &str) -> String {
+    format!("{}/../../wasm-samples/prebuilt/{sample}.wasm", env!("CARGO_MANIFEST_DIR"))
 }
 
 /// What a command said.

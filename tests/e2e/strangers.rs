@@ -1,9 +1,12 @@
 //! Who does not have the kubeconfig of `kapelle dev` gets nothing: other users of the machine, guests, and web pages in the
 //! browser of somebody who has it.
 
-use std::{fs, os::unix::fs::PermissionsExt as _, process::Command};
+use std::{fs, os::unix::fs::PermissionsExt as _, path::PathBuf, process::Command};
 
-use crate::cluster::{Answer, Cluster};
+use crate::{
+    cluster::{Answer, Cluster, KAPELLE},
+    kubectl::Kubectl,
+};
 
 const CONFIG_MAPS: &str = "/api/v1/namespaces/default/configmaps";
 
@@ -27,6 +30,35 @@ fn admin(cluster: &Cluster, path: &str, arguments: &[&str]) -> (String, String) 
     fs::write(&file, pem).unwrap();
     let file = file.to_str().unwrap();
     curl(cluster, "https", path, &[&["--cacert", file, "--cert", file], arguments].concat())
+}
+
+/// What those use who cannot show a certificate: the kubeconfig without its lines, and the header for `curl`.
+struct ByToken {
+    kubeconfig: PathBuf,
+    header: String,
+}
+
+impl ByToken {
+    fn of(cluster: &Cluster) -> Self {
+        let text = fs::read_to_string(cluster.kubeconfig()).unwrap();
+        let bare = text.split_inclusive('\n').filter(|line| !line.trim_start().starts_with("client-"));
+        let kubeconfig = cluster.dir().join("by-token");
+        fs::write(&kubeconfig, bare.collect::<String>()).unwrap();
+        let token = text.lines().find_map(|line| line.trim().strip_prefix("token: ")).unwrap();
+        Self { kubeconfig, header: format!("Authorization: Bearer {token}") }
+    }
+
+    /// `curl` with the authority to verify the server by, and what is shown.
+    fn curl(cluster: &Cluster, path: &str, arguments: &[&str]) -> (String, String) {
+        let authority = cluster.dir().join("pki/ca.crt");
+        curl(cluster, "https", path, &[&["--cacert", authority.to_str().unwrap()], arguments].concat())
+    }
+
+    fn kapelle(&self, arguments: &str) -> Answer {
+        let mut command = Command::new(KAPELLE);
+        command.args(arguments.split_whitespace()).arg("--kubeconfig").arg(&self.kubeconfig);
+        Answer::of(&mut command, "")
+    }
 }
 
 #[test]
@@ -65,16 +97,61 @@ fn a_web_page_cannot_use_the_administrators_certificate() {
 }
 
 #[test]
+fn the_token_of_the_kubeconfig_is_enough() {
+    let cluster = Cluster::start();
+    let by_token = ByToken::of(&cluster);
+    let header = by_token.header.as_str();
+    let (wrong, bare) = (header.replace("kapelle_admin_", "kapelle_admin_0"), header.replace("Bearer ", ""));
+    let (typed, origin) = ("Content-Type: application/json", format!("Origin: https://{}", cluster.contact()));
+    let cases: [(&str, &[&str]); 7] = [
+        ("200", &["-H", header]),
+        ("401", &[]),
+        ("401", &["-H", &wrong]),
+        ("401", &["-H", &bare]),
+        // A token is no leave for web pages.
+        ("403", &["-H", header, "-H", "Origin: https://evil.example"]),
+        ("403", &["-H", header, "-H", "Host: evil.example:6443"]),
+        ("201", &["-H", header, "-H", typed, "-H", &origin, "-d", MAP]),
+    ];
+    for (code, arguments) in cases {
+        let answer = ByToken::curl(&cluster, CONFIG_MAPS, arguments);
+        assert_eq!(answer.0, code, "{arguments:?}: {}", answer.1);
+    }
+    assert_eq!(ByToken::curl(&cluster, "/v2/_catalog", &["-H", header]).0, "200");
+    // A certificate does not make a wrong token right.
+    assert_eq!(admin(&cluster, CONFIG_MAPS, &["-H", header]).0, "200");
+    assert_eq!(admin(&cluster, CONFIG_MAPS, &["-H", &wrong]).0, "401");
+
+    by_token.kapelle("get configmap made").ok();
+    by_token.kapelle(&format!("push {} hello:v1", crate::cluster::prebuilt("hello-http"))).ok();
+    let whoami = "auth whoami -o jsonpath={.status.userInfo.username}";
+    if let Some(kubectl) = Kubectl::find(&cluster) {
+        let kubectl = |line: &str| {
+            let mut command = kubectl.command();
+            Answer::of(command.arg("--kubeconfig").arg(&by_token.kubeconfig).args(line.split(' ')), "").ok()
+        };
+        assert_eq!(kubectl(whoami), "kapelle-admin");
+        assert!(kubectl("create configmap more --from-literal=a=b").contains("configmap/more created"));
+        assert!(kubectl("get configmap -o name").contains("configmap/more"));
+    }
+    let secret = header.rsplit('_').next().unwrap();
+    assert!(!cluster.stderr().contains(secret), "no log shows it");
+}
+
+#[test]
 fn a_kubeconfig_is_for_its_owner_and_outlives_a_restart() {
     let mut cluster = Cluster::start();
-    for file in ["kubeconfig", "pki/ca.key"] {
+    for file in ["kubeconfig", "pki/ca.key", "pki/admin.token"] {
         let mode = fs::metadata(cluster.dir().join(file)).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o600, "{file}");
     }
     let kept = cluster.dir().join("kept");
     fs::copy(cluster.kubeconfig(), &kept).unwrap();
+    let by_token = ByToken::of(&cluster);
     cluster.kill();
     cluster.start_again(&[]);
     let kept = kept.to_str().unwrap();
-    Answer::of(Command::new(crate::cluster::KAPELLE).args(["get", "nodes", "--kubeconfig", kept]), "").ok();
+    Answer::of(Command::new(KAPELLE).args(["get", "nodes", "--kubeconfig", kept]), "").ok();
+    by_token.kapelle("get nodes").ok();
+    assert_eq!(ByToken::of(&cluster).header, by_token.header, "it is the same token");
 }

@@ -48,12 +48,12 @@ pub enum Caller {
         /// Where it calls from; `None` within one process.
         from: Option<IpAddr>,
     },
-    /// Somebody without a certificate of the cluster.
+    /// Somebody who shows neither a certificate of the cluster nor a token.
     Nobody,
 }
 
 impl Caller {
-    /// Whom a certificate names that was shown from an address.
+    /// Whom a certificate names, or for whom a token is, that was shown from an address.
     #[must_use]
     pub fn new(subject: Subject, from: IpAddr) -> Self {
         match subject {
@@ -214,7 +214,7 @@ fn forbidden(message: impl std::fmt::Display) -> Error {
 }
 
 fn unauthorized() -> Error {
-    let message = "Unauthorized: give a client certificate of this cluster, as the kubeconfig of a master has one";
+    let message = "Unauthorized: show a client certificate or a token of this cluster, as its kubeconfig has";
     Error::new(Reason::Unauthorized, message)
 }
 

@@ -4,6 +4,7 @@
 //! Deciding what should happen next is the controllers'; agreeing on an order is `consensus`'; keeping is `store`'s.
 
 mod access;
+mod bearer;
 pub mod blobs;
 mod budget;
 mod caller;
@@ -27,6 +28,7 @@ mod server;
 #[cfg(test)]
 mod tests;
 
+pub use bearer::Bearers;
 pub use blobs::Blobs;
 pub use caller::Caller;
 pub use consensus::Status as GroupStatus;

@@ -116,7 +116,7 @@ impl<B> Metered<B> {
         let announced = if self.read == 0 { self.announced(data) } else { 0 };
         self.read = self.read.saturating_add(data.remaining());
         if self.read.max(announced) > self.rules.bytes_max {
-            let message = format!("without a certificate a body may have {} bytes", self.rules.bytes_max);
+            let message = format!("without a certificate or token a body may have {} bytes", self.rules.bytes_max);
             return Err(Error::new(Reason::RequestEntityTooLarge, message));
         }
         self.held.grow(self.read.max(announced).min(self.rules.held_max))

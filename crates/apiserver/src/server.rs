@@ -1,9 +1,11 @@
 //! One port for everything: gRPC, the OCI registry, REST, and what masters say to each other.
 //!
-//! The handshake tells who calls (its certificate) and what it wants to speak (the protocol that it offers).
+//! The handshake tells who calls (its certificate) and what it wants to speak (the protocol that it offers). Whoever shows
+//! no certificate may show a token with each request.
 
 use std::{convert::Infallible, io, net::IpAddr, sync::Arc, time::Duration};
 
+use api::Error;
 use axum::{Router, body::Body};
 use consensus::MemberId;
 use http::{Request, Response};
@@ -13,9 +15,9 @@ use hyper_util::{
     server::conn::auto,
 };
 use rpc::{
-    identity::Shared,
+    identity::{Shared, Subject},
     reception::{Arrival, Reception, Visitor},
-    seats::{Leave, Rooms, Seat},
+    seats::{Leave, Party, Rooms, Seat},
 };
 use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::server::TlsStream;
@@ -24,8 +26,9 @@ use tower::ServiceExt as _;
 use tracing::{debug, warn};
 
 use crate::{
+    bearer::Bearers,
     blobs::{Blobs, MANIFEST_BYTES_MAX},
-    budget::{Account, Budget},
+    budget::{Account, Budget, Place},
     caller::Caller,
     gallery::{Gallery, Others},
     gate::{self, Language},
@@ -90,6 +93,8 @@ pub struct Parts {
     pub others: Arc<dyn Others>,
     /// Who this master is.
     pub identity: Arc<Shared>,
+    /// The tokens that it takes in place of certificates.
+    pub bearers: Bearers,
     /// The names under which clients reach it.
     pub hosts: Vec<String>,
     /// What it needs to let others in; without it nobody joins.
@@ -109,6 +114,7 @@ pub async fn serve(listener: TcpListener, parts: Parts, shutdown: CancellationTo
     let reception = Reception::new(listener, &parts.identity, &protocols, parts.rooms).map_err(io::Error::other)?;
     let port = Port {
         doors: Doors::new(parts.registry.clone(), gallery, parts.entrance).await?,
+        bearers: parts.bearers,
         hosts: parts.hosts.into(),
         budget: Budget::default(),
         shutdown: shutdown.clone(),
@@ -136,6 +142,7 @@ pub async fn serve(listener: TcpListener, parts: Parts, shutdown: CancellationTo
 #[derive(Clone)]
 struct Port {
     doors: Doors,
+    bearers: Bearers,
     hosts: Arc<[String]>,
     budget: Budget,
     shutdown: CancellationToken,
@@ -143,10 +150,25 @@ struct Port {
 
 /// Whose connection it is, and what that one may use.
 struct Guest {
+    /// Whom its certificate names.
     caller: Caller,
     from: IpAddr,
     account: Account,
     seat: Seat,
+}
+
+impl Guest {
+    /// Who sends a request that shows a token for `shown`. A certificate goes first, as in Kubernetes' API server: what it
+    /// may do was proven by a key. Where there is none the connection is from now on that of whom the token is for.
+    fn caller(&self, shown: Option<Subject>) -> Caller {
+        match (&self.caller, shown) {
+            (Caller::Nobody, Some(subject)) => {
+                self.seat.prove(Party::Known(subject.clone()));
+                Caller::new(subject, self.from)
+            }
+            (caller, _) => caller.clone(),
+        }
+    }
 }
 
 impl Port {
@@ -190,12 +212,11 @@ impl Port {
     }
 
     /// Streams leave their place in the budget when they begin: watches have a limit of their own.
-    async fn answer(self, request: Request<Incoming>, guest: Arc<Guest>) -> Result<Response<Reply>, Infallible> {
-        let (busy, caller) = (guest.seat.busy(), guest.caller.clone());
+    async fn answer(self, mut request: Request<Incoming>, guest: Arc<Guest>) -> Result<Response<Reply>, Infallible> {
+        let busy = guest.seat.busy();
         let language = Language::of(request.uri().path(), request.headers());
-        let admitted = meant::check(&request, &caller, language, &self.hosts).and_then(|()| guest.account.take());
-        let (response, left) = match admitted {
-            Ok(place) => {
+        let (response, left) = match self.admit(&mut request, language, &guest) {
+            Ok((caller, place)) => {
                 let rules = Rules::new(&caller, language, held_max(language, request.uri().path()));
                 let is_endless = grpc::is_endless(request.uri().path()) && caller != Caller::Nobody;
                 let rules = if is_endless { rules.endless() } else { rules };
@@ -207,6 +228,20 @@ impl Port {
             Err(error) => (language.refusal(error), Left::new(Some(request.into_body()).into())),
         };
         Ok(response.map(|body| Reply::new(body, left, busy)))
+    }
+
+    /// Who sends a request, and its place in that one's budget, if it is meant for this server.
+    fn admit(
+        &self,
+        request: &mut Request<Incoming>,
+        language: Language,
+        guest: &Guest,
+    ) -> Result<(Caller, Place), Error> {
+        let caller = guest.caller(self.bearers.take(request.headers_mut())?);
+        meant::check(request, &caller, language, &self.hosts)?;
+        let is_by_token = caller != guest.caller;
+        let place = if is_by_token { self.budget.account(&caller, guest.from).take() } else { guest.account.take() };
+        Ok((caller, place?))
     }
 }
 

@@ -9,7 +9,7 @@ use anyhow::{Context as _, Result, bail};
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 use rpc::{
     Security,
-    identity::{Identity, KeyPair, Shared},
+    identity::{Bearer, Identity, KeyPair, Shared},
 };
 use serde::Deserialize;
 
@@ -30,12 +30,20 @@ pub struct Target {
     pub namespace: String,
 }
 
-/// Certificates and a key, PEM.
+/// By what the cluster is known (its authority's certificate, PEM), and by what we are.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Credentials {
     authority: String,
-    certificate: String,
-    key: String,
+    login: Login,
+}
+
+/// What is shown of ourselves.
+#[derive(Clone, PartialEq, Eq)]
+enum Login {
+    /// A certificate and its key, PEM.
+    Certificate { certificate: String, key: String },
+    /// A bearer token.
+    Token(String),
 }
 
 impl std::fmt::Debug for Credentials {
@@ -50,9 +58,14 @@ impl Credentials {
     /// # Errors
     /// If one of them is malformed.
     pub fn security(&self) -> Result<Security> {
-        let key = KeyPair::from_pem(&self.key).context("client-key-data")?;
-        let identity = Identity::new(&self.certificate, &key, &self.authority)?;
-        Ok(Security::Tls(Shared::new(identity)?))
+        match &self.login {
+            Login::Certificate { certificate, key } => {
+                let key = KeyPair::from_pem(key).context("client-key-data")?;
+                let identity = Identity::new(certificate, &key, &self.authority)?;
+                Ok(Security::Tls(Shared::new(identity)?))
+            }
+            Login::Token(token) => Ok(Security::bearer(&self.authority, token)?),
+        }
     }
 }
 
@@ -131,6 +144,10 @@ struct Inside {
     client_key: PathBuf,
     #[serde(default)]
     client_key_data: String,
+    #[serde(default)]
+    token: String,
+    #[serde(default, rename = "tokenFile")]
+    token_file: PathBuf,
 }
 
 /// What a program adds to a kubeconfig for itself.
@@ -167,11 +184,31 @@ fn parse(text: &str) -> Result<Target> {
 }
 
 fn credentials(cluster: &Inside, user: &Inside) -> Result<Credentials> {
-    Ok(Credentials {
-        authority: pem("certificate-authority", &cluster.certificate_authority_data, &cluster.certificate_authority)?,
+    let authority = pem("certificate-authority", &cluster.certificate_authority_data, &cluster.certificate_authority)?;
+    Ok(Credentials { authority, login: login(user)? })
+}
+
+/// A certificate goes first, as on the server: whoever shows one is known from the first byte on, and the token stays here.
+fn login(user: &Inside) -> Result<Login> {
+    let has_certificate = !user.client_certificate_data.is_empty() || !user.client_certificate.as_os_str().is_empty();
+    if !has_certificate && let Some(token) = token(user)? {
+        return Ok(Login::Token(token));
+    }
+    Ok(Login::Certificate {
         certificate: pem("client-certificate", &user.client_certificate_data, &user.client_certificate)?,
         key: pem("client-key", &user.client_key_data, &user.client_key)?,
     })
+}
+
+/// As for `kubectl`, the file counts if both are given.
+fn token(user: &Inside) -> Result<Option<String>> {
+    let text = if user.token_file.as_os_str().is_empty() {
+        user.token.clone()
+    } else {
+        let read = fs::read_to_string(&user.token_file);
+        read.with_context(|| format!("tokenFile: cannot read {}", user.token_file.display()))?
+    };
+    Ok(Some(text.trim().to_owned()).filter(|token| !token.is_empty()))
 }
 
 /// Text that is in the kubeconfig as base64, or in a file.
@@ -181,7 +218,9 @@ fn pem(field: &str, data: &str, path: &Path) -> Result<String> {
         return String::from_utf8(bytes).with_context(|| format!("{field}-data is not PEM"));
     }
     if path.as_os_str().is_empty() {
-        bail!("{field}-data is missing: an https:// cluster needs an authority, a client certificate and its key");
+        bail!(
+            "{field}-data is missing: an https:// cluster needs an authority, and a client certificate with its key or a token"
+        );
     }
     fs::read_to_string(path).with_context(|| format!("{field}: cannot read {}", path.display()))
 }
@@ -199,11 +238,22 @@ pub struct Served {
     pub local: Option<String>,
 }
 
+/// By what somebody is known to a cluster.
+#[derive(Clone, Copy, Debug)]
+pub struct User<'a> {
+    /// A certificate with its key, and that of the authority.
+    pub identity: &'a Identity,
+    /// A token for programs that cannot show a certificate.
+    pub token: Option<&'a Bearer>,
+}
+
 /// The kubeconfig for a cluster, with everything in it. Its context `kapelle` goes to the masters; `kapelle-local`, if there
 /// is such a way, to whichever answers.
 #[must_use]
-pub fn kubeconfig_with(served: &Served, identity: &Identity) -> String {
+pub fn kubeconfig_with(served: &Served, user: User<'_>) -> String {
     let encode = |text: &str| BASE64_STANDARD.encode(text);
+    let User { identity, token } = user;
+    let token = token.map(|token| format!("    token: {}\n", token.text())).unwrap_or_default();
     let (authority, user) = (encode(identity.authority_pem()), identity.subject());
     let first = served.masters.first().map(String::as_str).unwrap_or_default();
     let others = served.masters.iter().skip(1).map(|master| format!("        - {master}\n")).collect::<String>();
@@ -226,7 +276,7 @@ pub fn kubeconfig_with(served: &Served, identity: &Identity) -> String {
     };
     format!(
         "apiVersion: v1\nkind: Config\nclusters:\n{}contexts:\n{}users:\n- name: {user}\n  user:\n    \
-         client-certificate-data: {}\n    client-key-data: {}\ncurrent-context: kapelle\n",
+         client-certificate-data: {}\n    client-key-data: {}\n{token}current-context: kapelle\n",
         ways.iter().map(cluster).collect::<String>(),
         ways.iter().map(context).collect::<String>(),
         encode(identity.chain_pem()),
@@ -255,10 +305,39 @@ mod tests {
     fn what_dev_and_masters_write_is_understood() {
         let (admin, identity) = admin();
         let served = Served { masters: vec!["https://127.0.0.1:6443".to_owned()], local: None };
-        let target = parse(&kubeconfig_with(&served, &identity)).unwrap();
-        assert_eq!((&target.servers, target.namespace.as_str()), (&served.masters, "default"));
-        let Security::Tls(shared) = target.identity.security().unwrap() else { panic!("an identity") };
-        assert_eq!(shared.with(|identity| identity.subject().clone()), admin);
+        let token = Bearer::generate().unwrap();
+        for token in [None, Some(&token)] {
+            let text = kubeconfig_with(&served, User { identity: &identity, token });
+            assert_eq!(text.contains("    token: kapelle_admin_"), token.is_some());
+            let target = parse(&text).unwrap();
+            assert_eq!((&target.servers, target.namespace.as_str()), (&served.masters, "default"));
+            let Security::Tls(shared) = target.identity.security().unwrap() else { panic!("the certificate first") };
+            assert_eq!(shared.with(|identity| identity.subject().clone()), admin);
+        }
+    }
+
+    #[test]
+    fn a_token_is_enough() {
+        let (token, dir) = (Bearer::generate().unwrap(), tempfile::tempdir().unwrap());
+        let served = Served { masters: vec!["https://127.0.0.1:6443".to_owned()], local: None };
+        let text = kubeconfig_with(&served, User { identity: &admin().1, token: Some(&token) });
+        let bare: String = text.split_inclusive('\n').filter(|line| !line.starts_with("    client-")).collect();
+        let shown = |text: &str| match parse(text).unwrap().identity.security().unwrap() {
+            Security::Bearer(_, header) => header.to_str().unwrap().to_owned(),
+            other => panic!("a token, not {other:?}"),
+        };
+        assert_eq!(shown(&bare), format!("Bearer {}", token.text()));
+        let debug = format!("{:?}", parse(&bare).unwrap().identity.security().unwrap());
+        assert!(!debug.contains(token.text()), "secrets stay out of logs: {debug}");
+        let file = dir.path().join("token");
+        fs::write(&file, "from-a-file\n").unwrap();
+        let by_file = bare.replace("    token: ", &format!("    tokenFile: {}\n    token: ", file.display()));
+        assert_eq!(shown(&by_file), "Bearer from-a-file");
+        let error = |text: &str| format!("{:#}", parse(text).unwrap_err());
+        fs::remove_file(&file).unwrap();
+        assert!(error(&by_file).contains("tokenFile: cannot read"), "{}", error(&by_file));
+        let nothing = error(&bare.replace(token.text(), "''"));
+        assert!(nothing.contains("client-certificate-data is missing") && nothing.contains("or a token"), "{nothing}");
     }
 
     #[test]
@@ -281,7 +360,7 @@ mod tests {
         let masters = ["https://m1:6443", "https://m2:6443", "https://m3:6443"].map(str::to_owned).to_vec();
         let text = kubeconfig_with(
             &Served { masters: masters.clone(), local: Some("https://127.0.0.1:6443".into()) },
-            &identity,
+            User { identity: &identity, token: None },
         );
         assert_eq!(parse(&text).unwrap().servers, masters);
         let local = text.replace("current-context: kapelle", "current-context: kapelle-local");

@@ -17,7 +17,7 @@ use std::path::PathBuf;
 use anyhow::Result;
 use clap::{Args, Subcommand};
 
-pub use connect::{Served, default_data_dir, kubeconfig_with};
+pub use connect::{Served, User, default_data_dir, kubeconfig_with};
 pub use progress::Progress;
 pub use session::{push, server_version};
 pub use terminal::OutputError;

@@ -9,10 +9,10 @@ use std::{
 };
 
 use anyhow::Result;
-use apiserver::{Masters, Registry};
+use apiserver::{Bearers, Masters, Registry};
 use rpc::{
     Client, Security,
-    identity::{Authority, Identity, Shared, Subject},
+    identity::{Authority, Bearer, Identity, Shared, Subject},
 };
 
 use crate::{group, master, process};
@@ -28,8 +28,30 @@ const ADMIN: &str = "kapelle-admin";
 /// # Errors
 /// If it cannot be made.
 pub(crate) fn administrator(authority: &Authority) -> Result<Identity> {
-    let subject = Subject::Admin { name: ADMIN.to_owned() };
-    master::issue(authority, &subject, &[], ADMIN_LIFE)
+    master::issue(authority, &subject(), &[], ADMIN_LIFE)
+}
+
+/// The administrator's token in `DIR/pki`, made if there is none.
+///
+/// # Errors
+/// If it cannot be read or made.
+pub(crate) fn token(dir: &Path) -> Result<Bearer> {
+    let pki = dir.join("pki");
+    if let Some(token) = Bearer::load(&pki)? {
+        return Ok(token);
+    }
+    let token = Bearer::generate()?;
+    token.store(&pki)?;
+    Ok(token)
+}
+
+/// What a server is told of the administrator's token.
+pub(crate) fn bearers(token: &Bearer) -> Bearers {
+    Bearers::one(token.hash(), subject())
+}
+
+fn subject() -> Subject {
+    Subject::Admin { name: ADMIN.to_owned() }
 }
 
 /// The kubeconfig and the local way of a master.
@@ -95,6 +117,7 @@ impl Desk {
 
     fn write(&self, urls: &[String]) -> Result<()> {
         let served = cli::Served { masters: urls.to_vec(), local: Some(format!("https://{}", self.local)) };
-        process::write_whole(&self.path, &cli::kubeconfig_with(&served, &self.admin))
+        let admin = cli::User { identity: &self.admin, token: None };
+        process::write_whole(&self.path, &cli::kubeconfig_with(&served, admin))
     }
 }

@@ -94,10 +94,13 @@ impl Dev {
         let identity = master::identity(&authority, member, hosts.clone())?;
         registry.introduce(identity.clone());
         let (own, others) = (identity.clone(), Arc::new(apiserver::Alone));
-        let parts = Parts { registry: registry.clone(), blobs, others, identity, hosts, entrance: None, rooms };
+        let token = desk::token(&dir)?;
+        let (registered, bearers) = (registry.clone(), desk::bearers(&token));
+        let parts = Parts { registry: registered, blobs, others, identity, bearers, hosts, entrance: None, rooms };
         let server = tokio::spawn(apiserver::serve(listener, parts, stop.clone()));
         let served = cli::Served { masters: vec![format!("https://{listen}")], local: None };
-        let config = cli::kubeconfig_with(&served, &desk::administrator(&authority)?);
+        let admin = desk::administrator(&authority)?;
+        let config = cli::kubeconfig_with(&served, cli::User { identity: &admin, token: Some(&token) });
         process::write_whole(&dir.join("kubeconfig"), &config)?;
         progress.say("starting the controllers and the node");
         bridge::start(registry.clone(), control::Config { pods: self.pods()? })?;

@@ -19,7 +19,7 @@ use std::{
 
 use anyhow::{Context as _, Result, bail};
 use api::Cidr;
-use apiserver::{Begin, Entrance, LEAF_LIFE, Masters, Membership, Options, Parts, QUOTA_BYTES, Registry};
+use apiserver::{Bearers, Begin, Entrance, LEAF_LIFE, Masters, Membership, Options, Parts, QUOTA_BYTES, Registry};
 use clap::Args;
 use control::PodRange;
 use rpc::{
@@ -187,6 +187,7 @@ impl Master {
             blobs,
             others: Arc::new(masters.clone()),
             identity: identity.clone(),
+            bearers: Bearers::default(),
             hosts: hosts.clone(),
             entrance: Some(entrance.clone()),
             rooms,

@@ -1,16 +1,14 @@
 //! Callers who ask too much, too slowly, or nothing at all.
 
-use std::{convert::Infallible, sync::Arc};
+use std::convert::Infallible;
 
 use axum::body::Body;
 use bytes::Bytes;
 use futures::{StreamExt as _, stream::FuturesUnordered};
 use http::{Method, Request, StatusCode};
 use http_body_util::{BodyExt as _, StreamBody};
-use hyper::{body::Frame, client::conn::http2};
-use hyper_util::rt::{TokioExecutor, TokioIo};
-use rpc::identity::{Subject, pinned_client};
-use rustls::ClientConfig;
+use hyper::body::Frame;
+use rpc::identity::Subject;
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::TcpStream,
@@ -23,18 +21,6 @@ use crate::{Caller, budget::ADDRESS_REQUESTS_MAX};
 const EVENTS: &str = "/api/v1/namespaces/default/events";
 
 impl Server {
-    /// How somebody without a certificate calls.
-    fn nobody(&self) -> Arc<ClientConfig> {
-        pinned_client(self.pki.0.pin())
-    }
-
-    async fn sender(&self, config: Arc<ClientConfig>) -> http2::SendRequest<Body> {
-        let stream = TokioIo::new(self.connect_as(config).await);
-        let (sender, connection) = http2::handshake(TokioExecutor::new(), stream).await.unwrap();
-        tokio::spawn(connection);
-        sender
-    }
-
     async fn is_answered(&self) {
         let (client, query) = (self.client(), rpc::Query::all(api::Kind::Namespace));
         assert!(soon(client.list(&query)).await.is_ok());
@@ -46,7 +32,7 @@ fn post(server: &Server, body: Body) -> Request<Body> {
 }
 
 /// A body that brings some bytes and then never ends.
-fn unfinished(pieces: usize) -> Body {
+pub(super) fn unfinished(pieces: usize) -> Body {
     let piece = Bytes::from(vec![b' '; 64 << 10]);
     let sent = futures::stream::iter((0..pieces).map(move |_| Ok::<_, Infallible>(Frame::data(piece.clone()))));
     Body::new(StreamBody::new(sent.chain(futures::stream::pending())))

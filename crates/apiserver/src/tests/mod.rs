@@ -1,6 +1,7 @@
 //! Stories over a real log, a real state and real sockets on loopback.
 #![expect(clippy::unwrap_used, reason = "tests")]
 
+mod bearer;
 mod flood;
 mod grpc;
 mod joining;
@@ -13,9 +14,12 @@ mod registry;
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use api::{Object, Timestamp, core_v1, kinds::Resource as _};
+use axum::body::Body;
+use hyper::client::conn::http2;
+use hyper_util::rt::{TokioExecutor, TokioIo};
 use rpc::{
     Security,
-    identity::{Authority, Csr, Identity, KeyPair, Shared, Subject},
+    identity::{Authority, BearerHash, Csr, Identity, KeyPair, Shared, Subject, pinned_client},
     seats::{Room, Rooms},
 };
 use tokio::{
@@ -25,10 +29,13 @@ use tokio::{
 use tokio_rustls::{TlsConnector, client::TlsStream};
 use tokio_util::sync::CancellationToken;
 
-use crate::{Blobs, Caller, Options, Parts, QUOTA_BYTES, Registry, serve};
+use crate::{Bearers, Blobs, Caller, Options, Parts, QUOTA_BYTES, Registry, serve};
 
 /// How long a test waits for what must come.
 const PATIENCE: Duration = Duration::from_secs(20);
+
+/// The token of an administrator.
+const TOKEN: &str = "kapelle_admin_0ne";
 
 /// Few connections, so that tests reach their limits.
 const ROOMS: Rooms = Rooms {
@@ -99,6 +106,7 @@ impl Pki {
             blobs,
             others: Arc::new(crate::Alone),
             identity,
+            bearers: Bearers::one(BearerHash::of(TOKEN), Subject::Admin { name: "tester".to_owned() }),
             hosts: Vec::new(),
             entrance: None,
             rooms: ROOMS,
@@ -131,6 +139,19 @@ impl Server {
     /// An administrator's client.
     fn client(&self) -> rpc::Client {
         rpc::Client::connect_with(std::slice::from_ref(&self.url), Security::Tls(self.pki.admin())).unwrap()
+    }
+
+    /// How somebody without a certificate calls.
+    fn nobody(&self) -> Arc<rustls::ClientConfig> {
+        pinned_client(self.pki.0.pin())
+    }
+
+    /// A connection of HTTP/2.
+    async fn sender(&self, config: Arc<rustls::ClientConfig>) -> http2::SendRequest<Body> {
+        let stream = TokioIo::new(self.connect_as(config).await);
+        let (sender, connection) = http2::handshake(TokioExecutor::new(), stream).await.unwrap();
+        tokio::spawn(connection);
+        sender
     }
 
     /// A connection of an administrator that promises no protocol.

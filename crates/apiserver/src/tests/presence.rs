@@ -46,6 +46,7 @@ impl Castle {
             blobs: house.blobs.clone(),
             others: Arc::new(crate::Alone),
             identity: Shared::new(issued(&authority, &Subject::Master { member })).unwrap(),
+            bearers: crate::Bearers::default(),
             hosts: vec!["127.0.0.1".to_owned()],
             entrance: Some(entrance),
             rooms: ROOMS,
