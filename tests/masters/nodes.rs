@@ -304,6 +304,67 @@ fn ranges_that_overlap_are_refused() {
     assert!(lab.complaints("w1").contains("overlaps 10.66.0.0/24"), "{}", lab.complaints("w1"));
 }
 
+/// A Node whose Pods would have half of all addresses, and a Service that leads to the loopback of whoever asks.
+fn astray(lab: &Lab) -> String {
+    let address = lab.address("w2");
+    format!(
+        "
+apiVersion: v1
+kind: Node
+metadata: {{name: all}}
+spec: {{podCIDR: 0.0.0.0/1, podCIDRs: [0.0.0.0/1]}}
+status: {{addresses: [{{type: InternalIP, address: {address}}}]}}
+---
+{{apiVersion: v1, kind: Service, metadata: {{name: own}}, spec: {{ports: [{{port: 80}}]}}}}
+---
+apiVersion: discovery.k8s.io/v1
+kind: EndpointSlice
+metadata: {{name: own-1, labels: {{kubernetes.io/service-name: own}}}}
+addressType: IPv4
+endpoints: [{{addresses: [127.0.0.1]}}]
+ports: [{{port: 7777}}]
+"
+    )
+}
+
+#[test]
+fn what_would_lead_a_host_astray_is_not_believed_and_is_told() {
+    let Some(mut lab) = Lab::new(&["m1", "w1", "w2"]) else { return };
+    lab.master("m1", None);
+    lab.ready("m1");
+    for worker in ["w1", "w2"] {
+        lab.worker_of_one(worker, &[], "");
+        lab.ready(worker);
+    }
+    let routes = |lab: &Lab| lab.on("w1", "ip", &["route", "show", "proto", "75"]).stdout;
+    let before = wait_until("a route to the other node", || match routes(&lab) {
+        found if found.contains("via") => Ok(found),
+        found => Err(found),
+    });
+    let _ends_with_the_test = lab.thread("w1", || async {
+        let daemon = tokio::net::TcpListener::bind("127.0.0.1:7777").await.unwrap();
+        while let Ok((mut stream, _)) = daemon.accept().await {
+            let answer = b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\nConnection: close\r\n\r\nhost";
+            let _ = tokio::io::AsyncWriteExt::write_all(&mut stream, answer).await;
+        }
+    });
+
+    lab.apply("m1", "astray.yaml", &astray(&lab)).ok();
+
+    for (reason, word) in [("RangeRefused", "0.0.0.0/1"), ("EndpointRefused", "127.0.0.1")] {
+        wait_until(reason, || match lab.kapelle("m1", "get events -o json").printed()? {
+            told if told.contains(reason) && told.contains(word) => Ok(()),
+            told => Err(told),
+        });
+    }
+    assert_eq!(routes(&lab), before);
+    let complaints = lab.complaints("w1");
+    assert!(complaints.contains("the range 0.0.0.0/1 of the node \"all\" is not used"), "{complaints}");
+    let service: serde_json::Value = serde_json::from_str(&lab.kapelle("m1", "get service own -o json").ok()).unwrap();
+    let url = format!("http://{}/", service["spec"]["clusterIP"].as_str().unwrap());
+    assert!(lab.get("w1", &url).is_err(), "nobody answers for the Service");
+}
+
 const FLOOD: &str = "
 apiVersion: v1
 kind: Pod

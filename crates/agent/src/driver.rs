@@ -17,6 +17,8 @@ mod probing;
 mod ranges;
 mod reports;
 mod server;
+mod surroundings;
+mod tables;
 mod volumes;
 
 use std::{
@@ -26,21 +28,17 @@ use std::{
     time::SystemTime,
 };
 
-use api::{
-    Cidr, Error, Kind, Object, Timestamp,
-    core_v1::{Pod, Service},
-    discovery_v1::EndpointSlice,
-};
-use proxy::{Net, NetError, Proxy, Table};
+use api::{Cidr, Error, Kind, Timestamp, core_v1::Pod};
+use proxy::{Net, NetError, Proxy};
 use rpc::{Client, Query, Security, Update, seats::Rooms};
 use sandbox::Sandbox;
-use tokio::sync::{Notify, mpsc};
+use tokio::sync::{Notify, mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::{Brain, Effect, Event};
 pub use memory::remembers;
 use memory::{Memory, Remembered};
-use mirror::Mirror;
+use surroundings::Surroundings;
 
 /// How many events may wait before whoever sends more has to wait as well.
 const INBOX: usize = 4096;
@@ -54,6 +52,8 @@ pub struct Config {
     pub host: Ipv4Addr,
     /// Where volumes, logs and images are kept.
     pub dir: PathBuf,
+    /// The range of the addresses of Pods, of all nodes together; `None` if this node joined before nodes were told.
+    pub pods: Option<Cidr>,
     /// The range of the addresses of Services.
     pub services: Cidr,
     /// The masters.
@@ -104,6 +104,8 @@ pub(crate) struct World {
     pub(crate) memory: Memory,
     /// How this node is.
     pub(crate) health: Arc<health::Health>,
+    /// What this node knows of addresses by itself.
+    pub(crate) surroundings: watch::Sender<Surroundings>,
     events: mpsc::Sender<Event>,
 }
 
@@ -161,6 +163,7 @@ pub async fn run(config: Config, shutdown: CancellationToken) -> Result<(), Agen
         containers: containers::Containers::default(),
         memory,
         health,
+        surroundings: watch::Sender::new(Surroundings::new(config.pods, config.services, config.host.into())),
         config,
         client,
         sandbox,
@@ -173,10 +176,9 @@ pub async fn run(config: Config, shutdown: CancellationToken) -> Result<(), Agen
     let incoming = rpc::incoming(listener, &world.config.security, world.config.rooms)?;
     tokio::spawn(server::serve(incoming, world.clone(), shutdown.clone()));
     let ranges = ranges::Routes::begin(&world).await;
-    network::know_nodes(&world, &mirror::Mirror::default());
     network::know_masters(&world).await;
     tokio::spawn(network::follow_masters(world.clone()));
-    tokio::spawn(routes(world.clone()));
+    tokio::spawn(tables::follow(world.clone()));
     tokio::spawn(ranges.follow(world.clone()));
     tokio::spawn(disk::follow(world.clone()));
     tokio::spawn(listening::report(world.clone(), news));
@@ -283,26 +285,4 @@ impl Restarts {
             }
         }
     }
-}
-
-/// Keeps the proxy's table equal to the cluster's Services and EndpointSlices.
-async fn routes(world: Arc<World>) {
-    let mut services = world.watch(Query::all(Kind::Service));
-    let mut slices = world.watch(Query::all(Kind::EndpointSlice));
-    let (mut known_services, mut known_slices) = (Mirror::default(), Mirror::default());
-    loop {
-        let is_news = tokio::select! {
-            Some(update) = services.next() => known_services.take(update),
-            Some(update) = slices.next() => known_slices.take(update),
-            else => return,
-        };
-        if is_news {
-            world.proxy.update(table(&world.config.name, &known_services, &known_slices));
-        }
-    }
-}
-
-fn table(node: &str, services: &Mirror, slices: &Mirror) -> Table {
-    let services = services.objects().filter_map(Object::get::<Service>);
-    Table::build(node, services, slices.objects().filter_map(Object::get::<EndpointSlice>))
 }

@@ -63,6 +63,12 @@ impl Cidr {
         u64::from(address.to_bits()) & !(self.size() - 1) == u64::from(self.base.to_bits())
     }
 
+    /// Whether all addresses of another range are in this one.
+    #[must_use]
+    pub fn covers(self, other: Self) -> bool {
+        self.prefix <= other.prefix && self.contains(other.base)
+    }
+
     /// Whether two ranges share an address.
     #[must_use]
     pub fn overlaps(self, other: Self) -> bool {
@@ -113,6 +119,16 @@ mod tests {
                 (overlap, overlap),
                 "{one} {other}"
             );
+        }
+    }
+
+    #[test]
+    fn a_range_covers_its_parts_and_itself() {
+        let range = |text: &str| text.parse::<Cidr>().unwrap();
+        let pods = range("10.244.0.0/16");
+        assert!(pods.covers(pods) && pods.covers(range("10.244.7.0/24")));
+        for other in ["10.245.0.0/24", "10.0.0.0/8", "0.0.0.0/0", "0.0.0.0/1"] {
+            assert!(!pods.covers(range(other)), "{other}");
         }
     }
 

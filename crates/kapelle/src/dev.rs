@@ -109,7 +109,7 @@ impl Dev {
         let node = self.node(&dir, listen, Security::Tls(node), rooms)?;
         let mut agent = tokio::spawn(agent::driver::run(node, stop.clone()));
         tokio::select! {
-            ready = node_ready(&registry) => ready?,
+            ready = node_ready(&registry, self.pod_cidr) => ready?,
             // An agent that ends before the node is ready has failed.
             ended = &mut agent => return ended?.map_err(Into::into),
             () = stop.cancelled() => return Ok(()),
@@ -163,6 +163,7 @@ impl Dev {
             name: NODE.to_owned(),
             host: Ipv4Addr::LOCALHOST,
             dir: dir.join("node"),
+            pods: Some(self.pod_cidr),
             services: self.service_cidr,
             masters: client(listen, security.clone())?,
             security,
@@ -178,11 +179,12 @@ fn client(listen: SocketAddr, security: Security) -> Result<Client> {
 }
 
 /// Waits until Pods can be placed on the node: it is ready and has a range of addresses.
-async fn node_ready(registry: &Registry) -> Result<()> {
+async fn node_ready(registry: &Registry, pods: Cidr) -> Result<()> {
     let mut feed = Box::pin(registry.feed(&[Kind::Node]));
     while let Some(changes) = feed.next().await {
         for change in changes {
             let Some(node) = change.object.get::<Node>() else { continue };
+            check_range(node, pods)?;
             // What an earlier run left; a disk that is nearly full keeps nobody from looking around.
             let was_lost =
                 node.spec.iter().flat_map(|spec| &spec.taints).any(|taint| LOST.contains(&taint.key.as_str()));
@@ -196,10 +198,33 @@ async fn node_ready(registry: &Registry) -> Result<()> {
     bail!("the cluster stopped before its node was ready")
 }
 
+/// Refuses another range of Pods than the one that the node got its part of.
+fn check_range(node: &Node, pods: Cidr) -> Result<()> {
+    let range = node.spec.as_ref().and_then(|spec| spec.pod_cidr.parse().ok());
+    match range {
+        Some(range) if !pods.covers(range) => bail!(
+            "the cluster in this directory has its Pods in {range}, which is no part of --pod-cidr {pods}; give the range \
+             that it was begun with, or another --data-dir"
+        ),
+        _ => Ok(()),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     #![expect(clippy::unwrap_used, reason = "tests")]
-    use super::loopback;
+    use super::*;
+
+    #[test]
+    fn the_range_of_the_pods_stays_as_it_was_at_first() {
+        let with = |range: &str| {
+            let mut node = Node::default();
+            range.clone_into(&mut node.spec.get_or_insert_default().pod_cidr);
+            check_range(&node, "127.64.0.0/10".parse().unwrap())
+        };
+        assert!(with("").is_ok() && with("127.64.0.0/18").is_ok());
+        assert!(with("127.32.0.0/18").unwrap_err().to_string().contains("--data-dir"));
+    }
 
     #[test]
     fn ranges_must_be_loopback_and_aligned() {

@@ -15,7 +15,7 @@ use std::{
 };
 
 use anyhow::{Context as _, Result, bail};
-use api::core_v1::Node;
+use api::{Cidr, core_v1::Node};
 use clap::Args;
 use rpc::{
     Client, Security,
@@ -76,10 +76,13 @@ impl Settings {
     /// Refuses a host that the cluster's ranges would cut off.
     async fn check_host(&self) -> Result<()> {
         let mut of_cluster = vec![("Services", self.service_cidr.parse()?)];
-        if !self.pod_cidr.is_empty() {
-            of_cluster.push(("Pods", self.pod_cidr.parse()?));
-        }
+        of_cluster.extend(self.pods()?.map(|pods| ("Pods", pods)));
         ranges::check_host(&of_cluster).await
+    }
+
+    /// The range of the Pods, if it was told.
+    fn pods(&self) -> Result<Option<Cidr>> {
+        Ok(if self.pod_cidr.is_empty() { None } else { Some(self.pod_cidr.parse()?) })
     }
 
     fn store(&self, dir: &Path) -> Result<()> {
@@ -110,6 +113,7 @@ impl Worker {
             name: self.node_name.clone(),
             host,
             dir: dir.join("node"),
+            pods: settings.pods()?,
             services: settings.service_cidr.parse()?,
             masters: client.clone(),
             security,

@@ -168,8 +168,9 @@ pub(crate) fn canonical(address: SocketAddr) -> SocketAddr {
 }
 
 /// Whether an address never leads to another host than this one or its link, or leads to many.
-fn is_special(ip: IpAddr) -> bool {
-    match ip {
+#[must_use]
+pub fn is_special(ip: IpAddr) -> bool {
+    match ip.to_canonical() {
         IpAddr::V4(ip) => {
             let this_network = ip.octets()[0] == 0;
             this_network || ip.is_loopback() || ip.is_link_local() || ip.is_multicast() || ip.is_broadcast()

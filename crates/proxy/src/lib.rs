@@ -43,7 +43,7 @@ use http_body_util::combinators::UnsyncBoxBody;
 use tokio::sync::{Semaphore, mpsc, watch};
 
 pub use balance::Failure;
-pub use egress::{Denied, PodSocket, Ranges};
+pub use egress::{Denied, PodSocket, Ranges, is_special};
 pub use listen::{News, Problem};
 pub use names::{Inside, Resolved};
 pub use net::{Net, NetError, Way};

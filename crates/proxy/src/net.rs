@@ -159,9 +159,20 @@ impl Net {
     /// # Errors
     /// If the kernel does not tell.
     pub async fn networks(&mut self) -> Result<Vec<(Ipv4Addr, Cidr)>, NetError> {
-        let all = self.handle()?.address().get().execute();
-        let addresses: Vec<AddressMessage> = all.try_collect().await.map_err(NetError::Unreadable)?;
+        let addresses = self.interfaces().await?;
         Ok(addresses.iter().filter_map(network).filter(|(own, _)| !own.is_loopback()).collect())
+    }
+
+    /// The addresses that the interfaces of this host have. Call it within a Tokio runtime.
+    ///
+    /// # Errors
+    /// If the kernel does not tell.
+    pub async fn addresses(&mut self) -> Result<Vec<IpAddr>, NetError> {
+        Ok(self.interfaces().await?.iter().filter_map(address).collect())
+    }
+
+    async fn interfaces(&mut self) -> Result<Vec<AddressMessage>, NetError> {
+        self.handle()?.address().get().execute().try_collect().await.map_err(NetError::Unreadable)
     }
 
     fn handle(&mut self) -> Result<Handle, NetError> {
@@ -196,11 +207,15 @@ pub(crate) fn leads_away(to: IpAddr) -> io::Result<bool> {
     })
 }
 
+/// An address of this host. The kernel calls it local, and an IPv6 one just an address.
+fn address(message: &AddressMessage) -> Option<IpAddr> {
+    let all = || message.attributes.iter();
+    let local = all().find_map(|one| if let AddressAttribute::Local(own) = one { Some(*own) } else { None });
+    local.or_else(|| all().find_map(|one| if let AddressAttribute::Address(own) = one { Some(*own) } else { None }))
+}
+
 fn network(message: &AddressMessage) -> Option<(Ipv4Addr, Cidr)> {
-    let own = message.attributes.iter().find_map(|attribute| match attribute {
-        AddressAttribute::Local(IpAddr::V4(own)) => Some(*own),
-        _ => None,
-    })?;
+    let Some(IpAddr::V4(own)) = address(message) else { return None };
     Cidr::around(own, message.header.prefix_len).ok().map(|network| (own, network))
 }
 
@@ -245,7 +260,13 @@ fn refusal(range: Cidr, way: Way, source: rtnetlink::Error) -> NetError {
 
 #[cfg(test)]
 mod tests {
-    use super::leads_away;
+    use super::{Net, leads_away};
+
+    #[tokio::test]
+    async fn the_kernel_tells_the_addresses_of_its_interfaces() {
+        let addresses = Net::default().addresses().await.expect("netlink is there for everybody");
+        assert!(addresses.contains(&[127, 0, 0, 1].into()), "{addresses:?}");
+    }
 
     #[test]
     fn the_kernel_knows_its_own_addresses() {

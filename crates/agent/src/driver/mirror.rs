@@ -57,6 +57,11 @@ impl Mirror {
         self.objects.values().cloned().collect()
     }
 
+    /// One object.
+    pub(crate) fn get(&self, key: &Key) -> Option<&Object> {
+        self.objects.get(key).map(|object| &**object)
+    }
+
     /// The objects, in no order.
     pub(crate) fn objects(&self) -> impl Iterator<Item = &Object> {
         self.objects.values().map(|object| &**object)

@@ -7,12 +7,12 @@ use std::{
     time::Duration,
 };
 
-use api::{Object, core_v1::Node};
+use api::{Cidr, Object, core_v1::Node};
 use http::Uri;
 use proxy::{Denied, Resolved};
 use sandbox::{Network, Refusal, SendError};
 
-use super::{World, mirror::Mirror, ranges::range};
+use super::{World, mirror::Mirror, ranges::Map};
 
 /// How often the masters' addresses are looked up again: they may be names.
 const MASTERS_EVERY: Duration = Duration::from_secs(10);
@@ -56,13 +56,12 @@ fn refusal(error: proxy::SendError) -> SendError {
     }
 }
 
-/// Tells the proxy which addresses the Nodes say are theirs and their Pods'.
-pub(crate) fn know_nodes(world: &World, nodes: &Mirror) {
+/// Tells the proxy which addresses the Nodes say are theirs, and which their Pods', as far as that is believed.
+pub(crate) fn know_nodes(world: &World, map: &Map<'_>, nodes: &Mirror) {
     let mut addresses = BTreeSet::from([IpAddr::V4(world.config.host)]);
-    let (mut here, mut elsewhere) = (vec![world.config.services], Vec::new());
+    let here: Vec<Cidr> = map.own.into_iter().chain([world.config.services]).collect();
+    let elsewhere: Vec<Cidr> = map.others.keys().copied().collect();
     for node in nodes.objects().filter_map(Object::get::<Node>) {
-        let own = node.metadata.as_ref().is_some_and(|meta| meta.name == world.config.name);
-        if own { &mut here } else { &mut elsewhere }.extend(range(node));
         let status = node.status.iter().flat_map(|status| &status.addresses);
         addresses.extend(status.filter_map(|address| address.address.parse::<IpAddr>().ok()));
     }

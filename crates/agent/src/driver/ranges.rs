@@ -1,12 +1,12 @@
 //! The ranges of addresses of this and the other nodes, kept as routes of this host.
 
-use std::{collections::BTreeMap, net::Ipv4Addr, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, fmt, net::Ipv4Addr, sync::Arc, time::Duration};
 
-use api::{Cidr, Object, core_v1::Node, event::EventType, kinds::Resource as _};
+use api::{Cidr, Object, Timestamp, core_v1::Node, event::EventType, kinds::Resource as _};
 use proxy::{Net, NetError, Way};
 use rpc::Query;
 
-use super::{World, health::Trouble, listening::Keeper, mirror::Mirror, network, now};
+use super::{World, health::Trouble, listening::Keeper, mirror::Mirror, network, now, surroundings::Surroundings};
 use crate::Event;
 
 /// How long to wait before routes are tried again that the kernel refused.
@@ -21,8 +21,14 @@ pub(crate) struct Routes {
     keeper: Keeper,
     /// The range that the brain knows.
     told: Option<Cidr>,
-    /// The last complaint, so that it is not repeated.
-    complaint: String,
+    unrouted: Complaint,
+    refused: Complaint,
+}
+
+/// What users are told of this node, once.
+struct Complaint {
+    reason: &'static str,
+    last: String,
 }
 
 impl Routes {
@@ -31,7 +37,10 @@ impl Routes {
         let mut net = Net::default();
         // What is refused here is tried again, and told, with everything else.
         let _ = net.add(world.config.services, Way::Here).await;
-        Self { net, keeper: Keeper::default(), told: None, complaint: String::new() }
+        network::know_nodes(world, &Map::default(), &Mirror::default());
+        let [unrouted, refused] =
+            ["RoutesFailed", "RangeRefused"].map(|reason| Complaint { reason, last: String::new() });
+        Self { net, keeper: Keeper::default(), told: None, unrouted, refused }
     }
 
     /// Follows the Nodes for ever: routes their ranges, and tells the brain this node's own once its addresses work.
@@ -46,7 +55,6 @@ impl Routes {
             };
             if look {
                 is_known = true;
-                network::know_nodes(&world, &mirror);
                 wait = if self.settle(&world, &mirror).await { LOOK_EVERY } else { RETRY };
             }
         }
@@ -54,7 +62,9 @@ impl Routes {
 
     /// Answers whether everything is as it should be.
     async fn settle(&mut self, world: &World, mirror: &Mirror) -> bool {
-        let map = Map::of(world, mirror);
+        let surroundings = look_around(world).await;
+        let map = Map::of(&world.config.name, &surroundings, mirror);
+        network::know_nodes(world, &map, mirror);
         world.health.saw(map.node);
         let refusals = match self.net.set(&map.ways).await {
             Ok(refusals) => refusals,
@@ -62,7 +72,8 @@ impl Routes {
         };
         self.keeper.follow(world, map.own, &map.ways);
         world.health.network(trouble(world.config.services, &map, &refusals), map.without(&refusals), map.others.len());
-        self.complain(world, map.node, &refusals);
+        self.unrouted.say(world, map.node, summary(&refusals));
+        self.refused.say(world, map.node, summary(&map.refused));
         let fails = |range: Cidr| refusals.iter().any(|refusal| refusal.range().is_none_or(|failed| failed == range));
         if let Some(own) = map.own.filter(|own| self.told != Some(*own) && !fails(*own)) {
             self.told = Some(own);
@@ -70,66 +81,128 @@ impl Routes {
         }
         refusals.is_empty()
     }
+}
 
-    /// Tells users what cannot be routed, when it changes.
-    fn complain(&mut self, world: &World, node: Option<&Node>, refusals: &[NetError]) {
-        let complaint = summary(refusals);
-        if self.complaint != complaint && !refusals.is_empty() {
+impl Complaint {
+    /// Says it if it is another than the last.
+    fn say(&mut self, world: &World, node: Option<&Node>, complaint: String) {
+        if self.last != complaint && !complaint.is_empty() {
             tracing::error!("{complaint}");
             if let Some(node) = node {
                 let node = Object::from(node.clone());
-                world.reports.event(&node, EventType::Warning, "RoutesFailed", &complaint, now());
+                world.reports.event(&node, EventType::Warning, self.reason, &complaint, now());
             }
         }
-        self.complaint = complaint;
+        self.last = complaint;
     }
 }
 
+/// What this host is like now. What the kernel does not tell stays as it was.
+async fn look_around(world: &World) -> Surroundings {
+    let known = world.surroundings.borrow().clone();
+    let seen = match known.seen_now().await {
+        Ok(seen) => seen,
+        Err(error) => {
+            tracing::warn!(%error, "the kernel does not tell the networks of this host");
+            known
+        }
+    };
+    world.surroundings.send_if_modified(|known| std::mem::replace(known, seen.clone()) != seen);
+    seen
+}
+
 /// Where the ranges of the cluster are.
-struct Map<'a> {
+#[derive(Default)]
+pub(crate) struct Map<'a> {
     /// This node.
     node: Option<&'a Node>,
     /// This node's range.
-    own: Option<Cidr>,
+    pub(crate) own: Option<Cidr>,
     ways: BTreeMap<Cidr, Way>,
     /// The names of the other nodes, by their ranges.
-    others: BTreeMap<Cidr, &'a str>,
+    pub(crate) others: BTreeMap<Cidr, &'a str>,
+    /// The nodes whose ranges are none.
+    refused: Vec<Refused<'a>>,
+}
+
+/// A node whose range is not believed.
+struct Refused<'a> {
+    name: &'a str,
+    range: Cidr,
+    why: String,
+}
+
+impl fmt::Display for Refused<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { name, range, why } = self;
+        write!(f, "the range {range} of the node {name:?} is not used: {why}; its Pods are not reached from here")
+    }
 }
 
 impl<'a> Map<'a> {
-    fn of(world: &World, mirror: &'a Mirror) -> Self {
-        let ways = BTreeMap::from([(world.config.services, Way::Here)]);
-        let mut map = Self { node: None, own: None, ways, others: BTreeMap::new() };
-        for node in mirror.objects().filter_map(Object::get::<Node>) {
-            let is_own = node.name() == world.config.name;
+    /// As the node of a name sees it. Where ranges overlap, this node's own counts, then that of the oldest.
+    fn of(own: &str, surroundings: &Surroundings, mirror: &'a Mirror) -> Self {
+        let mut map = Self { ways: BTreeMap::from([(surroundings.services(), Way::Here)]), ..Self::default() };
+        let mut nodes: Vec<&Node> = mirror.objects().filter_map(Object::get::<Node>).collect();
+        nodes.sort_by_key(|node| (node.name() != own, age(node), node.name()));
+        for node in nodes {
+            let is_own = node.name() == own;
             map.node = if is_own { Some(node) } else { map.node };
-            match (range(node), address(node)) {
-                (Some(range), _) if is_own => {
+            let Some(range) = range(node) else { continue };
+            // What this host is on was looked at when it started: its own Pods are not cut off by a network that came later.
+            let others = || if is_own { None } else { surroundings.crossed(range).or_else(|| map.taken(range)) };
+            match surroundings.doubt(range).or_else(others) {
+                Some(why) => map.refused.push(Refused { name: node.name(), range, why }),
+                None if is_own => {
                     map.own = Some(range);
                     map.ways.insert(range, Way::Here);
                 }
-                (Some(range), Some(address)) => {
-                    map.ways.insert(range, Way::Via(address));
-                    map.others.insert(range, node.name());
-                }
-                (Some(_) | None, _) => {}
+                None => map.lead(node, range),
             }
         }
         map
+    }
+
+    /// Whose range overlaps another one that is used.
+    fn taken(&self, range: Cidr) -> Option<String> {
+        if let Some(own) = self.own.filter(|own| own.overlaps(range)) {
+            return Some(format!("it overlaps {own}, the range of this node"));
+        }
+        // Those that are used overlap nobody: only the next ones can be in the way.
+        let next = [self.others.range(..range).next_back(), self.others.range(range..).next()];
+        let (other, name) = next.into_iter().flatten().find(|(other, _)| other.overlaps(range))?;
+        Some(format!("it overlaps {other}, the range of the node {name:?}"))
+    }
+
+    fn lead(&mut self, node: &'a Node, range: Cidr) {
+        if let Some(address) = address(node) {
+            self.ways.insert(range, Way::Via(address));
+            self.others.insert(range, node.name());
+        }
     }
 }
 
 impl Map<'_> {
     /// The nodes to which there is no way.
     fn without(&self, refusals: &[NetError]) -> Vec<String> {
-        let ranges = refusals.iter().filter_map(NetError::range);
-        ranges.filter_map(|range| self.others.get(&range)).map(|name| (*name).to_owned()).collect()
+        let failed = refusals.iter().filter_map(NetError::range).filter_map(|range| self.others.get(&range)).copied();
+        let refused = self.refused.iter().filter(|refused| !self.is_own(refused)).map(|refused| refused.name);
+        failed.chain(refused).map(ToOwned::to_owned).collect()
+    }
+
+    fn is_own(&self, refused: &Refused<'_>) -> bool {
+        self.node.is_some_and(|node| node.name() == refused.name)
     }
 }
 
 /// The range of addresses that a node was given.
 pub(crate) fn range(node: &Node) -> Option<Cidr> {
     node.spec.as_ref()?.pod_cidr.parse().ok()
+}
+
+/// Since when there is a node.
+fn age(node: &Node) -> Option<Timestamp> {
+    node.metadata()?.creation_timestamp.as_ref().map(Timestamp::from)
 }
 
 fn address(node: &Node) -> Option<Ipv4Addr> {
@@ -140,6 +213,9 @@ fn address(node: &Node) -> Option<Ipv4Addr> {
 /// Why this node is not reached by Pods elsewhere, or does not reach them: it has no addresses of its own, or no way to most
 /// of the others. A single node to which there is no way is that node's trouble.
 fn trouble(services: Cidr, map: &Map<'_>, refusals: &[NetError]) -> Option<Trouble> {
+    if let Some(refused) = map.refused.iter().find(|refused| map.is_own(refused)) {
+        return Some(Trouble { reason: "RangeRefused", message: refused.to_string() });
+    }
     let is_here = |refusal: &&NetError| refusal.range().is_none_or(|range| range == services || map.own == Some(range));
     if let Some(refusal) = refusals.iter().find(is_here) {
         return Some(Trouble { reason: "RoutesFailed", message: refusal.to_string() });
@@ -148,7 +224,7 @@ fn trouble(services: Cidr, map: &Map<'_>, refusals: &[NetError]) -> Option<Troub
     is_most.then(|| Trouble { reason: "NoRouteToNodes", message: summary(refusals) })
 }
 
-fn summary(refusals: &[NetError]) -> String {
+fn summary(refusals: &[impl fmt::Display]) -> String {
     match refusals {
         [] => String::new(),
         [only] => only.to_string(),
@@ -159,11 +235,77 @@ fn summary(refusals: &[NetError]) -> String {
 #[cfg(test)]
 mod tests {
     #![expect(clippy::unwrap_used, reason = "tests")]
+    use api::{
+        Change, ChangeType, Revision,
+        core_v1::{NodeAddress, NodeSpec, NodeStatus},
+    };
+    use rpc::Update;
+
     use super::*;
 
     fn map(own: Option<&str>, others: &[&str]) -> Map<'static> {
         let others = others.iter().map(|range| (range.parse().unwrap(), "another")).collect();
-        Map { node: None, own: own.map(|own| own.parse().unwrap()), ways: BTreeMap::new(), others }
+        Map { own: own.map(|own| own.parse().unwrap()), others, ..Map::default() }
+    }
+
+    /// Nodes with their ranges, each as old as it stands behind the first.
+    fn nodes(nodes: &[(&str, &str)]) -> Mirror {
+        let node = |(age, (name, range)): (i64, &(&str, &str))| {
+            let address = format!("192.168.0.{}", age + 1);
+            let addresses = vec![NodeAddress { r#type: "InternalIP".to_owned(), address }];
+            let mut node = Node {
+                spec: Some(NodeSpec { pod_cidr: (*range).to_owned(), ..NodeSpec::default() }),
+                status: Some(NodeStatus { addresses, ..NodeStatus::default() }),
+                ..Node::default()
+            };
+            let metadata = node.metadata_mut();
+            (*name).clone_into(&mut metadata.name);
+            metadata.creation_timestamp = Some(Timestamp(age * 1000).into());
+            let object = Arc::new(Object::from(node));
+            Change { change: ChangeType::Added, object, revision: Revision::default() }
+        };
+        let mut mirror = Mirror::default();
+        mirror.take(Ok(Update::Changes((0..).zip(nodes).map(node).collect())));
+        mirror.take(Ok(Update::Synced(Revision::default())));
+        mirror
+    }
+
+    #[test]
+    fn a_range_that_can_be_no_nodes_is_not_used_and_the_node_is_named() {
+        let known = Surroundings::new(
+            Some("10.244.0.0/16".parse().unwrap()),
+            "10.96.0.0/12".parse().unwrap(),
+            [192, 168, 0, 2].into(),
+        );
+        let mirror = nodes(&[
+            ("w2", "10.244.2.0/24"),
+            ("w1", "10.244.1.0/24"),
+            ("all", "0.0.0.0/1"),
+            ("double", "10.244.2.128/25"),
+            ("mine", "10.244.0.0/23"),
+            ("services", "10.100.0.0/24"),
+        ]);
+        let map = Map::of("w1", &known, &mirror);
+        let ways: Vec<String> = map.ways.keys().map(ToString::to_string).collect();
+        assert_eq!(ways, ["10.96.0.0/12", "10.244.1.0/24", "10.244.2.0/24"]);
+        assert_eq!(map.own, Some("10.244.1.0/24".parse().unwrap()));
+        let refused: Vec<String> = map.refused.iter().map(ToString::to_string).collect();
+        for (told, words) in refused.iter().zip([
+            ["0.0.0.0/1 of the node \"all\"", "no part of the Pods' range"],
+            ["10.244.2.128/25 of the node \"double\"", "the range of the node \"w2\""],
+            ["10.244.0.0/23 of the node \"mine\"", "the range of this node"],
+            ["10.100.0.0/24 of the node \"services\"", "no part of the Pods' range"],
+        ]) {
+            assert!(words.iter().all(|word| told.contains(word)), "{told}");
+        }
+        assert_eq!(refused.len(), 4);
+        assert_eq!(map.without(&[]), ["all", "double", "mine", "services"]);
+        assert!(trouble(known.services(), &map, &[]).is_none(), "that is the others' trouble");
+
+        let map = Map::of("all", &known, &mirror);
+        assert_eq!((map.own, map.ways.len()), (None, 3), "its own counts as little");
+        assert_eq!(trouble(known.services(), &map, &[]).unwrap().reason, "RangeRefused");
+        assert!(!map.without(&[]).contains(&"all".to_owned()));
     }
 
     fn beside(range: &str) -> NetError {
