@@ -86,3 +86,31 @@ fn versions_and_completions_are_told() {
     assert!(cluster.kapelle("version").ok().contains("Server Version: v"));
     assert!(cluster.kapelle("completion bash").ok().contains("kapelle"));
 }
+
+#[test]
+fn a_log_that_cannot_be_read_is_said_and_not_tried_for_ever() {
+    let cluster = Cluster::start();
+    cluster.push("echo-tcp");
+    cluster.apply("{apiVersion: v1, kind: Pod, metadata: {name: echo}, spec: {containers: [{name: main, image: 'echo-tcp:v1'}]}}").ok();
+    wait_until("a log", || match cluster.kapelle("logs echo").printed()? {
+        log if log.contains("listening") => Ok(()),
+        log => Err(log),
+    });
+    let id = cluster.field("pod/echo", "/status/containerStatuses/0/containerID");
+    let run = id.rsplit('/').next().unwrap();
+    let uid = cluster.field("pod/echo", "/metadata/uid");
+    let log = cluster.dir().join("node/pods").join(uid).join(format!("logs/main/{run}.log"));
+    let mut follower = cluster.goes_on("logs echo --follow");
+
+    // Who is root reads every file, but nobody reads a directory.
+    std::fs::rename(&log, log.with_extension("aside")).unwrap();
+    std::fs::create_dir(&log).unwrap();
+
+    for line in ["logs echo", "logs echo --follow"] {
+        let complaint = cluster.kapelle(line).err();
+        let says = ["the log of container \"main\" cannot be read on node dev", "directory"];
+        assert!(says.iter().all(|words| complaint.contains(words)), "{line}: {complaint}");
+    }
+    let ended = wait_until("the end of who follows", || follower.try_wait().unwrap().ok_or("it goes on".to_owned()));
+    assert!(!ended.success(), "and not as if all were well");
+}

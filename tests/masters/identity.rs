@@ -1,10 +1,23 @@
 //! Who is believed: impostors, and those who have left the cluster.
 
-use std::path::{Path, PathBuf};
+use std::{
+    path::{Path, PathBuf},
+    sync::mpsc,
+};
 
-use rpc::identity::{Authority, Csr, Identity, KeyPair, Subject};
+use api::Reason;
+use futures::StreamExt as _;
+use rpc::{
+    Security,
+    identity::{Authority, Csr, Identity, KeyPair, Shared, Subject},
+    services::LogRequest,
+};
+use serde_json::Value;
 
-use crate::{lab::Lab, patience::wait_until};
+use crate::{
+    lab::{Lab, sample},
+    patience::{PATIENCE, wait_until},
+};
 
 const MASTERS: [&str; 3] = ["m1", "m2", "m3"];
 
@@ -99,6 +112,61 @@ fn a_removed_master_is_refused_by_those_who_stay() {
 
     all_refuse(&lab, &dir, &["m1", "m2"]);
     assert!(!lab.ended("m3"));
+}
+
+/// A Pod that says something and lives on.
+const ECHO: &str = "
+apiVersion: v1
+kind: Pod
+metadata: {name: echo}
+spec: {containers: [{name: echo, image: 'echo-tcp:v1'}]}
+";
+
+/// Where a node's agent answers, and who it must be.
+fn agent(lab: &Lab, node: &str) -> (String, Subject) {
+    let found: Value = serde_json::from_str(&lab.kapelle("m1", &format!("get node {node} -o json")).ok()).unwrap();
+    let port = &found["status"]["daemonEndpoints"]["kubeletEndpoint"]["Port"];
+    let uid = found["metadata"]["uid"].as_str().unwrap().to_owned();
+    (format!("https://{}:{port}", lab.address(node)), Subject::Node { name: node.to_owned(), uid })
+}
+
+#[test]
+fn a_worker_tells_a_removed_master_nothing() {
+    let Some(mut lab) = Lab::new(&["m1", "m2", "m3", "w1"]) else { return };
+    lab.three_masters();
+    let token = lab.token("m1", "--role worker");
+    lab.worker("w1", Some(&token));
+    lab.ready("w1");
+    lab.kapelle("m1", &format!("push {} echo-tcp:v1", sample("echo-tcp").display())).ok();
+    lab.apply("m1", "echo.yaml", ECHO).ok();
+    wait_until("a log", || match lab.kapelle("m1", "logs echo").printed()? {
+        text if text.contains("listening") => Ok(()),
+        text => Err(text),
+    });
+    let (id, leader) = (lab.id("m1", "m3"), wait_until("a leader", || lab.leader("m1")));
+    let stays = if leader == "m3" { "m1" } else { leader };
+    let identity = Identity::load(&masters_identity(&lab, &id)).unwrap().unwrap();
+    let (url, subject) = agent(&lab, "w1");
+    let (told, reads) = mpsc::channel();
+    let removed = lab.thread("m3", move || async move {
+        let security = Security::TlsWith(Shared::new(identity).unwrap(), subject);
+        let (namespace, pod) = ("default".to_owned(), "echo".to_owned());
+        let request = LogRequest { namespace, pod, follow: true, ..LogRequest::default() };
+        let mut log = Box::pin(rpc::node::read_log(&url, &security, request.clone()).await.unwrap());
+        let text = log.next().await.unwrap().unwrap().data;
+        told.send(String::from_utf8_lossy(&text).into_owned()).unwrap();
+        tokio::time::timeout(PATIENCE, async { while log.next().await.is_some() {} }).await.expect("the log ends");
+        let again = async { rpc::node::read_log(&url, &security, request).await.map(drop) };
+        tokio::time::timeout(PATIENCE, again).await.unwrap().unwrap_err()
+    });
+    assert!(reads.recv().unwrap().contains("listening"), "a member may read");
+
+    lab.kapelle(stays, &format!("cluster remove {id}")).ok();
+
+    let refused = removed.join().unwrap();
+    assert_eq!(refused.reason, Reason::Forbidden, "{refused}");
+    assert!(refused.message.contains(&format!("{id} does not belong to the group")), "{refused}");
+    assert!(lab.kapelle(stays, "logs echo").ok().contains("listening"), "those who stay may read");
 }
 
 /// What a master shows: it makes that itself, with the authority's key.

@@ -9,6 +9,7 @@ mod heartbeats;
 mod images;
 mod listening;
 mod logs;
+mod masters;
 mod memory;
 mod mirror;
 mod network;
@@ -104,6 +105,8 @@ pub(crate) struct World {
     pub(crate) memory: Memory,
     /// How this node is.
     pub(crate) health: Arc<health::Health>,
+    /// Who may ask this node.
+    pub(crate) masters: masters::Masters,
     /// What this node knows of addresses by itself.
     pub(crate) surroundings: watch::Sender<Surroundings>,
     events: mpsc::Sender<Event>,
@@ -163,6 +166,7 @@ pub async fn run(config: Config, shutdown: CancellationToken) -> Result<(), Agen
         containers: containers::Containers::default(),
         memory,
         health,
+        masters: masters::Masters::default(),
         surroundings: watch::Sender::new(Surroundings::new(config.pods, config.services, config.host.into())),
         config,
         client,

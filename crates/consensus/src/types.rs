@@ -87,7 +87,7 @@ impl Members {
     }
 
     /// Everybody, some perhaps twice.
-    pub(crate) fn all(&self) -> impl Iterator<Item = MemberId> + '_ {
+    pub fn all(&self) -> impl Iterator<Item = MemberId> + '_ {
         let lists = [&self.voters, &self.learners, &self.voters_outgoing, &self.learners_next];
         lists.into_iter().flatten().copied()
     }

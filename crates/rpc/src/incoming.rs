@@ -25,8 +25,16 @@ use crate::{
 /// How many connections may wait to be served.
 const WAITING_MAX: usize = 64;
 
+/// The master that asks: among the extensions of each request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Calling {
+    /// Its id in the group.
+    pub member: u64,
+}
+
 /// A connection from a master that has proven itself.
 pub struct Incoming {
+    calling: Calling,
     stream: Box<TlsStream<TcpStream>>,
     _seat: Seat,
 }
@@ -74,7 +82,9 @@ async fn accept(reception: Reception, ready: mpsc::Sender<io::Result<Incoming>>)
 async fn prove(arrival: Arrival) -> io::Result<Incoming> {
     let Visitor { stream, subject, seat, .. } = arrival.prove().await?;
     match subject {
-        Some(Subject::Master { .. }) => Ok(Incoming { stream: Box::new(stream), _seat: seat }),
+        Some(Subject::Master { member }) => {
+            Ok(Incoming { calling: Calling { member }, stream: Box::new(stream), _seat: seat })
+        }
         _ => Err(io::Error::new(io::ErrorKind::PermissionDenied, "only masters call agents")),
     }
 }
@@ -86,9 +96,11 @@ impl std::fmt::Debug for Incoming {
 }
 
 impl Connected for Incoming {
-    type ConnectInfo = ();
+    type ConnectInfo = Calling;
 
-    fn connect_info(&self) {}
+    fn connect_info(&self) -> Calling {
+        self.calling
+    }
 }
 
 impl AsyncRead for Incoming {

@@ -31,7 +31,7 @@ pub use carried::Carried;
 pub use client::{Applied, Client, Deleted, List, Query};
 pub use clocks::{Explained, explained};
 pub use cluster::join;
-pub use incoming::{Incoming, incoming};
+pub use incoming::{Calling, Incoming, incoming};
 pub use relay::relay;
 pub use security::Security;
 pub use watch::Update;

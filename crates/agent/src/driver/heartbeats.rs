@@ -45,8 +45,11 @@ pub(crate) async fn send(world: Arc<World>) -> AgentError {
 async fn speak(world: Arc<World>, url: String, hearing: Arc<AtomicUsize>) {
     loop {
         let mut heard = None;
-        let take = |answer: HeartbeatResponse| {
+        let take = |mut answer: HeartbeatResponse| {
             heard.get_or_insert_with(|| Heard::new(&hearing));
+            if let Some(group) = answer.masters.take() {
+                world.masters.hear(group);
+            }
             world.health.unrouted_by(answer.unrouted_by.clone());
             if answer.more_images || !answer.images.is_empty() {
                 let world = world.clone();

@@ -1,12 +1,12 @@
 //! What masters ask of this node: the logs of its containers.
 
-use std::{pin::Pin, sync::Arc, time::Duration};
+use std::{io, pin::Pin, sync::Arc, time::Duration};
 
 use api::{Error, Key, Kind, Reason, Timestamp, core_v1::Pod, kinds::Resource as _};
 use bytes::Bytes;
 use futures::{Stream, StreamExt as _};
 use rpc::{
-    Incoming,
+    Calling, Incoming,
     services::{
         LogChunk, LogRequest,
         node_agent_server::{NodeAgent, NodeAgentServer},
@@ -42,6 +42,12 @@ const RESETS_MAX: usize = 20;
 /// How many pieces may wait for a slow reader.
 const CHUNKS_WAITING: usize = 4;
 
+/// The id of no master.
+const NOBODY: u64 = 0;
+
+/// A piece of a log, or why there is none.
+type Chunk = Result<LogChunk, Status>;
+
 /// Serves until `shutdown`.
 pub(crate) async fn serve(
     incoming: impl Stream<Item = std::io::Result<Incoming>> + Send + 'static,
@@ -66,11 +72,20 @@ impl NodeAgent for Agent {
     type ReadLogStream = Pin<Box<dyn Stream<Item = Result<LogChunk, Status>> + Send>>;
 
     async fn read_log(&self, request: Request<LogRequest>) -> Result<Response<Self::ReadLogStream>, Status> {
+        let world = self.0.clone();
+        let member = request.extensions().get().map_or(NOBODY, |calling: &Calling| calling.member);
         let request = request.into_inner();
-        let log = open(&self.0, &request).await.map_err(|error| status::to_tonic(&error))?;
+        let opened = async {
+            world.masters.admit(member).await?;
+            let mut log = open(&world, &request).await?;
+            let first = log.reader.first().map_err(|error| log.unreadable(&world, &error))?;
+            Ok::<_, Error>((log, first))
+        };
+        let (log, first) = opened.await.map_err(|error| status::to_tonic(&error))?;
         let (chunks, stream) = mpsc::channel(CHUNKS_WAITING);
-        tokio::spawn(send(self.0.clone(), log, request, chunks));
-        let stream = ReceiverStream::new(stream).map(|data| Ok(LogChunk { data }));
+        tokio::spawn(send(world.clone(), log, first, request, chunks));
+        let gone = async move { world.masters.until_gone(member).await };
+        let stream = ReceiverStream::new(stream).take_until(gone);
         Ok(Response::new(Box::pin(stream)))
     }
 }
@@ -81,6 +96,15 @@ struct Log {
     key: Key,
     container: String,
     id: String,
+}
+
+impl Log {
+    fn unreadable(&self, world: &World, error: &io::Error) -> Error {
+        let (container, node) = (&self.container, &world.config.name);
+        tracing::warn!(%error, pod = %self.key, container, "a log cannot be read");
+        let message = format!("the log of container {container:?} cannot be read on node {node}: {error}");
+        Error::internal(message).about(&self.key)
+    }
 }
 
 async fn open(world: &World, request: &LogRequest) -> Result<Log, Error> {
@@ -157,37 +181,41 @@ fn previous(pod: &Pod, container: &str) -> Option<u32> {
     run(&last.terminated.as_ref()?.container_id)
 }
 
-/// Sends what there is, and with `follow` what comes, until the run ends or nobody reads.
-async fn send(world: Arc<World>, mut log: Log, request: LogRequest, chunks: mpsc::Sender<Bytes>) {
+/// Sends what there is, and with `follow` what comes, until the run ends, nobody reads, or the log cannot be read.
+async fn send(world: Arc<World>, mut log: Log, first: Vec<u8>, request: LogRequest, chunks: mpsc::Sender<Chunk>) {
     let mut left = request.limit_bytes.and_then(|limit| usize::try_from(limit).ok()).unwrap_or(usize::MAX);
-    let mut text = log.reader.first();
+    let mut text = first;
     loop {
-        match text {
-            Ok(bytes) => {
-                let bytes = Bytes::from(bytes);
-                let bytes = bytes.slice(..bytes.len().min(left));
-                left -= bytes.len();
-                for at in (0..bytes.len()).step_by(CHUNK_BYTES_MAX) {
-                    let piece = bytes.slice(at..bytes.len().min(at + CHUNK_BYTES_MAX));
-                    if chunks.send(piece).await.is_err() {
-                        return;
-                    }
-                }
-            }
-            Err(error) => tracing::warn!(%error, "a log cannot be read"),
-        }
-        if !request.follow || left == 0 || chunks.is_closed() {
+        text.truncate(left);
+        left -= text.len();
+        if !pass_on(text.into(), &chunks).await || !request.follow || left == 0 {
             return;
         }
         let over = ended(&world, &log).await;
         if !over {
             tokio::time::sleep(LOOK_EVERY).await;
         }
-        text = log.reader.more();
-        if over && text.as_ref().is_ok_and(Vec::is_empty) {
-            return;
+        match log.reader.more() {
+            Ok(more) if over && more.is_empty() => return,
+            Ok(more) => text = more,
+            Err(error) => {
+                let error = log.unreadable(&world, &error);
+                // Whoever does not read any more needs no answer either.
+                return drop(chunks.send(Err(status::to_tonic(&error))).await);
+            }
         }
     }
+}
+
+/// Sends a text in pieces. Answers whether anybody reads.
+async fn pass_on(text: Bytes, chunks: &mpsc::Sender<Chunk>) -> bool {
+    for at in (0..text.len()).step_by(CHUNK_BYTES_MAX) {
+        let data = text.slice(at..text.len().min(at + CHUNK_BYTES_MAX));
+        if chunks.send(Ok(LogChunk { data })).await.is_err() {
+            return false;
+        }
+    }
+    !chunks.is_closed()
 }
 
 /// Whether the run that is followed has ended.

@@ -49,6 +49,7 @@ impl Nodes for NodesDoor {
             next: HeartbeatResponse { more_images: true, ..HeartbeatResponse::default() },
             answers,
             node: None,
+            masters: Vec::new(),
         };
         tokio::spawn(visit.attend());
         let answers = stream::unfold(waiting, |mut waiting| async move { Some((waiting.recv().await?, waiting)) });
@@ -66,6 +67,8 @@ struct Visit {
     answers: mpsc::Sender<Result<HeartbeatResponse, Status>>,
     /// Its name, once it was heard.
     node: Option<String>,
+    /// Which masters it was told of.
+    masters: Vec<u64>,
 }
 
 impl Visit {
@@ -113,8 +116,13 @@ impl Visit {
     }
 
     fn answer(&mut self) {
-        if let Ok(place) = self.answers.try_reserve() {
-            place.send(Ok(std::mem::take(&mut self.next)));
+        let Ok(place) = self.answers.try_reserve() else { return };
+        let mut answer = std::mem::take(&mut self.next);
+        let group = self.registry.told_to_nodes();
+        if self.masters != group.members {
+            self.masters.clone_from(&group.members);
+            answer.masters = Some(group);
         }
+        place.send(Ok(answer));
     }
 }

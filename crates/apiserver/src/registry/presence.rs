@@ -4,11 +4,11 @@
 //! agree on what is newest, so that who has just joined is not turned away by a master that has not heard of it. Open
 //! connections are told when somebody leaves, and end.
 
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 
 use api::{ChangeType, Error, Key, Kind, Object, ReadAt, Reason, error::Cause};
 use consensus::{MemberId, Members};
-use rpc::status::REVOKED;
+use rpc::{services::MasterGroup, status::REVOKED};
 use store::{Event, Watch};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
@@ -54,6 +54,18 @@ impl Registry {
             }
             // The sender lives as long as this Registry.
             let _ = news.changed().await;
+        }
+    }
+
+    /// Who the masters are, for nodes: whoever is none of them may ask nothing of a node.
+    pub(crate) fn told_to_nodes(&self) -> MasterGroup {
+        let group = self.group();
+        let group = group.borrow();
+        let members: BTreeSet<u64> = group.members.all().map(|member| member.0).collect();
+        MasterGroup {
+            cluster_id: group.cluster.to_string(),
+            applied: group.applied,
+            members: members.into_iter().collect(),
         }
     }
 

@@ -5,7 +5,7 @@ use api::{
     meta_v1, patch, selector,
 };
 use axum::body::Body;
-use futures::StreamExt as _;
+use futures::{StreamExt as _, stream};
 use http::{Response, StatusCode};
 use prost::Message as _;
 use serde_json::Value;
@@ -102,7 +102,13 @@ impl Rest {
 
     pub(super) async fn log(&self, target: &Target, asked: &Asked) -> Result<Response<Body>, Error> {
         let chunks = self.registry.log(log_request(target, asked)?).await?;
-        let bytes = chunks.map(|chunk| chunk.map(|chunk| chunk.data));
+        // Who reads a log as text must be told in it why it breaks off.
+        let bytes = chunks.flat_map(|chunk| {
+            stream::iter(match chunk {
+                Ok(chunk) => vec![Ok(chunk.data)],
+                Err(error) => vec![Ok(format!("{error}\n").into()), Err(error)],
+            })
+        });
         Ok(answer::stream(StatusCode::OK, "text/plain", Body::from_stream(bytes)))
     }
 
