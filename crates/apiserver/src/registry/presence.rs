@@ -12,7 +12,7 @@ use rpc::{services::MasterGroup, status::REVOKED};
 use store::{Event, Watch};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
-    time::interval,
+    time::{interval, timeout},
 };
 use tracing::warn;
 
@@ -78,8 +78,8 @@ impl Registry {
         let silenced = async move {
             let mut news = registry.inner.presence.subscribe();
             while registry.may_speak(member) {
-                // The sender lives as long as this Registry.
-                let _ = news.changed().await;
+                // The sender lives as long as this Registry. Who came and went between two looks at the group is no news.
+                let _ = timeout(LOOK_EVERY, news.changed()).await;
             }
         };
         self.inner.consensus.accept(member, Box::new(Heard::new(stream, Box::pin(silenced))));

@@ -29,7 +29,7 @@ use tokio::{
 use tokio_rustls::{TlsConnector, client::TlsStream};
 use tokio_util::sync::CancellationToken;
 
-use crate::{Bearers, Blobs, Caller, Options, Parts, QUOTA_BYTES, Registry, serve};
+use crate::{Bearers, Blobs, Caller, Membership, Options, Parts, QUOTA_BYTES, Registry, serve};
 
 /// How long a test waits for what must come.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -55,7 +55,12 @@ fn options() -> Options {
 
 /// A master alone, ready to be asked.
 async fn opened(dir: &std::path::Path, options: Options) -> (Registry, Blobs) {
-    let (registry, blobs) = crate::open(dir, options, crate::Membership::default()).await.unwrap();
+    joined(dir, options, Membership::default()).await
+}
+
+/// A master that may reach others.
+async fn joined(dir: &std::path::Path, options: Options, membership: Membership) -> (Registry, Blobs) {
+    let (registry, blobs) = crate::open(dir, options, membership).await.unwrap();
     registry.bootstrap().await.unwrap();
     (registry, blobs)
 }
@@ -69,8 +74,12 @@ struct House {
 
 impl House {
     async fn new() -> Self {
+        Self::with(Membership::default()).await
+    }
+
+    async fn with(membership: Membership) -> Self {
         let dir = tempfile::tempdir().unwrap();
-        let (registry, blobs) = opened(dir.path(), options()).await;
+        let (registry, blobs) = joined(dir.path(), options(), membership).await;
         Self { registry, blobs, dir }
     }
 }

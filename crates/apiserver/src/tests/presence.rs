@@ -1,21 +1,26 @@
 //! Certificates of those who have left, over TLS.
 
-use std::{sync::Arc, time::Duration};
+use std::{io, sync::Arc, time::Duration};
 
 use api::{DeleteOptions, Key, Kind, Object, Reason, Subresource, core_v1, kinds::Resource as _};
 use consensus::MemberId;
-use futures::StreamExt as _;
+use futures::{StreamExt as _, future::BoxFuture};
 use rpc::{
     Client, Query, Security, Update,
     identity::{Authority, Csr, Identity, KeyPair, Shared, Subject, Token},
     services::{CreateTokenRequest, HeartbeatRequest, JoinRequest, JoinResponse, Role},
     status::revoked_by,
 };
-use tokio::net::TcpListener;
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::{TcpListener, TcpStream},
+    sync::mpsc,
+};
+use tokio_rustls::{TlsConnector, client::TlsStream};
 use tokio_util::sync::CancellationToken;
 
 use super::{House, ROOMS, config_map, soon};
-use crate::{Entrance, LEAF_LIFE, Masters, Parts, serve};
+use crate::{Entrance, LEAF_LIFE, Masters, Membership, Parts, serve};
 
 /// A master with TLS.
 struct Castle {
@@ -27,8 +32,11 @@ struct Castle {
 
 impl Castle {
     async fn new() -> Self {
+        Self::of(House::new().await).await
+    }
+
+    async fn of(house: House) -> Self {
         rpc::identity::install_provider();
-        let house = House::new().await;
         let authority = Arc::new(Authority::found("test").unwrap());
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("https://{}", listener.local_addr().unwrap());
@@ -72,6 +80,30 @@ impl Castle {
         };
         let token = self.token(role, name).await;
         (rpc::join(std::slice::from_ref(&self.url), &token, request).await.unwrap(), key)
+    }
+
+    /// A connection for what masters say to each other, on which one says hello and where it is reached.
+    async fn lane(&self, member: u64, contact: &str) -> TlsStream<TcpStream> {
+        let identity = Shared::new(issued(&self.authority, &Subject::Master { member })).unwrap();
+        let mut config = rustls::ClientConfig::clone(&identity.client());
+        config.alpn_protocols = vec![crate::PEER_PROTOCOL.to_vec()];
+        let tcp = TcpStream::connect(self.url.trim_start_matches("https://")).await.unwrap();
+        let name = rustls_pki_types::ServerName::try_from("127.0.0.1").unwrap();
+        let mut lane = TlsConnector::from(Arc::new(config)).connect(name, tcp).await.unwrap();
+        let status = self.house.registry.status();
+        let (version, control, length) = (1_u32, [0_u8], u32::try_from(contact.len()).unwrap());
+        let hello = [
+            b"KPL-PEER",
+            &version.to_le_bytes()[..],
+            &status.cluster.0.to_le_bytes(),
+            &member.to_le_bytes(),
+            &status.member.0.to_le_bytes(),
+            &control,
+            &length.to_le_bytes(),
+            contact.as_bytes(),
+        ];
+        lane.write_all(&hello.concat()).await.unwrap();
+        lane
     }
 
     /// A worker that has joined.
@@ -224,6 +256,70 @@ async fn the_certificate_of_a_removed_master_is_worth_nothing() {
     // Nor was anybody ever expected under an id that a certificate makes up.
     let invented = client(&castle.url, issued(&castle.authority, &Subject::Master { member: 4711 }));
     assert_eq!(invented.admit("127.0.0.1:1").await.unwrap_err().reason, Reason::Unauthorized);
+}
+
+/// Reaches nobody, but tells who would have been called where.
+#[derive(Debug)]
+struct Told(mpsc::UnboundedSender<(MemberId, String)>);
+
+impl consensus::Dial for Told {
+    fn dial(&self, to: MemberId, contact: &str) -> BoxFuture<'static, io::Result<Box<dyn consensus::Stream>>> {
+        let _ = self.0.send((to, contact.to_owned()));
+        Box::pin(async { Err(io::ErrorKind::NotConnected.into()) })
+    }
+}
+
+/// Whether the other side ends a connection.
+async fn ends(stream: &mut TlsStream<TcpStream>) -> bool {
+    !matches!(soon(stream.read(&mut [0])).await, Ok(1..))
+}
+
+#[tokio::test]
+async fn what_a_removed_master_says_is_cut_off_and_not_heard_again() {
+    let (told, mut called) = mpsc::unbounded_channel();
+    let dial = Some(Arc::new(Told(told)) as Arc<dyn consensus::Dial>);
+    let membership = Membership { contact: "127.0.0.1:1".to_owned(), dial, ..Membership::default() };
+    let castle = Castle::of(House::with(membership).await).await;
+    let (joined, _) = castle.join(Role::Master, "").await;
+    let member = joined.member_id;
+    client(&castle.url, issued(&castle.authority, &Subject::Master { member })).admit("127.0.0.1:2").await.unwrap();
+    let mut lane = castle.lane(member, "127.0.0.1:3").await;
+    // Who is heard is called where it says that it is.
+    while soon(called.recv()).await.unwrap() != (MemberId(member), "127.0.0.1:3".to_owned()) {}
+
+    castle.admin.remove_member(member).await.unwrap();
+
+    assert!(ends(&mut lane).await, "its connection ends");
+    let mut again = castle.lane(member, "127.0.0.1:4").await;
+    assert!(ends(&mut again).await, "and so does a new one");
+    while let Ok((_, contact)) = called.try_recv() {
+        assert_ne!(contact, "127.0.0.1:4", "nobody heard where it is now");
+    }
+}
+
+#[tokio::test]
+async fn nodes_hear_who_the_masters_are_and_when_that_changes() {
+    let castle = Castle::new().await;
+    let (worker, url) = (castle.worker("w1").await, castle.url.clone());
+    let (tell, mut told) = mpsc::unbounded_channel();
+    tokio::spawn(async move {
+        let beat = || HeartbeatRequest { node: "w1".to_owned(), ..HeartbeatRequest::default() };
+        worker.heartbeats(&url, beat, |answer| answer.masters.into_iter().for_each(|group| _ = tell.send(group))).await
+    });
+    let own = castle.house.registry.status().member.0;
+    let first = soon(told.recv()).await.unwrap();
+    assert_eq!(first.members, [own]);
+
+    let (joined, _) = castle.join(Role::Master, "").await;
+    let member = joined.member_id;
+    client(&castle.url, issued(&castle.authority, &Subject::Master { member })).admit("127.0.0.1:2").await.unwrap();
+    let second = soon(told.recv()).await.unwrap();
+    assert!(second.members.len() == 2 && second.members.contains(&member), "{second:?}");
+
+    castle.admin.remove_member(member).await.unwrap();
+    let third = soon(told.recv()).await.unwrap();
+    assert_eq!(third.members, [own]);
+    assert!(first.applied < second.applied && second.applied < third.applied, "whoever has applied more knows better");
 }
 
 #[tokio::test]
