@@ -7,6 +7,7 @@
 mod egress;
 mod faults;
 mod history;
+mod hostile;
 mod identity;
 mod kills;
 mod lab;
