@@ -21,6 +21,7 @@ const NO_SCHEDULING: &str = "the scheduler does not consider it yet";
 const NO_LABEL_KEYS: &str = "name the labels in labelSelector";
 const NO_PRIORITIES: &str = "all Pods are equal to the scheduler";
 const NO_DNS: &str = "names are resolved by the sandbox itself: Services by name, all others as the node does";
+const NO_LINKS: &str = "no variables are set for Services; find them by name, such as web or web.NAMESPACE";
 const NO_ACCOUNTS: &str = "Pods have no identity towards the API";
 const NO_HOST_NAMES: &str = "a sandbox has no host name";
 const NO_NAME_ALONE: &str = "it names a Pod below a headless Service only together with hostname";
@@ -100,6 +101,7 @@ impl Warnings {
                 ("hostnameOverride", spec.hostname_override.is_some(), NO_HOST_NAMES),
                 ("serviceAccountName", account, NO_ACCOUNTS),
                 ("automountServiceAccountToken", spec.automount_service_account_token == Some(true), NO_ACCOUNTS),
+                ("enableServiceLinks", spec.enable_service_links == Some(true), NO_LINKS),
                 ("shareProcessNamespace", spec.share_process_namespace == Some(true), NO_PROCESSES),
                 ("hostUsers", spec.host_users == Some(true), NO_USERS),
                 ("runtimeClassName", spec.runtime_class_name.is_some(), "there is one runtime, the Wasm sandbox"),

@@ -35,7 +35,6 @@ pub(super) fn spec(spec: &mut PodSpec) {
 
 /// What Kubernetes fills in for Pods but not for the templates that they are made from.
 pub(super) fn only_of_pods(spec: &mut PodSpec) {
-    spec.enable_service_links.get_or_insert(true);
     for container in spec.init_containers.iter_mut().chain(&mut spec.containers) {
         let resources = container.resources.get_or_insert_default();
         for (name, limit) in &resources.limits {

@@ -44,7 +44,11 @@ fn a_pod_gets_what_kubernetes_gives_it() {
     let pod: &core_v1::Pod = pod.get().unwrap();
     let spec = pod.spec.as_ref().unwrap();
     assert_eq!((spec.restart_policy.as_str(), spec.dns_policy.as_str()), ("Always", "ClusterFirst"));
-    assert_eq!((spec.termination_grace_period_seconds, spec.enable_service_links), (Some(30), Some(true)));
+    assert_eq!(
+        (spec.termination_grace_period_seconds, spec.enable_service_links),
+        (Some(30), None),
+        "nothing is linked"
+    );
     assert_eq!((spec.scheduler_name.as_str(), spec.security_context.is_some()), ("default-scheduler", true));
     let tolerations: Vec<_> = spec.tolerations.iter().map(|t| (t.key.as_str(), t.toleration_seconds)).collect();
     let expected = [("node.kubernetes.io/not-ready", Some(300)), ("node.kubernetes.io/unreachable", Some(300))];

@@ -58,10 +58,21 @@ fn every_field_without_effect_is_named() {
 
 #[test]
 fn what_a_sandbox_does_anyway_needs_no_word() {
+    check("{kind: Pod, spec: {enableServiceLinks: false, containers: [{name: a, image: a}]}}", &expect![[r#""#]]);
     check(
         "{kind: Pod, spec: {serviceAccountName: default, automountServiceAccountToken: false, containers: [{name: a, image: a,
           securityContext: {allowPrivilegeEscalation: false, readOnlyRootFilesystem: true, capabilities: {drop: [ALL]}}}]}}",
         &expect![[r#""#]],
+    );
+}
+
+#[test]
+fn variables_for_services_are_not_promised() {
+    check(
+        "{kind: Pod, spec: {enableServiceLinks: true, containers: [{name: a, image: a}]}}",
+        &expect![[r#"
+            spec.enableServiceLinks: ignored: no variables are set for Services; find them by name, such as web or web.NAMESPACE
+        "#]],
     );
 }
 
