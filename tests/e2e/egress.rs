@@ -58,6 +58,16 @@ metadata: {name: dial-p3}
 spec:
   selector: {app: dial-p3}
   ports: [{port: 80, targetPort: 8080}]
+---
+apiVersion: v1
+kind: Service
+metadata: {name: alias}
+spec: {type: ExternalName, externalName: localhost}
+---
+apiVersion: v1
+kind: Service
+metadata: {name: inner}
+spec: {type: ExternalName, externalName: dial-p3.default.svc.cluster.local}
 ";
 
 struct Story {
@@ -119,7 +129,7 @@ fn guests_reach_no_program_of_the_host() {
             }
         }
     }
-    for name in ["localhost", "127.1", "2130706433"] {
+    for name in ["localhost", "127.1", "2130706433", "alias"] {
         let there = format!("{name}:{}", local.address.port());
         for (pod, verb) in [("dial", "p2"), ("dial", "http"), ("dial-p3", "get")] {
             let answer = story.ask(pod, verb, &there);
@@ -146,6 +156,12 @@ fn localhost_is_the_pod_itself_and_pods_and_services_are_reached() {
     let service = story.cluster.field("service/dial-p3", "/spec/clusterIP");
     assert_eq!(story.ask("dial-p3", "look-up", "dial-p3"), service);
     assert_eq!(story.ask("dial-p3", "look-up", "localhost"), "127.0.0.1");
+    assert_eq!(story.ask("dial-p3", "look-up", "inner"), service);
+    assert_eq!(story.ask("dial", "p2", "inner:80"), "connected");
+    // What the machine calls localhost is the Pod itself under any name.
+    let found = story.ask("dial-p3", "look-up", "alias.default");
+    assert!(found == "127.0.0.1" || found.starts_with("Some(Ipv6"), "{found}");
+    assert_eq!(story.ask("dial", "p2", "alias:7000"), "connected");
     assert_eq!(story.ask("dial-p3", "connect", &format!("{service}:80")), "connected");
     for any in ["0.0.0.0", "127.0.0.1", "[::]", "[::1]"] {
         assert_eq!(story.ask("dial-p3", "listen", &format!("{any}:9000")), own, "{any}");

@@ -46,6 +46,6 @@ pub use sandbox::{Config, Sandbox};
 pub use sniff::MAX_IMAGE_BYTES;
 pub use spec::{
     Access, Body, BoxError, BoxFuture, Connect, DEFAULT_CONCURRENCY, DEFAULT_MEMORY_BYTES, DEFAULT_REQUEST_TIMEOUT,
-    Host, HttpOptions, Limits, Listen, LogSink, MAX_MEMORY_BYTES, Mount, Network, Refusal, Resolve, SendError,
+    Host, HttpOptions, Limits, Listen, LogSink, MAX_MEMORY_BYTES, Mount, Name, Network, Refusal, Resolve, SendError,
     SendOptions, SendRequest, Spec, Stdin, Stream,
 };

@@ -18,7 +18,7 @@ use wasmtime_wasi::{WasiCtx, WasiCtxBuilder};
 
 use crate::engine::Level;
 use crate::guest::Guest;
-use crate::spec::{Network, Refusal};
+use crate::spec::{Name, Network, Refusal};
 
 /// What was told to listen, as long as it does.
 pub(crate) type Listening = HashMap<SocketAddr, Box<dyn Send + Sync>>;
@@ -42,7 +42,7 @@ pub(crate) struct Parts<'a> {
 pub(crate) fn allow(builder: &mut WasiCtxBuilder, network: &Network) {
     let Some(ip) = network.ip else { return };
     let connect = network.connect.clone();
-    // Names are looked up by our own functions; Wasmtime's only reads addresses.
+    // What names mean is decided by our own functions; Wasmtime's read addresses, and ask this machine about names outside.
     builder.allow_tcp(true).allow_ip_name_lookup(true);
     builder.socket_addr_check(move |address, purpose| {
         let allowed = match purpose {
@@ -91,15 +91,17 @@ fn connect_address(network: &Network, address: SocketAddr) -> std::result::Resul
     (network.connect)(bind_address(network, address))
 }
 
-/// The addresses of a name, best first.
-fn look_up(network: &Network, name: &str) -> Option<Vec<IpAddr>> {
+/// What a name means.
+fn look_up(network: &Network, name: &str) -> Name {
     if let Ok(ip) = name.parse() {
-        return Some(vec![ip]);
+        return Name::Known(vec![ip]);
     }
     if name.trim_end_matches('.').eq_ignore_ascii_case("localhost") {
-        return Some(vec![IpAddr::V4(Ipv4Addr::LOCALHOST)]);
+        return Name::Known(vec![IpAddr::V4(Ipv4Addr::LOCALHOST)]);
     }
-    let mut found = (network.resolve)(name)?;
-    found.truncate(ADDRESSES_MAX);
-    Some(found)
+    let mut meaning = (network.resolve)(name);
+    if let Name::Known(addresses) = &mut meaning {
+        addresses.truncate(ADDRESSES_MAX);
+    }
+    meaning
 }

@@ -191,8 +191,19 @@ pub enum Stream {
 /// The sandbox slows a flooding guest down (see `LOG_BYTES_PER_SECOND`) before it calls.
 pub type LogSink = Arc<dyn Fn(Stream, &[u8]) + Send + Sync>;
 
-/// Names that the guest asks for. `None` means that there is no such name; addresses come best first.
-pub type Resolve = Arc<dyn Fn(&str) -> Option<Vec<IpAddr>> + Send + Sync>;
+/// What a name means that the guest asks for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Name {
+    /// These addresses, best first.
+    Known(Vec<IpAddr>),
+    /// What this machine makes of a name, which may be another than the guest asked for.
+    Outside(String),
+    /// Nobody has it.
+    Unknown,
+}
+
+/// Names that the guest asks for.
+pub type Resolve = Arc<dyn Fn(&str) -> Name + Send + Sync>;
 
 /// Addresses that the guest wants to connect to. Answers the address to use instead, or the same. What it answers is asked about
 /// again before the connection is made: then it must answer the same.
@@ -235,7 +246,7 @@ impl Network {
     pub fn denied() -> Self {
         Self {
             ip: None,
-            resolve: Arc::new(|_| None),
+            resolve: Arc::new(|_| Name::Unknown),
             connect: Arc::new(|_| Err(Refusal::Denied)),
             listen: Arc::new(|_| Box::new(())),
             send: Arc::new(|_, _| Box::pin(async { Err(SendError::Denied) })),

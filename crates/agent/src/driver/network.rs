@@ -10,7 +10,7 @@ use std::{
 use api::{Cidr, Object, core_v1::Node};
 use http::Uri;
 use proxy::{Denied, Resolved};
-use sandbox::{Network, Refusal, SendError};
+use sandbox::{Name, Network, Refusal, SendError};
 
 use super::{World, mirror::Mirror, ranges::Map};
 
@@ -26,8 +26,10 @@ pub(crate) fn of(world: Arc<World>, address: Ipv4Addr, namespace: String) -> Net
     Network {
         ip: Some(address),
         resolve: Arc::new(move |name| match resolver.proxy.resolve(name, &resolve_in) {
-            Resolved::Inside(inside) => Some(inside.addresses),
-            Resolved::Nobody | Resolved::Outside(_) => None,
+            Resolved::Inside(inside) => Name::Known(inside.addresses),
+            // The addresses of hosts outside are asked about when they are connected to, like all others.
+            Resolved::Outside(name) if resolver.config.allow_external => Name::Outside(name),
+            Resolved::Nobody | Resolved::Outside(_) => Name::Unknown,
         }),
         connect: Arc::new(move |to| connector.proxy.way(to, address).map_err(refused)),
         listen: Arc::new(move |at| Box::new(listener.proxy.listening(at))),

@@ -12,7 +12,7 @@ use wasmtime_wasi::sockets::WasiSocketsCtxView;
 
 use super::{Listening, LookUps, Parts, bind_address, connect_address, look_up};
 use crate::guest::Guest;
-use crate::spec::{self, Refusal};
+use crate::spec::{self, Name, Refusal};
 
 /// Replaces Wasmtime's `tcp` and `ip-name-lookup` by the ones below.
 pub(super) fn add_to_linker(linker: &mut Linker<Guest>) -> Result<()> {
@@ -163,15 +163,22 @@ fn refused(refusal: Refusal) -> SocketError {
 
 impl ip_name_lookup::Host for View<'_> {
     /// Wasmtime's stream of addresses cannot be made here, but it takes the text of an address for a name: so it gives the
-    /// first one, and the others are kept beside it.
+    /// first one, and the others are kept beside it. A name outside it looks up itself, while the guest goes on.
     fn resolve_addresses(
         &mut self,
         network: Resource<Network>,
         name: String,
     ) -> Answer<Resource<ip_name_lookup::ResolveAddressStream>> {
-        let mut found = look_up(self.network, &name).unwrap_or_default().into_iter();
-        let first = found.next().ok_or(ErrorCode::NameUnresolvable)?;
-        let stream = ip_name_lookup::Host::resolve_addresses(&mut self.inner, network, first.to_string())?;
+        let (asked, found) = match look_up(self.network, &name) {
+            Name::Known(found) => {
+                let mut found = found.into_iter();
+                let first = found.next().ok_or(ErrorCode::NameUnresolvable)?;
+                (first.to_string(), found)
+            }
+            Name::Outside(name) => (name, Vec::new().into_iter()),
+            Name::Unknown => return Err(ErrorCode::NameUnresolvable.into()),
+        };
+        let stream = ip_name_lookup::Host::resolve_addresses(&mut self.inner, network, asked)?;
         if found.len() > 0 {
             self.look_ups.insert(stream.rep(), found);
         }

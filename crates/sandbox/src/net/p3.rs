@@ -14,7 +14,7 @@ use wasmtime_wasi::sockets::{TcpSocket, WasiSockets, WasiSocketsCtxView, WasiSoc
 
 use super::{bind_address, connect_address, look_up};
 use crate::guest::Guest;
-use crate::spec::Refusal;
+use crate::spec::{Name, Refusal};
 
 const TYPES: &str = "wasi:sockets/types@0.3.0";
 const IP_NAME_LOOKUP: &str = "wasi:sockets/ip-name-lookup@0.3.0";
@@ -42,11 +42,23 @@ pub(super) fn add_to_linker(linker: &mut Linker<Guest>) -> Result<()> {
     })?;
     let mut names = linker.instance(IP_NAME_LOOKUP)?;
     names.func_wrap_concurrent("resolve-addresses", |accessor, (name,): (String,)| {
-        let found = accessor.with(|mut access| look_up(access.get().network(), &name));
-        let found = found.ok_or(ip_name_lookup::ErrorCode::NameUnresolvable);
-        let found = found.map(|addresses| addresses.into_iter().map(IpAddress::from).collect::<Vec<_>>());
-        Box::pin(async move { Ok((found,)) }) as Pin<Box<dyn Future<Output = _> + Send + '_>>
+        Box::pin(async move { Ok((resolve(accessor, &name).await?,)) }) as Pin<Box<dyn Future<Output = _> + Send + '_>>
     })
+}
+
+/// The addresses of a name, or why there are none.
+type Found = std::result::Result<Vec<IpAddress>, ip_name_lookup::ErrorCode>;
+
+/// Names outside are looked up by Wasmtime.
+async fn resolve(accessor: &Accessor<Guest>, name: &str) -> Result<Found> {
+    match accessor.with(|mut access| look_up(access.get().network(), name)) {
+        Name::Known(addresses) => Ok(Ok(addresses.into_iter().map(IpAddress::from).collect())),
+        Name::Outside(name) => {
+            let accessor = accessor.with_getter::<WasiSockets>(Guest::sockets);
+            <WasiSockets as ip_name_lookup::HostWithStore<Guest>>::resolve_addresses(&accessor, name).await
+        }
+        Name::Unknown => Ok(Err(ip_name_lookup::ErrorCode::NameUnresolvable)),
+    }
 }
 
 /// An error for the guest, or the end of it.

@@ -3,7 +3,7 @@
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
-use sandbox::{Container, Refusal, Spec};
+use sandbox::{Container, Name, Refusal, Spec};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
@@ -49,7 +49,10 @@ async fn names_and_addresses_are_what_the_hooks_say() {
     let service: SocketAddr = (ip(200), 80).into();
     let endpoint: SocketAddr = (ip(3), 7000).into();
     // The first address leads nowhere: a program that tries them one after the other needs the second.
-    spec.network.resolve = Arc::new(move |name| (name == "echo.default.svc").then(|| vec![ip(250), service.ip()]));
+    spec.network.resolve = Arc::new(move |name| match name {
+        "echo.default.svc" => Name::Known(vec![ip(250), service.ip()]),
+        _ => Name::Unknown,
+    });
     spec.network.connect = Arc::new(move |address| match address {
         _ if address == service || address == endpoint => Ok(endpoint),
         _ if address.ip() == ip(250) => Err(Refusal::NobodyListens),
@@ -64,6 +67,40 @@ async fn names_and_addresses_are_what_the_hooks_say() {
     spec.env = env(&[("CONNECT", "127.99.71.3:7001")]);
     assert_eq!(SANDBOX.start(spec).unwrap().exited().await.code, 1, "an address that the hook does not allow");
     server.kill();
+}
+
+/// `localhost` stands for any name that this machine knows.
+fn alias(name: &str) -> Name {
+    if name == "db.shop" { Name::Outside("localhost".to_owned()) } else { Name::Unknown }
+}
+
+#[tokio::test]
+async fn a_name_outside_means_what_this_machine_makes_of_it_and_each_address_is_asked_about() {
+    let server = server(8).await;
+    let mut spec = Spec::new(image("echo-tcp").await);
+    spec.env = env(&[("CONNECT", "db.shop:80")]);
+    spec.network.ip = Some(ip(9));
+    spec.network.resolve = Arc::new(alias);
+    let own: SocketAddr = (ip(9), 80).into();
+    let endpoint: SocketAddr = (ip(8), 7000).into();
+    // What the machine calls localhost is the Pod itself, as always; somebody may answer for it.
+    spec.network.connect =
+        Arc::new(move |to| if to == own || to == endpoint { Ok(endpoint) } else { Err(Refusal::Denied) });
+    let log = Remembered::of(&mut spec);
+    assert_eq!(SANDBOX.start(spec.clone()).unwrap().exited().await.code, 0, "{}", log.text());
+    assert_eq!(log.text(), "db.shop:80 answered: is anybody there?\n");
+    spec.network.connect = Arc::new(|_| Err(Refusal::Denied));
+    assert_eq!(SANDBOX.start(spec).unwrap().exited().await.code, 1, "the address is not allowed");
+    server.kill();
+
+    let mut spec = Spec::new(image("dial-p3").await);
+    spec.network.ip = Some(ip(10));
+    spec.network.resolve = Arc::new(alias);
+    let handle = SANDBOX.start(spec).unwrap().http().unwrap();
+    let found = text(handle.handle(get("/?look-up=db.shop")).await).await;
+    assert!(found == "127.0.0.1" || found.contains("Ipv6"), "{found}");
+    let nobody = text(handle.handle(get("/?look-up=nobody.shop")).await).await;
+    assert!(nobody.contains("NameUnresolvable"), "{nobody}");
 }
 
 #[tokio::test]
