@@ -25,6 +25,7 @@ mod strict;
 mod table;
 #[cfg(test)]
 mod tests;
+mod trailers;
 mod tunnel;
 
 use std::{

@@ -22,15 +22,23 @@ use hyper::{
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 
-use crate::{BoxError, peers::Peer, replay::Upload};
+use crate::{
+    BoxError,
+    outbound::Outbound,
+    peers::Peer,
+    replay::Upload,
+    trailers::{Marked, Marks},
+};
 
-type Driver = http1::Connection<TokioIo<TcpStream>, Upload>;
+type Driver = http1::Connection<TokioIo<Marked>, Outbound>;
 
 /// A connection that carries one request at a time.
 pub(crate) struct Link {
-    sender: SendRequest<Upload>,
+    sender: SendRequest<Outbound>,
     /// `None` once the connection has ended.
     driver: Option<Pin<Box<Driver>>>,
+    /// The trailers of requests on this connection.
+    marks: Arc<Marks>,
 }
 
 /// Why there is no answer.
@@ -43,8 +51,9 @@ pub(crate) enum Unanswered {
 
 impl Link {
     pub(crate) async fn open(stream: TcpStream) -> Result<Self, hyper::Error> {
-        let (sender, driver) = http1::handshake(TokioIo::new(stream)).await?;
-        Ok(Self { sender, driver: Some(Box::pin(driver)) })
+        let marks = Arc::<Marks>::default();
+        let (sender, driver) = http1::handshake(TokioIo::new(Marked::new(stream, marks.clone()))).await?;
+        Ok(Self { sender, driver: Some(Box::pin(driver)), marks })
     }
 
     /// Whether the other end still holds it open and the last request is over.
@@ -63,7 +72,7 @@ impl Link {
 
     /// Sends a request and waits for the head of the answer.
     pub(crate) async fn send(mut self, request: Request<Upload>) -> Result<(Response<Incoming>, Self), Unanswered> {
-        let mut answer = pin!(self.sender.try_send_request(request));
+        let mut answer = pin!(self.sender.try_send_request(Outbound::request(request, &self.marks)));
         let answer = poll_fn(|cx| {
             self.drive(cx);
             answer.as_mut().poll(cx)
@@ -75,8 +84,8 @@ impl Link {
     }
 }
 
-impl From<TrySendError<Request<Upload>>> for Unanswered {
-    fn from(mut error: TrySendError<Request<Upload>>) -> Self {
+impl From<TrySendError<Request<Outbound>>> for Unanswered {
+    fn from(mut error: TrySendError<Request<Outbound>>) -> Self {
         match error.take_message() {
             Some(_) => Self::Unsent,
             None => Self::Lost(error.into_error()),

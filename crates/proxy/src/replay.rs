@@ -7,7 +7,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{Request, request::Parts};
+use http::{HeaderMap, Request, request::Parts};
 use hyper::body::{Body as HttpBody, Frame, SizeHint};
 
 use crate::{Body, BoxError};
@@ -32,12 +32,43 @@ enum Source {
 /// What has been read of a body.
 pub(crate) struct Tape {
     body: Body,
-    frames: Vec<Bytes>,
+    frames: Vec<Piece>,
+    /// How much is remembered, in bytes.
     bytes: usize,
+    /// How much of it was data.
+    data_bytes: u64,
     /// Whether the frames are all that was read.
     is_whole: bool,
     /// Only the latest reader may go on.
     readers: u32,
+}
+
+/// A frame that is remembered.
+#[derive(Clone)]
+enum Piece {
+    Data(Bytes),
+    Trailers(HeaderMap),
+}
+
+impl Piece {
+    fn of(frame: &Frame<Bytes>) -> Option<Self> {
+        let trailers = || frame.trailers_ref().cloned().map(Self::Trailers);
+        frame.data_ref().cloned().map(Self::Data).or_else(trailers)
+    }
+
+    fn bytes(&self) -> usize {
+        match self {
+            Self::Data(data) => data.len(),
+            Self::Trailers(fields) => fields.iter().map(|(name, value)| name.as_str().len() + value.len()).sum(),
+        }
+    }
+
+    fn frame(self) -> Frame<Bytes> {
+        match self {
+            Self::Data(data) => Frame::data(data),
+            Self::Trailers(fields) => Frame::trailers(fields),
+        }
+    }
 }
 
 impl Replay {
@@ -80,7 +111,8 @@ impl Replay {
         let tape = match source {
             Source::Empty => return Some(Upload::Empty),
             Source::Untouched(body) => {
-                Arc::new(Mutex::new(Tape { body, frames: Vec::new(), bytes: 0, is_whole: true, readers: 0 }))
+                let (frames, bytes, data_bytes) = (Vec::new(), 0, 0);
+                Arc::new(Mutex::new(Tape { body, frames, bytes, data_bytes, is_whole: true, readers: 0 }))
             }
             Source::Shared(tape) => tape,
         };
@@ -115,24 +147,38 @@ impl Tape {
     fn poll(&mut self, at: &mut usize, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         if let Some(known) = self.frames.get(*at).filter(|_| self.is_whole) {
             *at += 1;
-            return Poll::Ready(Some(Ok(Frame::data(known.clone()))));
+            return Poll::Ready(Some(Ok(known.clone().frame())));
         }
         let frame = Pin::new(&mut self.body).poll_frame(cx);
         if let Poll::Ready(Some(Ok(frame))) = &frame {
-            self.remember(frame.data_ref());
+            self.remember(Piece::of(frame));
             *at += 1;
         }
         frame
     }
 
-    fn remember(&mut self, data: Option<&Bytes>) {
-        let Some(data) = data.filter(|data| self.is_whole && self.bytes + data.len() <= REMEMBERED_BYTES_MAX) else {
+    fn remember(&mut self, piece: Option<Piece>) {
+        let fits = |piece: &Piece| self.is_whole && self.bytes + piece.bytes() <= REMEMBERED_BYTES_MAX;
+        let Some(piece) = piece.filter(fits) else {
             self.is_whole = false;
             self.frames = Vec::new();
             return;
         };
-        self.bytes += data.len();
-        self.frames.push(data.clone());
+        self.bytes += piece.bytes();
+        if let Piece::Data(data) = &piece {
+            self.data_bytes += data.len() as u64;
+        }
+        self.frames.push(piece);
+    }
+
+    /// What is known of the length. What was read before and comes again is not in the hint of the rest, and behind a body of
+    /// a known length there is no place for trailers.
+    fn size_hint(&self) -> SizeHint {
+        let may_end = !matches!(self.frames.last(), Some(Piece::Trailers(_)));
+        match self.body.size_hint().exact().filter(|_| self.is_whole && may_end) {
+            Some(rest) => SizeHint::with_exact(rest + self.data_bytes),
+            None => SizeHint::default(),
+        }
     }
 }
 
@@ -167,15 +213,7 @@ impl HttpBody for Upload {
     fn size_hint(&self) -> SizeHint {
         match self {
             Self::Empty => SizeHint::with_exact(0),
-            // What was read before and comes again is not in the hint of the rest; only an untouched body has an exact one.
-            Self::Tape { tape, .. } => {
-                let tape = lock(tape);
-                let rest = tape.body.size_hint();
-                match rest.exact().filter(|_| tape.is_whole) {
-                    Some(exact) => SizeHint::with_exact(exact + tape.bytes as u64),
-                    None => SizeHint::default(),
-                }
-            }
+            Self::Tape { tape, .. } => lock(tape).size_hint(),
         }
     }
 }

@@ -210,7 +210,7 @@ where
             if hop::is_tunnel(is_connect, response.status()) {
                 notes.open_tunnel();
             }
-            Ok::<_, Infallible>(Outbound::of(response, version, &notes))
+            Ok::<_, Infallible>(Outbound::answer(response, version, notes.marks()))
         }
     });
     let served = http1::Builder::new()

@@ -9,7 +9,7 @@ mod head;
 mod stream;
 
 pub(crate) use head::{HEAD_BYTES_MAX, Refusal};
-pub(crate) use stream::{Guard, Notes};
+pub(crate) use stream::Guard;
 
 use bytes::{Buf as _, BytesMut};
 

@@ -1,8 +1,6 @@
-//! A connection of a client: its requests are inspected on the way in, and trailers are added on the way out.
+//! A connection of a client: its requests are inspected on the way in, and trailers are added to its answers on the way out.
 
 use std::{
-    collections::VecDeque,
-    hash::{BuildHasher as _, RandomState},
     io::{self, IoSlice},
     pin::Pin,
     sync::{
@@ -13,8 +11,7 @@ use std::{
     time::Duration,
 };
 
-use bytes::{Buf as _, Bytes, BytesMut};
-use http::HeaderMap;
+use bytes::{Buf as _, BytesMut};
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     net::TcpStream,
@@ -22,6 +19,7 @@ use tokio::{
 };
 
 use super::{Inspector, Refusal};
+use crate::trailers::{Marked, Marks};
 
 /// How long a connection that was closed here is still read, so that its client gets the last answer before it learns that
 /// nobody wants to hear more.
@@ -39,15 +37,7 @@ pub(crate) struct Notes {
     answered: AtomicU64,
     /// Whether the connection is a tunnel now.
     is_tunnel: AtomicBool,
-    /// Those whose marks have not passed: more than one if answers to several requests are written at once.
-    trailers: Mutex<VecDeque<Trailers>>,
-    has_trailers: AtomicBool,
-}
-
-/// Trailers that take the place of a mark in what is written.
-struct Trailers {
-    mark: Vec<u8>,
-    fields: Vec<u8>,
+    marks: Arc<Marks>,
 }
 
 impl Notes {
@@ -66,84 +56,36 @@ impl Notes {
         self.is_tunnel.store(true, Ordering::Release);
     }
 
-    /// Takes the trailers of an answer in chunks. The last chunk of its body must be what is returned: nobody can guess it,
-    /// and it is replaced by the trailers when it passes.
-    pub(crate) fn end_with(&self, trailers: &HeaderMap) -> Bytes {
-        let random = || RandomState::new().hash_one(0);
-        let word = format!("{:016x}{:016x}", random(), random());
-        let mark = format!("{:x}\r\n{word}\r\n0\r\n\r\n", word.len()).into_bytes();
-        let mut fields = b"0\r\n".to_vec();
-        for (name, value) in trailers.iter().filter(|(name, _)| may_trail(name)) {
-            fields.extend_from_slice(name.as_str().as_bytes());
-            fields.extend_from_slice(b": ");
-            fields.extend_from_slice(value.as_bytes());
-            fields.extend_from_slice(b"\r\n");
-        }
-        fields.extend_from_slice(b"\r\n");
-        self.trailers.lock().unwrap_or_else(PoisonError::into_inner).push_back(Trailers { mark, fields });
-        self.has_trailers.store(true, Ordering::Release);
-        word.into()
+    /// The trailers of answers on this connection.
+    pub(crate) fn marks(&self) -> &Arc<Marks> {
+        &self.marks
     }
 
     fn refuse(&self, refused: (u64, Refusal)) {
         *self.refused.lock().unwrap_or_else(PoisonError::into_inner) = Some(refused);
         self.is_refused.store(true, Ordering::Release);
     }
-
-    /// Replaces the marks that have come by their trailers.
-    fn replace_marks(&self, written: &mut Vec<u8>) {
-        let mut waiting = self.trailers.lock().unwrap_or_else(PoisonError::into_inner);
-        while let Some(Trailers { mark, fields }) = waiting.front() {
-            let Some(at) = written.windows(mark.len()).position(|window| window == mark) else { return };
-            written.splice(at..at + mark.len(), fields.iter().copied());
-            waiting.pop_front();
-        }
-        self.has_trailers.store(false, Ordering::Release);
-    }
-}
-
-/// Fields by which messages are framed, routed or understood must be known before the body.
-fn may_trail(name: &http::HeaderName) -> bool {
-    use http::header;
-    ![
-        header::AUTHORIZATION,
-        header::CONNECTION,
-        header::CONTENT_ENCODING,
-        header::CONTENT_LENGTH,
-        header::CONTENT_TYPE,
-        header::HOST,
-        header::SET_COOKIE,
-        header::TE,
-        header::TRAILER,
-        header::TRANSFER_ENCODING,
-        header::UPGRADE,
-    ]
-    .contains(name)
 }
 
 /// The connection, as the parser sees it.
 pub(crate) struct Guard {
-    stream: TcpStream,
+    stream: Marked,
     notes: Arc<Notes>,
     inspector: Inspector,
     /// What the parser may read before anything else.
     input: BytesMut,
-    /// What was taken from it to be written while trailers are waited for, or after they were put in.
-    output: Vec<u8>,
-    written: usize,
     lingering: Option<(Pin<Box<Sleep>>, usize)>,
 }
 
 impl Guard {
     /// `first` was read before.
     pub(crate) fn new(stream: TcpStream, first: &[u8]) -> Self {
+        let notes = Arc::<Notes>::default();
         let mut guard = Self {
-            stream,
-            notes: Arc::default(),
+            stream: Marked::new(stream, notes.marks.clone()),
+            notes,
             inspector: Inspector::default(),
             input: BytesMut::new(),
-            output: Vec::new(),
-            written: 0,
             lingering: None,
         };
         guard.inspect(first);
@@ -166,32 +108,6 @@ impl Guard {
         let fits = self.input.len().min(buf.remaining());
         buf.put_slice(&self.input[..fits]);
         self.input.advance(fits);
-    }
-
-    /// Writes what was held back.
-    fn poll_output(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        while self.written < self.output.len() {
-            let rest = &self.output[self.written..];
-            match ready!(Pin::new(&mut self.stream).poll_write(cx, rest))? {
-                0 => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
-                bytes => self.written += bytes,
-            }
-        }
-        self.output = Vec::new();
-        self.written = 0;
-        Poll::Ready(Ok(()))
-    }
-
-    /// Whether what is written must be looked at.
-    fn is_marked(&self) -> bool {
-        self.notes.has_trailers.load(Ordering::Acquire)
-    }
-
-    /// Holds back what is written until the mark has come.
-    fn hold(&mut self, slices: &[IoSlice<'_>]) -> usize {
-        slices.iter().for_each(|slice| self.output.extend_from_slice(slice));
-        self.notes.replace_marks(&mut self.output);
-        slices.iter().map(|slice| slice.len()).sum()
     }
 }
 
@@ -224,8 +140,8 @@ impl AsyncRead for Guard {
 }
 
 impl AsyncWrite for Guard {
-    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        self.poll_write_vectored(cx, &[IoSlice::new(bytes)])
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(cx, bytes)
     }
 
     fn poll_write_vectored(
@@ -233,10 +149,6 @@ impl AsyncWrite for Guard {
         cx: &mut Context<'_>,
         slices: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        if self.is_marked() {
-            return Poll::Ready(Ok(self.hold(slices)));
-        }
-        ready!(self.poll_output(cx))?;
         Pin::new(&mut self.stream).poll_write_vectored(cx, slices)
     }
 
@@ -245,16 +157,11 @@ impl AsyncWrite for Guard {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        // What may hold a mark is not written before all of it has come; the end of the body comes at once behind it.
-        if !self.is_marked() {
-            ready!(self.poll_output(cx))?;
-        }
         Pin::new(&mut self.stream).poll_flush(cx)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         if self.lingering.is_none() {
-            ready!(self.poll_output(cx))?;
             ready!(Pin::new(&mut self.stream).poll_shutdown(cx))?;
         }
         let guard = &mut *self;

@@ -136,3 +136,61 @@ async fn trailers_arrive_although_nobody_announced_them() {
         assert!(old.ends_with("\r\n\r\nbody"), "HTTP/1.0 has no place for them: {old}");
     }
 }
+
+/// Answers with the body and the trailers of the request.
+fn echo() -> LocalHandler {
+    Arc::new(|request: Request<Body>| {
+        async move {
+            let body = request.into_body().collect().await.unwrap();
+            let trailers: Vec<String> = body
+                .trailers()
+                .into_iter()
+                .flatten()
+                .map(|(name, value)| format!("{name}={}", value.to_str().unwrap()))
+                .collect();
+            let text = format!("{} {}", String::from_utf8_lossy(&body.to_bytes()), trailers.join(" "));
+            Response::new(Full::from(text).map_err(|never| match never {}).boxed_unsync())
+        }
+        .boxed()
+    })
+}
+
+#[tokio::test]
+async fn trailers_of_requests_arrive_although_nobody_announced_them() {
+    for (last, is_far) in [(7, false), (8, true)] {
+        let pair = pair(last, is_far, echo()).await;
+        for method in ["POST", "GET"] {
+            let head = format!("{method} / HTTP/1.1\r\nHost: web\r\nTransfer-Encoding: chunked\r\n");
+            let body = "4\r\nbody\r\n0\r\nx-sum: 42\r\nx-sum: 43\r\n\r\n";
+            // The second goes over the same connection between the nodes.
+            let answer = all(pair.vip, &format!("{head}\r\n{body}{head}Connection: close\r\n\r\n{body}")).await;
+            assert_eq!(answer.matches("\r\n\r\nbody x-sum=42 x-sum=43").count(), 2, "{method} {is_far}: {answer}");
+        }
+        let mut trailers = HeaderMap::new();
+        trailers.insert("x-sum", HeaderValue::from_static("44"));
+        let frames = [Frame::data(Bytes::from_static(b"mine")), Frame::trailers(trailers)];
+        let body = StreamBody::new(stream::iter(frames.map(Ok::<_, BoxError>))).boxed_unsync();
+        let request = Request::post(format!("http://web:{}/", pair.vip.port())).body(body).unwrap();
+        let answer = pair.here.send(request, "shop", [127, 77, 0, 9].into()).await.unwrap();
+        let text = answer.into_body().collect().await.unwrap().to_bytes();
+        assert_eq!(text, "mine x-sum=44", "of a Pod");
+    }
+}
+
+#[tokio::test]
+async fn a_request_with_trailers_goes_to_the_next_pod_with_them() {
+    let (vip, a) = (free("127.77.32.9").await, free("127.77.30.9").await);
+    let b = SocketAddr::new([127, 77, 30, 10].into(), a.port());
+    let (here, there) = (proxy(), proxy());
+    for (name, at) in [("a", a), ("b", b)] {
+        there.register_local(pod(name), at, echo());
+    }
+    there.close_local(a);
+    let slice = slice(&[(a, true), (b, true)]);
+    here.update(Table::build(NODE, [&service(&vip.ip().to_string(), vip.port())], [&slice]));
+    let request = "POST / HTTP/1.1\r\nHost: web\r\nTransfer-Encoding: chunked\r\nConnection: close\r\n\r\n4\r\nbody\r\n0\r\nx-sum: 42\r\n\r\n";
+    for _ in 0..4 {
+        let answer = all(vip, request).await;
+        assert!(answer.ends_with("body x-sum=42"), "{answer}");
+    }
+}
