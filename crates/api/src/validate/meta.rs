@@ -183,6 +183,7 @@ pub(super) fn update(causes: &mut Causes, old: Option<&ObjectMeta>, new: Option<
         let time = new.creation_timestamp.as_ref().map(|time| crate::Timestamp::from(time).to_string());
         causes.invalid(&at.field("creationTimestamp"), time.unwrap_or_default(), "field is immutable");
     }
+    // Who learns late of a deletion must not be able to put it off.
     let added = new.finalizers.iter().any(|name| !old.finalizers.contains(name));
     if old.deletion_timestamp.is_some() && added {
         causes.forbidden(&at.field("finalizers"), "no new finalizers can be added if the object is being deleted");

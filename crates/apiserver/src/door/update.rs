@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use api::{
-    Error, Key, Object, Reason, Subresource, Timestamp, conditions, core_v1, defaults, error::Cause,
-    kinds::Resource as _, meta_v1, pod, validate, warnings,
+    Error, Key, Object, Reason, Subresource, Timestamp, conditions, core_v1, defaults, kinds::Resource as _, meta_v1,
+    pod, validate, warnings,
 };
 use store::{Expect, Op, Record, Txn};
 
@@ -33,11 +33,9 @@ impl Door<'_> {
             return Ok(unchanged(record));
         }
         if matches!(part, Subresource::None | Subresource::Scale) {
-            valid(&key, new_finalizers(old, &new))?;
             valid_update(&key, old, &new)?;
         }
         if matches!(part, Subresource::Owners | Subresource::Status | Subresource::Finalize) {
-            valid(&key, new_finalizers(old, &new))?;
             valid(&key, validate::update_part(old, &new, part))?;
         }
         let warnings = if part == Subresource::None { warnings::of(&new) } else { Vec::new() };
@@ -229,19 +227,6 @@ fn spec_differs(old: &Object, new: &Object) -> bool {
 fn is_annotated(old: &Object, new: &Object, part: Subresource) -> bool {
     let annotated = metadata(old).annotations != metadata(new).annotations;
     matches!(new, Object::Deployment(_)) && part == Subresource::None && annotated
-}
-
-/// Who learns late of a deletion must not be able to put it off.
-fn new_finalizers(old: &Object, new: &Object) -> Vec<Cause> {
-    let (old, new) = (metadata(old), metadata(new));
-    if old.deletion_timestamp.is_none() {
-        return Vec::new();
-    }
-    if new.finalizers.iter().all(|name| old.finalizers.contains(name)) {
-        return Vec::new();
-    }
-    let message = "Forbidden: no new finalizers can be added if the object is being deleted".to_owned();
-    vec![Cause { reason: "FieldValueForbidden", field: "metadata.finalizers".to_owned(), message }]
 }
 
 fn metadata(object: &Object) -> meta_v1::ObjectMeta {

@@ -397,3 +397,30 @@ fn a_recycled_segment_shows_nothing_of_its_past() {
     }
     assert!(known > 100, "most of it got through in the end");
 }
+
+/// A follower that hears nobody, or nobody but one, wants an election, and one that nobody hears cannot lose one: it asks
+/// first, and whoever hears the leader says no.
+#[test]
+fn a_follower_whose_links_carry_one_direction_costs_no_election() {
+    for odd in ["deaf", "mute", "deaf to the leader"] {
+        let mut world = group(9, SIZES);
+        let leader = world.leader();
+        let before = world.process_term(leader);
+        let follower = world.others(leader)[0];
+        let lost: Vec<(MemberId, MemberId)> = match odd {
+            "deaf" => world.others(follower).into_iter().map(|other| (other, follower)).collect(),
+            "mute" => world.others(follower).into_iter().map(|other| (follower, other)).collect(),
+            _ => vec![(leader, follower)],
+        };
+        world.cut.extend(lost);
+        world.written(put("without it"));
+        world.run(10 * LONG).unwrap();
+        world.cut.clear();
+        world.run(LONG).unwrap();
+        assert_eq!(world.process_term(leader), before, "{odd}");
+        world.written(put("with it"));
+        world.run(LONG).unwrap();
+        let members = [world.others(leader), vec![leader]].concat();
+        world.assert_equal(&members);
+    }
+}
