@@ -87,7 +87,7 @@ impl Registry {
 
     /// Masters of the group are heard. As long as this one knows of none of them that leads, it may have been away while
     /// the group changed, and whoever calls may be the one from whom it learns that.
-    fn may_speak(&self, member: MemberId) -> bool {
+    pub(crate) fn may_speak(&self, member: MemberId) -> bool {
         let group = self.group();
         let group = group.borrow();
         let members = &group.members;
