@@ -49,7 +49,7 @@ const HEADERS_TIMEOUT: Duration = Duration::from_secs(30);
 const NOBODY_HEADERS_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The longest head of a request, in bytes, and how much of a connection of HTTP/1 is read ahead.
-const HEAD_BYTES_MAX: usize = 64 << 10;
+pub(crate) const HEAD_BYTES_MAX: usize = 64 << 10;
 
 /// How often a quiet HTTP/2 connection is tried, so that watches of dead clients end.
 const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(30);

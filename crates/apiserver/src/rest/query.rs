@@ -7,10 +7,6 @@ use api::{DeleteOptions, Error, Propagation, Reason, Revision, json::Strictness,
 
 use super::text;
 
-/// The longest query, in bytes: room for two selectors of the longest kind with every byte escaped would be more than
-/// anybody writes.
-pub(crate) const QUERY_BYTES_MAX: usize = 128 << 10;
-
 /// The parameters of one request.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Query(Vec<(String, String)>);
@@ -66,11 +62,6 @@ pub(crate) enum Include {
 impl Query {
     /// Reads what follows the `?`.
     pub(crate) fn parse(query: Option<&str>) -> Result<Self, Error> {
-        let length = query.map_or(0, str::len);
-        if length > QUERY_BYTES_MAX {
-            let message = format!("the query has {length} bytes, more than the limit of {QUERY_BYTES_MAX}");
-            return Err(Error::bad_request(message));
-        }
         let broken = || Error::bad_request("the query has a broken percent escape; write % as %25");
         text::pairs(query.unwrap_or_default()).map(Self).ok_or_else(broken)
     }

@@ -10,6 +10,7 @@ use hyper::{
 };
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use rpc::services::objects_client::ObjectsClient;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tonic::transport::{Channel, Endpoint};
 use tonic_health::pb::{HealthCheckRequest, health_client::HealthClient};
 use tonic_reflection::pb::v1::{
@@ -18,6 +19,21 @@ use tonic_reflection::pb::v1::{
 };
 
 use super::{Server, soon};
+use crate::server::HEAD_BYTES_MAX;
+
+/// The address with its query is part of the head.
+#[tokio::test]
+async fn a_head_has_so_many_bytes() {
+    let server = Server::new().await;
+    for (bytes, answer) in [(HEAD_BYTES_MAX / 2, "HTTP/1.1 200"), (HEAD_BYTES_MAX, "HTTP/1.1 431")] {
+        let mut stream = server.connect().await;
+        let head = format!("GET /livez HTTP/1.1\r\nHost: localhost\r\nX-Long: {}\r\n\r\n", "x".repeat(bytes));
+        stream.write_all(head.as_bytes()).await.unwrap();
+        let mut answered = [0; 12];
+        soon(stream.read_exact(&mut answered)).await.unwrap();
+        assert_eq!(String::from_utf8_lossy(&answered), answer, "{bytes} bytes");
+    }
+}
 
 /// One request over a connection of its own.
 async fn send(server: &Server, version: Version, request: Request<Body>) -> Response<Incoming> {
