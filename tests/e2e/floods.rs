@@ -3,7 +3,7 @@
 use std::{fs, net::TcpStream, process::Command};
 
 use api::kinds::Resource as _;
-use tokio::io::AsyncReadExt as _;
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _};
 use tokio_rustls::{
     TlsConnector,
     client::TlsStream,
@@ -76,15 +76,27 @@ fn clients_of_a_service_lock_no_administrator_out() {
     wait_until("an answer", || http_get(&url));
 }
 
-/// A connection that proved whom it calls and then asked for nothing was kept for ever.
+/// Reads until the other side has closed the connection.
+async fn is_closed(what: &str, mut stream: impl AsyncRead + Unpin) {
+    let read = async { while stream.read(&mut [0; 64]).await.unwrap_or(0) > 0 {} };
+    assert!(tokio::time::timeout(PATIENCE, read).await.is_ok(), "{what} is kept");
+}
+
+/// Connections that begin and then say no more were kept for ever.
 #[test]
 fn a_silent_connection_is_closed() {
     let cluster = Cluster::start();
-    let read = async {
-        let mut silent = nobody(&cluster).await.unwrap();
-        tokio::time::timeout(PATIENCE, silent.read(&mut [0])).await.expect("it is closed").unwrap_or(0)
-    };
-    assert_eq!(runtime().block_on(read), 0);
+    runtime().block_on(async {
+        let unproven = tokio::net::TcpStream::connect(cluster.contact()).await.unwrap();
+        let silent = nobody(&cluster).await.unwrap();
+        let mut halting = nobody(&cluster).await.unwrap();
+        halting.write_all(b"GET /livez HTTP/1.1\r\nHost: localhost\r\n").await.unwrap();
+        tokio::join!(
+            is_closed("one without a handshake", unproven),
+            is_closed("one without a request", silent),
+            is_closed("one with half a head", halting)
+        )
+    });
 }
 
 /// The log could not open its next segment, and the process ended.

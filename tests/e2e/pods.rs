@@ -138,6 +138,9 @@ fn a_program_is_ready_once_it_works_and_ends_when_it_is_asked() {
             "apiVersion: apps/v1\nkind: Deployment\nmetadata: {{name: bad}}\nspec: {{selector: {{matchLabels: {{app: bad}}}}, template: {template}}}\n"
         ))
         .ok();
+    // It fails each time at its start: nothing may be told of it in between.
+    let waited = cluster.kapelle("rollout status deployment/bad --timeout=5s").err();
+    assert!(waited.contains("was not rolled out"), "{waited}");
     // Nobody ever asks it to stop but by ending it: an hour of grace would be waited for in vain.
     cluster
         .apply(&pod("good", "{terminationGracePeriodSeconds: 3600, containers: [{name: c, image: 'log-sidecar:v1'}]}"))
@@ -153,8 +156,6 @@ fn a_program_is_ready_once_it_works_and_ends_when_it_is_asked() {
         pods if pods.contains("CrashLoopBackOff") => Ok(()),
         pods => Err(pods),
     });
-    let waited = cluster.kapelle("rollout status deployment/bad --timeout=1s").err();
-    assert!(waited.contains("was not rolled out"), "{waited}");
     let available = cluster.field("deployment/bad", "/status/conditions").contains("MinimumReplicasAvailable");
     assert!(!available, "it was never available");
 }

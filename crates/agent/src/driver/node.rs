@@ -144,3 +144,21 @@ fn system() -> NodeSystemInfo {
         ..NodeSystemInfo::default()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use api::core_v1::NodeSpec;
+
+    use super::*;
+
+    #[test]
+    fn a_node_takes_as_many_pods_as_its_range_has_addresses() {
+        let takes = |range: &str| {
+            let spec = NodeSpec { pod_cidr: range.to_owned(), ..NodeSpec::default() };
+            pods(&Node { spec: Some(spec), ..Node::default() })
+        };
+        for (range, count) in [("", 0), ("10.244.0.0/30", 2), ("10.244.3.0/24", 254), ("10.244.0.0/16", PODS_MAX)] {
+            assert_eq!(takes(range), count, "{range:?}");
+        }
+    }
+}

@@ -102,12 +102,14 @@ async fn watches_stay_when_the_room_is_full() {
     let path = "/api/v1/pods?watch=true&resourceVersion=0&allowWatchBookmarks=true";
     let request = Request::get(format!("{}{path}", server.url)).body(Body::empty()).unwrap();
     let mut lines = soon(watch.send_request(request)).await.unwrap().into_body().into_data_stream();
+    let mut all = Vec::new();
     for _ in 0..3 * ROOMS.admins.all {
         let mut idle = server.connect_as(server.pki.admin().client()).await;
         idle.write_all(b"GET /livez HTTP/1.1\r\nHost: localhost\r\n\r\n").await.unwrap();
         let mut answer = [0; 15];
         soon(idle.read_exact(&mut answer)).await.unwrap();
         assert_eq!(&answer, b"HTTP/1.1 200 OK");
+        all.push(idle);
     }
     server.client().create(super::pod("p")).await.unwrap();
     assert!(soon(lines.next()).await.unwrap().is_ok());

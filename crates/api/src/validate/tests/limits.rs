@@ -206,6 +206,15 @@ fn what_is_reported_has_limits_too() {
 }
 
 #[test]
+fn a_part_of_an_object_brings_no_more_than_the_whole() {
+    let owner = |n| json!({"apiVersion": "v1", "kind": "Pod", "name": format!("p{n}"), "uid": format!("u{n}")});
+    let owned = |n| made("ConfigMap", json!({"metadata": {"name": "a", "ownerReferences": list(n, owner)}}));
+    let told = |n| lines(&update_part(&owned(1), &owned(n), Subresource::Owners));
+    assert_eq!(told(OWNERS_MAX), "");
+    assert!(told(OWNERS_MAX + 1).starts_with("metadata.ownerReferences: Too many: 65"), "{}", told(OWNERS_MAX + 1));
+}
+
+#[test]
 fn variables_that_double_are_refused_with_their_place() {
     let doubled = |count: usize| {
         let double = |n: usize| match n {
