@@ -24,8 +24,9 @@ use std::{
     time::SystemTime,
 };
 
-use api::{Key, Kind, Object, core_v1::Pod};
+use api::{Key, Kind, Object};
 
+use remembered::Kept;
 pub(crate) use remembered::Remembered;
 pub(crate) use uses::uses;
 
@@ -78,11 +79,11 @@ impl Memory {
 
     /// Keeps the objects of a kind as they were at a time. Of the ConfigMaps and Secrets that were kept before it only those
     /// stay that the Pods use.
-    fn keep(&self, kind: Kind, objects: &[Arc<Object>], at: SystemTime) -> io::Result<()> {
-        files::write(&self.dir.join(kind.to_string()), objects.iter().map(|object| &**object))?;
+    fn keep(&self, kind: Kind, objects: &[Kept], at: SystemTime) -> io::Result<()> {
+        files::write(&self.dir.join(kind.to_string()), objects.iter().map(|object| &object.encoded))?;
         if kind == Kind::Pod {
-            let pods = objects.iter().filter_map(|object| object.get::<Pod>());
-            self.forget_but(&pods.flat_map(uses).map(|key| file_name(&key)).collect(), at)?;
+            let used = objects.iter().flat_map(|object| &*object.uses);
+            self.forget_but(&used.map(file_name).collect(), at)?;
         }
         Ok(())
     }
@@ -105,8 +106,8 @@ impl Memory {
 
     /// Keeps a ConfigMap or Secret that a Pod of this node uses.
     pub(crate) async fn keep_used(&self, object: &Object) {
-        let (path, object) = (self.used(&object.key()), object.clone());
-        let kept = tokio::task::spawn_blocking(move || files::write(&path, [&object]));
+        let (path, encoded) = (self.used(&object.key()), files::Encoded::from(object));
+        let kept = tokio::task::spawn_blocking(move || files::write(&path, [&encoded]));
         if let Ok(Err(error)) = kept.await {
             tracing::warn!(%error, "what a Pod uses cannot be remembered");
         }

@@ -7,20 +7,21 @@ use rpc::Update;
 
 /// The objects of one query. While a watch starts over, the last complete state stays: a master that is away, or one that
 /// has just told the first half of its list, must not cut anything off. Before the first complete state there is none.
+/// They are kept in whatever form their reader needs.
 #[derive(Debug)]
-pub(crate) struct Mirror {
-    objects: HashMap<Key, Arc<Object>>,
+pub(crate) struct Mirror<T = Arc<Object>> {
+    objects: HashMap<Key, T>,
     /// The state that is being told, if it is not complete yet.
-    again: Option<HashMap<Key, Arc<Object>>>,
+    again: Option<HashMap<Key, T>>,
 }
 
-impl Default for Mirror {
+impl<T> Default for Mirror<T> {
     fn default() -> Self {
         Self { objects: HashMap::new(), again: Some(HashMap::new()) }
     }
 }
 
-impl Mirror {
+impl<T: From<Arc<Object>>> Mirror<T> {
     /// Takes an update; answers whether the objects may have changed.
     pub(crate) fn take(&mut self, update: Result<Update, Error>) -> bool {
         match update {
@@ -31,7 +32,7 @@ impl Mirror {
                     match change.change {
                         ChangeType::Deleted => drop(objects.remove(&change.object.key())),
                         ChangeType::Added | ChangeType::Modified => {
-                            drop(objects.insert(change.object.key(), change.object))
+                            drop(objects.insert(change.object.key(), change.object.into()))
                         }
                     }
                 }
@@ -52,11 +53,13 @@ impl Mirror {
         }
     }
 
-    /// The objects, in no order, for whoever outlives the next update.
-    pub(crate) fn shared(&self) -> Vec<Arc<Object>> {
-        self.objects.values().cloned().collect()
+    /// What is kept of the objects, in no order.
+    pub(crate) fn kept(&self) -> impl Iterator<Item = &T> {
+        self.objects.values()
     }
+}
 
+impl Mirror {
     /// One object.
     pub(crate) fn get(&self, key: &Key) -> Option<&Object> {
         self.objects.get(key).map(|object| &**object)
@@ -92,7 +95,7 @@ mod tests {
 
     #[test]
     fn a_restart_is_seen_only_when_it_is_complete() {
-        let mut mirror = Mirror::default();
+        let mut mirror = Mirror::<Arc<Object>>::default();
         assert!(!mirror.take(changes(&["a", "b"])), "half of the beginning is nothing");
         assert!(mirror.take(Ok(Update::Synced(Revision::default()))));
         assert_eq!(names(&mirror), ["a", "b"]);

@@ -14,13 +14,26 @@ use sha2::{Digest as _, Sha256};
 /// How long a digest is, in bytes.
 const DIGEST_BYTES: usize = 32;
 
+/// An object as it stands in a file.
+#[derive(Clone, Debug)]
+pub(super) struct Encoded {
+    kind: Kind,
+    bytes: Bytes,
+}
+
+impl From<&Object> for Encoded {
+    fn from(object: &Object) -> Self {
+        Self { kind: object.kind(), bytes: object.encode_bytes() }
+    }
+}
+
 /// Makes a directory that only its owner may look into.
 pub(super) fn make_dir(dir: &Path) -> io::Result<()> {
     DirBuilder::new().recursive(true).mode(0o700).create(dir)
 }
 
 /// Writes a file so that it is there whole or not at all, also after a loss of power. One that says the same is left alone.
-pub(super) fn write<'a>(path: &Path, objects: impl IntoIterator<Item = &'a Object>) -> io::Result<()> {
+pub(super) fn write<'a>(path: &Path, objects: impl IntoIterator<Item = &'a Encoded>) -> io::Result<()> {
     let bytes = encode(objects);
     if fs::read(path).is_ok_and(|known| known == bytes) {
         return Ok(());
@@ -44,13 +57,12 @@ pub(super) fn read(path: &Path) -> Option<Vec<Object>> {
     objects
 }
 
-fn encode<'a>(objects: impl IntoIterator<Item = &'a Object>) -> Vec<u8> {
+fn encode<'a>(objects: impl IntoIterator<Item = &'a Encoded>) -> Vec<u8> {
     let mut body = BytesMut::new();
-    for object in objects {
-        let bytes = object.encode_bytes();
-        body.put_u32(object.kind().info().code);
+    for Encoded { kind, bytes } in objects {
+        body.put_u32(kind.info().code);
         body.put_u32(u32::try_from(bytes.len()).unwrap_or(u32::MAX));
-        body.extend_from_slice(&bytes);
+        body.extend_from_slice(bytes);
     }
     [&Sha256::digest(&body)[..], &body].concat()
 }

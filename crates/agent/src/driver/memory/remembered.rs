@@ -6,7 +6,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use api::{Change, ChangeType, Error, Kind, Object, Revision};
+use api::{Change, ChangeType, Error, Key, Kind, Object, Revision, core_v1::Pod};
 use futures::{Stream, StreamExt as _};
 use rpc::Update;
 use tokio::{
@@ -14,7 +14,7 @@ use tokio::{
     time::{Instant, sleep_until},
 };
 
-use super::Memory;
+use super::{Memory, files::Encoded, uses};
 use crate::driver::mirror::Mirror;
 
 /// How long masters may take to answer before what was last known is used: a master that has just started, or has just been
@@ -24,6 +24,21 @@ const PATIENCE: Duration = Duration::from_secs(2);
 /// How long changes are gathered before they are written.
 const KEEP_AFTER: Duration = Duration::from_secs(1);
 
+/// What is kept of an object until it is written. Its bytes take a tenth of the memory that the decoded object would.
+#[derive(Clone, Debug)]
+pub(super) struct Kept {
+    pub(super) encoded: Encoded,
+    /// What it uses, if it is a Pod.
+    pub(super) uses: Arc<[Key]>,
+}
+
+impl From<Arc<Object>> for Kept {
+    fn from(object: Arc<Object>) -> Self {
+        let uses = object.get::<Pod>().map(|pod| uses(pod).into_iter().collect());
+        Self { encoded: (&*object).into(), uses: uses.unwrap_or_default() }
+    }
+}
+
 type Updates = Pin<Box<dyn Stream<Item = Result<Update, Error>> + Send>>;
 
 /// A watch of all that a node may know of one kind.
@@ -32,7 +47,7 @@ pub(crate) struct Remembered {
     memory: Memory,
     kind: Kind,
     /// What the masters have said so far.
-    mirror: Mirror,
+    mirror: Mirror<Kept>,
     told: Told,
     /// What is to be said before anything else, last first.
     queue: Vec<Update>,
@@ -129,7 +144,8 @@ impl Remembered {
             return;
         }
         self.keep_at = None;
-        let (memory, kind, objects, at) = (self.memory.clone(), self.kind, self.mirror.shared(), SystemTime::now());
+        let (memory, kind, at) = (self.memory.clone(), self.kind, SystemTime::now());
+        let objects: Vec<Kept> = self.mirror.kept().cloned().collect();
         self.keeping = Some(tokio::task::spawn_blocking(move || {
             if let Err(error) = memory.keep(kind, &objects, at) {
                 tracing::warn!(%error, %kind, "what this node knows cannot be kept for a start without masters");

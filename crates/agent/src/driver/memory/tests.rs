@@ -58,7 +58,7 @@ async fn what_the_masters_said_last_is_used_only_while_they_are_silent_and_is_th
     let dir = tempfile::tempdir().unwrap();
     assert!(!remembers(dir.path()));
     let memory = Memory::open(dir.path()).unwrap();
-    memory.keep(Kind::Pod, &[Arc::new(pod("a").into())], SystemTime::now()).unwrap();
+    memory.keep(Kind::Pod, &[Arc::new(Object::from(pod("a"))).into()], SystemTime::now()).unwrap();
 
     let (masters, mut pods) = watch(&memory);
     for expected in [added(&["a"]), synced()] {
@@ -106,7 +106,7 @@ async fn secrets_are_kept_for_their_owner_and_as_long_as_a_pod_uses_them() {
         assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
         assert_eq!(std::fs::metadata(path.parent().unwrap()).unwrap().permissions().mode() & 0o777, 0o700);
     }
-    memory.keep(Kind::Pod, &[Arc::new(pod("a").into())], SystemTime::now()).unwrap();
+    memory.keep(Kind::Pod, &[Arc::new(Object::from(pod("a"))).into()], SystemTime::now()).unwrap();
     assert_eq!(memory.recall_used(&secret("files").key()), Some(secret("files")));
     assert_eq!(memory.recall_used(&secret("other").key()), None);
     memory.forget_used(&secret("files").key());
@@ -117,7 +117,7 @@ async fn secrets_are_kept_for_their_owner_and_as_long_as_a_pod_uses_them() {
 fn what_is_damaged_counts_as_forgotten() {
     let dir = tempfile::tempdir().unwrap();
     let memory = Memory::open(dir.path()).unwrap();
-    memory.keep(Kind::Pod, &[Arc::new(pod("a").into())], SystemTime::now()).unwrap();
+    memory.keep(Kind::Pod, &[Arc::new(Object::from(pod("a"))).into()], SystemTime::now()).unwrap();
     let path = memory.dir.join("Pod");
     let whole = std::fs::read(&path).unwrap();
     for at in 0..whole.len() {
