@@ -12,7 +12,7 @@ use std::{
 };
 
 use api::{Error, Reason};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::Semaphore;
 
 use crate::caller::Caller;
 
@@ -71,34 +71,32 @@ enum Part {
 /// A number of requests, and of units of bytes.
 #[derive(Debug)]
 struct Share {
-    requests: Arc<Semaphore>,
-    units: Arc<Semaphore>,
+    requests: Semaphore,
+    units: Semaphore,
 }
 
-/// What one caller may use: its class's share, and its part of that.
+/// What one caller may use: its class's share, and its part of that. Cloning shares it.
 #[derive(Clone, Debug)]
 pub(crate) struct Account {
-    shares: Vec<Arc<Share>>,
+    shares: Arc<[Arc<Share>]>,
 }
 
 /// A place in the budget, free again when it is dropped.
 #[derive(Debug)]
 pub(crate) struct Place {
-    _requests: Vec<OwnedSemaphorePermit>,
     held: Held,
 }
 
 /// The bytes that a request holds, until the last clone is dropped.
 #[derive(Clone, Debug)]
 pub(crate) struct Held {
-    account: Account,
-    units: Arc<Mutex<Units>>,
+    units: Arc<Units>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Units {
-    count: usize,
-    permits: Vec<OwnedSemaphorePermit>,
+    account: Account,
+    count: Mutex<usize>,
 }
 
 impl Default for Budget {
@@ -116,10 +114,10 @@ impl Budget {
     /// What a caller at some address may use.
     pub(crate) fn account(&self, caller: &Caller, from: IpAddr) -> Account {
         let shares = match caller {
-            Caller::Admin { .. } => vec![self.users.clone()],
-            Caller::Cluster | Caller::Master { .. } | Caller::Newcomer { .. } => vec![self.system.clone()],
-            Caller::Node { name, .. } => vec![self.system.clone(), self.part(Part::Node(name.clone()))],
-            Caller::Nobody => vec![self.nobody.clone(), self.part(Part::Address(from))],
+            Caller::Admin { .. } => Arc::from([self.users.clone()]),
+            Caller::Cluster | Caller::Master { .. } | Caller::Newcomer { .. } => Arc::from([self.system.clone()]),
+            Caller::Node { name, .. } => Arc::from([self.system.clone(), self.part(Part::Node(name.clone()))]),
+            Caller::Nobody => Arc::from([self.nobody.clone(), self.part(Part::Address(from))]),
         };
         Account { shares }
     }
@@ -146,11 +144,24 @@ impl Account {
     /// # Errors
     /// 429 with the seconds after which to try again.
     pub(crate) fn take(&self) -> Result<Place, Error> {
-        let request = |share: &Arc<Share>| share.requests.clone().try_acquire_owned().ok();
-        let requests = self.shares.iter().map(request).collect::<Option<_>>().ok_or_else(busy)?;
-        let held = Held { account: self.clone(), units: Arc::default() };
-        held.grow(1)?;
-        Ok(Place { _requests: requests, held })
+        self.take_all(|share| &share.requests, 1)?;
+        let place = Place { held: Held { units: Arc::new(Units { account: self.clone(), count: Mutex::default() }) } };
+        place.held.grow(1)?;
+        Ok(place)
+    }
+
+    /// Takes so many of each share, or of none.
+    fn take_all(&self, of: fn(&Share) -> &Semaphore, count: u32) -> Result<(), Error> {
+        for (at, share) in self.shares.iter().enumerate() {
+            match of(share).try_acquire_many(count) {
+                Ok(permit) => permit.forget(),
+                Err(_) => {
+                    give_back(&self.shares[..at], of, count as usize);
+                    return Err(busy());
+                }
+            }
+        }
+        Ok(())
     }
 }
 
@@ -161,30 +172,44 @@ impl Place {
     }
 }
 
+impl Drop for Place {
+    fn drop(&mut self) {
+        give_back(&self.held.units.account.shares, |share| &share.requests, 1);
+    }
+}
+
 impl Held {
     /// Holds so many bytes in all from now on.
     ///
     /// # Errors
     /// As [`Account::take`]; then it holds what it held.
     pub(crate) fn grow(&self, bytes: usize) -> Result<(), Error> {
-        let mut units = self.units.lock().unwrap_or_else(PoisonError::into_inner);
-        let more = bytes.div_ceil(UNIT_BYTES).saturating_sub(units.count);
+        let Units { account, count } = &*self.units;
+        let mut count = count.lock().unwrap_or_else(PoisonError::into_inner);
+        let more = bytes.div_ceil(UNIT_BYTES).saturating_sub(*count);
         if more == 0 {
             return Ok(());
         }
-        let count = u32::try_from(more).map_err(|_| busy())?;
-        let take = |share: &Arc<Share>| share.units.clone().try_acquire_many_owned(count).ok();
-        let permits: Vec<_> = self.account.shares.iter().map(take).collect::<Option<_>>().ok_or_else(busy)?;
-        units.count += more;
-        units.permits.extend(permits);
+        account.take_all(|share| &share.units, u32::try_from(more).map_err(|_| busy())?)?;
+        *count += more;
         Ok(())
     }
 }
 
+impl Drop for Units {
+    fn drop(&mut self) {
+        let count = *self.count.get_mut().unwrap_or_else(PoisonError::into_inner);
+        give_back(&self.account.shares, |share| &share.units, count);
+    }
+}
+
+fn give_back(shares: &[Arc<Share>], of: fn(&Share) -> &Semaphore, count: usize) {
+    shares.iter().for_each(|share| of(share).add_permits(count));
+}
+
 impl Share {
     fn new(requests: usize, bytes: usize) -> Arc<Self> {
-        let units = Arc::new(Semaphore::new(bytes / UNIT_BYTES));
-        Arc::new(Self { requests: Arc::new(Semaphore::new(requests)), units })
+        Arc::new(Self { requests: Semaphore::new(requests), units: Semaphore::new(bytes / UNIT_BYTES) })
     }
 }
 

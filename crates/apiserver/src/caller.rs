@@ -4,7 +4,7 @@
 //! no more (the node authorizer and the `NodeRestriction` admission plugin), so that a worker that was broken into does not
 //! hold the Secrets of its neighbours.
 
-use std::net::IpAddr;
+use std::{net::IpAddr, sync::Arc};
 
 use api::{
     Error, Key, Kind, Reason, Subresource, Write,
@@ -61,6 +61,11 @@ impl Caller {
             Subject::Node { name, uid } => Self::Node { name, uid, from: Some(from.to_canonical()) },
             Subject::Admin { name } => Self::Admin { name },
         }
+    }
+
+    /// Who sent a request with these extensions.
+    pub(crate) fn of(extensions: &http::Extensions) -> Arc<Self> {
+        extensions.get::<Arc<Self>>().cloned().unwrap_or_else(|| Arc::new(Self::Nobody))
     }
 
     /// The user of whom `kubectl auth whoami` and refusals speak.

@@ -7,6 +7,7 @@ mod cluster;
 mod images;
 mod join;
 mod nodes;
+mod reflection;
 
 use std::pin::Pin;
 
@@ -30,6 +31,7 @@ use images::ImagesDoor;
 use join::JoinDoor;
 pub use join::{Entrance, LEAF_LIFE};
 use nodes::NodesDoor;
+use reflection::Reflection;
 
 /// The most writes in one batch. Each is decided and awaited at the same time as the others.
 const BATCH_WRITES_MAX: usize = 8192;
@@ -41,19 +43,8 @@ pub(crate) const JOIN_BYTES_MAX: usize = 64 << 10;
 const FILL_BYTES_MAX: usize = MESSAGE_BYTES_MAX / 2;
 
 /// The services as routes of one HTTP server.
-///
-/// # Errors
-/// If the descriptors that reflection answers from are broken, which only a broken build can cause.
-pub(crate) async fn router(
-    registry: Registry,
-    gallery: Gallery,
-    entrance: Option<Entrance>,
-) -> Result<axum::Router, tonic_reflection::server::Error> {
+pub(crate) async fn router(registry: Registry, gallery: Gallery, entrance: Option<Entrance>) -> axum::Router {
     let door = Door { registry: registry.clone() };
-    let reflection = tonic_reflection::server::Builder::configure()
-        .register_encoded_file_descriptor_set(rpc::DESCRIPTORS)
-        .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
-        .build_v1()?;
     let (health, health_service) = tonic_health::server::health_reporter();
     health.set_serving::<ObjectsServer<Door>>().await;
     health.set_serving::<LogsServer<Door>>().await;
@@ -68,7 +59,7 @@ pub(crate) async fn router(
         .add_service(LogsServer::new(door))
         .add_service(NodesServer::new(nodes).max_decoding_message_size(nodes::BEAT_BYTES_MAX))
         .add_service(images)
-        .add_service(reflection)
+        .add_service(Reflection::default())
         .add_service(health_service);
     let routes = match entrance {
         Some(entrance) => {
@@ -80,7 +71,7 @@ pub(crate) async fn router(
         }
         None => routes,
     };
-    Ok(routes.prepare().into_axum_router())
+    routes.prepare().into_axum_router()
 }
 
 /// Whether a request of a path goes on as long as its caller lives.
@@ -113,7 +104,7 @@ fn write_options(options: Option<services::WriteOptions>) -> WriteOptions {
 impl Door {
     /// The door for whoever sent a request.
     fn of<T>(&self, request: &Request<T>) -> Self {
-        let caller = request.extensions().get::<Caller>().cloned().unwrap_or(Caller::Nobody);
+        let caller = Caller::of(request.extensions());
         Self { registry: self.registry.for_caller(caller) }
     }
 

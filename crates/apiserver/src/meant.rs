@@ -27,7 +27,7 @@ pub(crate) fn check<B>(
         Caller::Nobody if language == Language::Grpc => return Ok(()),
         Caller::Admin { .. } | Caller::Nobody => {}
     }
-    match named.iter().find(|authority| !is_ours(authority, hosts)) {
+    match named.iter().flatten().find(|authority| !is_ours(authority, hosts)) {
         None => Ok(()),
         Some(other) => Err(Error::new(
             Reason::Forbidden,
@@ -40,27 +40,27 @@ pub(crate) fn check<B>(
 }
 
 /// The authorities that a request names, in its URL and in `Host`.
-fn named(headers: &HeaderMap, uri: &Uri, version: Version) -> Result<Vec<Authority>, Error> {
-    let mut named: Vec<Authority> = uri.authority().cloned().into_iter().collect();
+fn named(headers: &HeaderMap, uri: &Uri, version: Version) -> Result<[Option<Authority>; 2], Error> {
     let mut hosts = headers.get_all(header::HOST).iter();
-    match (hosts.next(), hosts.next()) {
+    let host = match (hosts.next(), hosts.next()) {
         (None, _) if version == Version::HTTP_11 => return Err(Error::bad_request("Host: missing; HTTP/1.1 needs it")),
-        (None, _) => {}
+        (None, _) => None,
         (Some(_), Some(_)) => return Err(Error::bad_request("Host: given twice; give it once")),
         (Some(host), None) => {
             let authority = Authority::try_from(host.as_bytes());
-            named.push(authority.map_err(|_| Error::bad_request("Host: not HOST or HOST:PORT"))?);
+            Some(authority.map_err(|_| Error::bad_request("Host: not HOST or HOST:PORT"))?)
         }
-    }
-    Ok(named)
+    };
+    Ok([uri.authority().cloned(), host])
 }
 
-fn same_origin(headers: &HeaderMap, named: &[Authority]) -> Result<(), Error> {
+fn same_origin(headers: &HeaderMap, named: &[Option<Authority>]) -> Result<(), Error> {
     for origin in headers.get_all(header::ORIGIN) {
         let text = origin.to_str().unwrap_or_default();
         let authority = text.strip_prefix("https://").unwrap_or_default();
         let is_own = |named: &Authority| named.as_str().eq_ignore_ascii_case(authority);
-        if named.is_empty() || !named.iter().all(is_own) {
+        let mut named = named.iter().flatten().peekable();
+        if named.peek().is_none() || !named.all(is_own) {
             let message =
                 format!("Origin: a web page of {text:?} must not use this API; only one of the server itself may");
             return Err(Error::new(Reason::Forbidden, message));

@@ -112,13 +112,13 @@ pub async fn serve(listener: TcpListener, parts: Parts, shutdown: CancellationTo
     let gallery = Gallery::new(parts.blobs, parts.others);
     let protocols: [&[u8]; 3] = [PEER_PROTOCOL, b"h2", b"http/1.1"];
     let reception = Reception::new(listener, &parts.identity, &protocols, parts.rooms).map_err(io::Error::other)?;
-    let port = Port {
-        doors: Doors::new(parts.registry.clone(), gallery, parts.entrance).await?,
+    let port = Arc::new(Port {
+        doors: Doors::new(parts.registry.clone(), gallery, parts.entrance).await,
         bearers: parts.bearers,
         hosts: parts.hosts.into(),
         budget: Budget::default(),
         shutdown: shutdown.clone(),
-    };
+    });
     let registry = parts.registry.clone();
     tokio::spawn(async move { registry.watch_presence().await });
     let connections = TaskTracker::new();
@@ -139,7 +139,6 @@ pub async fn serve(listener: TcpListener, parts: Parts, shutdown: CancellationTo
 }
 
 /// What stands behind the port, and how much of it may be used at a time.
-#[derive(Clone)]
 struct Port {
     doors: Doors,
     bearers: Bearers,
@@ -151,7 +150,7 @@ struct Port {
 /// Whose connection it is, and what that one may use.
 struct Guest {
     /// Whom its certificate names.
-    caller: Caller,
+    caller: Arc<Caller>,
     from: IpAddr,
     account: Account,
     seat: Seat,
@@ -160,20 +159,20 @@ struct Guest {
 impl Guest {
     /// Who sends a request that shows a token for `shown`. A certificate goes first, as in Kubernetes' API server: what it
     /// may do was proven by a key. Where there is none the connection is from now on that of whom the token is for.
-    fn caller(&self, shown: Option<Subject>) -> Caller {
-        match (&self.caller, shown) {
+    fn caller(&self, shown: Option<Subject>) -> Arc<Caller> {
+        match (&*self.caller, shown) {
             (Caller::Nobody, Some(subject)) => {
                 self.seat.prove(Party::Known(subject.clone()));
-                Caller::new(subject, self.from)
+                Arc::new(Caller::new(subject, self.from))
             }
-            (caller, _) => caller.clone(),
+            _ => self.caller.clone(),
         }
     }
 }
 
 impl Port {
     /// A connection: who calls, and what for?
-    async fn welcome(self, arrival: Arrival) {
+    async fn welcome(self: Arc<Self>, arrival: Arrival) {
         let Visitor { stream, peer, subject, seat } = match arrival.prove().await {
             Ok(visitor) => visitor,
             Err(error) => return debug!(%error, "a connection was not taken in"),
@@ -182,7 +181,7 @@ impl Port {
         let caller = subject.map_or(Caller::Nobody, |subject| Caller::new(subject, from));
         if stream.get_ref().1.alpn_protocol() != Some(PEER_PROTOCOL) {
             let account = self.budget.account(&caller, from);
-            return self.converse(stream, Guest { caller, from, account, seat }).await;
+            return self.converse(stream, Guest { caller: Arc::new(caller), from, account, seat }).await;
         }
         match caller {
             Caller::Master { member } => self.doors.registry.hear(MemberId(member), stream),
@@ -191,7 +190,7 @@ impl Port {
     }
 
     /// Answers requests until the client or the server has enough.
-    async fn converse(self, stream: TlsStream<TcpStream>, guest: Guest) {
+    async fn converse(self: Arc<Self>, stream: TlsStream<TcpStream>, guest: Guest) {
         let (builder, shutdown, guest) = (builder(&guest.caller), self.shutdown.clone(), Arc::new(guest));
         let (asked, registry) = (guest.clone(), self.doors.registry.clone());
         let service = service_fn(move |request| self.clone().answer(request, asked.clone()));
@@ -212,13 +211,17 @@ impl Port {
     }
 
     /// Streams leave their place in the budget when they begin: watches have a limit of their own.
-    async fn answer(self, mut request: Request<Incoming>, guest: Arc<Guest>) -> Result<Response<Reply>, Infallible> {
+    async fn answer(
+        self: Arc<Self>,
+        mut request: Request<Incoming>,
+        guest: Arc<Guest>,
+    ) -> Result<Response<Reply>, Infallible> {
         let busy = guest.seat.busy();
         let language = Language::of(request.uri().path(), request.headers());
         let (response, left) = match self.admit(&mut request, language, &guest) {
             Ok((caller, place)) => {
                 let rules = Rules::new(&caller, language, held_max(language, request.uri().path()));
-                let is_endless = grpc::is_endless(request.uri().path()) && caller != Caller::Nobody;
+                let is_endless = grpc::is_endless(request.uri().path()) && *caller != Caller::Nobody;
                 let rules = if is_endless { rules.endless() } else { rules };
                 let request = request.map(|body| Metered::new(body, place.held(), rules));
                 let left = request.body().left();
@@ -236,10 +239,10 @@ impl Port {
         request: &mut Request<Incoming>,
         language: Language,
         guest: &Guest,
-    ) -> Result<(Caller, Place), Error> {
+    ) -> Result<(Arc<Caller>, Place), Error> {
         let caller = guest.caller(self.bearers.take(request.headers_mut())?);
         meant::check(request, &caller, language, &self.hosts)?;
-        let is_by_token = caller != guest.caller;
+        let is_by_token = !Arc::ptr_eq(&caller, &guest.caller);
         let place = if is_by_token { self.budget.account(&caller, guest.from).take() } else { guest.account.take() };
         Ok((caller, place?))
     }
@@ -259,7 +262,6 @@ fn held_max(language: Language, path: &str) -> usize {
 pub(crate) struct From(pub(crate) IpAddr);
 
 /// The three languages over one Registry.
-#[derive(Clone)]
 pub(crate) struct Doors {
     registry: Registry,
     grpc: Router,
@@ -268,19 +270,19 @@ pub(crate) struct Doors {
 }
 
 impl Doors {
-    pub(crate) async fn new(registry: Registry, gallery: Gallery, entrance: Option<Entrance>) -> io::Result<Self> {
-        Ok(Self {
-            grpc: grpc::router(registry.clone(), gallery.clone(), entrance).await.map_err(io::Error::other)?,
+    pub(crate) async fn new(registry: Registry, gallery: Gallery, entrance: Option<Entrance>) -> Self {
+        Self {
+            grpc: grpc::router(registry.clone(), gallery.clone(), entrance).await,
             oci: oci::router(gallery),
             rest: rest::router(registry.clone()),
             registry,
-        })
+        }
     }
 
     pub(crate) async fn answer(
-        self,
+        &self,
         mut request: Request<Body>,
-        caller: Caller,
+        caller: Arc<Caller>,
         from: IpAddr,
     ) -> Result<Response<Body>, Infallible> {
         let language = Language::of(request.uri().path(), request.headers());
@@ -295,11 +297,11 @@ impl Doors {
         request.extensions_mut().insert(From(from));
         request.extensions_mut().insert(caller);
         let router = match language {
-            Language::Grpc => self.grpc,
-            Language::Oci => self.oci,
-            Language::Rest => self.rest,
+            Language::Grpc => &self.grpc,
+            Language::Oci => &self.oci,
+            Language::Rest => &self.rest,
         };
-        router.oneshot(request).await
+        router.clone().oneshot(request).await
     }
 }
 

@@ -40,7 +40,7 @@ type Answer<T> = Result<Response<T>, Status>;
 
 impl ClusterDoor {
     fn of<T>(&self, request: &Request<T>) -> Registry {
-        let caller = request.extensions().get::<Caller>().cloned().unwrap_or(Caller::Nobody);
+        let caller = Caller::of(request.extensions());
         self.registry.for_caller(caller)
     }
 

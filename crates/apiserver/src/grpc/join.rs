@@ -139,7 +139,7 @@ impl Join for JoinDoor {
     }
 
     async fn renew(&self, request: Request<services::RenewRequest>) -> Answer<services::RenewResponse> {
-        let caller = request.extensions().get::<Caller>().cloned().unwrap_or(Caller::Nobody);
+        let caller = Caller::of(request.extensions());
         let registry = self.registry.for_caller(caller);
         registry.authorise(Access::Renew).await.map_err(|error| to_tonic(&error))?;
         let Caller::Node { name, uid, .. } = registry.caller().clone() else {

@@ -39,7 +39,7 @@ impl Nodes for NodesDoor {
         &self,
         request: Request<Streaming<HeartbeatRequest>>,
     ) -> Result<Response<Self::HeartbeatStream>, Status> {
-        let caller = request.extensions().get::<Caller>().cloned().unwrap_or(Caller::Nobody);
+        let caller = Caller::of(request.extensions());
         let (answers, waiting) = mpsc::channel(ANSWERS_WAITING);
         let visit = Visit {
             registry: self.registry.for_caller(caller),

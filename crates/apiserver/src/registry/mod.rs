@@ -56,7 +56,7 @@ use pages::Pins;
 #[derive(Clone)]
 pub struct Registry {
     inner: Arc<Inner>,
-    caller: Caller,
+    caller: Arc<Caller>,
 }
 
 struct Inner {
@@ -235,13 +235,13 @@ impl Registry {
             #[cfg(test)]
             looks: Default::default(),
         };
-        Self { inner: Arc::new(inner), caller: Caller::Cluster }
+        Self { inner: Arc::new(inner), caller: Arc::new(Caller::Cluster) }
     }
 
     /// The same door for somebody else: from now on it allows what that caller may do.
     #[must_use]
-    pub fn for_caller(&self, caller: Caller) -> Self {
-        Self { inner: self.inner.clone(), caller }
+    pub fn for_caller(&self, caller: impl Into<Arc<Caller>>) -> Self {
+        Self { inner: self.inner.clone(), caller: caller.into() }
     }
 
     /// For whom this door is.
@@ -256,7 +256,7 @@ impl Registry {
     /// is thought over again in the latest state.
     pub(crate) async fn authorise(&self, access: Access<'_>) -> Result<(), Error> {
         match self.caller.authorise(access, || self.state()) {
-            Err(_) if matches!((&self.caller, access), (Caller::Node { .. }, Access::Objects(_))) => {
+            Err(_) if matches!((&*self.caller, access), (Caller::Node { .. }, Access::Objects(_))) => {
                 self.inner.consensus.read_barrier().await.map_err(|error| refused(&error))?;
                 self.caller.authorise(access, || self.state())
             }

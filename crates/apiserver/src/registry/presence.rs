@@ -4,7 +4,7 @@
 //! agree on what is newest, so that who has just joined is not turned away by a master that has not heard of it. Open
 //! connections are told when somebody leaves, and end.
 
-use std::{collections::BTreeSet, time::Duration};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use api::{ChangeType, Error, Key, Kind, Object, ReadAt, Reason, error::Cause};
 use consensus::{MemberId, Members};
@@ -27,15 +27,17 @@ impl Registry {
     ///
     /// # Errors
     /// 401 if it does not, with a [`REVOKED`] cause; 503 if the masters cannot agree on that at the moment.
-    pub(crate) async fn present(&self, caller: Caller) -> Result<Caller, Error> {
+    pub(crate) async fn present(&self, caller: Arc<Caller>) -> Result<Arc<Caller>, Error> {
         if self.knows(&caller) {
             return Ok(caller);
         }
         let view = self.view(ReadAt::Latest).await?;
-        match caller {
-            caller if self.knows(&caller) => Ok(caller),
-            Caller::Master { member } if is_expected(&view, member, self.now()) => Ok(Caller::Newcomer { member }),
-            caller => Err(self.revoked(&caller)),
+        match *caller {
+            _ if self.knows(&caller) => Ok(caller),
+            Caller::Master { member } if is_expected(&view, member, self.now()) => {
+                Ok(Arc::new(Caller::Newcomer { member }))
+            }
+            _ => Err(self.revoked(&caller)),
         }
     }
 

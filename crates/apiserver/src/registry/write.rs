@@ -135,7 +135,7 @@ impl Registry {
         let quota_bytes = self.inner.options.quota_bytes;
         let percent = view.bytes().saturating_mul(100) / quota_bytes.max(1);
         events::room(view, &self.caller, write, quota_bytes)?;
-        let limit = if matches!(self.caller, Caller::Admin { .. }) { 100 } else { SYSTEM_PERCENT };
+        let limit = if matches!(*self.caller, Caller::Admin { .. }) { 100 } else { SYSTEM_PERCENT };
         match write {
             Write::Create(_) | Write::Update(..) if percent >= limit => Err(full(view.bytes(), quota_bytes)),
             Write::Create(_) | Write::Update(..) => {

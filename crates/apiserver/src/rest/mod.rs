@@ -59,7 +59,7 @@ struct Asked {
 }
 
 async fn serve(State(rest): State<Rest>, request: Request<Body>) -> Response<Body> {
-    let caller = request.extensions().get::<Caller>().cloned().unwrap_or(Caller::Nobody);
+    let caller = Caller::of(request.extensions());
     let rest = Rest { registry: rest.registry.for_caller(caller), lines: rest.lines };
     match rest.answer(request).await {
         Ok(response) => response,

@@ -2,7 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "tests")]
 
-use std::{net::Ipv4Addr, time::Duration};
+use std::{net::Ipv4Addr, sync::Arc, time::Duration};
 
 use api::Timestamp;
 use axum::body::Body;
@@ -54,8 +54,8 @@ async fn start() -> Server {
     Server { origin, client: Client::builder(TokioExecutor::new()).build_http(), _dir: dir }
 }
 
-fn asked_by_admin() -> axum::Extension<Caller> {
-    axum::Extension(Caller::Admin { name: "tester".to_owned() })
+fn asked_by_admin() -> axum::Extension<Arc<Caller>> {
+    axum::Extension(Arc::new(Caller::Admin { name: "tester".to_owned() }))
 }
 
 struct Answer {

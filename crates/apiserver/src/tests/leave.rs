@@ -32,7 +32,7 @@ async fn street() -> Street {
         house.registry.submit(Write::Create(object), WriteOptions::default()).await.unwrap();
     }
     let gallery = Gallery::new(house.blobs.clone(), std::sync::Arc::new(crate::Alone));
-    let doors = Doors::new(house.registry.clone(), gallery, None).await.unwrap();
+    let doors = Doors::new(house.registry.clone(), gallery, None).await;
     Street { house, doors }
 }
 
@@ -43,7 +43,7 @@ fn endless() -> Body {
 
 impl Street {
     async fn ask(&self, caller: Caller, request: Request<Body>) -> Response<Body> {
-        soon(self.doors.clone().answer(request, caller, [127, 0, 0, 1].into())).await.unwrap()
+        soon(self.doors.answer(request, Arc::new(caller), [127, 0, 0, 1].into())).await.unwrap()
     }
 
     /// What nobody is answered, whole, and that the state was not looked at for it.
@@ -275,7 +275,7 @@ async fn who_wants_to_come_in_says_little() {
         leaf_life: crate::LEAF_LIFE,
     };
     let gallery = Gallery::new(street.house.blobs.clone(), Arc::new(crate::Alone));
-    let doors = Doors::new(street.house.registry.clone(), gallery, Some(entrance)).await.unwrap();
+    let doors = Doors::new(street.house.registry.clone(), gallery, Some(entrance)).await;
     let street = Street { doors, ..street };
     let join = |bytes: usize| {
         let request = rpc::services::JoinRequest { node_name: "n".repeat(bytes), ..Default::default() };

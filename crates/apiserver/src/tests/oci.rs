@@ -42,7 +42,8 @@ impl Hall {
         Self {
             router: {
                 let gallery = Gallery::new(Blobs::open(dir.path()).await.unwrap(), std::sync::Arc::new(crate::Alone));
-                oci::router(gallery).layer(axum::Extension(Caller::Admin { name: "tester".to_owned() }))
+                oci::router(gallery)
+                    .layer(axum::Extension(std::sync::Arc::new(Caller::Admin { name: "tester".to_owned() })))
             },
             _dir: dir,
         }
