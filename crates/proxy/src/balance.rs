@@ -127,18 +127,23 @@ impl Proxy {
     /// Lets a Pod answer a request for a Service.
     pub(crate) async fn balance(&self, mut course: Course, request: Request<Body>) -> Result<Response<Body>, Failure> {
         // The usual case costs no more than this: a Pod of this node takes the request.
-        let first = self.next(&mut course);
-        let mut replay = match first {
+        let request = match self.next(&mut course) {
             None => return Err(self.nobody(&course.aim)),
             Some(Next::Local(address, local)) => match local.answer(request).await {
                 Ok(response) => return Ok(response),
                 Err(request) => {
                     course.tried.push(address);
-                    Box::new(Replay::new(request))
+                    request
                 }
             },
-            Some(Next::Peer(_)) => Box::new(Replay::new(request)),
+            Some(Next::Peer(_)) => request,
         };
+        // What follows is many times as large, and every request would be moved around with room for it.
+        Box::pin(self.try_all(course, Box::new(Replay::new(request)))).await
+    }
+
+    /// Asks one Pod after the other.
+    async fn try_all(&self, mut course: Course, mut replay: Box<Replay>) -> Result<Response<Body>, Failure> {
         loop {
             let Some(next) = self.next_or_news(&mut course).await else { return Err(self.nobody(&course.aim)) };
             course.tried.push(next.address());

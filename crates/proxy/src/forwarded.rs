@@ -14,6 +14,7 @@ const FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 const PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 const PORT: HeaderName = HeaderName::from_static("x-forwarded-port");
+const HTTP: HeaderValue = HeaderValue::from_static("http");
 const REAL_IP: HeaderName = HeaderName::from_static("x-real-ip");
 
 /// Who sends the requests of a connection.
@@ -53,17 +54,29 @@ impl Signature {
         let authority = request.uri().authority().and_then(|host| HeaderValue::from_str(host.as_str()).ok());
         let headers = request.headers_mut();
         let host = authority.or_else(|| headers.get(header::HOST).cloned());
+        let element = self.element(ip, host.as_ref());
         headers.reserve(4);
-        if matches!(self.origin, Origin::Client(_)) {
-            for name in [FORWARDED, FOR, HOST, PROTO, PORT, REAL_IP] {
-                headers.remove(name);
+        match self.origin {
+            Origin::Client(_) => {
+                headers.remove(PORT);
+                headers.remove(REAL_IP);
+                headers.insert(FOR, self.ip.clone());
+                headers.insert(FORWARDED, element);
+                headers.insert(PROTO, HTTP);
+                match host {
+                    Some(host) => headers.insert(HOST, host),
+                    None => headers.remove(HOST),
+                };
             }
-        }
-        append(headers, FOR, &self.ip);
-        append(headers, FORWARDED, &self.element(ip, host.as_ref()));
-        headers.entry(PROTO).or_insert(HeaderValue::from_static("http"));
-        if let Some(host) = host {
-            headers.entry(HOST).or_insert(host);
+            Origin::Pod(_) => {
+                append(headers, FOR, &self.ip);
+                append(headers, FORWARDED, &element);
+                headers.entry(PROTO).or_insert(HTTP);
+                if let Some(host) = host {
+                    headers.entry(HOST).or_insert(host);
+                }
+            }
+            Origin::Node => {}
         }
     }
 

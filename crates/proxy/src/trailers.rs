@@ -132,8 +132,12 @@ impl AsyncRead for Marked {
 }
 
 impl AsyncWrite for Marked {
-    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        self.poll_write_vectored(cx, &[IoSlice::new(bytes)])
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        if self.is_marked() {
+            return Poll::Ready(Ok(self.hold(&[IoSlice::new(bytes)])));
+        }
+        ready!(self.poll_output(cx))?;
+        Pin::new(&mut self.stream).poll_write(cx, bytes)
     }
 
     fn poll_write_vectored(
