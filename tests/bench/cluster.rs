@@ -23,6 +23,9 @@ pub(crate) const LISTEN: &str = "127.0.0.1:26443";
 /// How long anything may take before the run is given up.
 const PATIENCE: Duration = Duration::from_secs(60);
 
+/// A connection to it.
+pub(crate) type Line = TlsStream<TcpStream>;
+
 /// A running cluster; dropping it kills the process and removes its directory.
 pub(crate) struct Cluster {
     child: Child,
@@ -71,10 +74,14 @@ impl Cluster {
         Ok(())
     }
 
-    /// One request; answers the body.
+    /// One request on a connection of its own; answers the body.
     pub(crate) async fn call(&self, method: &str, path: &str, body: Option<&Value>) -> Result<Value> {
+        Self::call_on(self.connect().await?, method, path, body).await
+    }
+
+    /// One request; answers the body.
+    pub(crate) async fn call_on(mut stream: Line, method: &str, path: &str, body: Option<&Value>) -> Result<Value> {
         let body = body.map(Value::to_string).unwrap_or_default();
-        let mut stream = self.connect().await?;
         let length = body.len();
         let head = format!(
             "{method} {path} HTTP/1.0\r\nHost: {LISTEN}\r\nContent-Type: application/json\r\nContent-Length: {length}\r\n\r\n"
@@ -90,11 +97,10 @@ impl Cluster {
     }
 
     /// Watches one Deployment until so many replicas are ready.
-    pub(crate) async fn until_ready(&self, name: &str, replicas: i64) -> Result<()> {
+    pub(crate) async fn until_ready(mut stream: Line, name: &str, replicas: i64) -> Result<()> {
         let path = format!(
             "/apis/apps/v1/namespaces/default/deployments?watch=true&resourceVersion=0&fieldSelector=metadata.name%3D{name}"
         );
-        let mut stream = self.connect().await?;
         stream.write_all(format!("GET {path} HTTP/1.1\r\nHost: {LISTEN}\r\n\r\n").as_bytes()).await?;
         let mut lines = BufReader::new(stream).lines();
         let ready = async {
@@ -112,7 +118,7 @@ impl Cluster {
     }
 
     /// A connection as the kubeconfig's administrator.
-    async fn connect(&self) -> Result<TlsStream<TcpStream>> {
+    pub(crate) async fn connect(&self) -> Result<Line> {
         let rpc::Security::Tls(identity) = cli::connect::target(Some(&self.kubeconfig()))?.identity.security()? else {
             bail!("the kubeconfig has no identity");
         };

