@@ -2,16 +2,20 @@
 
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::LazyLock;
 use std::task::{Context, Poll};
 
-use http::uri::Scheme;
+use http::{HeaderName, uri::Scheme};
 use http_body_util::BodyExt as _;
 use tokio::task::JoinHandle;
-use wasmtime_wasi_http::{Error, RequestOptions, WasiBody, WasiHttpHooks};
+use wasmtime_wasi_http::{DEFAULT_FORBIDDEN_HEADERS, Error, RequestOptions, WasiBody, WasiHttpHooks};
 
 use crate::{Body, BoxError, SendError, SendOptions, SendRequest};
 
 type Done = Box<dyn Future<Output = Result<(), Error>> + Send>;
+
+/// Headers that guests neither see nor set. The library would make the list anew for each header of each request.
+static FORBIDDEN: LazyLock<[HeaderName; 9]> = LazyLock::new(|| DEFAULT_FORBIDDEN_HEADERS);
 
 /// What `wasi:http` asks its host.
 pub(crate) struct Hooks {
@@ -19,6 +23,10 @@ pub(crate) struct Hooks {
 }
 
 impl WasiHttpHooks for Hooks {
+    fn is_forbidden_header(&mut self, name: &HeaderName) -> bool {
+        FORBIDDEN.contains(name)
+    }
+
     /// Inside a cluster, a request without a scheme means plain HTTP.
     fn default_scheme(&mut self) -> Option<Scheme> {
         Some(Scheme::HTTP)
