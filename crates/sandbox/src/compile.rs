@@ -31,6 +31,10 @@ const COMPILERS_MAX: usize = 4;
 /// The stack on which compiled code is loaded here, in bytes. The compiler has loaded it already, on a smaller one.
 pub(crate) const LOAD_STACK_BYTES: usize = 64 << 20;
 
+/// How long the compiler may at least take to answer, whatever CPU time it has: where every processor is busy, a process of
+/// its low priority gets a thirtieth of one or less.
+const ANSWER_WITHIN: Duration = Duration::from_secs(600);
+
 /// What compiling one image may take.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CompileLimits {
@@ -51,9 +55,9 @@ impl Default for CompileLimits {
 const _: () = assert!(LOAD_STACK_BYTES as u64 >= 4 * (16 << 20), "what loads there must load here");
 
 impl CompileLimits {
-    /// How long an answer is waited for: where every processor is busy, a process of low priority gets little of one.
+    /// How long an answer is waited for.
     fn wall(self) -> Duration {
-        Duration::from_secs(self.cpu_seconds.saturating_mul(8))
+        Duration::from_secs(self.cpu_seconds.saturating_mul(8)).max(ANSWER_WITHIN)
     }
 
     fn words(self) -> [String; 3] {
