@@ -18,12 +18,19 @@ pub const RESOURCE_VERSION_FIELD: u32 = 6;
 /// that without this limit a short request would take all of it; what people write has some hundred.
 pub const MESSAGES_MAX: usize = 100_000;
 
+/// The bytes of an empty message in another one: its number and its length.
+const MESSAGE_BYTES_MIN: usize = 2;
+
 /// How deep messages are looked into: as deep as any object of ours is nested. What is below is not decoded either.
 const DEPTH_MAX: usize = 64;
 
 /// Whether the bytes of an object hold no more than [`MESSAGES_MAX`] messages: looked at before they are decoded.
 #[must_use]
 pub fn is_of_few_messages(kind: Kind, bytes: &[u8]) -> bool {
+    // What is short has no room for more, and need not be looked at: nearly everything.
+    if bytes.len() <= MESSAGE_BYTES_MIN * MESSAGES_MAX {
+        return true;
+    }
     let mut left = MESSAGES_MAX;
     Schema::get().message(kind.info().message).is_none_or(|message| few(message, bytes, &mut left, DEPTH_MAX))
 }
