@@ -2,6 +2,15 @@
 
 use crate::{Timestamp, apps_v1, core_v1, meta_v1};
 
+/// A Pod, or a node: may be given work.
+pub const READY: &str = "Ready";
+/// A Pod: has a node.
+pub const POD_SCHEDULED: &str = "PodScheduled";
+/// A Pod: all init containers are done.
+pub const INITIALIZED: &str = "Initialized";
+/// A Pod: all containers are ready.
+pub const CONTAINERS_READY: &str = "ContainersReady";
+
 /// Whether a condition holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum ConditionStatus {

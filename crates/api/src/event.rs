@@ -2,7 +2,7 @@
 
 use std::hash::Hasher as _;
 
-use crate::{Key, Kind, Object, Timestamp, core_v1, meta_v1};
+use crate::{Key, Kind, Object, Timestamp, core_v1, meta_v1, well_known::DEFAULT_NAMESPACE};
 
 /// Whether somebody should look.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -24,8 +24,6 @@ impl EventType {
     }
 }
 
-/// Events on objects that have no namespace are kept in this one, as Kubernetes does.
-const NAMESPACE_OF_CLUSTER_EVENTS: &str = "default";
 /// The longest message that is kept, in bytes: Kubernetes' limit of `Event.note`.
 pub const MESSAGE_BYTES_MAX: usize = 1024;
 /// How much of the object's name the event's name repeats, in bytes, so that with the hash it stays a valid name.
@@ -61,7 +59,8 @@ pub fn new(
 ) -> core_v1::Event {
     let involved = reference(about);
     let message = cut(message, MESSAGE_BYTES_MAX).to_owned();
-    let namespace = if involved.namespace.is_empty() { NAMESPACE_OF_CLUSTER_EVENTS } else { &involved.namespace };
+    // Events on objects that have no namespace are kept in the default one, as Kubernetes does.
+    let namespace = if involved.namespace.is_empty() { DEFAULT_NAMESPACE } else { &involved.namespace };
     let metadata = meta_v1::ObjectMeta {
         name: name(&involved, [kind.word(), reason, &message, component]),
         namespace: namespace.to_owned(),

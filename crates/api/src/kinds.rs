@@ -1,14 +1,104 @@
 //! The one table of kinds. Discovery, storage keys, codecs, the command line and the tests read off it.
+//!
+//! A kind is one row here and one file below, which answers what is peculiar to it: see `strategy`.
+
+mod deletion;
+mod strategy;
+
+/// Kinds of the group `apps`.
+pub(crate) mod apps {
+    pub(crate) mod deployment;
+    pub(crate) mod replica_set;
+}
+
+/// Kinds of the group `coordination.k8s.io`.
+pub(crate) mod coordination {
+    pub(crate) mod lease;
+}
+
+/// Kinds of the core group.
+pub mod core {
+    pub(crate) mod config_map;
+    pub(crate) mod event;
+    pub mod namespace;
+    pub(crate) mod node;
+    pub mod pod;
+    pub(crate) mod secret;
+    pub mod service;
+}
+
+/// Kinds of the group `discovery.k8s.io`.
+pub(crate) mod discovery {
+    pub(crate) mod endpoint_slice;
+}
 
 use std::fmt;
 
 use bytes::Bytes;
 use prost::Message as _;
 
-use crate::{Key, Revision, api_v1, apps_v1, coordination_v1, core_v1, discovery_v1, meta_v1};
+use crate::{Key, Revision, Subresource, api_v1, apps_v1, coordination_v1, core_v1, discovery_v1, meta_v1};
+pub use strategy::{Allocation, Scale};
 
 /// Any object of the cluster.
 pub use crate::api_v1::object::Object;
+
+/// Hands the rows to a macro: the number that stands for the kind in the log and in snapshots, the kind, the type of its
+/// objects, its strategy, and its names.
+macro_rules! table {
+    ($then:ident) => {
+        $then! {
+            1 Namespace: core_v1::Namespace, core::namespace::NamespaceStrategy, {
+                "" "v1", "namespaces" ("namespace") ["ns"], false,
+                in [], with [Status, Finalize], "kapelle.core.v1.Namespace"
+            };
+            2 Node: core_v1::Node, core::node::NodeStrategy, {
+                "" "v1", "nodes" ("node") ["no"], false,
+                in [], with [Status], "kapelle.core.v1.Node"
+            };
+            3 Pod: core_v1::Pod, core::pod::PodStrategy, {
+                "" "v1", "pods" ("pod") ["po"], true,
+                in ["all"], with [Status, Log, Binding, Eviction], "kapelle.core.v1.Pod"
+            };
+            4 Service: core_v1::Service, core::service::ServiceStrategy, {
+                "" "v1", "services" ("service") ["svc"], true,
+                in ["all"], with [Status], "kapelle.core.v1.Service"
+            };
+            5 EndpointSlice: discovery_v1::EndpointSlice, discovery::endpoint_slice::EndpointSliceStrategy, {
+                "discovery.k8s.io" "v1", "endpointslices" ("endpointslice") [], true,
+                in [], with [], "kapelle.discovery.v1.EndpointSlice"
+            };
+            6 ConfigMap: core_v1::ConfigMap, core::config_map::ConfigMapStrategy, {
+                "" "v1", "configmaps" ("configmap") ["cm"], true,
+                in [], with [], "kapelle.core.v1.ConfigMap"
+            };
+            7 Secret: core_v1::Secret, core::secret::SecretStrategy, {
+                "" "v1", "secrets" ("secret") [], true,
+                in [], with [], "kapelle.core.v1.Secret"
+            };
+            8 Event: core_v1::Event, core::event::EventStrategy, {
+                "" "v1", "events" ("event") ["ev"], true,
+                in [], with [], "kapelle.core.v1.Event"
+            };
+            9 Lease: coordination_v1::Lease, coordination::lease::LeaseStrategy, {
+                "coordination.k8s.io" "v1", "leases" ("lease") [], true,
+                in [], with [], "kapelle.coordination.v1.Lease"
+            };
+            10 Deployment: apps_v1::Deployment, apps::deployment::DeploymentStrategy, {
+                "apps" "v1", "deployments" ("deployment") ["deploy"], true,
+                in ["all"], with [Status, Scale], "kapelle.apps.v1.Deployment"
+            };
+            11 ReplicaSet: apps_v1::ReplicaSet, apps::replica_set::ReplicaSetStrategy, {
+                "apps" "v1", "replicasets" ("replicaset") ["rs"], true,
+                in ["all"], with [Status, Scale], "kapelle.apps.v1.ReplicaSet"
+            };
+        }
+    };
+}
+
+mod dispatch;
+#[cfg(test)]
+mod tests;
 
 /// What the table says of one kind.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,8 +119,8 @@ pub struct KindInfo {
     pub namespaced: bool,
     /// Groups of resources such as `all`.
     pub categories: &'static [&'static str],
-    /// Parts with URLs of their own.
-    pub subresources: &'static [&'static str],
+    /// What can follow an object's name in a URL.
+    pub subresources: &'static [Subresource],
     /// The protobuf message.
     pub message: &'static str,
     /// The number of the kind's case in `kapelle.api.v1.Object`; stands for the kind in the log and in snapshots.
@@ -38,8 +128,10 @@ pub struct KindInfo {
 }
 
 macro_rules! kinds {
-    ($($code:literal $variant:ident: $type:ty, $group:literal $version:literal, $plural:literal ($singular:literal) $short:tt,
-       $namespaced:literal, in $categories:tt, with $subresources:tt, $message:literal;)*) => {
+    ($($code:literal $variant:ident: $type:ty, $strategy:expr, {
+        $group:literal $version:literal, $plural:literal ($singular:literal) $short:tt, $namespaced:literal,
+        in $categories:tt, with [$($subresource:ident),*], $message:literal
+    };)*) => {
         /// What an object is. The order is that of lists which mix kinds.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
         pub enum Kind {
@@ -60,7 +152,7 @@ macro_rules! kinds {
                     $(Self::$variant => const { &KindInfo {
                         kind: stringify!($variant), group: $group, version: $version, plural: $plural,
                         singular: $singular, short_names: &$short, namespaced: $namespaced, categories: &$categories,
-                        subresources: &$subresources, message: $message, code: $code,
+                        subresources: &[$(Subresource::$subresource),*], message: $message, code: $code,
                     } },)*
                 }
             }
@@ -124,30 +216,7 @@ macro_rules! kinds {
     };
 }
 
-kinds! {
-    1 Namespace: core_v1::Namespace, "" "v1", "namespaces" ("namespace") ["ns"], false,
-        in [], with ["status", "finalize"], "kapelle.core.v1.Namespace";
-    2 Node: core_v1::Node, "" "v1", "nodes" ("node") ["no"], false,
-        in [], with ["status"], "kapelle.core.v1.Node";
-    3 Pod: core_v1::Pod, "" "v1", "pods" ("pod") ["po"], true,
-        in ["all"], with ["status", "log", "binding", "eviction"], "kapelle.core.v1.Pod";
-    4 Service: core_v1::Service, "" "v1", "services" ("service") ["svc"], true,
-        in ["all"], with ["status"], "kapelle.core.v1.Service";
-    5 EndpointSlice: discovery_v1::EndpointSlice, "discovery.k8s.io" "v1", "endpointslices" ("endpointslice") [], true,
-        in [], with [], "kapelle.discovery.v1.EndpointSlice";
-    6 ConfigMap: core_v1::ConfigMap, "" "v1", "configmaps" ("configmap") ["cm"], true,
-        in [], with [], "kapelle.core.v1.ConfigMap";
-    7 Secret: core_v1::Secret, "" "v1", "secrets" ("secret") [], true,
-        in [], with [], "kapelle.core.v1.Secret";
-    8 Event: core_v1::Event, "" "v1", "events" ("event") ["ev"], true,
-        in [], with [], "kapelle.core.v1.Event";
-    9 Lease: coordination_v1::Lease, "coordination.k8s.io" "v1", "leases" ("lease") [], true,
-        in [], with [], "kapelle.coordination.v1.Lease";
-    10 Deployment: apps_v1::Deployment, "apps" "v1", "deployments" ("deployment") ["deploy"], true,
-        in ["all"], with ["status", "scale"], "kapelle.apps.v1.Deployment";
-    11 ReplicaSet: apps_v1::ReplicaSet, "apps" "v1", "replicasets" ("replicaset") ["rs"], true,
-        in ["all"], with ["status", "scale"], "kapelle.apps.v1.ReplicaSet";
-}
+table!(kinds);
 
 /// What every kind's own type can do; lets generic code hold `Pod` rather than [`Object`].
 pub trait Resource: Sized {
@@ -217,6 +286,26 @@ impl Kind {
             named && (group.is_empty() || group == info.group || group == format!("{}.{}", info.version, info.group))
         };
         Self::ALL.iter().copied().find(|k| is(k.info()))
+    }
+
+    /// Whether objects of the kind have a part: all have themselves and owners, the others stand in the table.
+    #[must_use]
+    pub fn has(self, part: Subresource) -> bool {
+        match part {
+            Subresource::None | Subresource::Owners => true,
+            Subresource::Status
+            | Subresource::Scale
+            | Subresource::Binding
+            | Subresource::Eviction
+            | Subresource::Finalize
+            | Subresource::Log => self.info().subresources.contains(&part),
+        }
+    }
+
+    /// The part that a word names when it follows an object's name in a URL.
+    #[must_use]
+    pub fn subresource(self, word: &str) -> Option<Subresource> {
+        self.info().subresources.iter().copied().find(|part| part.word() == word)
     }
 
     /// `apps/v1`, or `v1` for the core group.

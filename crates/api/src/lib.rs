@@ -28,6 +28,7 @@ pub mod time;
 pub mod validate;
 pub mod verbs;
 pub mod warnings;
+pub mod well_known;
 pub mod yaml;
 
 #[cfg(test)]

@@ -166,13 +166,13 @@ pub fn is_active(pod: &Pod) -> bool {
 /// Whether it may be given work: its condition `Ready` is `True`.
 #[must_use]
 pub fn is_ready(pod: &Pod) -> bool {
-    conditions::is_true(conditions_of(pod), "Ready")
+    conditions::is_true(conditions_of(pod), conditions::READY)
 }
 
 /// Whether it has been ready for `min_ready_s` seconds.
 #[must_use]
 pub fn is_available(pod: &Pod, min_ready_s: i32, now: Timestamp) -> bool {
-    let Some(ready) = condition(pod, "Ready").filter(|ready| ready.status == "True") else { return false };
+    let Some(ready) = condition(pod, conditions::READY).filter(|ready| ready.status == "True") else { return false };
     let Ok(min_ready_s @ 1..) = u64::try_from(min_ready_s) else { return true };
     ready.last_transition_time.as_ref().is_some_and(|since| now.since(since.into()).as_secs() >= min_ready_s)
 }

@@ -28,10 +28,11 @@ impl Write {
     }
 }
 
-/// Which part of an object a write changes.
+/// What of an object is meant: itself, or one of the words that can follow its name in a URL. The table of kinds says which
+/// kind has which.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Subresource {
-    /// Everything but `status`.
+    /// The object itself. A write changes everything but `status`.
     #[default]
     None,
     /// Only `status` (and, for Pods, what the node reports).
@@ -40,16 +41,21 @@ pub enum Subresource {
     Scale,
     /// Only `spec.nodeName` of a Pod that has none: what the scheduler writes.
     Binding,
-    /// Only `metadata.finalizers` of a Namespace's `spec`.
+    /// Not a part that could be written: deletes a Pod.
+    Eviction,
+    /// Only `spec.finalizers` of a Namespace.
     Finalize,
+    /// Not a part that could be written: what a Pod's containers print.
+    Log,
     /// Only `metadata.ownerReferences` and `metadata.finalizers`: what the garbage collector writes, who does not know the
-    /// rest of every object.
+    /// rest of every object. It has no URL.
     Owners,
 }
 
 impl Subresource {
     /// Every one.
-    pub const ALL: [Self; 6] = [Self::None, Self::Status, Self::Scale, Self::Binding, Self::Finalize, Self::Owners];
+    pub const ALL: [Self; 8] =
+        [Self::None, Self::Status, Self::Scale, Self::Binding, Self::Eviction, Self::Finalize, Self::Log, Self::Owners];
 
     /// The word in URLs and requests; empty for the object itself.
     #[must_use]
@@ -59,8 +65,19 @@ impl Subresource {
             Self::Status => "status",
             Self::Scale => "scale",
             Self::Binding => "binding",
+            Self::Eviction => "eviction",
             Self::Finalize => "finalize",
+            Self::Log => "log",
             Self::Owners => "owners",
+        }
+    }
+
+    /// Whether [`Write::Update`] can change it.
+    #[must_use]
+    pub fn is_written(self) -> bool {
+        match self {
+            Self::None | Self::Status | Self::Scale | Self::Binding | Self::Finalize | Self::Owners => true,
+            Self::Eviction | Self::Log => false,
         }
     }
 

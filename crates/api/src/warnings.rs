@@ -8,7 +8,7 @@ use crate::{
     Object,
     core_v1::{
         Affinity, Container, DownwardApiVolumeFile, KeyToPath, PodAffinityTerm, PodSecurityContext, PodSpec,
-        ResourceRequirements, SecurityContext, Service, VolumeMount, VolumeProjection, VolumeSource,
+        PodTemplateSpec, ResourceRequirements, SecurityContext, VolumeMount, VolumeProjection, VolumeSource,
     },
 };
 
@@ -26,51 +26,41 @@ const NO_ACCOUNTS: &str = "Pods have no identity towards the API";
 const NO_HOST_NAMES: &str = "a sandbox has no host name";
 const NO_NAME_ALONE: &str = "it names a Pod below a headless Service only together with hostname";
 const NO_HOST_PORTS: &str = "no port of the node is opened; reach the Pod through a Service";
-const NO_NODE_PORTS: &str = "no port of the nodes is opened; use the Service's address";
 const NO_HOOKS: &str = "life-cycle hooks are not run; handle start and stop in the program";
 
 /// One sentence for each field of the object that will have no effect: `spec.hostAliases: ignored: …`.
 #[must_use]
 pub fn of(object: &Object) -> Vec<String> {
     let mut found = Warnings::default();
-    match object {
-        Object::Pod(pod) => pod.spec.iter().for_each(|spec| found.pod_spec(spec, "spec")),
-        Object::Deployment(deployment) => {
-            let template = deployment.spec.as_ref().and_then(|spec| spec.template.as_ref());
-            template.and_then(|template| template.spec.as_ref()).into_iter().for_each(|spec| found.template(spec));
-        }
-        Object::ReplicaSet(set) => {
-            let template = set.spec.as_ref().and_then(|spec| spec.template.as_ref());
-            template.and_then(|template| template.spec.as_ref()).into_iter().for_each(|spec| found.template(spec));
-        }
-        Object::Service(service) => found.service(service),
-        Object::Namespace(_)
-        | Object::Node(_)
-        | Object::EndpointSlice(_)
-        | Object::ConfigMap(_)
-        | Object::Secret(_)
-        | Object::Event(_)
-        | Object::Lease(_) => {}
-    }
+    object.warn(&mut found);
     found.0
 }
 
 /// The sentences so far.
-#[derive(Default)]
-struct Warnings(Vec<String>);
+#[derive(Debug, Default)]
+pub(crate) struct Warnings(Vec<String>);
 
 impl Warnings {
     /// One line a field: its name, whether it is set to something that would matter elsewhere, why it does not here.
-    fn ignored<const N: usize>(&mut self, at: impl fmt::Display, fields: [(&str, bool, &str); N]) {
+    pub(crate) fn ignored<const N: usize>(&mut self, at: impl fmt::Display, fields: [(&str, bool, &str); N]) {
         let set = fields.into_iter().filter(|(_, set, _)| *set);
         self.0.extend(set.map(|(field, _, why)| format!("{at}.{field}: ignored: {why}")));
     }
 
-    fn template(&mut self, spec: &PodSpec) {
-        self.pod_spec(spec, "spec.template.spec");
+    /// A sentence of its own.
+    pub(crate) fn say(&mut self, sentence: String) {
+        self.0.push(sentence);
     }
 
-    fn pod_spec(&mut self, spec: &PodSpec, at: &str) {
+    /// What a template of Pods says in vain.
+    pub(crate) fn template(&mut self, template: Option<&PodTemplateSpec>) {
+        if let Some(spec) = template.and_then(|template| template.spec.as_ref()) {
+            self.pod_spec(spec, "spec.template.spec");
+        }
+    }
+
+    /// What the spec of a Pod at a path says in vain.
+    pub(crate) fn pod_spec(&mut self, spec: &PodSpec, at: &str) {
         self.identity(spec, at);
         self.scheduling(spec, at);
         if let Some(context) = &spec.security_context {
@@ -341,43 +331,6 @@ impl Warnings {
                 ("windowsOptions", context.windows_options.is_some(), NO_KERNEL),
             ],
         );
-    }
-
-    fn service(&mut self, service: &Service) {
-        let Some(spec) = &service.spec else { return };
-        let pinned = !spec.load_balancer_ip.is_empty();
-        self.ignored(
-            "spec",
-            [
-                (
-                    "externalIPs",
-                    !spec.external_ips.is_empty(),
-                    "no outside addresses are taken over; use the Service's address",
-                ),
-                ("loadBalancerIP", pinned, "no load balancer is set up; use the Service's address"),
-                (
-                    "loadBalancerSourceRanges",
-                    !spec.load_balancer_source_ranges.is_empty(),
-                    "no load balancer is set up",
-                ),
-                ("loadBalancerClass", spec.load_balancer_class.is_some(), "no load balancer is set up"),
-                ("healthCheckNodePort", spec.health_check_node_port != 0, NO_NODE_PORTS),
-                ("trafficDistribution", spec.traffic_distribution.is_some(), "traffic goes to all ready Pods alike"),
-            ],
-        );
-        for (index, port) in spec.ports.iter().enumerate() {
-            self.ignored(format_args!("spec.ports[{index}]"), [("nodePort", port.node_port != 0, NO_NODE_PORTS)]);
-            if !matches!(port.protocol.as_str(), "" | "TCP") {
-                self.0.push(format!("spec.ports[{index}]: ignored: only TCP is forwarded, not {}", port.protocol));
-            }
-        }
-        match spec.r#type.as_str() {
-            "NodePort" => self.0.push(format!("spec.type: NodePort works as ClusterIP: {NO_NODE_PORTS}")),
-            "LoadBalancer" => {
-                self.0.push("spec.type: LoadBalancer works as ClusterIP: no load balancer is set up yet".to_owned());
-            }
-            _ => {}
-        }
     }
 }
 

@@ -49,12 +49,12 @@ pub fn object_from_wire(object: Option<Carried>) -> Result<Object, Error> {
     object.and_then(Carried::into_object).ok_or_else(missing)
 }
 
-/// The part that a request names.
+/// The part that a request to change an object names.
 ///
 /// # Errors
-/// If there is no such part.
+/// If there is no such part, or nothing can be written to it.
 pub fn subresource_from_wire(word: &str) -> Result<Subresource, Error> {
-    Subresource::from_word(word).ok_or_else(|| {
+    Subresource::from_word(word).filter(|part| part.is_written()).ok_or_else(|| {
         let message = "use status, scale, binding, finalize or owners, or nothing for the object itself";
         Error::bad_request(format!("subresource: \"{word}\" is unknown; {message}"))
     })

@@ -7,7 +7,7 @@ use api::{
     Change, ChangeType, Kind, Object, Revision, Timestamp,
     core_v1::{ContainerStatus, Pod},
     json::{self, Strictness},
-    table,
+    kinds::core::pod::summary,
 };
 use serde_json::{Value, json};
 
@@ -75,7 +75,7 @@ impl Node {
             Effect::Tell(_, note) => format!("tell {}: {}", note.reason, note.message),
             Effect::Report(pod) => {
                 self.pod.status = pod.status.clone();
-                format!("report {}", table::pod::summary(&self.pod).status)
+                format!("report {}", summary(&self.pod).status)
             }
             Effect::WakeAt(_) => return,
         };

@@ -1,9 +1,12 @@
 //! Defaults of a Pod's spec, alone or in a template.
 
 use super::{number, text};
-use crate::core_v1::{
-    Container, ContainerPort, EnvVar, HttpGetAction, LifecycleHandler, ObjectFieldSelector, PodSpec, Probe, Toleration,
-    Volume, VolumeProjection, VolumeSource,
+use crate::{
+    core_v1::{
+        Container, ContainerPort, EnvVar, HttpGetAction, LifecycleHandler, ObjectFieldSelector, PodSpec, Probe,
+        Toleration, Volume, VolumeProjection, VolumeSource,
+    },
+    well_known::{NOT_READY_TAINT, UNREACHABLE_TAINT},
 };
 
 /// Seconds between asking a container to stop and stopping it.
@@ -15,10 +18,10 @@ const FILE_MODE: i32 = 0o644;
 /// Seconds for which a service-account token is valid.
 const TOKEN_EXPIRATION_SECONDS: i64 = 3600;
 /// The taints that every Pod tolerates for [`TOLERATION_SECONDS`].
-const TOLERATED: [&str; 2] = ["node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable"];
+const TOLERATED: [&str; 2] = [NOT_READY_TAINT, UNREACHABLE_TAINT];
 
 /// What holds for Pods and templates.
-pub(super) fn spec(spec: &mut PodSpec) {
+pub(crate) fn spec(spec: &mut PodSpec) {
     text(&mut spec.restart_policy, "Always");
     text(&mut spec.dns_policy, "ClusterFirst");
     text(&mut spec.scheduler_name, "default-scheduler");
@@ -34,7 +37,7 @@ pub(super) fn spec(spec: &mut PodSpec) {
 }
 
 /// What Kubernetes fills in for Pods but not for the templates that they are made from.
-pub(super) fn only_of_pods(spec: &mut PodSpec) {
+pub(crate) fn only_of_pods(spec: &mut PodSpec) {
     for container in spec.init_containers.iter_mut().chain(&mut spec.containers) {
         let resources = container.resources.get_or_insert_default();
         for (name, limit) in &resources.limits {

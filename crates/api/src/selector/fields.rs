@@ -3,7 +3,7 @@
 use std::{borrow::Cow, fmt};
 
 use super::{few, short};
-use crate::{Error, Kind, Object, apps_v1, core_v1};
+use crate::{Error, Kind, Object};
 
 /// Conditions on fields, all of which must hold.
 #[derive(Clone, Debug, Default)]
@@ -13,20 +13,40 @@ pub struct Fields {
 
 #[derive(Clone, Debug)]
 struct Term {
-    field: &'static Field,
+    path: String,
+    source: Source,
     equal: bool,
     value: String,
 }
 
-/// A field that can be selected by, and how to read it.
-struct Field {
-    path: &'static str,
-    read: for<'a> fn(&'a Object) -> Cow<'a, str>,
+/// Where the value of a field is read.
+#[derive(Clone, Copy, Debug)]
+enum Source {
+    /// `metadata.name`.
+    Name,
+    /// `metadata.namespace`.
+    Namespace,
+    /// One of the fields that the kind's own file names.
+    Own { kind: Kind, index: usize },
 }
 
-impl fmt::Debug for Field {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.path)
+impl Source {
+    /// The fields by which objects of every kind can be selected.
+    const EVERYWHERE: [(&str, Self); 2] = [("metadata.name", Self::Name), ("metadata.namespace", Self::Namespace)];
+
+    fn of(kind: Kind, path: &str) -> Option<Self> {
+        let everywhere = Self::EVERYWHERE.into_iter().find(|(known, _)| *known == path).map(|(_, source)| source);
+        let own = || kind.fields().iter().position(|known| *known == path).map(|index| Self::Own { kind, index });
+        everywhere.or_else(own)
+    }
+
+    fn read(self, object: &Object) -> Cow<'_, str> {
+        match self {
+            Self::Name => object.metadata().map(|meta| meta.name.as_str().into()).unwrap_or_default(),
+            Self::Namespace => object.metadata().map(|meta| meta.namespace.as_str().into()).unwrap_or_default(),
+            Self::Own { kind, index } if kind == object.kind() => object.field(index),
+            Self::Own { .. } => Cow::default(),
+        }
     }
 }
 
@@ -53,7 +73,7 @@ impl Fields {
     /// Whether the object is meant.
     #[must_use]
     pub fn matches(&self, object: &Object) -> bool {
-        self.terms.iter().all(|term| ((term.field.read)(object) == term.value) == term.equal)
+        self.terms.iter().all(|term| (term.source.read(object) == term.value) == term.equal)
     }
 
     /// Whether every object is meant.
@@ -65,17 +85,17 @@ impl Fields {
     /// The value that a field must have, if the selector fixes one. With `metadata.name` a list is a look-up.
     #[must_use]
     pub fn required(&self, path: &str) -> Option<&str> {
-        self.terms.iter().find(|term| term.equal && term.field.path == path).map(|term| term.value.as_str())
+        self.terms.iter().find(|term| term.equal && term.path == path).map(|term| term.value.as_str())
     }
 }
 
 impl fmt::Display for Fields {
     /// The canonical text. [`Fields::parse`] reads it again.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (index, Term { field, equal, value }) in self.terms.iter().enumerate() {
+        for (index, Term { path, equal, value, .. }) in self.terms.iter().enumerate() {
             let comma = if index == 0 { "" } else { "," };
             let sign = if *equal { "=" } else { "!=" };
-            write!(f, "{comma}{}{sign}{}", field.path, escape(value))?;
+            write!(f, "{comma}{path}{sign}{}", escape(value))?;
         }
         Ok(())
     }
@@ -83,7 +103,7 @@ impl fmt::Display for Fields {
 
 /// The fields by which objects of a kind can be selected.
 pub fn fields_of(kind: Kind) -> impl Iterator<Item = &'static str> {
-    EVERYWHERE.iter().chain(own(kind)).map(|field| field.path)
+    Source::EVERYWHERE.into_iter().map(|(path, _)| path).chain(kind.fields())
 }
 
 /// Splits at commas that no backslash protects.
@@ -110,12 +130,12 @@ fn term(kind: Kind, text: &str, part: &str) -> Result<Term, Error> {
     let value = if equal { right.strip_prefix('=').unwrap_or(right) } else { right };
     let value = unescape(value).map_err(fail)?;
     let path = path.trim();
-    let Some(field) = EVERYWHERE.iter().chain(own(kind)).find(|field| field.path == path) else {
+    let Some(source) = Source::of(kind, path) else {
         let known: Vec<&str> = fields_of(kind).collect();
         let known = known.join(", ");
         return Err(fail(format!("field label not supported for {kind}: {path:?}; supported are {known}")));
     };
-    Ok(Term { field, equal, value })
+    Ok(Term { path: path.to_owned(), source, equal, value })
 }
 
 fn unescape(value: &str) -> Result<String, String> {
@@ -138,98 +158,31 @@ fn escape(value: &str) -> String {
     value.replace('\\', "\\\\").replace(',', "\\,").replace('=', "\\=")
 }
 
-/// One line a field: its path, and an expression that reads it from an object of the kind.
-macro_rules! fields {
-    ($name:ident, $type:ty, $object:ident: $($path:literal => $read:expr;)*) => {
-        static $name: &[Field] = &[$(Field {
-            path: $path,
-            read: |object| {
-                let read: for<'a> fn(&'a $type) -> Option<Cow<'a, str>> = |$object| $read;
-                object.get::<$type>().and_then(read).unwrap_or_default()
-            },
-        }),*];
+/// A field by which objects of a type can be selected, and how to read it.
+pub(crate) struct Field<T> {
+    pub(crate) path: &'static str,
+    pub(crate) read: for<'a> fn(&'a T) -> Option<Cow<'a, str>>,
+}
+
+/// What a kind answers of its fields: their paths.
+pub(crate) fn paths<T>(fields: &'static [Field<T>]) -> Vec<&'static str> {
+    fields.iter().map(|field| field.path).collect()
+}
+
+/// What a kind answers of its fields: the value of one of them.
+pub(crate) fn read<'a, T>(fields: &[Field<T>], index: usize, object: &'a T) -> Cow<'a, str> {
+    fields.get(index).and_then(|field| (field.read)(object)).unwrap_or_default()
+}
+
+/// The fields of a kind, one line each: the path, and an expression that reads it from an object.
+macro_rules! selectable {
+    ($object:ident: $type:ty; $($path:literal => $read:expr;)*) => {
+        &[$($crate::selector::Field::<$type> { path: $path, read: |$object| $read }),*]
     };
 }
-
-static EVERYWHERE: &[Field] = &[
-    Field {
-        path: "metadata.name",
-        read: |object| object.metadata().map(|meta| meta.name.as_str().into()).unwrap_or_default(),
-    },
-    Field {
-        path: "metadata.namespace",
-        read: |object| object.metadata().map(|meta| meta.namespace.as_str().into()).unwrap_or_default(),
-    },
-];
+pub(crate) use selectable;
 
 /// A boolean as selectors write it.
-fn flag(value: bool) -> Option<Cow<'static, str>> {
+pub(crate) fn flag(value: bool) -> Option<Cow<'static, str>> {
     Some(if value { "true" } else { "false" }.into())
-}
-
-fields! { POD, core_v1::Pod, pod:
-    "spec.nodeName" => Some(pod.spec.as_ref()?.node_name.as_str().into());
-    "spec.restartPolicy" => Some(pod.spec.as_ref()?.restart_policy.as_str().into());
-    "spec.schedulerName" => Some(pod.spec.as_ref()?.scheduler_name.as_str().into());
-    "spec.serviceAccountName" => Some(pod.spec.as_ref()?.service_account_name.as_str().into());
-    "spec.hostNetwork" => flag(pod.spec.as_ref()?.host_network);
-    "status.phase" => Some(crate::pod::phase(pod).word().into());
-    "status.podIP" => Some(pod.status.as_ref()?.pod_ip.as_str().into());
-    "status.podIPs" => Some(pod.status.as_ref()?.pod_ips.iter().map(|ip| ip.ip.as_str()).collect::<Vec<_>>().join(",").into());
-    "status.nominatedNodeName" => Some(pod.status.as_ref()?.nominated_node_name.as_str().into());
-}
-
-fields! { EVENT, core_v1::Event, event:
-    "involvedObject.kind" => Some(event.involved_object.as_ref()?.kind.as_str().into());
-    "involvedObject.namespace" => Some(event.involved_object.as_ref()?.namespace.as_str().into());
-    "involvedObject.name" => Some(event.involved_object.as_ref()?.name.as_str().into());
-    "involvedObject.uid" => Some(event.involved_object.as_ref()?.uid.as_str().into());
-    "involvedObject.apiVersion" => Some(event.involved_object.as_ref()?.api_version.as_str().into());
-    "involvedObject.resourceVersion" => Some(event.involved_object.as_ref()?.resource_version.as_str().into());
-    "involvedObject.fieldPath" => Some(event.involved_object.as_ref()?.field_path.as_str().into());
-    "reason" => Some(event.reason.as_str().into());
-    "type" => Some(event.r#type.as_str().into());
-    "source" => event_source(event);
-    "reportingComponent" => event_source(event);
-}
-
-/// Old clients fill in one of the two, new ones the other.
-fn event_source(event: &core_v1::Event) -> Option<Cow<'_, str>> {
-    let source = event.source.as_ref().map(|source| source.component.as_str()).filter(|source| !source.is_empty());
-    Some(source.unwrap_or(&event.reporting_component).into())
-}
-
-fields! { NODE, core_v1::Node, node:
-    "spec.unschedulable" => flag(node.spec.as_ref().is_some_and(|spec| spec.unschedulable));
-}
-
-fields! { SECRET, core_v1::Secret, secret:
-    "type" => Some(secret.r#type.as_str().into());
-}
-
-fields! { NAMESPACE, core_v1::Namespace, namespace:
-    "status.phase" => Some(namespace.status.as_ref()?.phase.as_str().into());
-}
-
-fields! { SERVICE, core_v1::Service, service:
-    "spec.type" => Some(service.spec.as_ref()?.r#type.as_str().into());
-    "spec.clusterIP" => Some(service.spec.as_ref()?.cluster_ip.as_str().into());
-}
-
-fields! { REPLICA_SET, apps_v1::ReplicaSet, set:
-    "status.replicas" => Some(set.status.as_ref().map_or(0, |status| status.replicas).to_string().into());
-}
-
-/// The fields of a kind beside those that all have.
-fn own(kind: Kind) -> &'static [Field] {
-    match kind {
-        Kind::Pod => POD,
-        Kind::Event => EVENT,
-        Kind::Node => NODE,
-        Kind::Secret => SECRET,
-        Kind::Namespace => NAMESPACE,
-        Kind::Service => SERVICE,
-        Kind::ReplicaSet => REPLICA_SET,
-        Kind::EndpointSlice | Kind::ConfigMap | Kind::Lease | Kind::Deployment => &[],
-    }
 }

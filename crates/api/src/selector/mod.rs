@@ -6,6 +6,7 @@ mod labels;
 
 use crate::{Error, validate::limits::TERMS_MAX};
 
+pub(crate) use fields::{Field, flag, paths, read, selectable};
 pub use fields::{Fields, fields_of};
 pub use labels::{Labels, Operator, Requirement, print};
 

@@ -2,8 +2,8 @@
 
 use expect_test::{Expect, expect};
 
-use super::{columns, pod::summary, row};
-use crate::{Kind, Object, Timestamp, core_v1, defaults, fixtures};
+use super::{columns, row};
+use crate::{Kind, Object, Timestamp, core_v1, defaults, fixtures, kinds::core::pod::summary};
 
 /// The rows below are looked at on this day at noon.
 const NOW: &str = "2026-11-23T12:00:00Z";

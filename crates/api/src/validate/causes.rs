@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use super::names::Syntax;
 use crate::{Kind, error::Cause};
 
 /// A place in an object, written out only if something is wrong there.
@@ -57,7 +58,7 @@ const HIDDEN: &str = "\"<secret contents redacted>\"";
 #[derive(Debug, Default)]
 pub(crate) struct Causes {
     pub(crate) found: Vec<Cause>,
-    /// Whether values are left out: those of a Secret belong into no log.
+    /// Whether values are left out: some belong into no log.
     hides: bool,
     /// Problems beyond [`CAUSES_MAX`].
     untold: usize,
@@ -70,7 +71,7 @@ fn clipped(text: &str) -> &str {
 impl Causes {
     /// Of an object of a kind, so far nothing.
     pub(crate) fn of(kind: Kind) -> Self {
-        Self { hides: kind == Kind::Secret, ..Self::default() }
+        Self { hides: kind.hides_values(), ..Self::default() }
     }
 
     /// All that was found, and how much more there is.
@@ -155,14 +156,14 @@ impl Causes {
     }
 
     /// Runs one of the checks of [`super::names`] over a text.
-    pub(crate) fn syntax(&mut self, at: &Path<'_>, value: &str, check: fn(&str) -> Vec<String>) {
+    pub(crate) fn syntax(&mut self, at: &Path<'_>, value: &str, check: Syntax) {
         for why in check(value) {
             self.invalid(at, value, why);
         }
     }
 
     /// As [`Causes::syntax`], for a text that must be there.
-    pub(crate) fn required_syntax(&mut self, at: &Path<'_>, value: &str, check: fn(&str) -> Vec<String>) {
+    pub(crate) fn required_syntax(&mut self, at: &Path<'_>, value: &str, check: Syntax) {
         if value.is_empty() {
             self.required(at, "");
         } else {

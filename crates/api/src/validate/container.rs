@@ -3,12 +3,11 @@
 use std::collections::BTreeSet;
 
 use super::{
+    PROTOCOLS,
     causes::{Causes, Path},
     env,
     limits::{CONTAINER_PORTS_MAX, VOLUMES_MAX, WORDS_MAX},
-    names, probe, resources,
-    slice::PROTOCOLS,
-    volume,
+    names, probe, resources, volume,
 };
 use crate::core_v1::{Container, ContainerPort, SecurityContext, VolumeMount};
 

@@ -10,14 +10,15 @@ use super::{
 use crate::{
     Kind,
     meta_v1::{LabelSelector, ObjectMeta, OwnerReference},
+    well_known::{FOREGROUND_FINALIZER, ORPHAN_FINALIZER},
 };
 
 /// All keys and values of an object's annotations together, in bytes: Kubernetes' limit.
 pub const ANNOTATIONS_BYTES_MAX: usize = 256 << 10;
 /// Finalizers that need no domain before their name.
-const STANDARD_FINALIZERS: [&str; 2] = ["orphan", "foregroundDeletion"];
+const STANDARD_FINALIZERS: [&str; 2] = [ORPHAN_FINALIZER, FOREGROUND_FINALIZER];
 
-pub(super) fn object(causes: &mut Causes, kind: Kind, meta: Option<&ObjectMeta>) {
+pub(crate) fn object(causes: &mut Causes, kind: Kind, meta: Option<&ObjectMeta>) {
     let at = Path::Root.field("metadata");
     let Some(meta) = meta else { return causes.required(&at, "name the object in metadata.name") };
     name(causes, kind, meta, &at);
@@ -27,7 +28,7 @@ pub(super) fn object(causes: &mut Causes, kind: Kind, meta: Option<&ObjectMeta>)
 }
 
 /// What also a write to a part of an object may bring.
-pub(super) fn lists(causes: &mut Causes, meta: Option<&ObjectMeta>) {
+pub(crate) fn lists(causes: &mut Causes, meta: Option<&ObjectMeta>) {
     let Some(meta) = meta else { return };
     let at = Path::Root.field("metadata");
     annotations(causes, &meta.annotations, &at.field("annotations"));
@@ -35,25 +36,8 @@ pub(super) fn lists(causes: &mut Causes, meta: Option<&ObjectMeta>) {
     finalizers(causes, &meta.finalizers, &at.field("finalizers"));
 }
 
-/// The syntax of the names of a kind.
-fn name_syntax(kind: Kind) -> fn(&str) -> Vec<String> {
-    match kind {
-        Kind::Namespace => names::dns_label,
-        Kind::Service => names::dns_1035_label,
-        Kind::Node
-        | Kind::Pod
-        | Kind::EndpointSlice
-        | Kind::ConfigMap
-        | Kind::Secret
-        | Kind::Event
-        | Kind::Lease
-        | Kind::Deployment
-        | Kind::ReplicaSet => names::dns_subdomain,
-    }
-}
-
 fn name(causes: &mut Causes, kind: Kind, meta: &ObjectMeta, at: &Path<'_>) {
-    let check = name_syntax(kind);
+    let check = kind.name_syntax();
     if !meta.generate_name.is_empty() {
         // What follows the prefix is letters and digits, so one of them stands for all.
         for why in check(&format!("{}x", meta.generate_name)) {
@@ -77,7 +61,7 @@ fn namespace(causes: &mut Causes, kind: Kind, meta: &ObjectMeta, at: &Path<'_>) 
     }
 }
 
-pub(super) fn labels(causes: &mut Causes, labels: &BTreeMap<String, String>, at: &Path<'_>) {
+pub(crate) fn labels(causes: &mut Causes, labels: &BTreeMap<String, String>, at: &Path<'_>) {
     if !causes.at_most(at, labels.len(), LABELS_MAX) {
         return;
     }
@@ -87,7 +71,7 @@ pub(super) fn labels(causes: &mut Causes, labels: &BTreeMap<String, String>, at:
     }
 }
 
-pub(super) fn annotations(causes: &mut Causes, annotations: &BTreeMap<String, String>, at: &Path<'_>) {
+pub(crate) fn annotations(causes: &mut Causes, annotations: &BTreeMap<String, String>, at: &Path<'_>) {
     let bytes: usize = annotations.iter().map(|(key, value)| key.len() + value.len()).sum();
     if bytes > ANNOTATIONS_BYTES_MAX {
         return causes.too_long(at, ANNOTATIONS_BYTES_MAX);
@@ -106,7 +90,7 @@ fn finalizers(causes: &mut Causes, names: &[String], at: &Path<'_>) {
     }
 }
 
-pub(super) fn finalizer(causes: &mut Causes, name: &str, at: &Path<'_>) {
+pub(crate) fn finalizer(causes: &mut Causes, name: &str, at: &Path<'_>) {
     causes.syntax(at, name, names::qualified);
     if !name.contains('/') && !STANDARD_FINALIZERS.contains(&name) {
         causes.invalid(at, name, "name is neither a standard finalizer name nor is it fully qualified");
@@ -138,7 +122,7 @@ fn owners(causes: &mut Causes, owners: &[OwnerReference], at: &Path<'_>) {
 }
 
 /// A selector over labels. `None` is for the caller to judge.
-pub(super) fn selector(causes: &mut Causes, selector: &LabelSelector, at: &Path<'_>) {
+pub(crate) fn selector(causes: &mut Causes, selector: &LabelSelector, at: &Path<'_>) {
     labels(causes, &selector.match_labels, &at.field("matchLabels"));
     let at = at.field("matchExpressions");
     if !causes.at_most(&at, selector.match_expressions.len(), TERMS_MAX) {
@@ -168,7 +152,7 @@ pub(super) fn selector(causes: &mut Causes, selector: &LabelSelector, at: &Path<
 }
 
 /// What may not change in the metadata of an existing object. What the new one leaves out is not a change.
-pub(super) fn update(causes: &mut Causes, old: Option<&ObjectMeta>, new: Option<&ObjectMeta>) {
+pub(crate) fn update(causes: &mut Causes, old: Option<&ObjectMeta>, new: Option<&ObjectMeta>) {
     let (Some(old), Some(new)) = (old, new) else { return };
     let at = Path::Root.field("metadata");
     for (field, old, new) in

@@ -6,27 +6,34 @@
 
 mod causes;
 mod container;
-mod data;
+pub(crate) mod data;
 mod env;
 pub mod limits;
-mod meta;
+pub(crate) mod meta;
 pub mod names;
-mod pod;
+pub(crate) mod pod;
 mod probe;
-mod resources;
-mod service;
-mod slice;
-mod small;
+pub(crate) mod resources;
 mod volume;
-mod workload;
+pub(crate) mod workload;
 
 pub use causes::CAUSES_MAX;
-use causes::{Causes, Path};
+pub(crate) use causes::{Causes, Path};
 pub use data::DATA_BYTES_MAX;
 pub use limits::ENDPOINTS_MAX;
 pub use meta::ANNOTATIONS_BYTES_MAX;
 
-use crate::{Object, Subresource, error::Cause};
+use crate::{
+    Object, Subresource, core_v1,
+    error::Cause,
+    kinds::core::{namespace, pod as pods},
+};
+
+/// What a port may speak.
+pub(crate) const PROTOCOLS: [&str; 3] = ["SCTP", "TCP", "UDP"];
+
+/// What a taint does to Pods that do not tolerate it.
+pub(crate) const TAINT_EFFECTS: [&str; 3] = ["NoSchedule", "PreferNoSchedule", "NoExecute"];
 
 /// What is wrong with a new object, after defaulting. Empty if it may be stored.
 #[must_use]
@@ -38,19 +45,7 @@ pub fn create(object: &Object) -> Vec<Cause> {
 
 fn whole(causes: &mut Causes, object: &Object) {
     meta::object(causes, object.kind(), object.metadata());
-    match object {
-        Object::Namespace(namespace) => small::namespace(causes, namespace),
-        Object::Node(node) => small::node(causes, node),
-        Object::Pod(pod) => pod::pod(causes, pod),
-        Object::Service(service) => service::service(causes, service),
-        Object::EndpointSlice(slice) => slice::slice(causes, slice),
-        Object::ConfigMap(map) => data::config_map(causes, map),
-        Object::Secret(secret) => data::secret(causes, secret),
-        Object::Event(event) => small::event(causes, event),
-        Object::Lease(lease) => small::lease(causes, lease),
-        Object::Deployment(deployment) => workload::deployment(causes, deployment),
-        Object::ReplicaSet(set) => workload::replica_set(causes, set),
-    }
+    object.validate(causes);
 }
 
 /// What is wrong with replacing `old` by `new`: all that [`create`] finds, and changes of what may not change.
@@ -61,19 +56,8 @@ pub fn update(old: &Object, new: &Object) -> Vec<Cause> {
     let mut causes = Causes::of(new.kind());
     whole(&mut causes, new);
     meta::update(&mut causes, old.metadata(), new.metadata());
-    match (old, new) {
-        (Object::Pod(old), Object::Pod(new)) => pod::update(&mut causes, old, new),
-        (Object::Service(old), Object::Service(new)) => service::update(&mut causes, old, new),
-        (Object::EndpointSlice(old), Object::EndpointSlice(new)) => slice::update(&mut causes, old, new),
-        (Object::ConfigMap(old), Object::ConfigMap(new)) => data::update_config_map(&mut causes, old, new),
-        (Object::Secret(old), Object::Secret(new)) => data::update_secret(&mut causes, old, new),
-        (Object::Node(old), Object::Node(new)) => small::update_node(&mut causes, old, new),
-        (Object::Deployment(old), Object::Deployment(new)) => workload::update_deployment(&mut causes, old, new),
-        (Object::ReplicaSet(old), Object::ReplicaSet(new)) => workload::update_replica_set(&mut causes, old, new),
-        (old, new) if old.kind() != new.kind() => {
-            causes.invalid(&Path::Root.field("kind"), new.kind().info().kind, "field is immutable");
-        }
-        _ => {}
+    if new.validate_update(&mut causes, old).is_none() {
+        causes.invalid(&Path::Root.field("kind"), new.kind().info().kind, "field is immutable");
     }
     causes.told()
 }
@@ -85,26 +69,39 @@ pub fn update_part(old: &Object, new: &Object, part: Subresource) -> Vec<Cause> 
     let mut causes = Causes::of(new.kind());
     match part {
         Subresource::None => return update(old, new),
-        Subresource::Status => status(&mut causes, new),
-        Subresource::Scale => workload::replicas(&mut causes, new),
-        Subresource::Binding => pod::binding(&mut causes, old, new),
-        Subresource::Finalize => small::finalizers(&mut causes, new),
-        // Judged with all metadata.
-        Subresource::Owners => {}
+        Subresource::Status => new.validate_status(&mut causes),
+        Subresource::Scale => scale(&mut causes, new),
+        Subresource::Binding => binding(&mut causes, old, new),
+        Subresource::Finalize => finalizers(&mut causes, new),
+        // Owners are judged with all metadata; an eviction and a log change nothing of the object.
+        Subresource::Owners | Subresource::Eviction | Subresource::Log => {}
     }
     meta::lists(&mut causes, new.metadata());
     meta::update(&mut causes, old.metadata(), new.metadata());
     causes.told()
 }
 
-fn status(causes: &mut Causes, object: &Object) {
-    match object {
-        Object::Pod(pod) => pod::status(causes, pod),
-        Object::Node(node) => small::node_status(causes, node),
-        Object::Deployment(_) | Object::ReplicaSet(_) => workload::status(causes, object),
-        Object::Namespace(namespace) => small::namespace_status(causes, namespace),
-        Object::Service(service) => service::status(causes, service),
-        Object::EndpointSlice(_) | Object::ConfigMap(_) | Object::Secret(_) | Object::Event(_) | Object::Lease(_) => {}
+fn scale(causes: &mut Causes, object: &Object) {
+    let at = Path::Root.field("spec");
+    match object.scale() {
+        Some(scale) => workload::numbers(causes, &at, [("replicas", scale.wanted)]),
+        None => causes.forbidden(&at, format_args!("objects of kind {} have no scale", object.kind())),
+    }
+}
+
+fn binding(causes: &mut Causes, old: &Object, new: &Object) {
+    match (old.get::<core_v1::Pod>(), new.get::<core_v1::Pod>()) {
+        (Some(old), Some(new)) => pods::validate_binding(causes, old, new),
+        (None, _) | (_, None) => {
+            causes.forbidden(&Path::Root.field("spec").field("nodeName"), "only Pods are bound to nodes");
+        }
+    }
+}
+
+fn finalizers(causes: &mut Causes, object: &Object) {
+    match object.get::<core_v1::Namespace>() {
+        Some(found) => namespace::validate_finalizers(causes, found),
+        None => causes.forbidden(&Path::Root.field("spec"), "only a Namespace has spec.finalizers"),
     }
 }
 

@@ -1,5 +1,8 @@
 //! The syntax of names, labels and keys. Every check answers with what is wrong; nothing means valid.
 
+/// A check of this file.
+pub type Syntax = fn(&str) -> Vec<String>;
+
 /// The longest DNS label, in bytes.
 pub const LABEL_BYTES_MAX: usize = 63;
 /// The longest DNS name, in bytes.

@@ -1,41 +1,22 @@
-//! Pods, alone or in a template.
+//! The spec of a Pod, alone or in a template.
 
 use std::collections::BTreeSet;
 
-use prost::Message as _;
-
 use super::{
+    TAINT_EFFECTS,
     causes::{Causes, Path},
     container,
-    limits::{
-        CONDITIONS_MAX, CONTAINERS_MAX, POD_STATUS_BYTES_MAX, SMALL_LIST_MAX, SPREADS_MAX, TAINTS_MAX, TERMS_MAX,
-    },
-    meta, names, resources,
-    small::TAINT_EFFECTS,
-    volume,
+    limits::{CONTAINERS_MAX, SMALL_LIST_MAX, SPREADS_MAX, TAINTS_MAX, TERMS_MAX},
+    meta,
+    names::{self, Syntax},
+    resources, volume,
 };
-use crate::{
-    Object,
-    core_v1::{Container, Pod, PodAffinityTerm, PodSpec, Toleration, TopologySpreadConstraint},
-    pod::Phase,
-};
-
-/// A check of [`names`].
-type Syntax = fn(&str) -> Vec<String>;
+use crate::core_v1::{Container, PodAffinityTerm, PodSpec, Toleration, TopologySpreadConstraint};
 
 const RESTART_POLICIES: [&str; 3] = ["Always", "OnFailure", "Never"];
 const DNS_POLICIES: [&str; 4] = ["ClusterFirstWithHostNet", "ClusterFirst", "Default", "None"];
-const PHASES: [Phase; 5] = [Phase::Pending, Phase::Running, Phase::Succeeded, Phase::Failed, Phase::Unknown];
 
-pub(super) fn pod(causes: &mut Causes, pod: &Pod) {
-    let at = Path::Root.field("spec");
-    match &pod.spec {
-        Some(found) => spec(causes, found, &at),
-        None => causes.required(&at, ""),
-    }
-}
-
-pub(super) fn spec(causes: &mut Causes, spec: &PodSpec, at: &Path<'_>) {
+pub(crate) fn spec(causes: &mut Causes, spec: &PodSpec, at: &Path<'_>) {
     refused(causes, spec, at);
     let volumes = volume::volumes(causes, &spec.volumes, &at.field("volumes"));
     containers(causes, spec, &volumes, at);
@@ -238,99 +219,5 @@ fn spreading(causes: &mut Causes, constraints: &[TopologySpreadConstraint], at: 
         if let Some(selector) = &constraint.label_selector {
             meta::selector(causes, selector, &at.field("labelSelector"));
         }
-    }
-}
-
-/// A Pod's spec is what its node acts on, so it stays but for the fields that Kubernetes lets change.
-pub(super) fn update(causes: &mut Causes, old: &Pod, new: &Pod) {
-    let (Some(old), Some(new)) = (&old.spec, &new.spec) else { return };
-    let at = Path::Root.field("spec");
-    for (field, count, before) in [
-        ("containers", new.containers.len(), old.containers.len()),
-        ("initContainers", new.init_containers.len(), old.init_containers.len()),
-    ] {
-        if count != before {
-            return causes.forbidden(&at.field(field), "pod updates may not add or remove containers");
-        }
-    }
-    let deadline = at.field("activeDeadlineSeconds");
-    match (old.active_deadline_seconds, new.active_deadline_seconds) {
-        (Some(before), Some(now)) if now > before => {
-            causes.invalid(&deadline, now, format_args!("must be less than or equal to previous value {before}"));
-        }
-        (Some(_), None) => causes.invalid(&deadline, "", "must not update from a positive integer to nil value"),
-        _ => {}
-    }
-    let same =
-        |a: &Toleration, b: &Toleration| *a == Toleration { toleration_seconds: a.toleration_seconds, ..b.clone() };
-    if !old.tolerations.iter().all(|before| new.tolerations.iter().any(|now| same(before, now))) {
-        causes.forbidden(
-            &at.field("tolerations"),
-            "existing toleration can not be modified except its tolerationSeconds",
-        );
-    }
-    if masked(old, new) != *new {
-        let why = "pod updates may not change fields other than `spec.containers[*].image`, \
-                   `spec.initContainers[*].image`, `spec.activeDeadlineSeconds`, `spec.tolerations` (only additions) and \
-                   `spec.terminationGracePeriodSeconds` (only to 1 if it was negative)";
-        causes.forbidden(&at, why);
-    }
-}
-
-/// The old spec with what may change taken from the new one.
-fn masked(old: &PodSpec, new: &PodSpec) -> PodSpec {
-    let mut expected = old.clone();
-    expected.active_deadline_seconds = new.active_deadline_seconds;
-    expected.tolerations.clone_from(&new.tolerations);
-    if old.termination_grace_period_seconds.is_some_and(|seconds| seconds < 0)
-        && new.termination_grace_period_seconds == Some(1)
-    {
-        expected.termination_grace_period_seconds = Some(1);
-    }
-    let both = [(&mut expected.containers, &new.containers), (&mut expected.init_containers, &new.init_containers)];
-    for (old, new) in both {
-        for (old, new) in old.iter_mut().zip(new) {
-            old.image.clone_from(&new.image);
-        }
-    }
-    expected
-}
-
-/// The scheduler names a node, once.
-pub(super) fn binding(causes: &mut Causes, old: &Object, new: &Object) {
-    let at = Path::Root.field("spec");
-    let at = at.field("nodeName");
-    let (Some(old), Some(new)) = (old.get::<Pod>(), new.get::<Pod>()) else {
-        return causes.forbidden(&at, "only Pods are bound to nodes");
-    };
-    let Some(node) = crate::pod::node_name(new) else { return causes.required(&at, "") };
-    causes.syntax(&at, node, names::dns_subdomain);
-    if let Some(before) = crate::pod::node_name(old).filter(|before| *before != node) {
-        causes.invalid(&at, node, format_args!("the Pod is already bound to node {before:?}"));
-    }
-}
-
-/// What a node may report.
-pub(super) fn status(causes: &mut Causes, pod: &Pod) {
-    let Some(status) = &pod.status else { return };
-    let at = Path::Root.field("status");
-    causes.required_one_of(&at.field("phase"), &status.phase, &PHASES.map(Phase::word));
-    if status.encoded_len() > POD_STATUS_BYTES_MAX {
-        causes.too_long(&at, POD_STATUS_BYTES_MAX);
-    }
-    for (field, count, count_max) in [
-        ("conditions", status.conditions.len(), CONDITIONS_MAX),
-        ("podIPs", status.pod_ips.len(), SMALL_LIST_MAX),
-        ("hostIPs", status.host_ips.len(), SMALL_LIST_MAX),
-        ("initContainerStatuses", status.init_container_statuses.len(), CONTAINERS_MAX),
-        ("ephemeralContainerStatuses", status.ephemeral_container_statuses.len(), CONTAINERS_MAX),
-    ] {
-        causes.at_most(&at.field(field), count, count_max);
-    }
-    let at = at.field("containerStatuses");
-    let few = causes.at_most(&at, status.container_statuses.len(), CONTAINERS_MAX);
-    for (index, container) in status.container_statuses.iter().enumerate().filter(|_| few) {
-        let at = at.index(index);
-        causes.not_negative(&at.field("restartCount"), container.restart_count.into());
     }
 }

@@ -11,7 +11,7 @@ type List = BTreeMap<String, meta_v1::Quantity>;
 const OFFERED: [&str; 3] = ["cpu", "ephemeral-storage", "memory"];
 
 /// Reads a quantity that must not be negative.
-pub(super) fn quantity(causes: &mut Causes, text: &meta_v1::Quantity, at: &Path<'_>) -> Option<Quantity> {
+pub(crate) fn quantity(causes: &mut Causes, text: &meta_v1::Quantity, at: &Path<'_>) -> Option<Quantity> {
     match Quantity::try_from(text) {
         Ok(quantity) if quantity.is_negative() => {
             causes.invalid(at, &text.string, "must be greater than or equal to 0");
@@ -26,14 +26,14 @@ pub(super) fn quantity(causes: &mut Causes, text: &meta_v1::Quantity, at: &Path<
 }
 
 /// Checks a list of any resources.
-pub(super) fn list(causes: &mut Causes, list: &List, at: &Path<'_>) {
+pub(crate) fn list(causes: &mut Causes, list: &List, at: &Path<'_>) {
     for (name, text) in list {
         quantity(causes, text, &at.key(name));
     }
 }
 
 /// Checks what a container asks for and may use.
-pub(super) fn requirements(causes: &mut Causes, resources: &ResourceRequirements, at: &Path<'_>) {
+pub(crate) fn requirements(causes: &mut Causes, resources: &ResourceRequirements, at: &Path<'_>) {
     let (limits, requests) = (at.field("limits"), at.field("requests"));
     offered(causes, &resources.limits, &limits);
     offered(causes, &resources.requests, &requests);

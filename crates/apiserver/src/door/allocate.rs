@@ -3,12 +3,16 @@
 //! Who has what is kept as claims in the state, so that two Services which are created at the same moment on the same
 //! address meet in the log: the second is refused there and decided again.
 
-use std::{collections::BTreeSet, net::Ipv4Addr};
+use std::net::Ipv4Addr;
 
 use api::{
     Error, Key, Object,
-    core_v1::{Service, ServiceSpec},
+    core_v1::ServiceSpec,
     error::Cause,
+    kinds::{
+        Allocation,
+        core::service::{HEADLESS, address_claim, port_claim},
+    },
 };
 use store::Op;
 
@@ -20,23 +24,25 @@ const RESERVED_ADDRESSES: u64 = 10;
 /// The ports of nodes at which Services of type `NodePort` can be reached: Kubernetes' range.
 const NODE_PORTS: std::ops::RangeInclusive<i32> = 30_000..=32_767;
 
-/// The address of a Service that has none.
-const HEADLESS: &str = "None";
-
 impl Door<'_> {
-    /// Gives a Service what it needs, and says what is to be claimed and released with it.
+    /// Gives an object what it needs, and says what is to be claimed and released with it.
     pub(super) fn allocate(&self, key: &Key, old: Option<&Object>, new: &mut Object) -> Result<Vec<Op>, Error> {
-        let Object::Service(service) = new else { return Ok(Vec::new()) };
-        let held = old.map(claims).unwrap_or_default();
-        let spec = service.spec.get_or_insert_default();
-        let mut causes = Vec::new();
-        causes.extend(self.address(key, spec));
-        causes.extend(self.node_ports(key, spec));
-        valid(key, causes)?;
-        let wanted = claims(new);
+        match new.allocation() {
+            Allocation::Nothing => {}
+            Allocation::Service(spec) => self.service(key, spec)?,
+        }
+        let held = old.map(Object::claims).unwrap_or_default();
+        let wanted = new.claims();
         let claimed = wanted.difference(&held).map(|name| Op::Claim { name: name.clone(), owner: key.clone() });
         let released = held.difference(&wanted).map(|name| Op::Release { name: name.clone() });
         Ok(claimed.chain(released).collect())
+    }
+
+    fn service(&self, key: &Key, spec: &mut ServiceSpec) -> Result<(), Error> {
+        let mut causes = Vec::new();
+        causes.extend(self.address(key, spec));
+        causes.extend(self.node_ports(key, spec));
+        valid(key, causes)
     }
 
     fn address(&self, key: &Key, spec: &mut ServiceSpec) -> Option<Cause> {
@@ -116,55 +122,5 @@ impl Door<'_> {
 
     fn taken(&self, key: &Key, claim: &str) -> bool {
         self.view.claim(claim).is_some_and(|owner| owner != key)
-    }
-}
-
-/// What an object has that no other may have.
-pub(super) fn claims(object: &Object) -> BTreeSet<String> {
-    let Some(Service { spec: Some(spec), .. }) = object.get() else { return BTreeSet::new() };
-    let addressed = spec.r#type != "ExternalName" && !matches!(spec.cluster_ip.as_str(), "" | HEADLESS);
-    let address = addressed.then(|| address_claim(&spec.cluster_ip));
-    let ports = spec.ports.iter().filter(|port| port.node_port != 0);
-    address.into_iter().chain(ports.map(|port| port_claim(&port.protocol, port.node_port))).collect()
-}
-
-fn address_claim(address: &str) -> String {
-    format!("service-address/{address}")
-}
-
-fn port_claim(protocol: &str, port: i32) -> String {
-    format!("node-port/{protocol}/{port}")
-}
-
-/// A manifest that says nothing of what was given keeps it; a change of type gives back what the new one has no use for.
-pub(super) fn carry_over(old: &Service, new: &mut Service) {
-    let (Some(old), Some(new)) = (&old.spec, &mut new.spec) else { return };
-    let type_of =
-        |spec: &ServiceSpec| if spec.r#type.is_empty() { "ClusterIP".to_owned() } else { spec.r#type.clone() };
-    let (before, after) = (type_of(old), type_of(new));
-    if after == "ExternalName" {
-        if before != after && new.cluster_ip == old.cluster_ip {
-            new.cluster_ip.clear();
-            new.cluster_ips.clear();
-        }
-    } else if before != "ExternalName" && new.cluster_ip.is_empty() && new.cluster_ips.is_empty() {
-        new.cluster_ip.clone_from(&old.cluster_ip);
-        new.cluster_ips.clone_from(&old.cluster_ips);
-    }
-    carry_ports(old, new, matches!(after.as_str(), "NodePort" | "LoadBalancer"), before == after);
-}
-
-fn carry_ports(old: &ServiceSpec, new: &mut ServiceSpec, outside: bool, same_type: bool) {
-    let protocol = |text: &str| if text.is_empty() { "TCP".to_owned() } else { text.to_owned() };
-    for port in &mut new.ports {
-        let is = |other: &&api::core_v1::ServicePort| {
-            other.port == port.port && protocol(&other.protocol) == protocol(&port.protocol)
-        };
-        let before = old.ports.iter().find(is).map_or(0, |port| port.node_port);
-        if outside && port.node_port == 0 {
-            port.node_port = before;
-        } else if !outside && !same_type && port.node_port == before {
-            port.node_port = 0;
-        }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use api::{Error, Key, Kind, Object, Reason, defaults, error::Cause, meta_v1, validate, warnings};
+use api::{Error, Key, Kind, Object, Reason, Subresource, defaults, error::Cause, meta_v1, validate, warnings};
 use store::{Expect, Txn};
 
 use super::{Decision, Door, Fate, forbidden, put, valid};
@@ -24,7 +24,7 @@ impl Door<'_> {
         let key = object.key();
         self.namespace_takes(&key)?;
         self.fresh_metadata(&mut object);
-        fresh_status(&mut object);
+        object.prepare_for_create();
         defaults::apply(&mut object);
         valid(&key, validate::create(&object))?;
         let claims = self.allocate(&key, None, &mut object)?;
@@ -65,7 +65,7 @@ impl Door<'_> {
 
     /// What only the door may say of an object.
     fn fresh_metadata(&self, object: &mut Object) {
-        let generation = i64::from(has_generation(object.kind()));
+        let generation = i64::from(object.is_new_generation(None, Subresource::None));
         let metadata = object.metadata_mut();
         metadata.uid.clone_from(&self.stamp.uid);
         metadata.creation_timestamp = Some(self.stamp.now.into());
@@ -75,21 +75,6 @@ impl Door<'_> {
         metadata.self_link.clear();
         metadata.resource_version.clear();
         metadata.managed_fields.clear();
-    }
-}
-
-/// Whether `metadata.generation` counts the changes of a kind's spec: where somebody reports `observedGeneration`.
-pub(super) fn has_generation(kind: Kind) -> bool {
-    match kind {
-        Kind::Pod | Kind::Deployment | Kind::ReplicaSet => true,
-        Kind::Namespace
-        | Kind::Node
-        | Kind::Service
-        | Kind::EndpointSlice
-        | Kind::ConfigMap
-        | Kind::Secret
-        | Kind::Event
-        | Kind::Lease => false,
     }
 }
 
@@ -109,23 +94,6 @@ fn placed(object: &Object) -> Result<(), Error> {
         return Err(Error::new(Reason::BadRequest, message).about(&key));
     }
     Ok(())
-}
-
-/// What was observed of something that did not exist yet is nothing. Nodes report themselves and come with a status.
-fn fresh_status(object: &mut Object) {
-    match object {
-        Object::Namespace(namespace) => namespace.status = None,
-        Object::Pod(pod) => pod.status = None,
-        Object::Service(service) => service.status = None,
-        Object::Deployment(deployment) => deployment.status = Some(Default::default()),
-        Object::ReplicaSet(set) => set.status = Some(Default::default()),
-        Object::Node(_)
-        | Object::EndpointSlice(_)
-        | Object::ConfigMap(_)
-        | Object::Secret(_)
-        | Object::Event(_)
-        | Object::Lease(_) => {}
-    }
 }
 
 /// The ending of a generated name.

@@ -2,13 +2,10 @@
 
 use std::time::Duration;
 
-use api::{Error, Object, ReadAt, Reason, Write, core_v1, kinds::Resource as _};
+use api::{Error, Object, ReadAt, Reason, Write, core_v1, kinds::Resource as _, well_known::NAMESPACES};
 use tracing::info;
 
 use super::{Registry, WriteOptions};
-
-/// The namespaces that Kubernetes' users expect.
-const NAMESPACES: [&str; 4] = ["default", "kube-system", "kube-public", "kube-node-lease"];
 
 /// How long a start may wait for a leader.
 const LEADER_TIMEOUT: Duration = Duration::from_secs(30);

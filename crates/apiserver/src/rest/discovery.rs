@@ -1,9 +1,9 @@
 //! What this server offers, read off the table of kinds: discovery in its legacy and its aggregated form.
 
-use api::{Kind, kinds::KindInfo};
+use api::{Kind, Subresource, kinds::KindInfo};
 use serde_json::{Value, json};
 
-use super::{accept::DiscoveryVersion, path::Part};
+use super::accept::DiscoveryVersion;
 
 /// The type of every object of discovery in its legacy form.
 const LEGACY_VERSION: &str = "v1";
@@ -133,18 +133,18 @@ fn verbs(info: &KindInfo) -> Vec<&'static str> {
 }
 
 fn parts(info: &'static KindInfo) -> impl Iterator<Item = PartInfo> {
-    info.subresources.iter().filter_map(|name| {
+    info.subresources.iter().map(|part| {
         let own = TypeName { group: info.group, version: info.version, kind: info.kind };
         let core = |kind| TypeName { group: "", version: "v1", kind };
-        let (answers, verbs): (TypeName, &[&str]) = match Part::from_name(name)? {
-            Part::Whole | Part::Status => (own, PART_VERBS),
-            Part::Scale => (TypeName { group: "autoscaling", version: "v1", kind: "Scale" }, PART_VERBS),
-            Part::Log => (own, &["get"]),
-            Part::Binding => (core("Binding"), &["create"]),
-            Part::Eviction => (TypeName { group: "policy", version: "v1", kind: "Eviction" }, &["create"]),
-            Part::Finalize => (own, &["update"]),
+        let (answers, verbs): (TypeName, &[&str]) = match part {
+            Subresource::None | Subresource::Owners | Subresource::Status => (own, PART_VERBS),
+            Subresource::Scale => (TypeName { group: "autoscaling", version: "v1", kind: "Scale" }, PART_VERBS),
+            Subresource::Log => (own, &["get"]),
+            Subresource::Binding => (core("Binding"), &["create"]),
+            Subresource::Eviction => (TypeName { group: "policy", version: "v1", kind: "Eviction" }, &["create"]),
+            Subresource::Finalize => (own, &["update"]),
         };
-        Some(PartInfo { name, answers, verbs })
+        PartInfo { name: part.word(), answers, verbs }
     })
 }
 

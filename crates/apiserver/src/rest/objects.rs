@@ -12,7 +12,7 @@ use super::{
     Asked, Rest, accept, answer,
     body::{self, Content, Media},
     not_allowed,
-    path::{Part, Target},
+    path::Target,
     query::{State, WriteParams},
     render::{self, ListMeta, View},
 };
@@ -22,10 +22,10 @@ use crate::registry::{Found, ListPage, ListQuery, PatchKind, ReadAt, WriteOption
 fn verb(target: &Target, asked: &Asked) -> Result<Verb, Error> {
     let one = !target.name.is_empty();
     Ok(match asked.method {
-        Method::GET | Method::HEAD if target.part == Part::Whole && asked.query.is_watch()? => Verb::Watch,
+        Method::GET | Method::HEAD if target.part == Subresource::None && asked.query.is_watch()? => Verb::Watch,
         Method::GET | Method::HEAD if one => Verb::Get,
         Method::GET | Method::HEAD => Verb::List,
-        Method::POST if !one || target.part != Part::Whole => Verb::Create,
+        Method::POST if !one || target.part != Subresource::None => Verb::Create,
         Method::PUT if one => Verb::Update,
         Method::PATCH if one => Verb::Patch,
         Method::DELETE if one => Verb::Delete,
@@ -34,16 +34,16 @@ fn verb(target: &Target, asked: &Asked) -> Result<Verb, Error> {
     })
 }
 
-/// The verb and the part of the object in the words in which leave is asked.
-fn asked_for(part: Part, verb: Verb) -> (Verb, Subresource) {
+/// The verb and the part of the object in the words in which leave is asked: what the request does to the object, by whatever
+/// URL it does it.
+fn asked_for(part: Subresource, verb: Verb) -> (Verb, Subresource) {
     match part {
-        Part::Whole => (verb, Subresource::None),
-        Part::Status => (verb, Subresource::Status),
-        Part::Scale => (verb, Subresource::Scale),
-        Part::Finalize => (verb, Subresource::Finalize),
-        Part::Binding => (Verb::Update, Subresource::Binding),
-        Part::Eviction => (Verb::Delete, Subresource::None),
-        Part::Log => (Verb::Log, Subresource::None),
+        Subresource::None | Subresource::Status | Subresource::Scale | Subresource::Finalize | Subresource::Owners => {
+            (verb, part)
+        }
+        Subresource::Binding => (Verb::Update, part),
+        Subresource::Eviction => (Verb::Delete, Subresource::None),
+        Subresource::Log => (Verb::Log, Subresource::None),
     }
 }
 
@@ -68,23 +68,22 @@ impl Rest {
             self.registry.authorise(Access::to_part(verb, &target.key(), part)).await?;
         }
         match (target.part, verb) {
-            (Part::Whole | Part::Status, Verb::Get) => self.get(&target, asked).await,
-            (Part::Whole, Verb::List) => self.list(&target, asked).await,
-            (Part::Whole, Verb::Watch) => self.watch(&target, asked).await,
-            (Part::Whole, Verb::Create) => self.create(&target, asked, body).await,
-            (Part::Whole, Verb::Delete) => self.delete(&target, asked, body).await,
-            (Part::Whole, Verb::DeleteCollection) => self.delete_collection(&target, asked, body).await,
-            (Part::Whole, Verb::Update) => self.update(&target, asked, body, Subresource::None).await,
-            (Part::Status, Verb::Update) => self.update(&target, asked, body, Subresource::Status).await,
-            (Part::Finalize, Verb::Update) => self.update(&target, asked, body, Subresource::Finalize).await,
-            (Part::Whole, Verb::Patch) => self.patch(&target, asked, body, Subresource::None).await,
-            (Part::Status, Verb::Patch) => self.patch(&target, asked, body, Subresource::Status).await,
-            (Part::Scale, Verb::Get) => self.get_scale(&target, asked).await,
-            (Part::Scale, Verb::Update) => self.update_scale(&target, asked, body).await,
-            (Part::Scale, Verb::Patch) => self.patch_scale(&target, asked, body).await,
-            (Part::Log, Verb::Get) => self.log(&target, asked).await,
-            (Part::Binding, Verb::Create) => self.bind(&target, asked, body).await,
-            (Part::Eviction, Verb::Create) => self.evict(&target, asked, body).await,
+            (Subresource::None | Subresource::Status, Verb::Get) => self.get(&target, asked).await,
+            (Subresource::None, Verb::List) => self.list(&target, asked).await,
+            (Subresource::None, Verb::Watch) => self.watch(&target, asked).await,
+            (Subresource::None, Verb::Create) => self.create(&target, asked, body).await,
+            (Subresource::None, Verb::Delete) => self.delete(&target, asked, body).await,
+            (Subresource::None, Verb::DeleteCollection) => self.delete_collection(&target, asked, body).await,
+            (Subresource::None | Subresource::Status | Subresource::Finalize, Verb::Update) => {
+                self.update(&target, asked, body).await
+            }
+            (Subresource::None | Subresource::Status, Verb::Patch) => self.patch(&target, asked, body).await,
+            (Subresource::Scale, Verb::Get) => self.get_scale(&target, asked).await,
+            (Subresource::Scale, Verb::Update) => self.update_scale(&target, asked, body).await,
+            (Subresource::Scale, Verb::Patch) => self.patch_scale(&target, asked, body).await,
+            (Subresource::Log, Verb::Get) => self.log(&target, asked).await,
+            (Subresource::Binding, Verb::Create) => self.bind(&target, asked, body).await,
+            (Subresource::Eviction, Verb::Create) => self.evict(&target, asked, body).await,
             _ => Err(not_allowed()),
         }
     }
@@ -126,30 +125,18 @@ impl Rest {
         Ok(written_answer(&written, &sent.warnings, view))
     }
 
-    async fn update(
-        &self,
-        target: &Target,
-        asked: &Asked,
-        body: Body,
-        part: Subresource,
-    ) -> Result<Response<Body>, Error> {
+    async fn update(&self, target: &Target, asked: &Asked, body: Body) -> Result<Response<Body>, Error> {
         let (params, view) = (asked.query.write()?, self.view(asked)?);
         let sent = body::read(&asked.headers, body).await?.object(target, params.strictness)?;
-        let written = self.registry.submit(Write::Update(sent.object, part), options(&params)).await?;
+        let written = self.registry.submit(Write::Update(sent.object, target.part), options(&params)).await?;
         Ok(written_answer(&written, &sent.warnings, view))
     }
 
-    async fn patch(
-        &self,
-        target: &Target,
-        asked: &Asked,
-        body: Body,
-        part: Subresource,
-    ) -> Result<Response<Body>, Error> {
+    async fn patch(&self, target: &Target, asked: &Asked, body: Body) -> Result<Response<Body>, Error> {
         let (params, view) = (asked.query.write()?, self.view(asked)?);
         let content = body::read(&asked.headers, body).await?;
         let (kind, patch) = (patch_kind(&content)?, content.parsed(params.strictness)?);
-        let written = self.registry.patch(&target.key(), kind, patch.value, part, options(&params)).await?;
+        let written = self.registry.patch(&target.key(), kind, patch.value, target.part, options(&params)).await?;
         Ok(written_answer(&written, &patch.duplicates, view))
     }
 

@@ -1,8 +1,8 @@
 //! Parts of objects whose type is another than the object's: `scale`, `log`, `binding`, `eviction`.
 
 use api::{
-    Error, Kind, Object, Reason, Subresource, Timestamp, Write, autoscaling_v1, core_v1, json, kinds::Resource as _,
-    meta_v1, patch, selector,
+    Error, Object, Reason, Subresource, Timestamp, Write, autoscaling_v1, core_v1, json, kinds::Resource as _, meta_v1,
+    patch,
 };
 use axum::body::Body;
 use futures::{StreamExt as _, stream};
@@ -94,7 +94,7 @@ impl Rest {
         let mut object = current.clone();
         let metadata = wanted.metadata.unwrap_or_default();
         object.metadata_mut().resource_version = metadata.resource_version;
-        set_replicas(&mut object, wanted.spec.unwrap_or_default().replicas)?;
+        object.set_replicas(wanted.spec.unwrap_or_default().replicas);
         let write = Write::Update(object, Subresource::Scale);
         let written = self.registry.submit(write, options(params)).await?;
         Ok(answer::json(StatusCode::OK, &scale_value(&scale(&written.object.object())?)))
@@ -140,17 +140,8 @@ impl Rest {
 
 /// The scale of an object, as clients of `autoscaling/v1` read it.
 fn scale(object: &Object) -> Result<autoscaling_v1::Scale, Error> {
-    let (wanted, running, selector) = match object {
-        Object::Deployment(deployment) => {
-            let spec = deployment.spec.clone().unwrap_or_default();
-            (spec.replicas, deployment.status.as_ref().map_or(0, |status| status.replicas), spec.selector)
-        }
-        Object::ReplicaSet(set) => {
-            let spec = set.spec.clone().unwrap_or_default();
-            (spec.replicas, set.status.as_ref().map_or(0, |status| status.replicas), spec.selector)
-        }
-        other => return Err(no_scale(other.kind())),
-    };
+    let kind = object.kind();
+    let scale = object.scale().ok_or_else(|| Error::bad_request(format!("a {kind} has no scale")))?;
     let full = object.metadata().cloned().unwrap_or_default();
     let metadata = meta_v1::ObjectMeta {
         name: full.name,
@@ -160,25 +151,11 @@ fn scale(object: &Object) -> Result<autoscaling_v1::Scale, Error> {
         creation_timestamp: full.creation_timestamp,
         ..Default::default()
     };
-    let selector = selector.map(|selector| selector::print(Some(&selector))).unwrap_or_default();
     Ok(autoscaling_v1::Scale {
         metadata: Some(metadata),
-        spec: Some(autoscaling_v1::ScaleSpec { replicas: wanted.unwrap_or(1) }),
-        status: Some(autoscaling_v1::ScaleStatus { replicas: running, selector }),
+        spec: Some(autoscaling_v1::ScaleSpec { replicas: scale.wanted.unwrap_or(1) }),
+        status: Some(autoscaling_v1::ScaleStatus { replicas: scale.present, selector: scale.selector }),
     })
-}
-
-fn set_replicas(object: &mut Object, replicas: i32) -> Result<(), Error> {
-    match object {
-        Object::Deployment(deployment) => deployment.spec.get_or_insert_default().replicas = Some(replicas),
-        Object::ReplicaSet(set) => set.spec.get_or_insert_default().replicas = Some(replicas),
-        other => return Err(no_scale(other.kind())),
-    }
-    Ok(())
-}
-
-fn no_scale(kind: Kind) -> Error {
-    Error::bad_request(format!("a {kind} has no scale"))
 }
 
 fn scale_value(scale: &autoscaling_v1::Scale) -> Value {

@@ -1,6 +1,6 @@
 //! What a URL's path names: one of a closed set of places. Methods and queries are read elsewhere.
 
-use api::Kind;
+use api::{Kind, Subresource};
 
 use super::text;
 
@@ -53,42 +53,8 @@ pub(crate) struct Target {
     pub(crate) namespace: String,
     /// The name; empty for the collection.
     pub(crate) name: String,
-    /// Which part of the object.
-    pub(crate) part: Part,
-}
-
-/// A part of an object that has a URL of its own.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Part {
-    /// The object itself.
-    Whole,
-    /// `…/status`.
-    Status,
-    /// `…/scale`.
-    Scale,
-    /// `pods/…/log`.
-    Log,
-    /// `pods/…/binding`.
-    Binding,
-    /// `pods/…/eviction`.
-    Eviction,
-    /// `namespaces/…/finalize`.
-    Finalize,
-}
-
-impl Part {
-    /// The part that a subresource of the table of kinds names.
-    pub(crate) fn from_name(name: &str) -> Option<Self> {
-        Some(match name {
-            "status" => Self::Status,
-            "scale" => Self::Scale,
-            "log" => Self::Log,
-            "binding" => Self::Binding,
-            "eviction" => Self::Eviction,
-            "finalize" => Self::Finalize,
-            _ => return None,
-        })
-    }
+    /// What of the object.
+    pub(crate) part: Subresource,
 }
 
 /// Reads a path; `None` if nothing has that URL.
@@ -154,16 +120,12 @@ fn target(group: &str, version: &str, rest: &[&str]) -> Option<Target> {
     };
     let kind = find(plural)?;
     let placed = kind.info().namespaced != namespace.is_empty() || (kind.info().namespaced && name.is_empty());
-    let part = if part.is_empty() { Part::Whole } else { part_of(kind, part)? };
+    let part = if part.is_empty() { Subresource::None } else { kind.subresource(part)? };
     placed.then(|| Target { kind, namespace: namespace.to_owned(), name: name.to_owned(), part })
 }
 
 fn namespace_part(part: &str) -> bool {
-    Kind::Namespace.info().subresources.contains(&part)
-}
-
-fn part_of(kind: Kind, part: &str) -> Option<Part> {
-    kind.info().subresources.contains(&part).then(|| Part::from_name(part)).flatten()
+    Kind::Namespace.subresource(part).is_some()
 }
 
 #[cfg(test)]
@@ -190,12 +152,12 @@ mod tests {
             ("/api/v1", "GroupVersion(\"\", \"v1\")"),
             ("/api/v2", "nothing"),
             ("/openapi/v3/apis/apps/v1", "OpenApiDocument(\"apps\", \"v1\")"),
-            ("/api/v1/pods", "Pod \"\" \"\" Whole"),
+            ("/api/v1/pods", "Pod \"\" \"\" None"),
             ("/api/v1/pods/x", "nothing"),
-            ("/api/v1/namespaces", "Namespace \"\" \"\" Whole"),
-            ("/api/v1/namespaces/a%2Db", "Namespace \"\" \"a-b\" Whole"),
+            ("/api/v1/namespaces", "Namespace \"\" \"\" None"),
+            ("/api/v1/namespaces/a%2Db", "Namespace \"\" \"a-b\" None"),
             ("/api/v1/namespaces/a/finalize", "Namespace \"\" \"a\" Finalize"),
-            ("/api/v1/namespaces/a/pods", "Pod \"a\" \"\" Whole"),
+            ("/api/v1/namespaces/a/pods", "Pod \"a\" \"\" None"),
             ("/api/v1/namespaces/a/pods/p/log", "Pod \"a\" \"p\" Log"),
             ("/api/v1/namespaces/a/pods/p/scale", "nothing"),
             ("/api/v1/namespaces/a/nodes", "nothing"),

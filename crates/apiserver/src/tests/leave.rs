@@ -73,7 +73,7 @@ fn paths(kind: Kind, name: &str) -> Vec<String> {
     let root = format!("{root}/{}", info.version);
     let within = if info.namespaced { format!("{root}/namespaces/default") } else { root.clone() };
     let one = format!("{within}/{}/{name}", info.plural);
-    let parts = info.subresources.iter().map(|part| format!("{one}/{part}"));
+    let parts = info.subresources.iter().map(|part| format!("{one}/{}", part.word()));
     let all = format!("{root}/{}", info.plural);
     let many = format!("{within}/{}", info.plural);
     let watch = format!("{many}?watch=true&fieldSelector=metadata.name%3D{name}");

@@ -21,7 +21,7 @@ pub struct Scale {
 impl Scale {
     pub(crate) async fn run(self, session: &Session) -> Result<()> {
         let (kind, name) = names::one(&self.what)?;
-        if !kind.info().subresources.contains(&"scale") {
+        if !kind.has(Subresource::Scale) {
             bail!("a {kind} cannot be scaled; name a Deployment or a ReplicaSet");
         }
         let patch = json!({"spec": {"replicas": self.replicas}});

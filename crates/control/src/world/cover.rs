@@ -37,7 +37,9 @@ impl Cover {
                 | Subresource::Status
                 | Subresource::Scale
                 | Subresource::Finalize
-                | Subresource::Owners,
+                | Subresource::Owners
+                | Subresource::Eviction
+                | Subresource::Log,
             ) => Self::Replaced { by: Arc::new(object.clone()), base },
             Write::Delete(..) => Self::Deleted { at: now, base, written: false },
         }

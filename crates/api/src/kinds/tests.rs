@@ -1,0 +1,163 @@
+//! What holds for every row of the table.
+#![expect(clippy::unwrap_used, reason = "tests")]
+
+use serde_json::{Value, json};
+
+use super::{Kind, Object};
+use crate::{
+    Subresource, Timestamp, defaults,
+    error::Cause,
+    json::{self, Strictness, random},
+    schema::Schema,
+    selector, table, validate,
+    well_known::NAMESPACES,
+    yaml,
+};
+
+fn decoded(kind: Kind, value: &Value) -> Object {
+    json::decode(kind, value, Strictness::Strict).unwrap_or_else(|error| panic!("{kind}: {error}")).object
+}
+
+fn sample(kind: Kind) -> Object {
+    let documents = yaml::documents(kind.sample()).unwrap();
+    assert_eq!(documents.len(), 1, "{kind}");
+    assert_eq!(documents[0]["kind"], kind.info().kind);
+    assert_eq!(documents[0]["apiVersion"], kind.api_version());
+    decoded(kind, &documents[0])
+}
+
+#[test]
+fn samples_are_what_their_json_says() {
+    for kind in Kind::ALL {
+        let sample = sample(*kind);
+        assert_eq!(decoded(*kind, &json::encode(&sample)), sample, "{kind}");
+    }
+}
+
+#[test]
+fn samples_may_be_stored_and_stay_as_they_are() {
+    for kind in Kind::ALL {
+        let mut new = sample(*kind);
+        defaults::apply(&mut new);
+        assert_eq!(validate::create(&new), Vec::<Cause>::new(), "{kind}");
+        assert_eq!(validate::update(&new, &new), Vec::<Cause>::new(), "{kind}");
+        let old = new.clone();
+        defaults::apply(&mut new);
+        new.prepare_for_update(&old);
+        assert_eq!(new, old, "{kind}");
+        assert!(!new.is_new_generation(Some(&old), Subresource::None), "{kind}");
+    }
+}
+
+#[test]
+fn samples_have_a_cell_for_each_column_and_a_value_for_each_field() {
+    for kind in Kind::ALL {
+        let mut object = sample(*kind);
+        defaults::apply(&mut object);
+        assert_eq!(table::row(&object, Timestamp(0)).len(), table::columns(*kind).len(), "{kind}");
+        for (index, path) in kind.fields().into_iter().enumerate() {
+            let value = object.field(index);
+            let text = format!("{path}={value}");
+            assert!(selector::Fields::parse(*kind, &text).unwrap().matches(&object), "{kind}: {text}");
+        }
+        assert_eq!(object.field(kind.fields().len()), "", "{kind}: no such field");
+    }
+}
+
+#[test]
+fn a_kind_has_the_part_status_if_its_message_has_the_field() {
+    for kind in Kind::ALL {
+        let message = Schema::get().message(kind.info().message).unwrap();
+        assert_eq!(kind.has(Subresource::Status), message.find("status").is_some(), "{kind}");
+    }
+}
+
+/// An object of a kind with anything in it.
+fn random(kind: Kind, dice: &mut random::Dice) -> Object {
+    decoded(kind, &random::message(Schema::get().message(kind.info().message).unwrap(), dice, 0))
+}
+
+#[test]
+fn a_status_is_written_by_its_part_and_by_nothing_else() {
+    let status = |object: &Object| json::encode(object)["status"].clone();
+    let spec = |object: &Object| json::encode(object)["spec"].clone();
+    for (seed, kind) in (0..20).flat_map(|seed| Kind::ALL.iter().map(move |kind| (seed, *kind))) {
+        let mut dice = random::Dice(seed);
+        let (old, sent) = (random(kind, &mut dice), random(kind, &mut dice));
+        let mut whole = sent.clone();
+        whole.prepare_for_update(&old);
+        let mut reported = old.clone();
+        reported.update_status(&sent);
+        assert_eq!(spec(&reported), spec(&old), "{kind}");
+        if kind.has(Subresource::Status) {
+            assert_eq!((status(&whole), status(&reported)), (status(&old), status(&sent)), "{kind}");
+        } else {
+            assert_eq!((&whole, &reported), (&sent, &old), "{kind}");
+        }
+    }
+}
+
+#[test]
+fn a_kind_has_the_part_scale_if_it_can_be_scaled() {
+    for kind in Kind::ALL {
+        let mut object = sample(*kind);
+        let before = object.clone();
+        object.set_replicas(7);
+        if kind.has(Subresource::Scale) {
+            assert_eq!(object.scale().unwrap().wanted, Some(7), "{kind}");
+            assert!(object.is_new_generation(Some(&before), Subresource::Scale), "{kind}");
+        } else {
+            assert_eq!((object.scale(), &object), (None, &before), "{kind}");
+        }
+    }
+}
+
+#[test]
+fn what_is_marked_for_deletion_has_a_deadline() {
+    for kind in Kind::ALL {
+        let mut object = sample(*kind);
+        object.mark_for_deletion(None, Timestamp(1_000)).unwrap();
+        assert_eq!(object.metadata().unwrap().deletion_timestamp.unwrap().seconds, 1, "{kind}");
+        let marked = object.clone();
+        object.mark_for_deletion(None, Timestamp(9_000)).unwrap();
+        assert_eq!(object, marked, "{kind}: the second time changes nothing");
+    }
+}
+
+#[test]
+fn each_word_of_a_url_is_found_again() {
+    for part in Subresource::ALL {
+        assert_eq!(Subresource::from_word(part.word()), Some(part));
+    }
+    for kind in Kind::ALL {
+        for part in kind.info().subresources {
+            assert_eq!(kind.subresource(part.word()), Some(*part), "{kind}");
+        }
+        assert_eq!(kind.subresource(Subresource::Owners.word()), None, "{kind}: it has no URL");
+        assert_eq!(kind.subresource(""), None, "{kind}");
+    }
+}
+
+#[test]
+fn a_service_claims_its_address_and_the_ports_of_nodes_that_it_names() {
+    let claims =
+        |spec: Value| decoded(Kind::Service, &json!({ "spec": spec })).claims().into_iter().collect::<Vec<_>>();
+    let ports = json!([{"port": 80, "nodePort": 30_080, "protocol": "TCP"}, {"port": 81, "protocol": "TCP"}]);
+    assert_eq!(
+        claims(json!({"clusterIP": "10.0.0.10", "ports": ports})),
+        ["node-port/TCP/30080", "service-address/10.0.0.10"]
+    );
+    assert!(claims(json!({"clusterIP": "None"})).is_empty());
+    assert!(claims(json!({"type": "ExternalName", "clusterIP": "10.0.0.10"})).is_empty());
+    for kind in Kind::ALL.iter().filter(|kind| **kind != Kind::Service) {
+        assert!(sample(*kind).claims().is_empty(), "{kind}");
+    }
+}
+
+#[test]
+fn what_every_cluster_has_is_never_deleted() {
+    for name in NAMESPACES {
+        let mut namespace = decoded(Kind::Namespace, &json!({"metadata": {"name": name}}));
+        assert!(namespace.mark_for_deletion(None, Timestamp(0)).is_err(), "{name}");
+    }
+}

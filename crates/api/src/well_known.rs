@@ -1,0 +1,35 @@
+//! Names that several parts of the cluster must spell alike: namespaces, labels, taints, annotations and finalizers. Types of
+//! conditions are in [`crate::conditions`].
+
+/// The namespace of what names none.
+pub const DEFAULT_NAMESPACE: &str = "default";
+/// The namespace of what belongs to the cluster itself.
+pub const SYSTEM_NAMESPACE: &str = "kube-system";
+/// The namespace of what everybody may read.
+pub const PUBLIC_NAMESPACE: &str = "kube-public";
+/// The namespace of the Leases by which nodes say that they are alive. Each is named like its node.
+pub const NODE_LEASE_NAMESPACE: &str = "kube-node-lease";
+/// The namespaces that every cluster has, in the order in which they are made. None may be deleted.
+pub const NAMESPACES: [&str; 4] = [DEFAULT_NAMESPACE, SYSTEM_NAMESPACE, PUBLIC_NAMESPACE, NODE_LEASE_NAMESPACE];
+
+/// The label by which selectors find a Namespace by its name.
+pub const NAMESPACE_NAME_LABEL: &str = "kubernetes.io/metadata.name";
+/// The label by which an EndpointSlice names its Service.
+pub const SERVICE_NAME_LABEL: &str = "kubernetes.io/service-name";
+/// The label by which affinities and spread constraints find a node by its name.
+pub const HOSTNAME_LABEL: &str = "kubernetes.io/hostname";
+
+/// The taint of a node that says it cannot run Pods.
+pub const NOT_READY_TAINT: &str = "node.kubernetes.io/not-ready";
+/// The taint of a node that says nothing.
+pub const UNREACHABLE_TAINT: &str = "node.kubernetes.io/unreachable";
+
+/// The annotation that numbers a Deployment's ReplicaSets.
+pub const REVISION_ANNOTATION: &str = "deployment.kubernetes.io/revision";
+/// The annotation that keeps the manifest that was applied last.
+pub const LAST_APPLIED_ANNOTATION: &str = "kubectl.kubernetes.io/last-applied-configuration";
+
+/// Holds an object until what it owns is deleted.
+pub const FOREGROUND_FINALIZER: &str = "foregroundDeletion";
+/// Holds an object until what it owns no longer names it as owner.
+pub const ORPHAN_FINALIZER: &str = "orphan";
