@@ -10,15 +10,14 @@ use api::{
     core_v1::{ObjectReference, Pod, Service, ServicePort, ServiceSpec},
     discovery_v1::{Endpoint, EndpointConditions, EndpointPort, EndpointSlice},
     int_or_string::Value,
-    kinds::Resource,
+    kinds::{Resource, core::service::HEADLESS},
     meta_v1::ObjectMeta,
     pod,
+    validate::ENDPOINTS_MAX,
+    well_known::SERVICE_NAME_LABEL,
 };
 
 use crate::{names, node, plan::Plan, replica_set::controller_reference, world::World};
-
-/// Names the Service whose Pods a slice lists.
-pub(crate) const SERVICE_LABEL: &str = "kubernetes.io/service-name";
 
 /// Says who keeps a slice; slices that others keep are left alone.
 const MANAGER_LABEL: &str = "endpointslice.kubernetes.io/managed-by";
@@ -26,12 +25,6 @@ const MANAGER: &str = "endpointslice-controller.k8s.io";
 
 /// Marks the slices of a Service without address.
 const HEADLESS_LABEL: &str = "service.kubernetes.io/headless";
-
-/// The most endpoints in one slice: the limit of Kubernetes' API, so that one Pod's change is not a huge write.
-const ENDPOINTS_MAX: usize = 1000;
-
-/// The `clusterIP` of a Service without address.
-const HEADLESS: &str = "None";
 
 pub(crate) fn reconcile(world: &World, key: &Key, _now: Timestamp) -> Plan {
     let mut plan = Plan::default();
@@ -112,7 +105,7 @@ fn slice(
     endpoints: Vec<Endpoint>,
 ) -> EndpointSlice {
     let mut labels = service.labels.clone();
-    labels.insert(SERVICE_LABEL.to_owned(), service.name.clone());
+    labels.insert(SERVICE_NAME_LABEL.to_owned(), service.name.clone());
     labels.insert(MANAGER_LABEL.to_owned(), MANAGER.to_owned());
     if spec.cluster_ip == HEADLESS {
         labels.insert(HEADLESS_LABEL.to_owned(), String::new());

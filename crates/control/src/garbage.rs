@@ -8,23 +8,18 @@ use std::sync::Arc;
 use api::{
     Key, Kind, Object, Propagation, Subresource, Timestamp, Write,
     meta_v1::{ObjectMeta, OwnerReference},
+    well_known::{FOREGROUND_FINALIZER, ORPHAN_FINALIZER},
 };
 
 use crate::{plan::Plan, world::World};
-
-/// The finalizer of an owner that waits for its dependents.
-const FOREGROUND: &str = "foregroundDeletion";
-
-/// The finalizer of an owner that leaves its dependents alone.
-const ORPHAN: &str = "orphan";
 
 pub(crate) fn reconcile(world: &World, key: &Key, _now: Timestamp) -> Plan {
     let mut plan = Plan::default();
     let Some(object) = world.object(key) else { return plan };
     let Some(meta) = object.metadata().filter(|meta| !meta.uid.is_empty()) else { return plan };
-    if has(meta, ORPHAN) {
+    if has(meta, ORPHAN_FINALIZER) {
         set_free(world, object, meta, &mut plan);
-    } else if has(meta, FOREGROUND) {
+    } else if has(meta, FOREGROUND_FINALIZER) {
         delete_dependents(world, object, meta, &mut plan);
     } else if meta.deletion_timestamp.is_none() {
         follow_owners(world, object, meta, &mut plan);
@@ -34,7 +29,7 @@ pub(crate) fn reconcile(world: &World, key: &Key, _now: Timestamp) -> Plan {
 
 /// Whether an object is being deleted and its dependents have to be dealt with first.
 pub(crate) fn is_waiting(meta: &ObjectMeta) -> bool {
-    has(meta, ORPHAN) || has(meta, FOREGROUND)
+    has(meta, ORPHAN_FINALIZER) || has(meta, FOREGROUND_FINALIZER)
 }
 
 fn has(meta: &ObjectMeta, finalizer: &str) -> bool {
@@ -44,7 +39,7 @@ fn has(meta: &ObjectMeta, finalizer: &str) -> bool {
 fn set_free(world: &World, object: &Arc<Object>, meta: &ObjectMeta, plan: &mut Plan) {
     let mut bound = world.dependents(&meta.uid).peekable();
     if bound.peek().is_none() {
-        return finish(object, ORPHAN, plan);
+        return finish(object, ORPHAN_FINALIZER, plan);
     }
     for dependent in bound {
         plan.step(without_owners(dependent, |owner| owner.uid == meta.uid));
@@ -57,7 +52,7 @@ fn delete_dependents(world: &World, object: &Arc<Object>, meta: &ObjectMeta, pla
         owners.filter(|owner| owner.uid == meta.uid).any(|owner| owner.block_owner_deletion == Some(true))
     };
     if !world.dependents(&meta.uid).any(blocks) {
-        return finish(object, FOREGROUND, plan);
+        return finish(object, FOREGROUND_FINALIZER, plan);
     }
     for dependent in world.dependents(&meta.uid) {
         if let Some(own) = dependent.metadata().filter(|own| own.deletion_timestamp.is_none()) {
@@ -92,7 +87,7 @@ fn is_gone(world: &World, owner: &OwnerReference) -> bool {
 /// Whether an owner waits for its dependents to be deleted.
 fn is_going(world: &World, owner: &OwnerReference) -> bool {
     let owner = world.by_uid(&owner.uid).and_then(|key| world.object(key));
-    owner.and_then(|owner| owner.metadata()).is_some_and(|meta| has(meta, FOREGROUND))
+    owner.and_then(|owner| owner.metadata()).is_some_and(|meta| has(meta, FOREGROUND_FINALIZER))
 }
 
 fn finish(object: &Arc<Object>, finalizer: &str, plan: &mut Plan) {

@@ -15,7 +15,7 @@ use std::{collections::BTreeSet, time::Duration};
 
 use api::{
     Cidr, Key, Timestamp,
-    conditions::{self, ConditionStatus},
+    conditions::{self, ConditionStatus, READY},
     core_v1::{Node, NodeCondition, Pod},
     kinds::Resource,
     pod,
@@ -36,8 +36,6 @@ const GRACE: Duration = Duration::from_secs(40);
 
 /// While silence is not believed, it is looked again after so long.
 const DOUBT_LOOK_EVERY: Duration = Duration::from_millis(500);
-
-const READY: &str = "Ready";
 
 /// The reason with which this controller gives a node up, by which it knows its own judgement again.
 const GIVEN_UP: &str = "NodeStatusUnknown";

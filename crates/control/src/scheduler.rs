@@ -13,7 +13,7 @@ use std::collections::BTreeMap;
 
 use api::{
     Key, Object, Subresource, Timestamp, Write,
-    conditions::{self, ConditionStatus},
+    conditions::{self, ConditionStatus, POD_SCHEDULED},
     core_v1::{Node, Pod, PodSpec},
     kinds::Resource,
     pod,
@@ -33,15 +33,13 @@ const NAME: &str = "default-scheduler";
 /// the best of so many.
 const CANDIDATES_MAX: usize = 128;
 
-const SCHEDULED: &str = "PodScheduled";
-
 pub(crate) fn reconcile(world: &World, key: &Key, now: Timestamp) -> Plan {
     let mut plan = Plan::default();
     let Some((object, pod)) = world.find::<Pod>(key) else { return plan };
     let Some(spec) = pod.spec.as_ref().filter(|spec| waits(pod, spec)) else { return plan };
     if !matches!(spec.scheduler_name.as_str(), "" | NAME) {
         // Whoever it waits for may say more, and is not interrupted.
-        if pod::condition(pod, SCHEDULED).is_none() {
+        if pod::condition(pod, POD_SCHEDULED).is_none() {
             let message = format!(
                 "waiting for the scheduler {:?}, which is not part of this cluster; run it, or create the Pod with schedulerName {NAME}",
                 spec.scheduler_name
@@ -117,7 +115,7 @@ fn bind(pod: &Pod, node: &str) -> Write {
 /// Reports why the Pod waits. Says whether that is news.
 fn say_unscheduled(pod: &Pod, reason: &str, message: &str, now: Timestamp, plan: &mut Plan) -> bool {
     let mut reported = pod.clone();
-    let condition = conditions::new(SCHEDULED, ConditionStatus::False, reason, message, now);
+    let condition = conditions::new(POD_SCHEDULED, ConditionStatus::False, reason, message, now);
     let news = pod::set_condition(&mut reported, condition);
     if news {
         plan.update_status(reported);

@@ -10,11 +10,12 @@ use api::{
     meta_v1::{LabelSelector, ObjectMeta},
     pod,
     selector::Labels,
+    well_known::SERVICE_NAME_LABEL,
 };
 
 use crate::{
     controller::Controller,
-    endpoint_slice, garbage, node,
+    garbage, node,
     queue::Task,
     world::{Shift, World},
 };
@@ -135,7 +136,7 @@ fn pod_moves(world: &World, before: Option<&Pod>, after: Option<&Pod>, push: &mu
 }
 
 fn slice(object: &Object, push: &mut dyn FnMut(Task)) {
-    let service = object.metadata().and_then(|meta| meta.labels.get(endpoint_slice::SERVICE_LABEL));
+    let service = object.metadata().and_then(|meta| meta.labels.get(SERVICE_NAME_LABEL));
     if let (Some(service), Some(meta)) = (service, object.metadata()) {
         let key = Key::namespaced(Kind::Service, meta.namespace.as_str(), service.as_str());
         push(Task { controller: Controller::EndpointSlice, key });

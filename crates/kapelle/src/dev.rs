@@ -10,7 +10,11 @@ use std::{
 };
 
 use anyhow::{Context as _, Result, bail};
-use api::{Kind, conditions, core_v1::Node};
+use api::{
+    Kind, conditions,
+    core_v1::Node,
+    well_known::{NOT_READY_TAINT, UNREACHABLE_TAINT},
+};
 use apiserver::{Cidr, Membership, Options, Parts, QUOTA_BYTES, Registry};
 use clap::Args;
 use control::PodRange;
@@ -29,7 +33,7 @@ const NODE: &str = "dev";
 const NODE_PREFIX: u8 = 18;
 
 /// The taints of a node that was not heard of.
-const LOST: [&str; 2] = ["node.kubernetes.io/unreachable", "node.kubernetes.io/not-ready"];
+const LOST: [&str; 2] = [UNREACHABLE_TAINT, NOT_READY_TAINT];
 
 /// Options of `kapelle dev`.
 #[derive(Args, Debug)]
@@ -189,7 +193,8 @@ async fn node_ready(registry: &Registry, pods: Cidr) -> Result<()> {
             let was_lost =
                 node.spec.iter().flat_map(|spec| &spec.taints).any(|taint| LOST.contains(&taint.key.as_str()));
             let is_open = takes_pods(node) && !was_lost;
-            let ready = node.status.as_ref().is_some_and(|status| conditions::is_true(&status.conditions, "Ready"));
+            let ready =
+                node.status.as_ref().is_some_and(|status| conditions::is_true(&status.conditions, conditions::READY));
             if is_open && ready {
                 return Ok(());
             }

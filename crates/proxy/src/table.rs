@@ -11,16 +11,14 @@ use api::{
     Key, Kind,
     core_v1::{Service, ServiceSpec},
     discovery_v1::{self, EndpointSlice},
-    kinds::Resource as _,
+    kinds::{Resource as _, core::service::AFFINITY_TIMEOUT_SECONDS},
+    well_known::SERVICE_NAME_LABEL,
 };
 
 use crate::affinity::Turns;
 
-/// The label by which a slice names its Service.
-const SERVICE_NAME: &str = "kubernetes.io/service-name";
-
-/// How long a client stays with its Pod if the Service does not say: Kubernetes' default.
-const AFFINITY_DEFAULT: Duration = Duration::from_secs(10_800);
+/// How long a client stays with its Pod if the Service does not say.
+const AFFINITY_DEFAULT: Duration = Duration::from_secs(AFFINITY_TIMEOUT_SECONDS.unsigned_abs() as u64);
 
 /// Every route and name of the cluster, at one moment, as one node sees it.
 #[derive(Debug, Default)]
@@ -114,7 +112,8 @@ impl Table {
     ) -> Self {
         let mut by_service: HashMap<Key, Vec<&EndpointSlice>> = HashMap::new();
         for slice in slices {
-            let name = slice.metadata().and_then(|meta| meta.labels.get(SERVICE_NAME)).cloned().unwrap_or_default();
+            let name =
+                slice.metadata().and_then(|meta| meta.labels.get(SERVICE_NAME_LABEL)).cloned().unwrap_or_default();
             by_service.entry(Key::namespaced(Kind::Service, slice.namespace(), name)).or_default().push(slice);
         }
         let mut table = Self::default();

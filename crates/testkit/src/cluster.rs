@@ -6,7 +6,11 @@
 
 use std::{collections::BTreeMap, net::Ipv4Addr, sync::Arc, time::Duration};
 
-use api::{Change, Error, Key, Kind, Object, Reason, Timestamp, Write, WriteOutcome, core_v1, event, kinds::Resource};
+use api::{
+    Change, Error, Key, Kind, Object, Reason, Timestamp, Write, WriteOutcome, core_v1, event,
+    kinds::Resource,
+    well_known::{DEFAULT_NAMESPACE, SYSTEM_NAMESPACE},
+};
 use apiserver::door::{self, Cidr, Fate, Rules, Stamp};
 use control::{Brain, Config, Effect, Event, Ticket};
 use store::{State, View};
@@ -105,7 +109,7 @@ impl Cluster {
             story: Vec::new(),
             last_change: BEGINNING,
         };
-        for name in ["default", "kube-system"] {
+        for name in [DEFAULT_NAMESPACE, SYSTEM_NAMESPACE] {
             let mut namespace = core_v1::Namespace::default();
             name.clone_into(&mut namespace.metadata_mut().name);
             cluster.submit(&Write::Create(namespace.into())).expect("a new cluster takes its namespaces");

@@ -22,7 +22,13 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use api::{Key, Kind, Propagation, core_v1::Pod, kinds::Resource, meta_v1::ObjectMeta};
+use api::{
+    Key, Kind, Propagation,
+    core_v1::Pod,
+    kinds::Resource,
+    meta_v1::ObjectMeta,
+    well_known::{REVISION_ANNOTATION, SERVICE_NAME_LABEL},
+};
 
 use crate::{Behaviour, Cluster, Weather};
 
@@ -228,7 +234,7 @@ pub(crate) fn sets(cluster: &Cluster) -> String {
         let images = spec.template.and_then(|template| template.spec).map(|spec| spec.containers).unwrap_or_default();
         let image = images.first().map_or("", |container| container.image.as_str()).to_owned();
         let meta = set.metadata.clone().unwrap_or_default();
-        let revision = meta.annotations.get("deployment.kubernetes.io/revision").cloned().unwrap_or_default();
+        let revision = meta.annotations.get(REVISION_ANNOTATION).cloned().unwrap_or_default();
         let (wanted, ready) = (spec.replicas.unwrap_or(1), status.ready_replicas);
         format!("{}: revision {revision}, {image}, wants {wanted}, {ready} ready\n", set.name())
     };
@@ -256,7 +262,7 @@ fn rollout(cluster: &Cluster, name: &str) -> Result<String, String> {
 
 fn endpoints(cluster: &Cluster, service: &str) -> String {
     let slices = cluster.all::<api::discovery_v1::EndpointSlice>();
-    let own = slices.iter().filter(|slice| label(slice.metadata.as_ref(), "kubernetes.io/service-name") == service);
+    let own = slices.iter().filter(|slice| label(slice.metadata.as_ref(), SERVICE_NAME_LABEL) == service);
     let line = |endpoint: &api::discovery_v1::Endpoint| {
         let conditions = endpoint.conditions.unwrap_or_default();
         let is = |holds: bool, word: &'static str| if holds { word } else { "" };

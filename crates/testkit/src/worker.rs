@@ -22,6 +22,7 @@ use api::{
     kinds::Resource,
     meta_v1::Quantity,
     pod,
+    well_known::HOSTNAME_LABEL,
 };
 
 /// How long what has no behaviour of its own takes: starting a container, answering a probe, removing what a Pod left.
@@ -151,12 +152,12 @@ impl Worker {
     pub(crate) fn node(&self, room: &[(&str, &str)]) -> Node {
         let room: BTreeMap<String, Quantity> =
             room.iter().map(|(name, amount)| ((*name).to_owned(), Quantity { string: (*amount).to_owned() })).collect();
-        let ready = conditions::new("Ready", ConditionStatus::True, "KubeletReady", "", Timestamp(0));
+        let ready = conditions::new(conditions::READY, ConditionStatus::True, "KubeletReady", "", Timestamp(0));
         let (capacity, allocatable, conditions) = (room.clone(), room, vec![ready]);
         let status = NodeStatus { capacity, allocatable, conditions, ..NodeStatus::default() };
         let mut node = Node { status: Some(status), ..Node::default() };
         node.metadata_mut().name.clone_from(&self.name);
-        node.metadata_mut().labels.insert("kubernetes.io/hostname".to_owned(), self.name.clone());
+        node.metadata_mut().labels.insert(HOSTNAME_LABEL.to_owned(), self.name.clone());
         node
     }
 

@@ -2,7 +2,7 @@
 
 use api::{
     Timestamp,
-    conditions::{self, ConditionStatus},
+    conditions::{self, CONTAINERS_READY, ConditionStatus, INITIALIZED, POD_SCHEDULED, READY},
     core_v1::{
         ContainerState, ContainerStateRunning, ContainerStateTerminated, ContainerStateWaiting, ContainerStatus,
         HostIp, PodCondition, PodIp, PodStatus,
@@ -40,8 +40,8 @@ pub(crate) fn of(life: &PodLife, before: Option<&PodStatus>, now: Timestamp) -> 
         message.clone_into(&mut status.message);
     }
     // The scheduler's condition is its own; a Pod that was bound by hand has none yet.
-    if conditions::get(&status.conditions, "PodScheduled").is_none() {
-        set(&mut status, "PodScheduled", None, now);
+    if conditions::get(&status.conditions, POD_SCHEDULED).is_none() {
+        set(&mut status, POD_SCHEDULED, None, now);
     }
     for (kind, why_not) in judgements(life) {
         set(&mut status, kind, why_not, now);
@@ -80,9 +80,9 @@ fn judgements(life: &PodLife) -> [Judgement; 4] {
     let network = life.address().is_none().then(|| ("NoAddress", unaddressed()));
     [
         ("PodReadyToStartContainers", network),
-        ("Initialized", initialized),
-        ("Ready", containers.clone()),
-        ("ContainersReady", containers),
+        (INITIALIZED, initialized),
+        (READY, containers.clone()),
+        (CONTAINERS_READY, containers),
     ]
 }
 

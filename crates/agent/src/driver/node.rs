@@ -50,7 +50,7 @@ pub(crate) async fn keep(world: &World, agent_port: u16, known: &Notify) -> Agen
 fn is_settled(world: &World, agent_port: u16, state: &State) -> bool {
     let Some(node) = &state.node else { return true };
     let known = node.status.clone().unwrap_or_default();
-    let ready: Option<&NodeCondition> = conditions::get(&known.conditions, "Ready");
+    let ready: Option<&NodeCondition> = conditions::get(&known.conditions, conditions::READY);
     let is_given_up = ready.is_some_and(|ready| ready.status == ConditionStatus::Unknown.word());
     is_given_up || status(world, agent_port, node, state) == known
 }
@@ -81,7 +81,7 @@ fn status(world: &World, agent_port: u16, node: &Node, state: &State) -> NodeSta
         ..node.status.clone().unwrap_or_default()
     };
     let ready: NodeCondition =
-        conditions::new("Ready", ConditionStatus::True, "AgentReady", "the agent takes Pods", now());
+        conditions::new(conditions::READY, ConditionStatus::True, "AgentReady", "the agent takes Pods", now());
     conditions::set(&mut status.conditions, ready);
     let network = state.network_trouble();
     for (kind, trouble, reason, message) in [

@@ -6,6 +6,7 @@ use api::{
     Error, Key, Kind, Object,
     core_v1::{Node, NodeAddress, NodeSpec, NodeStatus},
     kinds::Resource as _,
+    well_known::HOSTNAME_LABEL,
 };
 use store::{Expect, Record, Txn, View};
 
@@ -55,7 +56,7 @@ fn node(name: &str, address: Ipv4Addr) -> Node {
     let metadata = node.metadata_mut();
     name.clone_into(&mut metadata.name);
     metadata.labels = BTreeMap::from([
-        ("kubernetes.io/hostname".to_owned(), name.to_owned()),
+        (HOSTNAME_LABEL.to_owned(), name.to_owned()),
         ("kubernetes.io/os".to_owned(), "linux".to_owned()),
         ("kubernetes.io/arch".to_owned(), "wasm".to_owned()),
     ]);

@@ -10,7 +10,9 @@ use std::{
     time::Duration,
 };
 
-use api::{Error, Key, Kind, Object, Timestamp, coordination_v1, core_v1::Node, meta_v1};
+use api::{
+    Error, Key, Kind, Object, Timestamp, coordination_v1, core_v1::Node, meta_v1, well_known::NODE_LEASE_NAMESPACE,
+};
 use futures::{Stream, stream};
 use store::View;
 use tokio::{
@@ -23,9 +25,6 @@ use tokio::{
 use crate::access::Access;
 
 use super::{Found, ListPage, ListQuery, Registry, read::selected};
-
-/// Where nodes have their Leases.
-const NAMESPACE: &str = "kube-node-lease";
 
 /// Seconds for which a node counts as alive after a heartbeat, as its Lease says: Kubernetes' value.
 pub(super) const LEASE_SECONDS: i32 = 40;
@@ -299,7 +298,7 @@ impl Heartbeats {
 
     /// A Lease as readers see it: the stored one renewed by the latest heartbeat, or one made up from it.
     pub(super) fn lease(&self, view: &View, key: &Key, stored: Option<Found>) -> Option<Found> {
-        let at = (&*key.namespace == NAMESPACE).then(|| self.alive(&key.name)).flatten();
+        let at = (&*key.namespace == NODE_LEASE_NAMESPACE).then(|| self.alive(&key.name)).flatten();
         let Some(at) = at else { return stored };
         match stored.map(|stored| stored.object()).as_deref() {
             Some(Object::Lease(lease)) => Some(Object::from(renewed((**lease).clone(), &key.name, at)).into()),
@@ -314,7 +313,7 @@ impl Heartbeats {
     }
 
     fn with_beats(&self, view: &View, query: &ListQuery, items: Vec<Found>, last: bool) -> Vec<Found> {
-        if query.namespace.as_deref().is_some_and(|namespace| namespace != NAMESPACE) {
+        if query.namespace.as_deref().is_some_and(|namespace| namespace != NODE_LEASE_NAMESPACE) {
             return items;
         }
         let renew = |item: Found| self.lease(view, &item.key(), Some(item.clone())).unwrap_or(item);
@@ -323,7 +322,7 @@ impl Heartbeats {
             return items;
         }
         for heartbeat in self.all().into_iter().filter(|heartbeat| heartbeat.sign == Sign::Alive) {
-            let key = Key::namespaced(Kind::Lease, NAMESPACE, heartbeat.node);
+            let key = Key::namespaced(Kind::Lease, NODE_LEASE_NAMESPACE, heartbeat.node);
             if view.get(&key).is_none() {
                 let lease = made_up(view, &key, heartbeat.at).filter(|lease| selected(query, lease));
                 items.extend(lease.map(Found::from));
@@ -357,7 +356,7 @@ fn made_up(view: &View, key: &Key, at: Timestamp) -> Option<Arc<Object>> {
     };
     let metadata = meta_v1::ObjectMeta {
         name: node.name,
-        namespace: NAMESPACE.to_owned(),
+        namespace: NODE_LEASE_NAMESPACE.to_owned(),
         uid: node.uid,
         resource_version: node.resource_version,
         creation_timestamp: node.creation_timestamp,

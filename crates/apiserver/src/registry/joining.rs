@@ -8,7 +8,7 @@
 use std::net::{IpAddr, Ipv4Addr};
 
 use api::{
-    Error, Key, Kind, Object, ReadAt, Reason, Timestamp, Write,
+    Error, Key, Kind, Object, ReadAt, Reason, Timestamp, Write, conditions,
     core_v1::{Node, Secret},
 };
 use store::{Op, Txn, View};
@@ -147,7 +147,7 @@ impl Registry {
         }
         let object = record.object();
         let said_ready = object.get::<Node>().and_then(|node| node.status.as_ref());
-        let said_ready = said_ready.is_some_and(|status| api::conditions::is_true(&status.conditions, "Ready"));
+        let said_ready = said_ready.is_some_and(|status| conditions::is_true(&status.conditions, conditions::READY));
         let silence = self.inner.heartbeats.silence(name, self.now(), said_ready);
         let patience = LEASE_SECONDS.unsigned_abs().into();
         if silence.is_some_and(|silence| silence.as_secs() < patience) {

@@ -6,6 +6,7 @@ use api::{
     Error, Key, Kind, Object, Reason, Subresource, Write,
     json::{self, Decoded, Strictness},
     patch,
+    well_known::LAST_APPLIED_ANNOTATION,
 };
 use serde_json::Value;
 use store::{Record, View};
@@ -14,11 +15,8 @@ use crate::access::{Access, Verb};
 
 use super::{ApplyOutcome, PatchKind, Registry, WriteOptions, Written};
 
-/// Where the last manifest is kept that was applied, so that what the next one lacks can be removed. The annotation is
-/// Kubernetes', so that both tools can be used on one object.
-const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
-
-/// The annotation within the JSON of an object.
+/// Where the last manifest is kept that was applied, so that what the next one lacks can be removed: within the JSON of an
+/// object, [`LAST_APPLIED_ANNOTATION`]. The annotation is Kubernetes', so that both tools can be used on one object.
 const LAST_APPLIED_POINTER: &str = "/metadata/annotations/kubectl.kubernetes.io~1last-applied-configuration";
 
 impl Registry {
@@ -142,14 +140,14 @@ fn kind_of(manifest: &Value) -> Result<Kind, Error> {
 /// Puts a copy of the manifest, without such a copy, into its annotations. Ends with a line feed, as `kubectl` writes it.
 fn remember(manifest: &mut Value) {
     if let Some(annotations) = manifest.pointer_mut("/metadata/annotations").and_then(Value::as_object_mut) {
-        annotations.remove(LAST_APPLIED);
+        annotations.remove(LAST_APPLIED_ANNOTATION);
     }
     let copy = format!("{manifest}\n");
     let annotations = &mut manifest["metadata"]["annotations"];
     if !annotations.is_object() {
         *annotations = Value::Object(serde_json::Map::new());
     }
-    annotations[LAST_APPLIED] = copy.into();
+    annotations[LAST_APPLIED_ANNOTATION] = copy.into();
 }
 
 fn merged(record: &Record, manifest: &Value) -> Result<Value, Error> {

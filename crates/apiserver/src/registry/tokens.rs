@@ -7,6 +7,7 @@ use std::{collections::BTreeMap, net::Ipv4Addr, time::Duration};
 
 use api::{
     DeleteOptions, Error, Key, Kind, Object, ReadAt, Reason, Timestamp, Write, core_v1::Secret, kinds::Resource as _,
+    well_known::SYSTEM_NAMESPACE,
 };
 use store::{Op, View};
 
@@ -14,7 +15,7 @@ use super::{Registry, WriteOptions, joining::spent};
 use crate::access::Access;
 
 /// Where bootstrap tokens are, in Kubernetes too.
-const NAMESPACE: &str = "kube-system";
+const NAMESPACE: &str = SYSTEM_NAMESPACE;
 
 /// Begins the name of a token's Secret, in Kubernetes too.
 const NAME_PREFIX: &str = "bootstrap-token-";

@@ -24,7 +24,7 @@ mod watch;
 
 use std::sync::Arc;
 
-use api::{Error, Key, Kind, Reason};
+use api::{Error, Key, Kind, Reason, well_known::DEFAULT_NAMESPACE};
 use axum::{body::Body, extract::State};
 use http::{HeaderMap, Method, Request, Response, StatusCode};
 
@@ -92,7 +92,7 @@ impl Rest {
 
     /// Ready is who can find out what the masters agree on.
     async fn ready(&self) -> Result<Response<Body>, Error> {
-        let namespaces = Key::cluster(Kind::Namespace, "default");
+        let namespaces = Key::cluster(Kind::Namespace, DEFAULT_NAMESPACE);
         let myself = self.registry.for_caller(Caller::Cluster);
         match myself.get(&namespaces, ReadAt::Latest).await {
             Err(error) if error.reason != Reason::NotFound => Err(error),

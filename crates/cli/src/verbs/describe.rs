@@ -6,6 +6,7 @@ use api::{
     kinds::Resource as _,
     schema::{Message, Scalar, Schema, Shape},
     table,
+    well_known::LAST_APPLIED_ANNOTATION,
 };
 use clap::Args;
 use rpc::Query;
@@ -81,7 +82,7 @@ fn hide(value: &mut Value, object: &Object) {
             meta.remove(field);
         }
         if let Some(annotations) = meta.get_mut("annotations").and_then(Value::as_object_mut) {
-            annotations.remove("kubectl.kubernetes.io/last-applied-configuration");
+            annotations.remove(LAST_APPLIED_ANNOTATION);
         }
     }
     if let Object::Secret(secret) = object {

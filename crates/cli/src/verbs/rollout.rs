@@ -8,6 +8,7 @@ use api::{
     apps_v1::{Deployment, ReplicaSet},
     core_v1, json,
     kinds::Resource as _,
+    well_known::REVISION_ANNOTATION,
 };
 use clap::{Args, Subcommand};
 use futures::StreamExt as _;
@@ -20,9 +21,6 @@ use crate::{
     Progress, names, out, outln, output,
     session::{Session, now},
 };
-
-/// The annotation that numbers the revisions of a Deployment, as in Kubernetes.
-const REVISION: &str = "deployment.kubernetes.io/revision";
 
 /// The annotation that says why a revision was made, as in Kubernetes.
 const CAUSE: &str = "kubernetes.io/change-cause";
@@ -272,7 +270,7 @@ async fn revisions(session: &Session, deployment: &Deployment) -> Result<Vec<Rep
 }
 
 fn revision(set: &ReplicaSet) -> i64 {
-    annotation(set, REVISION).and_then(|text| text.parse().ok()).unwrap_or(0)
+    annotation(set, REVISION_ANNOTATION).and_then(|text| text.parse().ok()).unwrap_or(0)
 }
 
 fn annotation<'a>(set: &'a ReplicaSet, name: &str) -> Option<&'a str> {

@@ -8,6 +8,7 @@ use api::{
     core_v1::PodTemplateSpec,
     kinds::Resource,
     meta_v1::{LabelSelector, ObjectMeta},
+    well_known::{LAST_APPLIED_ANNOTATION, REVISION_ANNOTATION},
 };
 
 use super::{
@@ -21,20 +22,12 @@ use crate::{
     replica_set::controller_reference,
 };
 
-/// The number of a template, as `kubectl rollout history` shows it.
-const REVISION: &str = "deployment.kubernetes.io/revision";
-
 /// The numbers that a template had before it came back.
 const REVISIONS_BEFORE: &str = "deployment.kubernetes.io/revision-history";
 
 /// Annotations of a Deployment that its sets do not repeat: they speak about the one object that carries them.
-const OWN_ANNOTATIONS: [&str; 5] = [
-    "kubectl.kubernetes.io/last-applied-configuration",
-    REVISION,
-    REVISIONS_BEFORE,
-    super::family::DESIRED,
-    super::family::MAX,
-];
+const OWN_ANNOTATIONS: [&str; 5] =
+    [LAST_APPLIED_ANNOTATION, REVISION_ANNOTATION, REVISIONS_BEFORE, super::family::DESIRED, super::family::MAX];
 
 /// How many old sets are kept if nothing is said. Kubernetes' default.
 const OLD_SETS_DEFAULT: i32 = 10;
@@ -66,7 +59,7 @@ pub(super) fn number(family: &Family<'_>, edits: &mut Edits) -> Option<String> {
 pub(super) fn numbered(family: &Family<'_>, number: Option<String>) -> Deployment {
     let mut deployment = Deployment::clone(family.deployment);
     if let Some(number) = number {
-        deployment.metadata_mut().annotations.insert(REVISION.to_owned(), number);
+        deployment.metadata_mut().annotations.insert(REVISION_ANNOTATION.to_owned(), number);
     }
     deployment
 }
@@ -83,12 +76,12 @@ fn renumber(set: &mut ReplicaSet, least: i64) -> i64 {
         let comma = if before.is_empty() { "" } else { "," };
         *before = format!("{before}{comma}{current}");
     }
-    meta.annotations.insert(REVISION.to_owned(), least.to_string());
+    meta.annotations.insert(REVISION_ANNOTATION.to_owned(), least.to_string());
     least
 }
 
 fn revision(set: &ReplicaSet) -> i64 {
-    annotations(set).get(REVISION).and_then(|number| number.parse().ok()).unwrap_or(0)
+    annotations(set).get(REVISION_ANNOTATION).and_then(|number| number.parse().ok()).unwrap_or(0)
 }
 
 fn next_revision(family: &Family<'_>) -> i64 {
@@ -117,7 +110,7 @@ pub(super) fn create(family: &Family<'_>, size: i32, plan: &mut Plan) {
         owner_references: vec![controller_reference(api::Kind::Deployment, family.meta)],
         ..ObjectMeta::default()
     };
-    metadata.annotations.insert(REVISION.to_owned(), next_revision(family).to_string());
+    metadata.annotations.insert(REVISION_ANNOTATION.to_owned(), next_revision(family).to_string());
     mark(&mut metadata, family.limits());
     let spec = ReplicaSetSpec {
         replicas: Some(size),

@@ -3,16 +3,11 @@
 use api::{
     Timestamp, conditions,
     core_v1::{Node, NodeSpec, Taint},
+    well_known::{NOT_READY_TAINT, UNREACHABLE_TAINT},
 };
 
 use super::{GRACE, doubt, given_up_at, ready};
 use crate::{plan::Plan, world::World};
-
-/// The taint of a node that does not answer.
-const UNREACHABLE: &str = "node.kubernetes.io/unreachable";
-
-/// The taint of a node that says that it is not ready.
-const NOT_READY: &str = "node.kubernetes.io/not-ready";
 
 /// The taint of a node that is closed for maintenance.
 pub(crate) const UNSCHEDULABLE: &str = "node.kubernetes.io/unschedulable";
@@ -41,7 +36,7 @@ pub(super) fn settle(world: &World, node: &Node, spec: &mut NodeSpec, now: Times
 }
 
 fn is_ours(taint: &Taint) -> bool {
-    let known = [NOT_READY, UNREACHABLE, UNSCHEDULABLE].into_iter();
+    let known = [NOT_READY_TAINT, UNREACHABLE_TAINT, UNSCHEDULABLE].into_iter();
     known.chain(TROUBLES.into_iter().map(|(_, key)| key)).any(|key| taint.key == key)
 }
 
@@ -54,11 +49,11 @@ fn wanted(
 ) -> Vec<(&'static str, &'static str)> {
     let mut wanted = Vec::new();
     match ready(node).map(|ready| ready.status.as_str()) {
-        Some("False") => wanted.extend([(NOT_READY, NO_SCHEDULE), (NOT_READY, NO_EXECUTE)]),
+        Some("False") => wanted.extend([(NOT_READY_TAINT, NO_SCHEDULE), (NOT_READY_TAINT, NO_EXECUTE)]),
         Some("Unknown") => {
-            wanted.push((UNREACHABLE, NO_SCHEDULE));
+            wanted.push((UNREACHABLE_TAINT, NO_SCHEDULE));
             if must_leave(world, node, now, plan) {
-                wanted.push((UNREACHABLE, NO_EXECUTE));
+                wanted.push((UNREACHABLE_TAINT, NO_EXECUTE));
             }
         }
         _ => {}
@@ -90,5 +85,5 @@ fn must_leave(world: &World, node: &Node, now: Timestamp, plan: &mut Plan) -> bo
 /// Whether it was decided before that its Pods should go elsewhere.
 fn has_left(node: &Node) -> bool {
     let taints = node.spec.iter().flat_map(|spec| &spec.taints);
-    taints.into_iter().any(|taint| taint.key == UNREACHABLE && taint.effect == NO_EXECUTE)
+    taints.into_iter().any(|taint| taint.key == UNREACHABLE_TAINT && taint.effect == NO_EXECUTE)
 }

@@ -5,6 +5,7 @@ use std::{cmp::Reverse, collections::HashMap};
 use api::{
     Timestamp,
     apps_v1::ReplicaSet,
+    conditions::READY,
     core_v1::Pod,
     kinds::Resource,
     meta_v1::ObjectMeta,
@@ -69,7 +70,7 @@ impl Standing {
     fn of(pod: &Pod, crowds: &HashMap<&str, usize>, now: Timestamp) -> Self {
         let node = pod::node_name(pod);
         let meta = pod.metadata.as_ref();
-        let ready_since = pod::condition(pod, "Ready").filter(|ready| ready.status == "True");
+        let ready_since = pod::condition(pod, READY).filter(|ready| ready.status == "True");
         let cost = meta.and_then(|meta| meta.annotations.get(DELETION_COST));
         Self {
             bound: node.is_some(),

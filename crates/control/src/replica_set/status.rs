@@ -73,6 +73,6 @@ fn next_available(set: &ReplicaSet, pods: &[&Pod], now: Timestamp) -> Option<Tim
     let min_ready_s = set.spec.as_ref().map_or(0, |spec| spec.min_ready_seconds);
     let wait = Duration::from_secs(u64::try_from(min_ready_s).unwrap_or(0));
     let waits = |pod: &&&Pod| pod::is_active(pod) && pod::is_ready(pod) && !pod::is_available(pod, min_ready_s, now);
-    let since = |pod: &&Pod| pod::condition(pod, "Ready")?.last_transition_time.as_ref().map(Timestamp::from);
+    let since = |pod: &&Pod| pod::condition(pod, conditions::READY)?.last_transition_time.as_ref().map(Timestamp::from);
     pods.iter().filter(waits).filter_map(since).map(|since| since.after(wait)).min()
 }

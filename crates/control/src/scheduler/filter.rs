@@ -7,6 +7,7 @@ use api::{
     core_v1::{Node, PodSpec, Taint},
     kinds::Resource,
     pod,
+    well_known::HOSTNAME_LABEL,
 };
 
 use super::{demands::Demands, selector};
@@ -50,9 +51,6 @@ impl fmt::Display for Misfit {
 
 /// The effects of taints that keep Pods away.
 const REPELLING: [&str; 2] = ["NoSchedule", "NoExecute"];
-
-/// The label that every node has with its own name.
-const HOSTNAME: &str = "kubernetes.io/hostname";
 
 /// Whether the Pod may run on the node. The first reason counts; of resources all that are missing are named.
 pub(super) fn check(world: &World, demands: &Demands<'_>, node: &Node) -> Result<(), Vec<Misfit>> {
@@ -98,7 +96,7 @@ pub(super) fn is_selected(spec: &PodSpec, node: &Node) -> bool {
 /// A label of the node. Its own name is one, also if nobody has written it down.
 pub(super) fn label<'a>(node: &'a Node, key: &str) -> Option<&'a str> {
     let meta = node.metadata.as_ref()?;
-    let own = || (key == HOSTNAME).then_some(meta.name.as_str());
+    let own = || (key == HOSTNAME_LABEL).then_some(meta.name.as_str());
     meta.labels.get(key).map(String::as_str).or_else(own)
 }
 
@@ -124,7 +122,7 @@ fn taints(node: &Node) -> &[Taint] {
 
 fn is_ready(node: &Node) -> bool {
     let alive = node.metadata.as_ref().is_some_and(|meta| meta.deletion_timestamp.is_none());
-    alive && node.status.as_ref().is_some_and(|status| conditions::is_true(&status.conditions, "Ready"))
+    alive && node.status.as_ref().is_some_and(|status| conditions::is_true(&status.conditions, conditions::READY))
 }
 
 fn missing(demands: &Demands<'_>, load: Option<&Load>) -> Vec<Misfit> {
