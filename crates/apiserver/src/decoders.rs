@@ -1,18 +1,6 @@
-//! The texts that clients hand back or make up, read by the code that ships: for whoever feeds it damaged ones.
+//! URLs, read by the code that ships: for whoever feeds it damaged ones.
 
-use store::View;
-
-use crate::{
-    registry::read::page_of,
-    rest::{path, query::Query},
-};
-
-/// Reads the token of a page and the page in a state: the token again, and the one of the next page; `None` if it is refused.
-#[must_use]
-pub fn page(view: &View, token: &str) -> Option<(String, Option<String>)> {
-    let (query, page) = page_of(view, token)?;
-    Some((query.continue_?, page.continue_))
-}
+use crate::rest::{path, query::Query};
 
 /// Reads a URL's path and query and all that a list takes from the query; whether it is understood.
 #[must_use]

@@ -1,18 +1,14 @@
 //! What a request wants as far as its head tells: asked about before a byte of its body is read.
 //!
 //! Whatever is not named here is closed: a new service or path is nobody's until it stands in this file. Requests that are
-//! about objects are asked about again by the [`Registry`](crate::Registry), with the object's name.
+//! about objects are asked about again by the [`Registry`], with the object's name.
 
 use api::Error;
 use axum::body::Body;
 use http::{HeaderMap, Method, Response};
+use registry::{Access, Registry};
 
-use crate::{
-    access::Access,
-    oci,
-    registry::Registry,
-    rest::{self, path},
-};
+use crate::rest::{self, path};
 
 /// The headers with which a client of Kubernetes says that it wants to act as somebody else.
 const IMPERSONATION: &str = "impersonate-";
@@ -58,7 +54,7 @@ impl Language {
     pub(crate) fn refusal(self, error: Error) -> Response<Body> {
         match self {
             Self::Grpc => rpc::status::to_tonic(&error).into_http(),
-            Self::Oci => oci::refusal(error),
+            Self::Oci => images::oci::refusal(error),
             Self::Rest => rest::refusal(&error),
         }
     }

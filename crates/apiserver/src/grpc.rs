@@ -1,4 +1,5 @@
-//! The gRPC door: `Objects`, `Logs` and `Nodes` over the [`Registry`], `Images` over the images, with reflection and health beside them.
+//! gRPC: `Objects`, `Logs` and `Nodes` over the [`Registry`], `Images` over the images, with reflection and health beside
+//! them.
 //!
 //! A request is read into the words of the API, the Registry is asked, and its answer is written back. Nothing is decided
 //! here.
@@ -11,9 +12,13 @@ mod reflection;
 
 use std::pin::Pin;
 
+use ::images::Images;
 use api::{ApplyOutcome, Error, Reason, Write, json::Strictness, meta_v1, selector};
 use futures::{Stream, StreamExt as _, future::join_all, stream};
 use prost::Message as _;
+use registry::{
+    Found, Item, ListQuery, Registry, WatchFrom, WatchQuery, WriteOptions, Written, budget::BODY_BYTES_MAX,
+};
 use rpc::{
     Carried, MESSAGE_BYTES_MAX, PUSH_BYTES_MAX, convert,
     services::{
@@ -24,13 +29,12 @@ use rpc::{
 };
 use tonic::{Request, Response, Status, service::Routes};
 
-use crate::registry::{Found, Item, ListQuery, Registry, WatchFrom, WatchQuery, WriteOptions, Written};
-use crate::{caller::Caller, gallery::Gallery, rest::BODY_BYTES_MAX};
-use cluster::ClusterDoor;
-use images::ImagesDoor;
-use join::JoinDoor;
+use crate::sender;
+use cluster::ClusterService;
+use images::ImageService;
+use join::JoinService;
 pub use join::{Entrance, LEAF_LIFE};
-use nodes::NodesDoor;
+use nodes::NodeService;
 use reflection::Reflection;
 
 /// The most writes in one batch. Each is decided and awaited at the same time as the others.
@@ -43,31 +47,31 @@ pub(crate) const JOIN_BYTES_MAX: usize = 64 << 10;
 const FILL_BYTES_MAX: usize = MESSAGE_BYTES_MAX / 2;
 
 /// The services as routes of one HTTP server.
-pub(crate) async fn router(registry: Registry, gallery: Gallery, entrance: Option<Entrance>) -> axum::Router {
-    let door = Door { registry: registry.clone() };
+pub(crate) async fn router(registry: Registry, images: Images, entrance: Option<Entrance>) -> axum::Router {
+    let service = ObjectService { registry: registry.clone() };
     let (health, health_service) = tonic_health::server::health_reporter();
-    health.set_serving::<ObjectsServer<Door>>().await;
-    health.set_serving::<LogsServer<Door>>().await;
-    health.set_serving::<NodesServer<NodesDoor>>().await;
-    let objects = ObjectsServer::new(door.clone());
+    health.set_serving::<ObjectsServer<ObjectService>>().await;
+    health.set_serving::<LogsServer<ObjectService>>().await;
+    health.set_serving::<NodesServer<NodeService>>().await;
+    let objects = ObjectsServer::new(service.clone());
     let objects = objects.max_decoding_message_size(MESSAGE_BYTES_MAX).max_encoding_message_size(MESSAGE_BYTES_MAX);
-    health.set_serving::<ImagesServer<ImagesDoor>>().await;
-    let nodes = NodesDoor { registry: registry.clone(), gallery: gallery.clone() };
-    let images = ImagesServer::new(ImagesDoor { gallery });
+    health.set_serving::<ImagesServer<ImageService>>().await;
+    let nodes = NodeService { registry: registry.clone(), images: images.clone() };
+    let images = ImagesServer::new(ImageService { images });
     let images = images.max_decoding_message_size(PUSH_BYTES_MAX).max_encoding_message_size(MESSAGE_BYTES_MAX);
     let routes = Routes::new(objects)
-        .add_service(LogsServer::new(door))
+        .add_service(LogsServer::new(service))
         .add_service(NodesServer::new(nodes).max_decoding_message_size(nodes::BEAT_BYTES_MAX))
         .add_service(images)
         .add_service(Reflection::default())
         .add_service(health_service);
     let routes = match entrance {
         Some(entrance) => {
-            health.set_serving::<ClusterServer<ClusterDoor>>().await;
-            let join = JoinDoor { registry: registry.clone(), entrance: entrance.clone() };
+            health.set_serving::<ClusterServer<ClusterService>>().await;
+            let join = JoinService { registry: registry.clone(), entrance: entrance.clone() };
             routes
                 .add_service(JoinServer::new(join).max_decoding_message_size(JOIN_BYTES_MAX))
-                .add_service(ClusterServer::new(ClusterDoor { registry, entrance }))
+                .add_service(ClusterServer::new(ClusterService { registry, entrance }))
         }
         None => routes,
     };
@@ -85,7 +89,7 @@ pub(crate) fn held_max(path: &str) -> usize {
 }
 
 #[derive(Clone)]
-struct Door {
+struct ObjectService {
     registry: Registry,
 }
 
@@ -101,11 +105,10 @@ fn write_options(options: Option<services::WriteOptions>) -> WriteOptions {
     WriteOptions { dry_run, field_manager, field_validation: Strictness::Strict }
 }
 
-impl Door {
-    /// The door for whoever sent a request.
+impl ObjectService {
+    /// The same for whoever sent a request.
     fn of<T>(&self, request: &Request<T>) -> Self {
-        let caller = Caller::of(request.extensions());
-        Self { registry: self.registry.for_caller(caller) }
+        Self { registry: self.registry.for_caller(sender::caller(request.extensions())) }
     }
 
     async fn write(
@@ -235,63 +238,63 @@ fn deleted(written: Written) -> services::DeleteResponse {
 }
 
 #[tonic::async_trait]
-impl services::objects_server::Objects for Door {
+impl services::objects_server::Objects for ObjectService {
     type WatchStream = BoxStream<services::WatchResponse>;
 
     async fn get(&self, request: Request<services::GetRequest>) -> Answer<Carried> {
-        let door = self.of(&request);
+        let service = self.of(&request);
         let request = request.into_inner();
         let key = convert::key_from_wire(request.key).map_err(refused)?;
         let at = convert::read_at_from_wire(&request.resource_version).map_err(refused)?;
-        Ok(Response::new(door.registry.get(&key, at).await.map_err(refused)?.carried()))
+        Ok(Response::new(service.registry.get(&key, at).await.map_err(refused)?.carried()))
     }
 
     async fn list(&self, request: Request<services::ListRequest>) -> Answer<services::ListResponse> {
-        let door = self.of(&request);
+        let service = self.of(&request);
         let query = list_query(request.into_inner()).map_err(refused)?;
-        Ok(Response::new(door.page(query).await.map_err(refused)?))
+        Ok(Response::new(service.page(query).await.map_err(refused)?))
     }
 
     async fn watch(&self, request: Request<services::WatchRequest>) -> Answer<Self::WatchStream> {
-        let door = self.of(&request);
+        let service = self.of(&request);
         let query = watch_query(request.into_inner()).map_err(refused)?;
-        let items = door.registry.watch(query).await.map_err(refused)?;
+        let items = service.registry.watch(query).await.map_err(refused)?;
         Ok(Response::new(Box::pin(items.flat_map(|items| stream::iter(messages(items))))))
     }
 
     async fn create(&self, request: Request<services::CreateRequest>) -> Answer<Carried> {
-        let door = self.of(&request);
+        let service = self.of(&request);
         let request = request.into_inner();
         let write = convert::object_from_wire(request.object).map(Write::Create);
-        Ok(Response::new(door.write(write, request.options).await?.object.carried()))
+        Ok(Response::new(service.write(write, request.options).await?.object.carried()))
     }
 
     async fn update(&self, request: Request<services::UpdateRequest>) -> Answer<Carried> {
-        let door = self.of(&request);
+        let service = self.of(&request);
         let request = request.into_inner();
         let part = convert::subresource_from_wire(&request.subresource).map_err(refused)?;
         let write = convert::object_from_wire(request.object).map(|object| Write::Update(object, part));
-        Ok(Response::new(door.write(write, request.options).await?.object.carried()))
+        Ok(Response::new(service.write(write, request.options).await?.object.carried()))
     }
 
     async fn patch(&self, request: Request<services::PatchRequest>) -> Answer<Carried> {
-        let door = self.of(&request);
+        let service = self.of(&request);
         let request = request.into_inner();
         let kind = convert::patch_kind_from_wire(request.r#type()).map_err(refused)?;
         let key = convert::key_from_wire(request.key).map_err(refused)?;
         let part = convert::subresource_from_wire(&request.subresource).map_err(refused)?;
         let patch = json(&request.patch, "patch").map_err(refused)?;
         let options = write_options(request.options);
-        let written = door.registry.patch(&key, kind, patch, part, options).await.map_err(refused)?;
+        let written = service.registry.patch(&key, kind, patch, part, options).await.map_err(refused)?;
         Ok(Response::new(written.object.carried()))
     }
 
     async fn apply(&self, request: Request<services::ApplyRequest>) -> Answer<services::ApplyResponse> {
-        let door = self.of(&request);
+        let service = self.of(&request);
         let request = request.into_inner();
         let manifest = json(&request.manifest, "manifest").map_err(refused)?;
         let options = write_options(request.options);
-        let applied = door.registry.apply(manifest, &request.namespace, options).await;
+        let applied = service.registry.apply(manifest, &request.namespace, options).await;
         let (written, outcome) = applied.map_err(refused)?;
         let outcome = match outcome {
             ApplyOutcome::Created => services::apply_response::Outcome::Created,
@@ -307,22 +310,22 @@ impl services::objects_server::Objects for Door {
     }
 
     async fn delete(&self, request: Request<services::DeleteRequest>) -> Answer<services::DeleteResponse> {
-        let door = self.of(&request);
+        let service = self.of(&request);
         let request = request.into_inner();
         let key = convert::key_from_wire(request.key).map_err(refused)?;
         let options = convert::delete_from_wire(request.options.unwrap_or_default()).map_err(refused)?;
-        Ok(Response::new(deleted(door.write(Ok(Write::Delete(key, options)), None).await?)))
+        Ok(Response::new(deleted(service.write(Ok(Write::Delete(key, options)), None).await?)))
     }
 
     async fn batch(&self, request: Request<services::BatchRequest>) -> Answer<services::BatchResponse> {
-        let door = self.of(&request);
+        let service = self.of(&request);
         let writes = request.into_inner().writes;
         if writes.len() > BATCH_WRITES_MAX {
             let message =
                 format!("writes: {} are more than the {BATCH_WRITES_MAX} of one batch; split it", writes.len());
             return Err(refused(Error::bad_request(message)));
         }
-        let results = join_all(writes.into_iter().map(|write| door.one_of_batch(write))).await;
+        let results = join_all(writes.into_iter().map(|write| service.one_of_batch(write))).await;
         Ok(Response::new(services::BatchResponse { results }))
     }
 }
@@ -337,12 +340,12 @@ fn json(text: &[u8], field: &str) -> Result<serde_json::Value, Error> {
 }
 
 #[tonic::async_trait]
-impl services::logs_server::Logs for Door {
+impl services::logs_server::Logs for ObjectService {
     type ReadStream = BoxStream<services::LogChunk>;
 
     async fn read(&self, request: Request<services::LogRequest>) -> Answer<Self::ReadStream> {
-        let door = self.of(&request);
-        let chunks = door.registry.log(request.into_inner()).await.map_err(refused)?;
+        let service = self.of(&request);
+        let chunks = service.registry.log(request.into_inner()).await.map_err(refused)?;
         Ok(Response::new(Box::pin(chunks.map(|chunk| chunk.map_err(refused)))))
     }
 }

@@ -11,10 +11,11 @@ use std::{
 use api::{Error, Reason};
 use bytes::{Buf as _, Bytes};
 use http_body::{Body, Frame, SizeHint};
+use registry::{Caller, budget::Held};
 use rpc::status::to_tonic;
 use tokio::time::Sleep;
 
-use crate::{budget::Held, caller::Caller, gate::Language};
+use crate::gate::Language;
 
 /// How long the server waits for a body before its length is looked at.
 const GRACE: Duration = Duration::from_secs(30);
@@ -82,7 +83,7 @@ impl Rules {
         Self { endless: true, ..self }
     }
 
-    /// How long may be waited for so many bytes.
+    /// How long a body that has brought `read` bytes may have kept the server waiting.
     fn patience(&self, read: usize) -> Duration {
         self.grace + Duration::from_secs(read as u64 / RATE_MIN)
     }
@@ -201,10 +202,11 @@ mod tests {
     #![expect(clippy::unwrap_used, reason = "tests")]
     use http_body_util::{BodyExt as _, Full, StreamBody};
 
-    use super::*;
-    use crate::budget::{Budget, Place};
+    use registry::budget::{Budget, Permit};
 
-    fn place(caller: &Caller) -> Place {
+    use super::*;
+
+    fn permit(caller: &Caller) -> Permit {
         Budget::default().account(caller, [127, 0, 0, 1].into()).take().unwrap()
     }
 
@@ -218,7 +220,7 @@ mod tests {
         B::Error: Into<BoxError>,
     {
         let rules = Rules::new(caller, language, 16 << 20);
-        let metered = Metered::new(body, place(caller).held(), rules);
+        let metered = Metered::new(body, permit(caller).held(), rules);
         Ok(metered.collect().await?.to_bytes().len())
     }
 
@@ -233,7 +235,7 @@ mod tests {
         let (budget, caller) = (Budget::default(), admin());
         let account = budget.account(&caller, [127, 0, 0, 1].into());
         let others: Vec<_> = (0..86).map(|_| account.take().unwrap()).collect();
-        assert!(others[1..].iter().all(|place| place.held().grow(3 << 20).is_ok()));
+        assert!(others[1..].iter().all(|permit| permit.held().grow(3 << 20).is_ok()));
         let rules = Rules::new(&caller, Language::Rest, 3 << 20);
         let refused = Metered::new(chunks(64, 64 << 10), others[0].held(), rules).collect().await.unwrap_err();
         assert_eq!(refused.downcast::<Error>().unwrap().reason, Reason::TooManyRequests);
@@ -260,9 +262,12 @@ mod tests {
 
     #[tokio::test]
     async fn of_a_conversation_each_piece_counts_by_itself() {
-        let place = place(&admin());
-        let mut body =
-            Metered::new(chunks(1024, 64 << 10), place.held(), Rules::new(&admin(), Language::Grpc, 1 << 20).endless());
+        let permit = permit(&admin());
+        let mut body = Metered::new(
+            chunks(1024, 64 << 10),
+            permit.held(),
+            Rules::new(&admin(), Language::Grpc, 1 << 20).endless(),
+        );
         while let Some(piece) = body.frame().await {
             piece.unwrap();
             assert!(body.read <= 64 << 10 && body.waited.is_zero(), "{} bytes", body.read);
@@ -274,7 +279,7 @@ mod tests {
     async fn a_body_that_does_not_come_is_given_up() {
         let silent = StreamBody::new(futures::stream::pending::<Result<Frame<Bytes>, std::convert::Infallible>>());
         let rules = Rules { grace: Duration::from_millis(10), ..Rules::new(&admin(), Language::Rest, 1) };
-        let refused = Metered::new(silent, place(&admin()).held(), rules).collect().await.unwrap_err();
+        let refused = Metered::new(silent, permit(&admin()).held(), rules).collect().await.unwrap_err();
         assert!(refused.to_string().contains("too slowly"), "{refused}");
     }
 }

@@ -7,12 +7,16 @@ use std::{convert::Infallible, io, net::IpAddr, sync::Arc, time::Duration};
 
 use api::Error;
 use axum::{Router, body::Body};
-use consensus::MemberId;
 use http::{Request, Response};
 use hyper::{body::Incoming, service::service_fn};
 use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer},
     server::conn::auto,
+};
+use images::{Images, MANIFEST_BYTES_MAX, oci};
+use registry::{
+    Caller, PEER_PROTOCOL, Registry,
+    budget::{Account, BODY_BYTES_MAX, Budget, Permit},
 };
 use rpc::{
     identity::{Shared, Subject},
@@ -27,19 +31,12 @@ use tracing::{debug, warn};
 
 use crate::{
     bearer::Bearers,
-    blobs::{Blobs, MANIFEST_BYTES_MAX},
-    budget::{Account, Budget, Place},
-    caller::Caller,
-    gallery::{Gallery, Others},
     gate::{self, Language},
     grpc::{self, Entrance},
-    masters::PEER_PROTOCOL,
-    meant,
     metered::{Left, Metered, Rules},
-    oci,
-    registry::Registry,
+    origin,
     reply::Reply,
-    rest,
+    rest, sender,
 };
 
 /// How long a client may take to send its headers, and to begin the next request of HTTP/1.
@@ -82,15 +79,13 @@ const FAREWELL_TIMEOUT: Duration = Duration::from_secs(2);
 /// How long requests that are under way may take after the server was told to stop. Watches end at once.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// What is served.
+/// What a server serves, and as whom.
 #[derive(Clone)]
-pub struct Parts {
+pub struct Setup {
     /// Behind gRPC and REST.
     pub registry: Registry,
     /// Behind `/v2/`.
-    pub blobs: Blobs,
-    /// The other masters.
-    pub others: Arc<dyn Others>,
+    pub images: Images,
     /// Who this master is.
     pub identity: Arc<Shared>,
     /// The tokens that it takes in place of certificates.
@@ -108,18 +103,17 @@ pub struct Parts {
 ///
 /// # Errors
 /// If the services cannot be built. Failing connections are logged and harm nobody else.
-pub async fn serve(listener: TcpListener, parts: Parts, shutdown: CancellationToken) -> io::Result<()> {
-    let gallery = Gallery::new(parts.blobs, parts.others);
+pub async fn serve(listener: TcpListener, setup: Setup, shutdown: CancellationToken) -> io::Result<()> {
     let protocols: [&[u8]; 3] = [PEER_PROTOCOL, b"h2", b"http/1.1"];
-    let reception = Reception::new(listener, &parts.identity, &protocols, parts.rooms).map_err(io::Error::other)?;
+    let reception = Reception::new(listener, &setup.identity, &protocols, setup.rooms).map_err(io::Error::other)?;
     let port = Arc::new(Port {
-        doors: Doors::new(parts.registry.clone(), gallery, parts.entrance).await,
-        bearers: parts.bearers,
-        hosts: parts.hosts.into(),
+        languages: Languages::new(setup.registry.clone(), setup.images, setup.entrance).await,
+        bearers: setup.bearers,
+        hosts: setup.hosts.into(),
         budget: Budget::default(),
         shutdown: shutdown.clone(),
     });
-    let registry = parts.registry.clone();
+    let registry = setup.registry.clone();
     tokio::spawn(async move { registry.watch_presence().await });
     let connections = TaskTracker::new();
     loop {
@@ -130,7 +124,7 @@ pub async fn serve(listener: TcpListener, parts: Parts, shutdown: CancellationTo
         }
     }
     drop(reception);
-    parts.registry.close_watches();
+    setup.registry.close_watches();
     connections.close();
     if tokio::time::timeout(DRAIN_TIMEOUT, connections.wait()).await.is_err() {
         debug!("some requests did not end in time and are cut off");
@@ -140,7 +134,7 @@ pub async fn serve(listener: TcpListener, parts: Parts, shutdown: CancellationTo
 
 /// What stands behind the port, and how much of it may be used at a time.
 struct Port {
-    doors: Doors,
+    languages: Languages,
     bearers: Bearers,
     hosts: Arc<[String]>,
     budget: Budget,
@@ -148,7 +142,7 @@ struct Port {
 }
 
 /// Whose connection it is, and what that one may use.
-struct Guest {
+struct Session {
     /// Whom its certificate names.
     caller: Arc<Caller>,
     from: IpAddr,
@@ -156,7 +150,7 @@ struct Guest {
     seat: Seat,
 }
 
-impl Guest {
+impl Session {
     /// Who sends a request that shows a token for `shown`. A certificate goes first, as in Kubernetes' API server: what it
     /// may do was proven by a key. Where there is none the connection is from now on that of whom the token is for.
     fn caller(&self, shown: Option<Subject>) -> Arc<Caller> {
@@ -181,51 +175,51 @@ impl Port {
         let caller = subject.map_or(Caller::Nobody, |subject| Caller::new(subject, from));
         if stream.get_ref().1.alpn_protocol() != Some(PEER_PROTOCOL) {
             let account = self.budget.account(&caller, from);
-            return self.converse(stream, Guest { caller: Arc::new(caller), from, account, seat }).await;
+            return self.converse(stream, Session { caller: Arc::new(caller), from, account, seat }).await;
         }
         match caller {
-            Caller::Master { member } => self.doors.registry.hear(MemberId(member), stream),
+            Caller::Master { member } => self.languages.registry.hear(member, stream),
             caller => warn!(caller = caller.user(), "only masters speak the protocol of masters"),
         }
     }
 
     /// Answers requests until the client or the server has enough.
-    async fn converse(self: Arc<Self>, stream: TlsStream<TcpStream>, guest: Guest) {
-        let (builder, shutdown, guest) = (builder(&guest.caller), self.shutdown.clone(), Arc::new(guest));
-        let (asked, registry) = (guest.clone(), self.doors.registry.clone());
+    async fn converse(self: Arc<Self>, stream: TlsStream<TcpStream>, session: Session) {
+        let (builder, shutdown, session) = (builder(&session.caller), self.shutdown.clone(), Arc::new(session));
+        let (asked, registry) = (session.clone(), self.languages.registry.clone());
         let service = service_fn(move |request| self.clone().answer(request, asked.clone()));
         let connection = builder.serve_connection(TokioIo::new(stream), service);
         tokio::pin!(connection);
         let limit = tokio::select! {
             ended = connection.as_mut() => return ended.unwrap_or_else(|error| debug!(%error, "a connection broke")),
-            () = registry.until_gone(&guest.caller) => return debug!(caller = guest.caller.user(), "left; cut off"),
+            () = registry.until_gone(&session.caller) => return debug!(caller = session.caller.user(), "left; cut off"),
             () = shutdown.cancelled() => DRAIN_TIMEOUT,
-            leave = guest.seat.must_leave() => match leave {
+            leave = session.seat.must_leave() => match leave {
                 Leave::Now => return,
                 Leave::Idle => FAREWELL_TIMEOUT,
             },
         };
         connection.as_mut().graceful_shutdown();
         // A request that came at the last moment is answered.
-        while tokio::time::timeout(limit, connection.as_mut()).await.is_err() && guest.seat.is_busy() {}
+        while tokio::time::timeout(limit, connection.as_mut()).await.is_err() && session.seat.is_busy() {}
     }
 
-    /// Streams leave their place in the budget when they begin: watches have a limit of their own.
+    /// Streams give their permit back when they begin: watches have a limit of their own.
     async fn answer(
         self: Arc<Self>,
         mut request: Request<Incoming>,
-        guest: Arc<Guest>,
+        session: Arc<Session>,
     ) -> Result<Response<Reply>, Infallible> {
-        let busy = guest.seat.busy();
+        let busy = session.seat.busy();
         let language = Language::of(request.uri().path(), request.headers());
-        let (response, left) = match self.admit(&mut request, language, &guest) {
-            Ok((caller, place)) => {
+        let (response, left) = match self.admit(&mut request, language, &session) {
+            Ok((caller, permit)) => {
                 let rules = Rules::new(&caller, language, held_max(language, request.uri().path()));
                 let is_endless = grpc::is_endless(request.uri().path()) && *caller != Caller::Nobody;
                 let rules = if is_endless { rules.endless() } else { rules };
-                let request = request.map(|body| Metered::new(body, place.held(), rules));
+                let request = request.map(|body| Metered::new(body, permit.held(), rules));
                 let left = request.body().left();
-                let Ok(response) = self.doors.answer(request.map(Body::new), caller, guest.from).await;
+                let Ok(response) = self.languages.answer(request.map(Body::new), caller, session.from).await;
                 (response, left)
             }
             Err(error) => (language.refusal(error), Left::new(Some(request.into_body()).into())),
@@ -233,18 +227,19 @@ impl Port {
         Ok(response.map(|body| Reply::new(body, left, busy)))
     }
 
-    /// Who sends a request, and its place in that one's budget, if it is meant for this server.
+    /// Who sends a request, and its permit of that one's budget, if it is meant for this server.
     fn admit(
         &self,
         request: &mut Request<Incoming>,
         language: Language,
-        guest: &Guest,
-    ) -> Result<(Arc<Caller>, Place), Error> {
-        let caller = guest.caller(self.bearers.take(request.headers_mut())?);
-        meant::check(request, &caller, language, &self.hosts)?;
-        let is_by_token = !Arc::ptr_eq(&caller, &guest.caller);
-        let place = if is_by_token { self.budget.account(&caller, guest.from).take() } else { guest.account.take() };
-        Ok((caller, place?))
+        session: &Session,
+    ) -> Result<(Arc<Caller>, Permit), Error> {
+        let caller = session.caller(self.bearers.take(request.headers_mut())?);
+        origin::check(request, &caller, language, &self.hosts)?;
+        let is_by_token = !Arc::ptr_eq(&caller, &session.caller);
+        let permit =
+            if is_by_token { self.budget.account(&caller, session.from).take() } else { session.account.take() };
+        Ok((caller, permit?))
     }
 }
 
@@ -253,27 +248,23 @@ fn held_max(language: Language, path: &str) -> usize {
     match language {
         Language::Grpc => grpc::held_max(path),
         Language::Oci => MANIFEST_BYTES_MAX,
-        Language::Rest => rest::BODY_BYTES_MAX,
+        Language::Rest => BODY_BYTES_MAX,
     }
 }
 
-/// Where a request comes from.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct From(pub(crate) IpAddr);
-
 /// The three languages over one Registry.
-pub(crate) struct Doors {
+pub(crate) struct Languages {
     registry: Registry,
     grpc: Router,
     oci: Router,
     rest: Router,
 }
 
-impl Doors {
-    pub(crate) async fn new(registry: Registry, gallery: Gallery, entrance: Option<Entrance>) -> Self {
+impl Languages {
+    pub(crate) async fn new(registry: Registry, images: Images, entrance: Option<Entrance>) -> Self {
         Self {
-            grpc: grpc::router(registry.clone(), gallery.clone(), entrance).await,
-            oci: oci::router(gallery),
+            grpc: grpc::router(registry.clone(), images.clone(), entrance).await,
+            oci: oci::router(images),
             rest: rest::router(registry.clone()),
             registry,
         }
@@ -294,8 +285,7 @@ impl Doors {
         if let Err(error) = gate::pass(self.registry.for_caller(caller.clone()), language, head).await {
             return Ok(language.refusal(error));
         }
-        request.extensions_mut().insert(From(from));
-        request.extensions_mut().insert(caller);
+        sender::note(request.extensions_mut(), caller, from);
         let router = match language {
             Language::Grpc => &self.grpc,
             Language::Oci => &self.oci,

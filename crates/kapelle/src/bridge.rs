@@ -2,9 +2,9 @@
 
 use std::{io, thread};
 
-use apiserver::{Registry, Sign};
 use control::{Brain, Config, Event, Ticket, driver};
 use futures::StreamExt as _;
+use registry::{Registry, Sign};
 use tokio::{sync::mpsc, task::JoinSet};
 
 use crate::clock::now;

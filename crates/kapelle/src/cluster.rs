@@ -3,8 +3,8 @@
 use std::path::PathBuf;
 
 use anyhow::{Context as _, Result};
-use apiserver::{Options, QUOTA_BYTES, offline};
 use clap::Subcommand;
+use registry::{Options, QUOTA_BYTES, offline};
 
 use crate::{clock::now, master::Settings, process};
 

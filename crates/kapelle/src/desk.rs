@@ -9,13 +9,14 @@ use std::{
 };
 
 use anyhow::Result;
-use apiserver::{Bearers, Masters, Registry};
+use apiserver::Bearers;
+use registry::{Masters, Registry};
 use rpc::{
     Client, Security,
     identity::{Authority, Bearer, Identity, Shared, Subject},
 };
 
-use crate::{group, master, process};
+use crate::{group, pki, process};
 
 /// How long an administrator's certificate is valid; a master that starts writes a new one.
 const ADMIN_LIFE: Duration = Duration::from_secs(365 * 24 * 3600);
@@ -28,7 +29,7 @@ const ADMIN: &str = "kapelle-admin";
 /// # Errors
 /// If it cannot be made.
 pub(crate) fn administrator(authority: &Authority) -> Result<Identity> {
-    master::issue(authority, &subject(), &[], ADMIN_LIFE)
+    pki::issue(authority, &subject(), &[], ADMIN_LIFE)
 }
 
 /// The administrator's token in `DIR/pki`, made if there is none.

@@ -11,19 +11,22 @@ use std::{
 
 use anyhow::{Context as _, Result, bail};
 use api::{
-    Kind, conditions,
+    Cidr, Kind, conditions,
     core_v1::Node,
     well_known::{NOT_READY_TAINT, UNREACHABLE_TAINT},
 };
-use apiserver::{Cidr, Membership, Options, Parts, QUOTA_BYTES, Registry};
+use apiserver::Setup;
 use clap::Args;
 use control::PodRange;
 use futures::StreamExt as _;
+use images::Alone;
+use registry::{Membership, Options, QUOTA_BYTES, Registry};
 use rpc::{Client, Security, identity::Subject, seats::Rooms};
 use tokio::net::TcpListener;
 
 use crate::{
-    bridge, clock::now, demo, desk, logging, master, neighbours, process, process::announce, ranges, worker::takes_pods,
+    bridge, clock::now, demo, desk, logging, neighbours, open::open, pki, process, process::announce, ranges,
+    worker::takes_pods,
 };
 
 /// The name of the only node.
@@ -83,25 +86,22 @@ impl Dev {
         let rooms = Rooms::for_files(process::raise_file_limit());
         let mut progress = cli::Progress::start(&format!("opening {}", dir.display()));
         let options = Options { service_cidr: self.service_cidr, quota_bytes: QUOTA_BYTES, now };
-        let (registry, blobs) = apiserver::open(&dir, options, Membership::default())
-            .await
-            .with_context(|| format!("in {}", dir.display()))?;
+        let (registry, images) = open(&dir, options, Membership::default(), Arc::new(Alone)).await?;
         let _claim = neighbours::claim(&[self.pod_cidr, self.service_cidr])?;
         registry.bootstrap().await?;
         let listener = TcpListener::bind(self.listen).await;
         let listener = listener
             .with_context(|| format!("cannot listen on {}; choose another address with --listen", self.listen))?;
         let listen = listener.local_addr()?;
-        let authority = Arc::new(master::authority(&dir)?);
-        let hosts = master::hosts(listen.ip(), self.service_cidr, &[]);
+        let authority = Arc::new(pki::authority(&dir)?);
+        let hosts = pki::hosts(listen.ip(), self.service_cidr, &[]);
         let member = Subject::Master { member: registry.group().borrow().member.0 };
-        let identity = master::identity(&authority, member, hosts.clone())?;
+        let identity = pki::identity(&authority, member, hosts.clone())?;
         registry.introduce(identity.clone());
-        let (own, others) = (identity.clone(), Arc::new(apiserver::Alone));
-        let token = desk::token(&dir)?;
+        let (own, token) = (identity.clone(), desk::token(&dir)?);
         let (registered, bearers) = (registry.clone(), desk::bearers(&token));
-        let parts = Parts { registry: registered, blobs, others, identity, bearers, hosts, entrance: None, rooms };
-        let server = tokio::spawn(apiserver::serve(listener, parts, stop.clone()));
+        let setup = Setup { registry: registered, images, identity, bearers, hosts, entrance: None, rooms };
+        let server = tokio::spawn(apiserver::serve(listener, setup, stop.clone()));
         let served = cli::Served { masters: vec![format!("https://{listen}")], local: None };
         let admin = desk::administrator(&authority)?;
         let config = cli::kubeconfig_with(&served, cli::User { identity: &admin, token: Some(&token) });
@@ -109,7 +109,7 @@ impl Dev {
         progress.say("starting the controllers and the node");
         bridge::start(registry.clone(), control::Config { pods: self.pods()? })?;
         let uid = registry.ensure_node(NODE, Ipv4Addr::LOCALHOST).await?;
-        let node = master::identity(&authority, Subject::Node { name: NODE.to_owned(), uid }, Vec::new())?;
+        let node = pki::identity(&authority, Subject::Node { name: NODE.to_owned(), uid }, Vec::new())?;
         let node = self.node(&dir, listen, Security::Tls(node), rooms)?;
         let mut agent = tokio::spawn(agent::driver::run(node, stop.clone()));
         tokio::select! {

@@ -3,14 +3,12 @@
 
 use std::{future::Future, io::ErrorKind, net::SocketAddr, time::Duration};
 
-use apiserver::{GroupStatus, Masters, Others as _, Registry};
+use registry::{GroupStatus, Masters, Registry};
 use rpc::{Client, services::ClusterStatus};
 use tokio::{
     net::TcpListener,
     time::{sleep, timeout},
 };
-
-use crate::master::urls;
 
 /// How often a worker asks who the masters are.
 const LEARN_EVERY: Duration = Duration::from_secs(15);
@@ -20,6 +18,14 @@ const DOUBT_EVERY: Duration = Duration::from_secs(3);
 
 /// How long another master may take to answer.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// `https://` URLs of masters that were named as `HOST:PORT`.
+pub(crate) fn urls(masters: &[String]) -> Vec<String> {
+    let url = |master: &String| {
+        if master.contains("://") { master.clone() } else { format!("https://{master}") }
+    };
+    masters.iter().map(url).collect()
+}
 
 /// Keeps a worker's list of masters up to date: those that belong to the group, then those named at its start, which may
 /// be other addresses of the same. `keep` stores a new list for the next start.
@@ -114,7 +120,7 @@ mod tests {
     #[test]
     fn only_who_knows_more_can_tell_a_master_that_it_was_removed() {
         let own = GroupStatus {
-            member: apiserver::member_id("0000000000000003").unwrap(),
+            member: registry::member_id("0000000000000003").unwrap(),
             applied: 7,
             ..GroupStatus::default()
         };

@@ -12,6 +12,8 @@ mod logging;
 mod master;
 mod memory;
 mod neighbours;
+mod open;
+mod pki;
 mod process;
 mod ranges;
 mod ticket;

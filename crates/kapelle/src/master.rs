@@ -11,7 +11,7 @@
 use std::{
     convert::Infallible,
     fs,
-    net::{IpAddr, SocketAddr},
+    net::SocketAddr,
     path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
@@ -19,25 +19,34 @@ use std::{
 
 use anyhow::{Context as _, Result, bail};
 use api::Cidr;
-use apiserver::{Bearers, Begin, Entrance, LEAF_LIFE, Masters, Membership, Options, Parts, QUOTA_BYTES, Registry};
+use apiserver::{Bearers, Entrance, LEAF_LIFE, Setup};
 use clap::Args;
 use control::PodRange;
+use registry::{Begin, Masters, Membership, Options, QUOTA_BYTES, Registry};
 use rpc::{
     Client, Security,
-    identity::{Authority, Csr, Identity, KeyPair, Shared, Subject, Token},
+    identity::{Authority, KeyPair, Shared, Subject, Token},
     seats::Rooms,
     services::{JoinRequest, Role},
 };
 use serde::{Deserialize, Serialize};
 use tokio::{net::TcpListener, time::timeout};
 
-use crate::{bridge, clock::now, desk::Desk, group, logging, process, process::announce, ranges, ticket::Ticket};
+use crate::{
+    bridge,
+    clock::now,
+    desk::Desk,
+    group::{self, urls},
+    logging,
+    open::{Others, open},
+    pki,
+    process::{self, announce},
+    ranges,
+    ticket::Ticket,
+};
 
 /// The part of the Pod range that a node gets unless something else is asked for: Kubernetes' /24.
 const NODE_PREFIX: u8 = 24;
-
-/// How often a certificate is looked at.
-const RENEW_EVERY: Duration = Duration::from_secs(3600);
 
 /// How long to wait before the group is asked again.
 const RETRY: Duration = Duration::from_millis(250);
@@ -131,8 +140,8 @@ impl Settings {
         let Some(joined) = &self.joined else { return Ok(Begin::Found) };
         let broken = "cluster.json does not say who this master is";
         Ok(Begin::Join {
-            cluster: apiserver::cluster_id(&joined.cluster).context(broken)?,
-            member: apiserver::member_id(&joined.member).context(broken)?,
+            cluster: registry::cluster_id(&joined.cluster).context(broken)?,
+            member: registry::member_id(&joined.member).context(broken)?,
         })
     }
 }
@@ -167,11 +176,10 @@ impl Master {
         let options = Options { service_cidr: settings.service_cidr.parse()?, quota_bytes: self.quota_bytes, now };
         let membership =
             Membership { begin: settings.begin()?, contact: contact.clone(), dial: Some(Arc::new(masters.clone())) };
-        let opened = apiserver::open(&dir, options, membership).await;
-        let (registry, blobs) = opened.with_context(|| format!("in {}", dir.display()))?;
+        let (registry, images) = open(&dir, options, membership, Arc::new(Others(masters.clone()))).await?;
         let subject = Subject::Master { member: registry.group().borrow().member.0 };
-        let hosts = hosts(self.listen.ip(), options.service_cidr, &self.host);
-        let identity = identity(&authority, subject, hosts.clone())?;
+        let hosts = pki::hosts(self.listen.ip(), options.service_cidr, &self.host);
+        let identity = pki::identity(&authority, subject, hosts.clone())?;
         masters.introduce(identity.clone(), registry.group());
         registry.introduce(identity.clone());
         let entrance = Entrance {
@@ -182,17 +190,16 @@ impl Master {
             service_cidr: options.service_cidr,
             leaf_life: LEAF_LIFE,
         };
-        let parts = Parts {
+        let setup = Setup {
             registry: registry.clone(),
-            blobs,
-            others: Arc::new(masters.clone()),
+            images,
             identity: identity.clone(),
             bearers: Bearers::default(),
             hosts: hosts.clone(),
             entrance: Some(entrance.clone()),
             rooms,
         };
-        let server = tokio::spawn(apiserver::serve(listener, parts, stop.clone()));
+        let server = tokio::spawn(apiserver::serve(listener, setup, stop.clone()));
         let hearing = registry.clone();
         tokio::spawn(async move { hearing.hear_masters().await });
         let pods = PodRange::new(entrance.pod_cidr.base(), entrance.pod_cidr.prefix(), entrance.node_prefix)?;
@@ -224,7 +231,7 @@ impl Master {
         let mut group = registry.group();
         tokio::select! {
             () = stop.cancelled() => Ok(()),
-            _ = group.wait_for(apiserver::is_over) => bail!(REMOVED),
+            _ = group.wait_for(registry::is_over) => bail!(REMOVED),
             () = group::removed(registry, masters) => bail!(REMOVED),
         }
     }
@@ -253,7 +260,7 @@ impl Master {
         ranges::check(self.pod_cidr, self.service_cidr)?;
         let node_prefix = self.node_cidr_mask_size.unwrap_or_else(|| node_prefix(self.pod_cidr));
         ranges::check_part(self.pod_cidr, node_prefix)?;
-        authority(dir)?;
+        pki::authority(dir)?;
         Ok(Settings {
             pod_cidr: self.pod_cidr.to_string(),
             service_cidr: self.service_cidr.to_string(),
@@ -345,14 +352,6 @@ impl Master {
     }
 }
 
-/// `https://` URLs of masters that were named as `HOST:PORT`.
-pub(crate) fn urls(masters: &[String]) -> Vec<String> {
-    let url = |master: &String| {
-        if master.contains("://") { master.clone() } else { format!("https://{master}") }
-    };
-    masters.iter().map(url).collect()
-}
-
 /// Each node gets a /24, or a quarter of a smaller range.
 fn node_prefix(pods: Cidr) -> u8 {
     NODE_PREFIX.max(pods.prefix().saturating_add(2)).min(ranges::NODE_PREFIX_MAX)
@@ -368,60 +367,6 @@ async fn retried<F: Future<Output = Result<(), api::Error>>>(what: &str, mut ask
                 tokio::time::sleep(RETRY).await;
             }
             Err(error) => return Err(error).context(what.to_owned()),
-        }
-    }
-}
-
-/// The authority in `DIR/pki`, made if there is none.
-pub(crate) fn authority(dir: &Path) -> Result<Authority> {
-    let pki = dir.join("pki");
-    if let Some(authority) = Authority::load(&pki)? {
-        return Ok(authority);
-    }
-    let authority = Authority::found("cluster")?;
-    authority.store(&pki)?;
-    Ok(authority)
-}
-
-pub(crate) fn issue(authority: &Authority, subject: &Subject, hosts: &[String], life: Duration) -> Result<Identity> {
-    let key = KeyPair::generate()?;
-    let chain = authority.issue(&Csr::from_der(&key.request()?)?, subject, hosts, life)?;
-    Ok(Identity::new(&chain, &key, authority.certificate_pem())?)
-}
-
-/// Names and addresses for the certificate: `kubectl` insists on them.
-pub(crate) fn hosts(listen: IpAddr, services: Cidr, more: &[String]) -> Vec<String> {
-    let mut hosts = vec![
-        listen.to_string(),
-        "localhost".to_owned(),
-        "127.0.0.1".to_owned(),
-        "kubernetes.default.svc".to_owned(),
-        services.address(1).to_string(),
-    ];
-    hosts.extend(more.iter().cloned());
-    hosts.sort();
-    hosts.dedup();
-    hosts
-}
-
-/// An identity from the authority itself, renewed as long as the process runs.
-pub(crate) fn identity(authority: &Arc<Authority>, subject: Subject, hosts: Vec<String>) -> Result<Arc<Shared>> {
-    let identity = Shared::new(issue(authority, &subject, &hosts, LEAF_LIFE)?)?;
-    tokio::spawn(renew(authority.clone(), subject, hosts, identity.clone()));
-    Ok(identity)
-}
-
-/// Whoever has the authority's key gives itself new certificates.
-async fn renew(authority: Arc<Authority>, subject: Subject, hosts: Vec<String>, identity: Arc<Shared>) {
-    loop {
-        tokio::time::sleep(RENEW_EVERY).await;
-        if !identity.with(|identity| identity.is_due(std::time::SystemTime::now())) {
-            continue;
-        }
-        let renewed = issue(&authority, &subject, &hosts, LEAF_LIFE).and_then(|new| Ok(identity.replace(new)?));
-        match renewed {
-            Ok(()) => tracing::info!("the certificate was renewed"),
-            Err(error) => tracing::error!(%error, "the certificate cannot be renewed"),
         }
     }
 }

@@ -13,7 +13,7 @@ use std::{
 };
 
 use anyhow::{Context as _, Result, bail};
-use apiserver::Cidr;
+use api::Cidr;
 
 /// What all names begin with.
 const NAME: &str = "kapelle-dev";

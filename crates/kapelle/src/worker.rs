@@ -25,7 +25,13 @@ use rpc::{
 };
 use serde::{Deserialize, Serialize};
 
-use crate::{group, logging, master::urls, process, process::announce, ranges, ticket::Ticket};
+use crate::{
+    group::{self, urls},
+    logging,
+    process::{self, announce},
+    ranges,
+    ticket::Ticket,
+};
 
 /// The file with the [`Settings`].
 const SETTINGS: &str = "cluster.json";

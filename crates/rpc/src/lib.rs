@@ -19,6 +19,7 @@ mod security;
 pub mod status;
 #[cfg(test)]
 mod tests;
+pub mod url;
 mod watch;
 
 /// The services and their messages, generated from `proto/`. Their documentation is that of the fields there.

@@ -62,6 +62,15 @@ pub fn from_status(status: &meta_v1::Status) -> Error {
     }
 }
 
+/// Why the body of a request was not read to its end: the server gave it up, or the client did.
+#[must_use]
+pub fn body_error(error: Box<dyn std::error::Error + Send + Sync>) -> Error {
+    match error.downcast() {
+        Ok(refusal) => *refusal,
+        Err(error) => Error::bad_request(format!("the body ended early: {error}")),
+    }
+}
+
 /// The cluster that does not know the caller any more, if that is why it was refused.
 #[must_use]
 pub fn revoked_by(error: &Error) -> Option<&str> {

@@ -7,12 +7,12 @@
 use std::{collections::BTreeMap, net::Ipv4Addr, sync::Arc, time::Duration};
 
 use api::{
-    Change, Error, Key, Kind, Object, Reason, Timestamp, Write, WriteOutcome, core_v1, event,
+    Change, Cidr, Error, Key, Kind, Object, Reason, Timestamp, Write, WriteOutcome, core_v1, event,
     kinds::Resource,
     well_known::{DEFAULT_NAMESPACE, SYSTEM_NAMESPACE},
 };
-use apiserver::door::{self, Cidr, Fate, Rules, Stamp};
 use control::{Brain, Config, Effect, Event, Ticket};
+use registry::decide::{self, Fate, Rules, Stamp};
 use store::{State, View};
 
 use crate::{
@@ -150,7 +150,7 @@ impl Cluster {
     pub fn submit(&mut self, write: &Write) -> WriteOutcome {
         self.uids += 1;
         let stamp = Stamp { now: self.now, uid: format!("uid-{}", self.uids), random: self.prng.bits(), attempt: 0 };
-        let decision = door::decide(&self.state.view(), write, &stamp, &self.rules)?;
+        let decision = decide::decide(&self.state.view(), write, &stamp, &self.rules)?;
         if decision.fate == Fate::Unchanged {
             return Ok(decision.object);
         }

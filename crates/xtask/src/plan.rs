@@ -10,18 +10,42 @@ const PLAN: &[(&str, &[&str])] = &[
     ("store", &["consensus", "api"]),
     ("rpc", &["api"]),
     ("proxy", &["api"]),
-    ("apiserver", &["store", "consensus", "rpc", "api"]),
+    ("images", &["rpc", "api"]),
+    ("registry", &["store", "consensus", "rpc", "api"]),
+    ("apiserver", &["registry", "images", "rpc", "api"]),
     ("control", &["api"]),
     ("agent", &["sandbox", "proxy", "rpc", "api"]),
     ("cli", &["rpc", "api"]),
-    ("kapelle", &["agent", "api", "apiserver", "cli", "consensus", "control", "proxy", "rpc", "sandbox", "store"]),
-    ("testkit", &["agent", "api", "apiserver", "consensus", "control", "rpc", "store"]),
+    (
+        "kapelle",
+        &[
+            "agent",
+            "api",
+            "apiserver",
+            "cli",
+            "consensus",
+            "control",
+            "images",
+            "proxy",
+            "registry",
+            "rpc",
+            "sandbox",
+            "store",
+        ],
+    ),
+    ("testkit", &["agent", "api", "apiserver", "consensus", "control", "registry", "rpc", "store"]),
     ("xtask", &[]),
 ];
 
 /// Outside crates that only one room may know.
 const OWNED: &[(&str, &str)] =
     &[("wasmtime", "sandbox"), ("wasmtime-wasi", "sandbox"), ("wasmtime-wasi-http", "sandbox"), ("raft", "consensus")];
+
+/// Rooms that know no language: how a request was written is not theirs to know.
+const MUTE: &[&str] = &["consensus", "control", "registry", "store"];
+
+/// Families of outside crates that speak HTTP: each with all whose names begin so.
+const HTTP: &[&str] = &["axum", "http", "hyper", "tonic"];
 
 /// Edges that the plan does not have, and rooms that it does not name.
 pub(crate) fn problems(root: &Path) -> Vec<String> {
@@ -40,11 +64,15 @@ pub(crate) fn problems(root: &Path) -> Vec<String> {
 
 fn edges(name: &str, manifest: &str, allowed: &[&str]) -> Vec<String> {
     let ours = |dependency: &str| PLAN.iter().any(|(planned, _)| *planned == dependency);
+    let speaks =
+        |dependency: &str| MUTE.contains(&name) && HTTP.contains(&dependency.split('-').next().unwrap_or_default());
     let taken = |dependency: &str| OWNED.iter().find(|(owned, owner)| *owned == dependency && *owner != name);
     dependencies(manifest)
         .filter_map(|dependency| {
             if ours(dependency) && !allowed.contains(&dependency) {
                 Some(format!("crates/{name}: depends on `{dependency}`, which the floor plan does not allow"))
+            } else if speaks(dependency) {
+                Some(format!("crates/{name}: `{dependency}` speaks HTTP, which this room must not know"))
             } else {
                 taken(dependency).map(|(_, owner)| format!("crates/{name}: only `{owner}` may know `{dependency}`"))
             }

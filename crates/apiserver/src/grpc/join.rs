@@ -1,8 +1,9 @@
-//! The gRPC door through which masters and workers come in.
+//! The gRPC service through which masters and workers come in.
 
 use std::{net::IpAddr, sync::Arc, time::Duration};
 
 use api::Error;
+use registry::{Access, Caller, Masters, Presented, Registry, Worker, fresh_member};
 use rpc::{
     identity::{Authority, Csr, Subject},
     services::{self, join_server::Join},
@@ -10,13 +11,7 @@ use rpc::{
 };
 use tonic::{Request, Response, Status};
 
-use crate::{
-    access::Access,
-    caller::Caller,
-    masters::Masters,
-    registry::{Presented, Registry, Worker},
-    server::From,
-};
+use crate::sender;
 
 /// How long the certificate of a master or worker is valid. It is renewed by itself long before.
 pub const LEAF_LIFE: Duration = Duration::from_secs(30 * 24 * 3600);
@@ -42,14 +37,14 @@ pub struct Entrance {
 }
 
 #[derive(Clone)]
-pub(super) struct JoinDoor {
+pub(super) struct JoinService {
     pub(super) registry: Registry,
     pub(super) entrance: Entrance,
 }
 
 type Answer<T> = Result<Response<T>, Status>;
 
-impl JoinDoor {
+impl JoinService {
     async fn let_in(&self, request: services::JoinRequest, from: IpAddr) -> Result<services::JoinResponse, Error> {
         let csr = Csr::from_der(&request.certificate_request).map_err(Error::bad_request)?;
         let token =
@@ -107,12 +102,6 @@ fn worker(request: services::JoinRequest, from: IpAddr) -> Result<Worker, Error>
     Ok(Worker { name: request.node_name, address, from })
 }
 
-/// Ids of members are random and never zero, so that none is ever given twice.
-fn fresh_member() -> Result<u64, Error> {
-    let random = getrandom::u64().map_err(|error| Error::internal(format!("no randomness: {error}")))?;
-    Ok(random.max(1))
-}
-
 fn check_name(name: &str) -> Result<(), Error> {
     let word = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
     let is_name = (1..=NODE_NAME_MAX).contains(&name.len())
@@ -130,17 +119,16 @@ fn check_name(name: &str) -> Result<(), Error> {
 }
 
 #[tonic::async_trait]
-impl Join for JoinDoor {
+impl Join for JoinService {
     async fn join(&self, request: Request<services::JoinRequest>) -> Answer<services::JoinResponse> {
         let missing = || to_tonic(&Error::internal("nobody knows where the request comes from"));
-        let From(from) = *request.extensions().get::<From>().ok_or_else(missing)?;
+        let from = sender::address(request.extensions()).ok_or_else(missing)?;
         let joined = self.let_in(request.into_inner(), from).await.map_err(|error| to_tonic(&error))?;
         Ok(Response::new(joined))
     }
 
     async fn renew(&self, request: Request<services::RenewRequest>) -> Answer<services::RenewResponse> {
-        let caller = Caller::of(request.extensions());
-        let registry = self.registry.for_caller(caller);
+        let registry = self.registry.for_caller(sender::caller(request.extensions()));
         registry.authorise(Access::Renew).await.map_err(|error| to_tonic(&error))?;
         let Caller::Node { name, uid, .. } = registry.caller().clone() else {
             return Err(to_tonic(&Error::internal("only workers have certificates to renew")));

@@ -1,9 +1,11 @@
-//! The gRPC door through which nodes say that they are alive, and hear of images that came.
+//! The gRPC service through which nodes say that they are alive, and hear of images that came.
 
 use std::pin::Pin;
 
 use api::Error;
 use futures::{Stream, stream};
+use images::Images;
+use registry::Registry;
 use rpc::{
     services::{HeartbeatRequest, HeartbeatResponse, nodes_server::Nodes},
     status::to_tonic,
@@ -14,7 +16,7 @@ use tokio::sync::{
 };
 use tonic::{Request, Response, Status, Streaming};
 
-use crate::{caller::Caller, gallery::Gallery, registry::Registry};
+use crate::sender;
 
 /// How many answers may wait for a node that does not read them; what they would say is said with a later one.
 const ANSWERS_WAITING: usize = 4;
@@ -26,25 +28,24 @@ pub(super) const BEAT_BYTES_MAX: usize = 128 << 10;
 const IMAGES_MAX: usize = 256;
 
 #[derive(Clone)]
-pub(super) struct NodesDoor {
+pub(super) struct NodeService {
     pub(super) registry: Registry,
-    pub(super) gallery: Gallery,
+    pub(super) images: Images,
 }
 
 #[tonic::async_trait]
-impl Nodes for NodesDoor {
+impl Nodes for NodeService {
     type HeartbeatStream = Pin<Box<dyn Stream<Item = Result<HeartbeatResponse, Status>> + Send>>;
 
     async fn heartbeat(
         &self,
         request: Request<Streaming<HeartbeatRequest>>,
     ) -> Result<Response<Self::HeartbeatStream>, Status> {
-        let caller = Caller::of(request.extensions());
         let (answers, waiting) = mpsc::channel(ANSWERS_WAITING);
         let visit = Visit {
-            registry: self.registry.for_caller(caller),
+            registry: self.registry.for_caller(sender::caller(request.extensions())),
             beats: request.into_inner(),
-            arrivals: self.gallery.arrivals(),
+            arrivals: self.images.arrivals(),
             // The node may have missed images while nobody heard it.
             next: HeartbeatResponse { more_images: true, ..HeartbeatResponse::default() },
             answers,

@@ -9,12 +9,11 @@ use axum::body::Body;
 use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, header};
 use http_body_util::BodyExt as _;
+use registry::budget::BODY_BYTES_MAX;
+use rpc::status::body_error;
 use serde_json::Value;
 
 use super::path::Target;
-
-/// The largest body, in bytes. Kubernetes' own limit; an object has to fit into one entry of the log.
-pub(crate) const BODY_BYTES_MAX: usize = 3 << 20;
 
 /// How much of a body that is too large is read and thrown away before the connection is cut, in bytes.
 const DISCARDED_BYTES_MAX: usize = 32 << 20;
@@ -64,7 +63,7 @@ pub(crate) async fn read(headers: &HeaderMap, body: Body) -> Result<Content, Err
 async fn bytes(mut body: Body) -> Result<Bytes, Error> {
     let (mut bytes, mut length) = (BytesMut::new(), 0);
     while let Some(frame) = body.frame().await {
-        let frame = frame.map_err(broken)?;
+        let frame = frame.map_err(|error| body_error(error.into_inner()))?;
         let data = frame.into_data().unwrap_or_default();
         length += data.len();
         if length <= BODY_BYTES_MAX {
@@ -78,14 +77,6 @@ async fn bytes(mut body: Body) -> Result<Bytes, Error> {
         return Err(Error::new(Reason::RequestEntityTooLarge, message));
     }
     Ok(bytes.freeze())
-}
-
-/// Why a body was not read to its end: the server gave it up, or the client did.
-pub(crate) fn broken(error: axum::Error) -> Error {
-    match error.into_inner().downcast() {
-        Ok(refusal) => *refusal,
-        Err(error) => Error::bad_request(format!("the body ended early: {error}")),
-    }
 }
 
 fn media(headers: &HeaderMap) -> Result<Media, Error> {

@@ -7,6 +7,7 @@ use std::{
 
 use api::{ChangeType, Error, Key, Revision};
 use bytes::Bytes;
+use registry::Found;
 use serde_json::{Value, json};
 
 use super::{
@@ -14,7 +15,6 @@ use super::{
     answer,
     render::{self, Header, View},
 };
-use crate::registry::Found;
 
 /// The most encoded lines that are kept: the bursts of a busy cluster, not its history.
 const LINES_MAX: usize = 4096;

@@ -19,21 +19,17 @@ mod render;
 mod review;
 #[cfg(test)]
 mod tests;
-pub(crate) mod text;
 mod watch;
 
 use std::sync::Arc;
 
-use api::{Error, Key, Kind, Reason, well_known::DEFAULT_NAMESPACE};
+use api::{Error, Key, Kind, ReadAt, Reason, well_known::DEFAULT_NAMESPACE};
 use axum::{body::Body, extract::State};
 use http::{HeaderMap, Method, Request, Response, StatusCode};
+use registry::{Caller, Registry};
 
-use crate::{
-    caller::Caller,
-    registry::{ReadAt, Registry},
-};
+use crate::sender;
 pub(crate) use answer::error as refusal;
-pub(crate) use body::{BODY_BYTES_MAX, broken};
 use lines::Lines;
 use path::Place;
 use query::Query;
@@ -59,8 +55,8 @@ struct Asked {
 }
 
 async fn serve(State(rest): State<Rest>, request: Request<Body>) -> Response<Body> {
-    let caller = Caller::of(request.extensions());
-    let rest = Rest { registry: rest.registry.for_caller(caller), lines: rest.lines };
+    let registry = rest.registry.for_caller(sender::caller(request.extensions()));
+    let rest = Rest { registry, lines: rest.lines };
     match rest.answer(request).await {
         Ok(response) => response,
         Err(error) => answer::error(&error),

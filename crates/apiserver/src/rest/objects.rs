@@ -2,11 +2,12 @@
 //! [`super::watch`].
 
 use api::{
-    DeleteOptions, Error, Key, Object, Reason, Subresource, Write, meta_v1,
+    DeleteOptions, Error, Key, Object, PatchKind, ReadAt, Reason, Subresource, Write, meta_v1,
     selector::{Fields, Labels},
 };
 use axum::body::Body;
 use http::{Method, Response, StatusCode};
+use registry::{Access, Found, ListPage, ListQuery, Verb, WriteOptions, Written};
 
 use super::{
     Asked, Rest, accept, answer,
@@ -16,8 +17,6 @@ use super::{
     query::{State, WriteParams},
     render::{self, ListMeta, View},
 };
-use crate::access::{Access, Verb};
-use crate::registry::{Found, ListPage, ListQuery, PatchKind, ReadAt, WriteOptions, Written};
 
 fn verb(target: &Target, asked: &Asked) -> Result<Verb, Error> {
     let one = !target.name.is_empty();

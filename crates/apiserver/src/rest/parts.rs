@@ -1,13 +1,15 @@
 //! Parts of objects whose type is another than the object's: `scale`, `log`, `binding`, `eviction`.
 
 use api::{
-    Error, Object, Reason, Subresource, Timestamp, Write, autoscaling_v1, core_v1, json, kinds::Resource as _, meta_v1,
-    patch,
+    Error, Object, PatchKind, ReadAt, Reason, Subresource, Timestamp, Write, autoscaling_v1, core_v1, json,
+    kinds::Resource as _, meta_v1, patch,
 };
 use axum::body::Body;
 use futures::{StreamExt as _, stream};
 use http::{Response, StatusCode};
 use prost::Message as _;
+use registry::WriteOptions;
+use rpc::services::LogRequest;
 use serde_json::Value;
 
 use super::{
@@ -18,7 +20,6 @@ use super::{
     query::WriteParams,
     render,
 };
-use crate::registry::{LogRequest, PatchKind, ReadAt, WriteOptions};
 
 const SCALE: &str = "kapelle.autoscaling.v1.Scale";
 

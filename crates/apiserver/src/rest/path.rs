@@ -1,8 +1,7 @@
 //! What a URL's path names: one of a closed set of places. Methods and queries are read elsewhere.
 
 use api::{Kind, Subresource};
-
-use super::text;
+use rpc::url;
 
 /// Something that has a URL.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -60,7 +59,7 @@ pub(crate) struct Target {
 /// Reads a path; `None` if nothing has that URL.
 pub(crate) fn parse(path: &str) -> Option<Place> {
     let trimmed = path.trim_matches('/');
-    let parts: Vec<String> = trimmed.split('/').map(text::unescape).collect::<Option<_>>()?;
+    let parts: Vec<String> = trimmed.split('/').map(url::unescape).collect::<Option<_>>()?;
     let parts: Vec<&str> = parts.iter().map(String::as_str).collect();
     Some(match parts.as_slice() {
         ["version"] => Place::Version,

@@ -4,8 +4,7 @@
 use std::time::Duration;
 
 use api::{DeleteOptions, Error, Propagation, Reason, Revision, json::Strictness, meta_v1};
-
-use super::text;
+use rpc::url;
 
 /// The parameters of one request.
 #[derive(Clone, Debug, Default)]
@@ -63,7 +62,7 @@ impl Query {
     /// Reads what follows the `?`.
     pub(crate) fn parse(query: Option<&str>) -> Result<Self, Error> {
         let broken = || Error::bad_request("the query has a broken percent escape; write % as %25");
-        text::pairs(query.unwrap_or_default()).map(Self).ok_or_else(broken)
+        url::pairs(query.unwrap_or_default()).map(Self).ok_or_else(broken)
     }
 
     /// The first value of a parameter; empty if there is none.

@@ -1,9 +1,9 @@
 //! Questions about the asker: who is it, and what may it do?
 
+use registry::Caller;
 use serde_json::{Value, json};
 
 use super::path::Review;
-use crate::caller::Caller;
 
 /// The answer; `spec` is the question, as far as it is known.
 ///

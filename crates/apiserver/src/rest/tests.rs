@@ -4,7 +4,7 @@
 
 use std::{net::Ipv4Addr, sync::Arc, time::Duration};
 
-use api::Timestamp;
+use api::{Cidr, Timestamp};
 use axum::body::Body;
 use bytes::Bytes;
 use http::{HeaderMap, Request, header};
@@ -13,15 +13,10 @@ use hyper_util::{
     client::legacy::{Client, connect::HttpConnector},
     rt::TokioExecutor,
 };
+use registry::{Caller, Membership, Options, QUOTA_BYTES};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::net::TcpListener;
-
-use crate::{
-    Caller,
-    door::Cidr,
-    registry::{Options, QUOTA_BYTES, Registry},
-};
 
 /// The time, as far as these tests go.
 const NOW: Timestamp = Timestamp(1_795_000_000_000);
@@ -43,10 +38,9 @@ struct Server {
 /// A cluster of one with the namespace `default`, and its REST API on a free port.
 async fn start() -> Server {
     let dir = TempDir::new().unwrap();
-    let (machine, store) = store::new();
-    let consensus = consensus::open(consensus::Config::new(dir.path()), machine).unwrap();
     let service_cidr = Cidr::new(Ipv4Addr::new(127, 128, 0, 0), 12).unwrap();
-    let registry = Registry::new(store, consensus, Options { service_cidr, quota_bytes: QUOTA_BYTES, now: || NOW });
+    let options = Options { service_cidr, quota_bytes: QUOTA_BYTES, now: || NOW };
+    let registry = registry::open(dir.path(), options, Membership::default()).unwrap();
     registry.bootstrap().await.unwrap();
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let origin = format!("http://{}", listener.local_addr().unwrap());
@@ -252,7 +246,7 @@ async fn unknown_fields_are_refused_told_or_ignored() {
 #[tokio::test]
 async fn bad_input_is_named() {
     let server = start().await;
-    let huge = vec![b' '; super::body::BODY_BYTES_MAX + 1];
+    let huge = vec![b' '; registry::budget::BODY_BYTES_MAX + 1];
     let elsewhere = config_map("c1", json!({})).to_string().replace("c1\"", "c1\",\"namespace\":\"other\"");
     let pod = json!({ "apiVersion": "v1", "kind": "Pod", "metadata": { "name": "c1" } }).to_string();
     let cases: [(&str, &str, Body, u16, &str); 9] = [

@@ -7,6 +7,7 @@ use axum::body::Body;
 use bytes::{Bytes, BytesMut};
 use futures::{Stream, StreamExt as _};
 use http::{Response, StatusCode};
+use registry::{Item, WatchFrom, WatchQuery};
 
 use super::{
     Asked, Rest, answer, lines,
@@ -15,7 +16,6 @@ use super::{
     query::WatchStart,
     render::{Header, View},
 };
-use crate::registry::{Item, WatchFrom, WatchQuery};
 
 /// How long a watch lasts if the client does not say: half an hour, and up to as much again, so that the watches which a
 /// restart brought all at once do not end all at once.

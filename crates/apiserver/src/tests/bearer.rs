@@ -8,6 +8,7 @@ use futures::StreamExt as _;
 use http::{Method, Request, StatusCode, header};
 use http_body_util::BodyExt as _;
 use hyper::client::conn::http2::SendRequest;
+use registry::{Caller, budget::ADDRESS_REQUESTS_MAX};
 use rpc::{
     Client, Query, Security,
     identity::{Authority, Subject},
@@ -15,7 +16,6 @@ use rpc::{
 use rustls::ClientConfig;
 
 use super::{ROOMS, Server, TOKEN, config_map, flood::unfinished, node_caller, soon};
-use crate::{Caller, budget::ADDRESS_REQUESTS_MAX};
 
 const MAPS: &str = "/api/v1/namespaces/default/configmaps";
 

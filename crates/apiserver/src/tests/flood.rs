@@ -8,6 +8,7 @@ use futures::{StreamExt as _, stream::FuturesUnordered};
 use http::{Method, Request, StatusCode};
 use http_body_util::{BodyExt as _, StreamBody};
 use hyper::body::Frame;
+use registry::{Caller, budget::ADDRESS_REQUESTS_MAX};
 use rpc::identity::Subject;
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
@@ -15,7 +16,6 @@ use tokio::{
 };
 
 use super::{ROOMS, Server, node_caller, soon};
-use crate::{Caller, budget::ADDRESS_REQUESTS_MAX};
 
 /// Where nodes write.
 const EVENTS: &str = "/api/v1/namespaces/default/events";

@@ -1,4 +1,4 @@
-//! The whole way of a request: client, HTTP/2 on loopback, door, log, state, and back.
+//! The whole way of a request: client, HTTP/2 on loopback, Registry, log, state, and back.
 
 use api::{ChangeType, DeleteOptions, Key, Kind, PatchKind, Reason, Subresource, core_v1, kinds::Resource as _};
 use futures::StreamExt as _;
@@ -72,9 +72,9 @@ async fn a_server_that_stops_ends_its_watches_and_another_one_carries_them_on() 
     server.house.registry.shutdown().await;
 
     // Another process on the same directory.
-    let (registry, blobs) = super::opened(server.house.dir.path(), super::options()).await;
-    let parts = server.pki.parts(registry, blobs);
-    tokio::spawn(crate::serve(second, parts, tokio_util::sync::CancellationToken::new()));
+    let (registry, images) = super::opened(server.house.dir.path(), super::options()).await;
+    let setup = server.pki.setup(registry, images);
+    tokio::spawn(crate::serve(second, setup, tokio_util::sync::CancellationToken::new()));
     soon(client.create(config_map("a", "1"))).await.unwrap();
     let Update::Changes(changes) = soon(updates.next()).await.unwrap().unwrap() else { panic!("a change") };
     assert_eq!(changes[0].object.key(), key("a"));
@@ -194,7 +194,7 @@ async fn a_node_whose_heartbeats_end_is_gone_only_if_nobody_listens_there() {
     let gone = async {
         loop {
             let batch = signs.next().await.unwrap();
-            if batch.iter().any(|sign| sign.sign == crate::registry::Sign::Gone) {
+            if batch.iter().any(|sign| sign.sign == registry::Sign::Gone) {
                 // The other masters are not told afterwards that it was heard: it would seem to live again.
                 return assert_eq!(server.house.registry.heard(), None);
             }

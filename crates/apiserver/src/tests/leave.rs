@@ -10,10 +10,11 @@ use futures::stream;
 use http::{Method, Request, Response, StatusCode, header};
 use http_body_util::BodyExt as _;
 use prost::Message as _;
+use registry::{Caller, Masters, WriteOptions};
 use rpc::identity::Authority;
 
 use super::{House, config_map, node_caller, pod, soon};
-use crate::{Caller, Entrance, Masters, gallery::Gallery, grpc::JOIN_BYTES_MAX, registry::WriteOptions, server::Doors};
+use crate::{Entrance, grpc::JOIN_BYTES_MAX, server::Languages};
 
 /// What everybody may ask: the same as in Kubernetes, and to come in with a token.
 const PUBLIC_PATHS: [&str; 4] = ["/version", "/healthz", "/livez", "/readyz"];
@@ -22,7 +23,7 @@ const PUBLIC_METHODS: [&str; 3] =
 
 struct Street {
     house: House,
-    doors: Doors,
+    languages: Languages,
 }
 
 /// A house in which a ConfigMap, a Pod and a namespace are, all called `there`.
@@ -31,9 +32,8 @@ async fn street() -> Street {
     for object in [config_map("there", "1"), pod("there")] {
         house.registry.submit(Write::Create(object), WriteOptions::default()).await.unwrap();
     }
-    let gallery = Gallery::new(house.blobs.clone(), std::sync::Arc::new(crate::Alone));
-    let doors = Doors::new(house.registry.clone(), gallery, None).await;
-    Street { house, doors }
+    let languages = Languages::new(house.registry.clone(), house.images.clone(), None).await;
+    Street { house, languages }
 }
 
 /// A body that never ends and never comes: whoever waits for it waits for ever.
@@ -43,7 +43,7 @@ fn endless() -> Body {
 
 impl Street {
     async fn ask(&self, caller: Caller, request: Request<Body>) -> Response<Body> {
-        soon(self.doors.answer(request, Arc::new(caller), [127, 0, 0, 1].into())).await.unwrap()
+        soon(self.languages.answer(request, Arc::new(caller), [127, 0, 0, 1].into())).await.unwrap()
     }
 
     /// What nobody is answered, whole, and that the state was not looked at for it.
@@ -274,9 +274,8 @@ async fn who_wants_to_come_in_says_little() {
         service_cidr: "10.96.0.0/12".parse().unwrap(),
         leaf_life: crate::LEAF_LIFE,
     };
-    let gallery = Gallery::new(street.house.blobs.clone(), Arc::new(crate::Alone));
-    let doors = Doors::new(street.house.registry.clone(), gallery, Some(entrance)).await;
-    let street = Street { doors, ..street };
+    let languages = Languages::new(street.house.registry.clone(), street.house.images.clone(), Some(entrance)).await;
+    let street = Street { languages, ..street };
     let join = |bytes: usize| {
         let request = rpc::services::JoinRequest { node_name: "n".repeat(bytes), ..Default::default() };
         let message = request.encode_to_vec();

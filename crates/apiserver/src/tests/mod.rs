@@ -4,12 +4,9 @@
 mod bearer;
 mod flood;
 mod grpc;
-mod joining;
 mod leave;
-mod oci;
 mod port;
 mod presence;
-mod registry;
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
@@ -17,6 +14,8 @@ use api::{Object, Timestamp, core_v1, kinds::Resource as _};
 use axum::body::Body;
 use hyper::client::conn::http2;
 use hyper_util::rt::{TokioExecutor, TokioIo};
+use images::Images;
+use registry::{Caller, Membership, Options, QUOTA_BYTES, Registry};
 use rpc::{
     Security,
     identity::{Authority, BearerHash, Csr, Identity, KeyPair, Shared, Subject, pinned_client},
@@ -29,7 +28,7 @@ use tokio::{
 use tokio_rustls::{TlsConnector, client::TlsStream};
 use tokio_util::sync::CancellationToken;
 
-use crate::{Bearers, Blobs, Caller, Membership, Options, Parts, QUOTA_BYTES, Registry, serve};
+use crate::{Bearers, Setup, serve};
 
 /// How long a test waits for what must come.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -54,21 +53,22 @@ fn options() -> Options {
 }
 
 /// A master alone, ready to be asked.
-async fn opened(dir: &std::path::Path, options: Options) -> (Registry, Blobs) {
+async fn opened(dir: &std::path::Path, options: Options) -> (Registry, Images) {
     joined(dir, options, Membership::default()).await
 }
 
 /// A master that may reach others.
-async fn joined(dir: &std::path::Path, options: Options, membership: Membership) -> (Registry, Blobs) {
-    let (registry, blobs) = crate::open(dir, options, membership).await.unwrap();
+async fn joined(dir: &std::path::Path, options: Options, membership: Membership) -> (Registry, Images) {
+    let registry = registry::open(dir, options, membership).unwrap();
     registry.bootstrap().await.unwrap();
-    (registry, blobs)
+    let images = Images::open(&dir.join("images"), Arc::new(images::Alone)).await.unwrap();
+    (registry, images)
 }
 
 /// A Registry over a log in a directory that goes away with it.
 struct House {
     registry: Registry,
-    blobs: Blobs,
+    images: Images,
     dir: tempfile::TempDir,
 }
 
@@ -79,8 +79,8 @@ impl House {
 
     async fn with(membership: Membership) -> Self {
         let dir = tempfile::tempdir().unwrap();
-        let (registry, blobs) = joined(dir.path(), options(), membership).await;
-        Self { registry, blobs, dir }
+        let (registry, images) = joined(dir.path(), options(), membership).await;
+        Self { registry, images, dir }
     }
 }
 
@@ -108,12 +108,11 @@ impl Pki {
     }
 
     /// What is served where one Registry stands behind the port.
-    fn parts(&self, registry: Registry, blobs: Blobs) -> Parts {
+    fn setup(&self, registry: Registry, images: Images) -> Setup {
         let identity = self.identity(&Subject::Master { member: registry.status().member.0 });
-        Parts {
+        Setup {
             registry,
-            blobs,
-            others: Arc::new(crate::Alone),
+            images,
             identity,
             bearers: Bearers::one(BearerHash::of(TOKEN), Subject::Admin { name: "tester".to_owned() }),
             hosts: Vec::new(),
@@ -123,7 +122,7 @@ impl Pki {
     }
 }
 
-/// A house with an open door.
+/// A Registry behind a port.
 struct Server {
     house: House,
     pki: Pki,
@@ -140,8 +139,8 @@ impl Server {
         let address = listener.local_addr().unwrap();
         let url = format!("https://{address}");
         let (pki, shutdown) = (Pki::new(), CancellationToken::new());
-        let parts = pki.parts(house.registry.clone(), house.blobs.clone());
-        let running = tokio::spawn(serve(listener, parts, shutdown.clone()));
+        let setup = pki.setup(house.registry.clone(), house.images.clone());
+        let running = tokio::spawn(serve(listener, setup, shutdown.clone()));
         Self { house, pki, address, url, shutdown, running }
     }
 

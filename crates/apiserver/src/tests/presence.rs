@@ -3,8 +3,8 @@
 use std::{io, sync::Arc, time::Duration};
 
 use api::{DeleteOptions, Key, Kind, Object, Reason, Subresource, core_v1, kinds::Resource as _};
-use consensus::MemberId;
 use futures::{StreamExt as _, future::BoxFuture};
+use registry::{Dial, Masters, MemberId, Membership, PEER_PROTOCOL, Stream};
 use rpc::{
     Client, Query, Security, Update,
     identity::{Authority, Csr, Identity, KeyPair, Shared, Subject, Token},
@@ -20,7 +20,7 @@ use tokio_rustls::{TlsConnector, client::TlsStream};
 use tokio_util::sync::CancellationToken;
 
 use super::{House, ROOMS, config_map, soon};
-use crate::{Entrance, LEAF_LIFE, Masters, Membership, Parts, serve};
+use crate::{Entrance, LEAF_LIFE, Setup, serve};
 
 /// A master with TLS.
 struct Castle {
@@ -49,17 +49,16 @@ impl Castle {
             service_cidr: "10.96.0.0/12".parse().unwrap(),
             leaf_life: LEAF_LIFE,
         };
-        let parts = Parts {
+        let setup = Setup {
             registry: house.registry.clone(),
-            blobs: house.blobs.clone(),
-            others: Arc::new(crate::Alone),
+            images: house.images.clone(),
             identity: Shared::new(issued(&authority, &Subject::Master { member })).unwrap(),
             bearers: crate::Bearers::default(),
             hosts: vec!["127.0.0.1".to_owned()],
             entrance: Some(entrance),
             rooms: ROOMS,
         };
-        tokio::spawn(serve(listener, parts, CancellationToken::new()));
+        tokio::spawn(serve(listener, setup, CancellationToken::new()));
         let admin = issued(&authority, &Subject::Admin { name: "root".to_owned() });
         let admin = client(&url, admin);
         Self { house, authority, url, admin }
@@ -86,7 +85,7 @@ impl Castle {
     async fn lane(&self, member: u64, contact: &str) -> TlsStream<TcpStream> {
         let identity = Shared::new(issued(&self.authority, &Subject::Master { member })).unwrap();
         let mut config = rustls::ClientConfig::clone(&identity.client());
-        config.alpn_protocols = vec![crate::PEER_PROTOCOL.to_vec()];
+        config.alpn_protocols = vec![PEER_PROTOCOL.to_vec()];
         let tcp = TcpStream::connect(self.url.trim_start_matches("https://")).await.unwrap();
         let name = rustls_pki_types::ServerName::try_from("127.0.0.1").unwrap();
         let mut lane = TlsConnector::from(Arc::new(config)).connect(name, tcp).await.unwrap();
@@ -273,8 +272,8 @@ async fn the_certificate_of_a_removed_master_is_worth_nothing() {
 #[derive(Debug)]
 struct Told(mpsc::UnboundedSender<(MemberId, String)>);
 
-impl consensus::Dial for Told {
-    fn dial(&self, to: MemberId, contact: &str) -> BoxFuture<'static, io::Result<Box<dyn consensus::Stream>>> {
+impl Dial for Told {
+    fn dial(&self, to: MemberId, contact: &str) -> BoxFuture<'static, io::Result<Box<dyn Stream>>> {
         let _ = self.0.send((to, contact.to_owned()));
         Box::pin(async { Err(io::ErrorKind::NotConnected.into()) })
     }
@@ -288,7 +287,7 @@ async fn ends(stream: &mut TlsStream<TcpStream>) -> bool {
 #[tokio::test]
 async fn what_a_removed_master_says_is_cut_off_and_not_heard_again() {
     let (told, mut called) = mpsc::unbounded_channel();
-    let dial = Some(Arc::new(Told(told)) as Arc<dyn consensus::Dial>);
+    let dial = Some(Arc::new(Told(told)) as Arc<dyn Dial>);
     let membership = Membership { contact: "127.0.0.1:1".to_owned(), dial, ..Membership::default() };
     let castle = Castle::of(House::with(membership).await).await;
     let (joined, _) = castle.join(Role::Master, "").await;

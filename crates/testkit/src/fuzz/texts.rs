@@ -55,10 +55,10 @@ pub(super) fn wrap(bytes: &mut Vec<u8>) {
 /// A token that is understood is written again as one that asks for the same page.
 pub(super) fn read_page(input: &Bytes, scale: &mut Scale) -> Result<Verdict, String> {
     let (text, view) = (text(input), &*VIEW);
-    let Some((again, next)) = scale.weigh(|| apiserver::decoders::page(view, &text)) else {
+    let Some((again, next)) = scale.weigh(|| registry::decoders::page(view, &text)) else {
         return Ok(Verdict::Refused);
     };
-    match apiserver::decoders::page(view, &again) {
+    match registry::decoders::page(view, &again) {
         Some(same) if same == (again, next) => Ok(Verdict::Accepted),
         other => Err(format!("{text}: written again it asks for {other:?}")),
     }

@@ -1,0 +1,20 @@
+//! The images of a cluster: the OCI registry that every master serves, and what it keeps on disk.
+//!
+//! [`Blobs`] is the disk of one master. [`Images`] is that and, behind it, the other masters: who was pushed to tells the
+//! others, and who lacks something asks them. [`oci`] speaks the distribution API, for standard tools.
+//!
+//! The law: it knows no objects, neither their kinds nor where they are kept. Who may read and who may write is decided
+//! before a request gets here, and the other masters are whatever [`Peers`] says. Nothing is deleted yet but names.
+
+mod blobs;
+mod manifest;
+mod name;
+pub mod oci;
+mod replication;
+#[cfg(test)]
+mod tests;
+
+pub use blobs::{BLOB_BYTES_MAX, BadDigest, Blobs, Digest, MANIFEST_BYTES_MAX, UPLOADS_MAX, UploadError};
+pub use manifest::Manifest;
+pub use name::check as check_name;
+pub use replication::{Alone, Images, Peers};

@@ -1,0 +1,82 @@
+//! Who asks.
+
+use std::net::IpAddr;
+
+use rpc::identity::Subject;
+
+/// Who sent a request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Caller {
+    /// This process: the controllers and the start.
+    Cluster,
+    /// A master.
+    Master {
+        /// Its id in the group.
+        member: u64,
+    },
+    /// A master that was let in and has not added itself to the group yet. It may do only that.
+    Newcomer {
+        /// Its id.
+        member: u64,
+    },
+    /// A user of `system:masters`.
+    Admin {
+        /// The user's name.
+        name: String,
+    },
+    /// The agent of a node.
+    Node {
+        /// The node's name.
+        name: String,
+        /// The uid of its Node object.
+        uid: String,
+        /// Where it calls from; `None` within one process.
+        from: Option<IpAddr>,
+    },
+    /// Somebody who shows neither a certificate of the cluster nor a token.
+    Nobody,
+}
+
+impl Caller {
+    /// Whom a certificate names, or for whom a token is, that was shown from an address.
+    #[must_use]
+    pub fn new(subject: Subject, from: IpAddr) -> Self {
+        match subject {
+            Subject::Master { member } => Self::Master { member },
+            Subject::Node { name, uid } => Self::Node { name, uid, from: Some(from.to_canonical()) },
+            Subject::Admin { name } => Self::Admin { name },
+        }
+    }
+
+    /// The user of whom `kubectl auth whoami` and refusals speak.
+    #[must_use]
+    pub fn user(&self) -> String {
+        match self {
+            Self::Cluster => "system:kapelle".to_owned(),
+            Self::Master { member } | Self::Newcomer { member } => format!("system:kapelle:master:{member:016x}"),
+            Self::Admin { name } => name.clone(),
+            Self::Node { name, .. } => format!("system:node:{name}"),
+            Self::Nobody => "system:anonymous".to_owned(),
+        }
+    }
+
+    /// The groups that the user is in.
+    #[must_use]
+    pub fn groups(&self) -> &'static [&'static str] {
+        match self {
+            Self::Cluster | Self::Master { .. } | Self::Admin { .. } => &["system:masters", "system:authenticated"],
+            Self::Node { .. } => &["system:nodes", "system:authenticated"],
+            Self::Newcomer { .. } => &["system:authenticated"],
+            Self::Nobody => &["system:unauthenticated"],
+        }
+    }
+
+    /// Whether nothing is forbidden.
+    #[must_use]
+    pub fn may_everything(&self) -> bool {
+        match self {
+            Self::Cluster | Self::Master { .. } | Self::Admin { .. } => true,
+            Self::Newcomer { .. } | Self::Node { .. } | Self::Nobody => false,
+        }
+    }
+}

@@ -1,0 +1,138 @@
+//! Who asks, what is asked, and whether it is allowed.
+//!
+//! [`Access`] is the one vocabulary in which every language asks for leave, before it is known what it is asked of;
+//! `authorise` answers. What a node says in the writes that it may make is admitted or not by `node_restriction`.
+
+mod authorise;
+mod caller;
+mod node_restriction;
+
+pub use caller::Caller;
+
+use api::{Key, Subresource, Write, selector::Fields};
+
+/// What somebody wants to do. Whatever comes in is told as one of these and put before
+/// [`Registry::authorise`](crate::Registry::authorise) before anything else of it is looked at.
+#[derive(Clone, Copy, Debug)]
+pub enum Access<'a> {
+    /// What everybody may, to come in and to see whether this process is well.
+    Public,
+    /// What everybody of the cluster may: read what there is to read, ask who one is, and name what is wanted. What is named
+    /// then is asked about again.
+    Inside,
+    /// To do something with objects.
+    Objects(Asked<'a>),
+    /// To say that a node is alive.
+    Heartbeat(&'a str),
+    /// To read images.
+    ReadImages,
+    /// To write images.
+    WriteImages,
+    /// To renew one's own certificate.
+    Renew,
+    /// To see the group of masters.
+    SeeMasters,
+    /// To join the group of masters, or to say where one of them is reached.
+    Admit,
+    /// What only administrators and masters do: what completes "User … cannot".
+    Administer(&'static str),
+    /// To act as somebody else, by this header.
+    Impersonate(&'a str),
+}
+
+/// What is to be done with which objects.
+#[derive(Clone, Copy, Debug)]
+pub struct Asked<'a> {
+    /// What.
+    pub verb: Verb,
+    /// With which object. The name is empty for a collection and for an object whose name is not known yet, the namespace
+    /// for all of them.
+    pub key: &'a Key,
+    /// With which part of it.
+    pub part: Subresource,
+    /// Of a collection, only what has these fields.
+    pub fields: Option<&'a Fields>,
+}
+
+/// What can be done with objects.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verb {
+    /// Read one.
+    Get,
+    /// Read many.
+    List,
+    /// Read many as they change.
+    Watch,
+    /// Read the log of a Pod.
+    Log,
+    /// Store a new one.
+    Create,
+    /// Replace one.
+    Update,
+    /// Change parts of one.
+    Patch,
+    /// Delete one.
+    Delete,
+    /// Delete many.
+    DeleteCollection,
+}
+
+impl Verb {
+    /// Whether something is changed, and a body may have to be read.
+    #[must_use]
+    pub fn writes(self) -> bool {
+        match self {
+            Self::Get | Self::List | Self::Watch | Self::Log => false,
+            Self::Create | Self::Update | Self::Patch | Self::Delete | Self::DeleteCollection => true,
+        }
+    }
+
+    /// The word in refusals.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Get => "get",
+            Self::List => "list",
+            Self::Watch => "watch",
+            Self::Log => "get the log of",
+            Self::Create => "create",
+            Self::Update => "update",
+            Self::Patch => "patch",
+            Self::Delete => "delete",
+            Self::DeleteCollection => "deletecollection",
+        }
+    }
+}
+
+impl<'a> Access<'a> {
+    /// Something with one object as a whole.
+    #[must_use]
+    pub fn to(verb: Verb, key: &'a Key) -> Self {
+        Self::to_part(verb, key, Subresource::None)
+    }
+
+    /// Something with a part of one object.
+    #[must_use]
+    pub fn to_part(verb: Verb, key: &'a Key, part: Subresource) -> Self {
+        Self::Objects(Asked { verb, key, part, fields: None })
+    }
+
+    /// Something with those objects of a collection that have some fields.
+    #[must_use]
+    pub fn to_many(verb: Verb, key: &'a Key, fields: &'a Fields) -> Self {
+        Self::Objects(Asked { verb, key, part: Subresource::None, fields: Some(fields) })
+    }
+}
+
+impl<'a> Asked<'a> {
+    /// What a write does. `key` is that of the write.
+    #[must_use]
+    pub fn of(write: &Write, key: &'a Key) -> Self {
+        let (verb, part) = match write {
+            Write::Create(_) => (Verb::Create, Subresource::None),
+            Write::Update(_, part) => (Verb::Update, *part),
+            Write::Delete(..) => (Verb::Delete, Subresource::None),
+        };
+        Self { verb, key, part, fields: None }
+    }
+}

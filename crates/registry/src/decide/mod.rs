@@ -1,0 +1,136 @@
+//! What a write does, decided: a pure function of the state, the write, and the time and chance that came with it.
+//!
+//! Everything that Kubernetes lets happen between a request and the store is here: names and uids, defaults, validation,
+//! generations, the separation of spec and status, graceful deletion, finalizers, namespaces that end, addresses of
+//! Services. The [`Registry`](crate::Registry) proposes what was decided.
+
+mod allocate;
+mod create;
+mod delete;
+mod join;
+#[cfg(test)]
+mod tests;
+mod update;
+
+use std::sync::Arc;
+
+use api::{Cidr, Error, Key, Object, Reason, Timestamp, Write, error::Cause, validate};
+use store::{Expect, Op, Record, Txn, View};
+
+pub use join::join;
+
+/// The largest object, in bytes of protobuf: Kubernetes' limit of an entry in its store, and well below that of our log.
+pub const OBJECT_BYTES_MAX: usize = 1_536 << 10;
+
+/// Time and chance, drawn by who asks, so that the decision is a function.
+#[derive(Clone, Debug)]
+pub struct Stamp {
+    /// When.
+    pub now: Timestamp,
+    /// The uid of an object that is created.
+    pub uid: String,
+    /// Chance: generated names and addresses follow from it.
+    pub random: u64,
+    /// How often this write was decided before and met a state that had changed.
+    pub attempt: u32,
+}
+
+/// What the decisions know of their cluster.
+#[derive(Clone, Copy, Debug)]
+pub struct Rules {
+    /// The range from which Services get their addresses.
+    pub service_cidr: Cidr,
+}
+
+/// What becomes of the object.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fate {
+    /// It comes into being.
+    Created,
+    /// It changes.
+    Changed,
+    /// It is as wanted already: nothing to store.
+    Unchanged,
+    /// It ceases to be.
+    Gone,
+}
+
+/// What is to be stored, and what to answer.
+#[derive(Clone, Debug)]
+pub struct Decision {
+    /// What to store; empty if the object is [`Fate::Unchanged`].
+    pub txn: Txn,
+    /// The object as it will be; its last state if it will be gone. `metadata.resourceVersion` is that of the state before.
+    pub object: Arc<Object>,
+    /// What becomes of it.
+    pub fate: Fate,
+    /// What the writer should know.
+    pub warnings: Vec<String>,
+}
+
+/// Decides what a write does to the state in `view`.
+///
+/// # Errors
+/// If it may not be done. Whatever could be different in a newer state is an error only for this one: see
+/// [`Registry::submit`](crate::Registry::submit).
+pub fn decide(view: &View, write: &Write, stamp: &Stamp, rules: &Rules) -> Result<Decision, Error> {
+    let door = Door { view, stamp, rules };
+    match write {
+        Write::Create(object) => door.create(object),
+        Write::Update(object, part) => door.update(object, *part),
+        Write::Delete(key, options) => door.delete(key, options),
+    }
+}
+
+/// One decision.
+struct Door<'a> {
+    view: &'a View,
+    stamp: &'a Stamp,
+    rules: &'a Rules,
+}
+
+impl Door<'_> {
+    fn existing(&self, key: &Key) -> Result<&Arc<Record>, Error> {
+        self.view.get(key).ok_or_else(|| Error::not_found(key))
+    }
+}
+
+/// Stores an object in the place of what was looked at.
+fn put(key: &Key, object: &Object, expect: Expect) -> Result<Op, Error> {
+    let bytes = encode(object);
+    if bytes.len() > OBJECT_BYTES_MAX {
+        let message = format!(
+            "{} \"{}\" has {} bytes, more than the limit of {OBJECT_BYTES_MAX}; split it, or keep large data in an image",
+            key.kind.resource_name(),
+            key.name,
+            bytes.len()
+        );
+        return Err(Error::new(Reason::RequestEntityTooLarge, message).about(key));
+    }
+    Ok(Op::Put { key: key.clone(), bytes, expect })
+}
+
+/// The bytes to store. The revision is the store's to say.
+fn encode(object: &Object) -> bytes::Bytes {
+    if object.metadata().is_some_and(|meta| meta.resource_version.is_empty()) {
+        return object.encode_bytes();
+    }
+    let mut object = object.clone();
+    object.metadata_mut().resource_version.clear();
+    object.encode_bytes()
+}
+
+fn valid(key: &Key, causes: Vec<Cause>) -> Result<(), Error> {
+    if causes.is_empty() { Ok(()) } else { Err(Error::invalid(key, causes)) }
+}
+
+/// Validates an object that takes the place of another.
+fn valid_update(key: &Key, old: &Object, new: &Object) -> Result<(), Error> {
+    valid(key, validate::update(old, new))
+}
+
+/// Kubernetes' words for a write that is understood but not allowed.
+fn forbidden(key: &Key, why: impl std::fmt::Display) -> Error {
+    let message = format!("{} \"{}\" is forbidden: {why}", key.kind.resource_name(), key.name);
+    Error::new(Reason::Forbidden, message).about(key)
+}

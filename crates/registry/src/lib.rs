@@ -1,0 +1,197 @@
+//! The one door to the cluster's state: every read and every write passes here, whichever language it was asked in.
+//!
+//! Who asks ([`Caller`]) must be allowed what is asked ([`Access`]), and a node what it says of itself; Events and the size of
+//! the state have limits. Then a write is decided by [`decide`], a pure function of the present state, and proposed to the
+//! log, which carries it out only if that state has not changed; if it has, the write is decided again. A read takes a view
+//! of the state that Raft applied in this process. Beside that the Registry knows who belongs to the cluster: it lets
+//! masters and workers in, hears who lives, and turns away who has left.
+//!
+//! The law: nothing else proposes to the log, and nothing here knows how a request was written: no HTTP, no gRPC but what
+//! `rpc` makes of it.
+
+mod access;
+pub mod decide;
+pub mod decoders;
+mod limits;
+mod logs;
+mod membership;
+mod nodes;
+pub mod offline;
+mod open;
+mod read;
+#[cfg(test)]
+mod tests;
+mod write;
+
+use std::sync::{
+    Arc, OnceLock,
+    atomic::{AtomicUsize, Ordering},
+};
+
+use api::{Cidr, Error, Key, Reason, Timestamp};
+use consensus::{Consensus, ProposeError};
+use rpc::identity::Shared;
+use store::{Applied, Refusal, Store, View};
+use tokio::sync::{Semaphore, watch as latest};
+use tokio_util::sync::CancellationToken;
+
+pub use access::{Access, Asked, Caller, Verb};
+pub use consensus::{BackupFile, Begin, Dial, MemberId, Status as GroupStatus, Stream};
+pub use limits::{
+    budget,
+    events::{EVENTS_MAX, NODE_BURST, NODE_PER_SECOND},
+    quota::QUOTA_BYTES,
+};
+pub use membership::{
+    Heartbeat, Invitation, JoinAs, Masters, PEER_PROTOCOL, Presented, Sign, TOKEN_LIFE, TOKEN_LIFE_MAX, Worker,
+    cluster_id, fresh_member, is_over, member_id,
+};
+pub use open::{Membership, OpenError, open};
+pub use read::{Found, Item, ListPage, ListQuery, WatchFrom, WatchQuery};
+pub use write::{WriteOptions, Written};
+
+use decide::Rules;
+use limits::events::Events;
+use membership::{heartbeats::Heartbeats, routes::Routes};
+use read::{pages::Pins, watch::WATCHES_MAX};
+
+/// The one door to the cluster's state, for somebody. Cloning is cheap and shares everything.
+#[derive(Clone)]
+pub struct Registry {
+    inner: Arc<Inner>,
+    caller: Arc<Caller>,
+}
+
+struct Inner {
+    store: Store,
+    consensus: Consensus<Result<Applied, Refusal>>,
+    options: Options,
+    rules: Rules,
+    pins: Pins,
+    heartbeats: Heartbeats,
+    events: Events,
+    routes: Routes,
+    /// Who this master is to the agents of nodes; nobody in a cluster without TLS.
+    identity: OnceLock<Arc<Shared>>,
+    /// The only node of a cluster that nobody joins.
+    only_node: OnceLock<Key>,
+    /// Changes whenever somebody joins or leaves.
+    presence: latest::Sender<u64>,
+    /// Permits for open watches.
+    watches: Arc<Semaphore>,
+    /// Cancelled when the process stops: open watches say where they are and end.
+    closing: CancellationToken,
+    /// How often somebody looked at the state, in debug builds.
+    looks: AtomicUsize,
+}
+
+/// What a Registry is told about its cluster.
+#[derive(Clone, Copy, Debug)]
+pub struct Options {
+    /// The range from which Services get their addresses.
+    pub service_cidr: Cidr,
+    /// How many bytes all objects may take. Near it writers are warned; from it on only deletions are taken.
+    pub quota_bytes: usize,
+    /// The wall clock.
+    pub now: fn() -> Timestamp,
+}
+
+impl Registry {
+    /// A Registry over a state and the log that drives it, for this process itself: see [`Registry::for_caller`].
+    #[must_use]
+    pub fn new(store: Store, consensus: Consensus<Result<Applied, Refusal>>, options: Options) -> Self {
+        let inner = Inner {
+            store,
+            consensus,
+            options,
+            rules: Rules { service_cidr: options.service_cidr },
+            pins: Pins::default(),
+            heartbeats: Heartbeats::new((options.now)()),
+            events: Events::default(),
+            routes: Routes::default(),
+            identity: OnceLock::new(),
+            only_node: OnceLock::new(),
+            presence: latest::Sender::default(),
+            watches: Arc::new(Semaphore::new(WATCHES_MAX)),
+            closing: CancellationToken::new(),
+            looks: AtomicUsize::default(),
+        };
+        Self { inner: Arc::new(inner), caller: Arc::new(Caller::Cluster) }
+    }
+
+    /// The same Registry for somebody else: from now on it allows what that caller may do.
+    #[must_use]
+    pub fn for_caller(&self, caller: impl Into<Arc<Caller>>) -> Self {
+        Self { inner: self.inner.clone(), caller: caller.into() }
+    }
+
+    /// For whom it is.
+    #[must_use]
+    pub fn caller(&self) -> &Caller {
+        &self.caller
+    }
+
+    /// Allows what the caller wants to do, or says why not. Everything that is asked of a Registry begins here.
+    ///
+    /// What a node may do depends on its Pods, and this master may not know yet what was bound to it a moment ago: a refusal
+    /// is thought over again in the latest state.
+    ///
+    /// # Errors
+    /// If the caller may not do it, or the masters cannot agree on what is newest.
+    pub async fn authorise(&self, access: Access<'_>) -> Result<(), Error> {
+        match self.caller.authorise(access, || self.state()) {
+            Err(_) if matches!((&*self.caller, access), (Caller::Node { .. }, Access::Objects(_))) => {
+                self.inner.consensus.read_barrier().await.map_err(|error| refused(&error))?;
+                self.caller.authorise(access, || self.state())
+            }
+            decided => decided,
+        }
+    }
+
+    /// The state as this master knows it.
+    pub(crate) fn state(&self) -> View {
+        if cfg!(debug_assertions) {
+            self.inner.looks.fetch_add(1, Ordering::Relaxed);
+        }
+        self.inner.store.view()
+    }
+
+    /// How often somebody looked at the state so far, for tests of what must not look. Counted in debug builds only.
+    #[must_use]
+    pub fn looks(&self) -> usize {
+        self.inner.looks.load(Ordering::Relaxed)
+    }
+
+    /// Says who this master is when it calls the agents of nodes. Only the first call counts.
+    pub fn introduce(&self, identity: Arc<Shared>) {
+        let _ = self.inner.identity.set(identity);
+    }
+
+    /// The time, by the Registry's clock.
+    #[must_use]
+    pub fn now(&self) -> Timestamp {
+        (self.inner.options.now)()
+    }
+
+    /// Ends all open watches, cleanly: each says where it is, so that its reader can go on elsewhere.
+    pub fn close_watches(&self) {
+        self.inner.closing.cancel();
+    }
+
+    /// Ends all open watches and stops this master's part in the log. What was acknowledged is durable without it.
+    pub async fn shutdown(&self) {
+        self.close_watches();
+        self.inner.consensus.shutdown().await;
+    }
+}
+
+/// What a reader or writer does about a refusal of the log.
+fn refused(error: &ProposeError) -> Error {
+    let reason = match error {
+        ProposeError::NoLeader { .. } | ProposeError::Stopped => Reason::ServiceUnavailable,
+        ProposeError::Overloaded => Reason::TooManyRequests,
+        ProposeError::TooLarge => Reason::RequestEntityTooLarge,
+        ProposeError::Unknown => Reason::Timeout,
+    };
+    Error::new(reason, error)
+}

@@ -1,0 +1,139 @@
+//! Reads: one object, a page of objects of one state, and (in `watch` and `feed`) what changes.
+
+mod feed;
+mod found;
+pub(crate) mod pages;
+mod query;
+pub(crate) mod watch;
+
+use api::{
+    Error, Key, Kind, ReadAt, Reason, Revision,
+    error::Cause,
+    selector::{Fields, Labels},
+};
+use store::View;
+
+use crate::{
+    Registry,
+    access::{Access, Verb},
+    refused,
+};
+
+pub use found::Found;
+pub use query::{Item, ListPage, ListQuery, WatchFrom, WatchQuery};
+
+use pages::Token;
+pub(crate) use query::selected;
+use query::single;
+
+impl Registry {
+    /// Reads one object.
+    ///
+    /// # Errors
+    /// If it does not exist, or if no state can be had that is new enough.
+    pub async fn get(&self, key: &Key, at: ReadAt) -> Result<Found, Error> {
+        self.authorise(Access::to(Verb::Get, key)).await?;
+        let view = self.view(at).await?;
+        let found = view.get(key).map(Found::from);
+        let found = if key.kind == Kind::Lease { self.inner.heartbeats.lease(&view, key, found) } else { found };
+        found.ok_or_else(|| Error::not_found(key))
+    }
+
+    /// Reads the objects of a kind, or a page of them.
+    ///
+    /// # Errors
+    /// If no state can be had that is new enough, or if the token of a page is not one of ours (400) or too old (410).
+    pub async fn list(&self, query: ListQuery) -> Result<ListPage, Error> {
+        let asked = Key::namespaced(query.kind, query.namespace.as_deref().unwrap_or_default(), "");
+        self.authorise(Access::to_many(Verb::List, &asked, &query.fields)).await?;
+        let token = query.continue_.as_deref().map(Token::parse).transpose()?;
+        let view = match &token {
+            Some(token) => {
+                token.check(&query)?;
+                self.inner.pins.get(token.revision(), self.now())?
+            }
+            None => self.view(query.at).await?,
+        };
+        let page = page(&view, &query, token.as_ref());
+        if page.continue_.is_some() {
+            self.inner.pins.keep(view.clone(), self.now());
+        }
+        if query.kind == Kind::Lease {
+            return Ok(self.inner.heartbeats.leases(&view, &query, page));
+        }
+        Ok(page)
+    }
+
+    /// The state that a reader wants.
+    pub(crate) async fn view(&self, at: ReadAt) -> Result<View, Error> {
+        let view = self.state();
+        match at {
+            ReadAt::Any => return Ok(view),
+            ReadAt::NotOlderThan(revision) if view.revision() >= revision => return Ok(view),
+            ReadAt::NotOlderThan(_) | ReadAt::Latest => {}
+        }
+        self.inner.consensus.read_barrier().await.map_err(|error| refused(&error))?;
+        let view = self.state();
+        match at {
+            ReadAt::NotOlderThan(revision) if view.revision() < revision => Err(too_new(revision, view.revision())),
+            ReadAt::NotOlderThan(_) | ReadAt::Latest | ReadAt::Any => Ok(view),
+        }
+    }
+}
+
+/// Kubernetes' words; client libraries look for the cause.
+fn too_new(asked: Revision, current: Revision) -> Error {
+    let message = format!("Too large resource version: {asked}, current: {current}");
+    let cause =
+        Cause { reason: "ResourceVersionTooLarge", field: String::new(), message: "Too large resource version".into() };
+    Error { causes: vec![cause], ..Error::new(Reason::Timeout, message) }
+}
+
+/// The page that a token of any list asks for, in a state; the token again stands in the query. For `decoders`.
+pub(crate) fn page_of(view: &View, text: &str) -> Option<(ListQuery, ListPage)> {
+    let token = Token::parse(text).ok()?;
+    let (kind, namespace) = token.list()?;
+    let (labels, fields) = (Labels::everything(), Fields::everything());
+    let continue_ = Some(token.to_string());
+    let query = ListQuery { kind, namespace, labels, fields, limit: Some(1), continue_, at: ReadAt::Any };
+    token.check(&query).ok()?;
+    let page = page(view, &query, Some(&token));
+    Some((query, page))
+}
+
+fn page(view: &View, query: &ListQuery, token: Option<&Token>) -> ListPage {
+    if let Some(key) = single(query.kind, query.namespace.as_deref(), &query.fields) {
+        let found = view.get(&key).filter(|record| selected(query, &record.object()));
+        let items = found.into_iter().map(Found::from).collect();
+        return ListPage { items, revision: view.revision(), continue_: None, remaining: None };
+    }
+    let after = token.map(|token| token.after(query.kind));
+    let mut records = view.list(query.kind, query.namespace.as_deref(), after.as_ref());
+    let everything = query.labels.is_everything() && query.fields.is_everything();
+    let limit = query.limit.unwrap_or(usize::MAX);
+    let mut items: Vec<Found> = Vec::new();
+    while items.len() < limit {
+        let Some(record) = records.next() else { break };
+        if everything || selected(query, &record.object()) {
+            items.push(record.into());
+        }
+    }
+    let full = query.limit.is_some() && items.len() == limit;
+    let more = full && records.next().is_some();
+    let last = items.last().map(Found::key).filter(|_| more);
+    let remaining = (more && everything).then(|| remaining(view, query, token, items.len()));
+    let continue_ = last.map(|last| Token::new(query, view.revision(), &last, remaining).to_string());
+    ListPage { items, revision: view.revision(), continue_, remaining }
+}
+
+/// Counted at the first page; the token carries it on to the next ones.
+fn remaining(view: &View, query: &ListQuery, token: Option<&Token>, here: usize) -> u64 {
+    let before = token.and_then(Token::remaining).unwrap_or_else(|| {
+        let count = match query.namespace.as_deref() {
+            None => view.count(query.kind),
+            Some(namespace) => view.list(query.kind, Some(namespace), None).count(),
+        };
+        count as u64
+    });
+    before.saturating_sub(here as u64)
+}

@@ -1,0 +1,208 @@
+//! Watches: what matches a query, as it changes, in order and without gaps.
+
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+use api::{ChangeType, Error, Key, Object, ReadAt, Reason, Revision};
+use futures::{Stream, stream};
+use store::{Event, Expired, View, Watch};
+use tokio::sync::OwnedSemaphorePermit;
+use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at};
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    Registry,
+    access::{Access, Verb},
+};
+
+use super::{
+    Found,
+    query::{Item, WatchFrom, WatchQuery, single},
+};
+
+/// The most open watches of a master. One costs some KiB and a socket; 5,000 nodes have four each.
+pub(crate) const WATCHES_MAX: usize = 65_536;
+
+/// How often a watch that asked for bookmarks says where it is. Kubernetes' minute.
+const BOOKMARK_INTERVAL: Duration = Duration::from_secs(60);
+
+/// The most objects of the initial state in one batch, so that a large one is not held in memory twice.
+const INITIAL_BATCH_MAX: usize = 512;
+
+impl Registry {
+    /// Watches what matches a query. The stream ends after an [`Item::Error`], and when the process stops.
+    ///
+    /// # Errors
+    /// 410 if history does not reach back to where the watch should begin; otherwise as [`Registry::list`].
+    pub async fn watch(
+        &self,
+        query: WatchQuery,
+    ) -> Result<impl Stream<Item = Vec<Item>> + Send + 'static + use<>, Error> {
+        let asked = Key::namespaced(query.kind, query.namespace.as_deref().unwrap_or_default(), "");
+        self.authorise(Access::to_many(Verb::Watch, &asked, &query.fields)).await?;
+        let at = match query.from {
+            WatchFrom::Existing(at) => at,
+            WatchFrom::Now => ReadAt::Latest,
+            WatchFrom::After(revision) => ReadAt::NotOlderThan(revision),
+        };
+        let view = self.view(at).await?;
+        let (after, existing) = match query.from {
+            WatchFrom::Existing(_) => (view.revision(), true),
+            WatchFrom::Now => (view.revision(), false),
+            WatchFrom::After(revision) => (revision, false),
+        };
+        let full =
+            |_| Error::new(Reason::TooManyRequests, "the master has as many open watches as it can; try another");
+        let permit = self.inner.watches.clone().try_acquire_owned().map_err(full)?;
+        let watch = self.inner.store.watch(&[query.kind], after).map_err(expired)?;
+        let mut bookmarks = interval_at(Instant::now() + BOOKMARK_INTERVAL, BOOKMARK_INTERVAL);
+        bookmarks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let initial = existing.then_some(Initial { view, after: None });
+        let watcher = Watcher {
+            watch,
+            query,
+            initial,
+            bookmarks,
+            closing: self.inner.closing.clone(),
+            ended: false,
+            _permit: permit,
+        };
+        Ok(stream::unfold(watcher, |mut watcher| async move { Some((watcher.next().await?, watcher)) }))
+    }
+}
+
+/// Old enough to be forgotten.
+fn expired(expired: Expired) -> Error {
+    Error::new(Reason::Expired, format!("too old resource version: {} ({})", expired.asked, expired.floor))
+}
+
+/// One open watch.
+struct Watcher {
+    watch: Watch,
+    query: WatchQuery,
+    initial: Option<Initial>,
+    bookmarks: Interval,
+    closing: CancellationToken,
+    ended: bool,
+    _permit: OwnedSemaphorePermit,
+}
+
+/// What existed at the start and was not sent yet.
+struct Initial {
+    view: View,
+    after: Option<Key>,
+}
+
+impl Watcher {
+    async fn next(&mut self) -> Option<Vec<Item>> {
+        if let Some(items) = self.existing() {
+            return Some(items);
+        }
+        while !self.ended {
+            let items = tokio::select! {
+                // Changes first: what happened before the end is said before it.
+                biased;
+                events = self.watch.next() => self.report(events),
+                () = self.closing.cancelled() => self.end(),
+                _ = self.bookmarks.tick() => self.bookmark(),
+            };
+            if !items.is_empty() {
+                return Some(items);
+            }
+        }
+        None
+    }
+
+    /// The next objects of the initial state; `None` when there are no more.
+    fn existing(&mut self) -> Option<Vec<Item>> {
+        let Initial { view, after } = self.initial.take()?;
+        let WatchQuery { kind, ref namespace, ref fields, .. } = self.query;
+        let single = single(kind, namespace.as_deref(), fields);
+        let alone = single.as_ref().and_then(|key| view.get(key));
+        let many = single.is_none().then(|| view.list(kind, namespace.as_deref(), after.as_ref()));
+        let mut items = Vec::new();
+        let mut last = None;
+        for record in alone.into_iter().chain(many.into_iter().flatten()) {
+            if items.len() == INITIAL_BATCH_MAX {
+                break;
+            }
+            last = Some(record.key.clone());
+            if is_open(&self.query) || selects(&self.query, &record.object()) {
+                let revision = record.revision;
+                items.push(Item::Change { change: ChangeType::Added, object: record.into(), revision });
+            }
+        }
+        if items.len() == INITIAL_BATCH_MAX {
+            self.initial = Some(Initial { view, after: last });
+        } else if self.query.send_initial_events {
+            items.push(Item::Bookmark { revision: view.revision(), initial_end: true });
+        }
+        Some(items).filter(|items| !items.is_empty())
+    }
+
+    fn report(&mut self, events: Result<Vec<Arc<Event>>, Expired>) -> Vec<Item> {
+        match events {
+            Ok(events) => events.iter().filter_map(|event| seen(&self.query, event)).collect(),
+            Err(error) => {
+                self.ended = true;
+                vec![Item::Error(expired(error))]
+            }
+        }
+    }
+
+    fn bookmark(&mut self) -> Vec<Item> {
+        if !self.query.bookmarks {
+            return Vec::new();
+        }
+        // Moves the cursor to the present also where the kind's own changes are rare.
+        let events = self.watch.ready();
+        let mut items = self.report(events);
+        if !self.ended {
+            items.push(Item::Bookmark { revision: self.watch.cursor(), initial_end: false });
+        }
+        items
+    }
+
+    fn end(&mut self) -> Vec<Item> {
+        let items = self.bookmark();
+        self.ended = true;
+        items
+    }
+}
+
+fn selects(query: &WatchQuery, object: &Object) -> bool {
+    static NONE: BTreeMap<String, String> = BTreeMap::new();
+    query.labels.matches(object.metadata().map_or(&NONE, |meta| &meta.labels)) && query.fields.matches(object)
+}
+
+/// Whether everything of its kind and namespace is selected.
+fn is_open(query: &WatchQuery) -> bool {
+    query.labels.is_everything() && query.fields.is_everything()
+}
+
+/// What a change looks like to somebody who sees only what the query selects.
+fn seen(query: &WatchQuery, event: &Event) -> Option<Item> {
+    if query.namespace.as_deref().is_some_and(|namespace| namespace != &*event.record.key.namespace) {
+        return None;
+    }
+    let revision = event.revision();
+    let object = Found::from(&event.record);
+    if is_open(query) {
+        return Some(Item::Change { change: event.change, object, revision });
+    }
+    let before = event.before.as_ref().map(|record| record.object()).filter(|before| selects(query, before));
+    let now = event.change != ChangeType::Deleted && selects(query, &event.record.object());
+    let (change, object) = match (before, now) {
+        (None, false) => return None,
+        (None, true) => (ChangeType::Added, object),
+        (Some(_), true) => (ChangeType::Modified, object),
+        (Some(before), false) => (ChangeType::Deleted, last_seen(&before, revision).into()),
+    };
+    Some(Item::Change { change, object, revision })
+}
+
+/// The state that the watcher knew, under the revision at which it went out of sight.
+fn last_seen(before: &Object, revision: Revision) -> Arc<Object> {
+    let mut last = before.clone();
+    last.metadata_mut().resource_version = revision.to_string();
+    Arc::new(last)
+}

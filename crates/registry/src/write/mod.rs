@@ -1,0 +1,157 @@
+//! Writes: decide, propose, and decide again if the state has changed in between.
+
+mod bootstrap;
+mod modify;
+
+use std::{borrow::Cow, time::Duration};
+
+use api::{Error, Key, Reason, Write, WriteOutcome, json::Strictness};
+use bytes::Bytes;
+use futures::future::join_all;
+use store::{Applied, Refusal, Txn, View};
+use tracing::debug;
+
+use crate::{
+    Registry,
+    access::{Access, Asked},
+    decide::{self, Decision, Fate, Stamp},
+    limits::quota,
+    read::Found,
+    refused,
+};
+
+/// How often a write is decided, each time because others were faster, before its sender is told to try again.
+pub(crate) const ATTEMPTS_MAX: u32 = 16;
+
+/// How long a write may take to be agreed on. Longer means that the masters cannot reach each other; the outcome is then
+/// unknown.
+const AGREEMENT_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How to write.
+#[derive(Clone, Debug)]
+pub struct WriteOptions {
+    /// Do everything but store the result.
+    pub dry_run: bool,
+    /// Who writes.
+    pub field_manager: String,
+    /// What to do with fields that nobody knows.
+    pub field_validation: Strictness,
+}
+
+impl Default for WriteOptions {
+    fn default() -> Self {
+        Self { dry_run: false, field_manager: String::new(), field_validation: Strictness::Warn }
+    }
+}
+
+/// What a write did.
+#[derive(Clone, Debug)]
+pub struct Written {
+    /// The object as stored; for a deletion that left nothing, its last state.
+    pub object: Found,
+    /// It did not exist before.
+    pub created: bool,
+    /// It does not exist any more.
+    pub gone: bool,
+    /// It was as wanted already; nothing was stored.
+    pub unchanged: bool,
+    /// What the writer should know, such as fields that mean nothing to a Wasm Pod.
+    pub warnings: Vec<String>,
+}
+
+impl Registry {
+    /// Carries out one write.
+    ///
+    /// # Errors
+    /// If it may not be done, if its preconditions do not hold, or if the masters cannot agree at the moment.
+    pub async fn submit(&self, write: Write, options: WriteOptions) -> Result<Written, Error> {
+        let key = write.key();
+        self.authorise(Access::Objects(Asked::of(&write, &key))).await?;
+        let dry_run = options.dry_run || matches!(&write, Write::Delete(_, options) if options.dry_run);
+        self.settle(&key, dry_run, |_| Ok(Cow::Borrowed(&write))).await
+    }
+
+    /// Carries out many independent writes at once; they share the log's group commit. The answers are in their order.
+    pub async fn submit_all(&self, writes: Vec<Write>) -> Vec<WriteOutcome> {
+        let submit = |write| async move {
+            self.submit(write, WriteOptions::default()).await.map(|written| written.object.object())
+        };
+        join_all(writes.into_iter().map(submit)).await
+    }
+
+    /// Makes a write that was authorised from the present state, decides and proposes it; starts over as long as the state
+    /// changes meanwhile.
+    ///
+    /// A precondition that no longer holds ends this: deciding again on the newer state says so.
+    pub(crate) async fn settle<'a>(
+        &self,
+        key: &Key,
+        dry_run: bool,
+        mut make: impl FnMut(&View) -> Result<Cow<'a, Write>, Error>,
+    ) -> Result<Written, Error> {
+        self.inner.events.count(&self.caller, key.kind, self.now())?;
+        for attempt in 0..ATTEMPTS_MAX {
+            let nearly_full;
+            let decision = {
+                let view = self.state();
+                let write = make(&view)?;
+                self.caller.admit(&view, &write)?;
+                self.stays(&write)?;
+                nearly_full = quota::check(&view, &self.caller, &write, self.inner.options.quota_bytes)?;
+                match decide::decide(&view, &write, &self.stamp(attempt)?, &self.inner.rules) {
+                    Err(error) if error.reason == Reason::AlreadyExists && generated(&write) => continue,
+                    decision => decision?,
+                }
+            };
+            let decision = quota::warned(decision, nearly_full);
+            if dry_run || decision.txn.ops.is_empty() {
+                return Ok(planned(decision));
+            }
+            match self.propose(decision.txn.encode()).await? {
+                Ok(applied) => return Ok(written(decision, &applied)),
+                Err(refusal) => debug!(%key, attempt, %refusal, "decided on a state that has changed"),
+            }
+        }
+        Err(Error::conflict(key, "too many others write at the same moment; please try again"))
+    }
+
+    /// Proposes what is no write of an object. Only for a master that nobody else uses.
+    pub(crate) async fn step(&self, txn: Txn) -> Result<(), Error> {
+        self.propose(txn.encode()).await?.map(drop).map_err(Error::internal)
+    }
+
+    pub(crate) async fn propose(&self, command: Bytes) -> Result<Result<Applied, Refusal>, Error> {
+        let proposed = tokio::time::timeout(AGREEMENT_TIMEOUT, self.inner.consensus.propose(command)).await;
+        let late =
+            |_| Error::new(Reason::Timeout, "the masters did not agree in time; the write may or may not happen");
+        proposed.map_err(late)?.map_err(|error| refused(&error))
+    }
+
+    pub(crate) fn stamp(&self, attempt: u32) -> Result<Stamp, Error> {
+        let random = getrandom::u64().map_err(|error| Error::internal(format!("no randomness: {error}")))?;
+        Ok(Stamp { now: self.now(), uid: uuid::Uuid::new_v4().to_string(), random, attempt })
+    }
+}
+
+/// Whether another name would do as well.
+fn generated(write: &Write) -> bool {
+    let Write::Create(object) = write else { return false };
+    object.metadata().is_some_and(|meta| meta.name.is_empty() && !meta.generate_name.is_empty())
+}
+
+fn planned(decision: Decision) -> Written {
+    Written {
+        object: decision.object.into(),
+        created: decision.fate == Fate::Created,
+        gone: decision.fate == Fate::Gone,
+        unchanged: decision.fate == Fate::Unchanged,
+        warnings: decision.warnings,
+    }
+}
+
+/// As decided, with the object as the state has it.
+fn written(decision: Decision, applied: &Applied) -> Written {
+    let stored = applied.records.iter().flatten().next().map(Found::from);
+    let planned = planned(decision);
+    Written { object: stored.unwrap_or(planned.object), ..planned }
+}
