@@ -1,8 +1,9 @@
 //! Checks that the repository keeps its own rules. `cargo run -p xtask` prints what breaks them; `cargo test` fails on it.
 //!
 //! The rules are those of ARCHITECTURE.md and CONTRIBUTING.md that a compiler does not check: which crate may know which,
-//! where clocks and files may be touched, how long a file or a function may be, and that every file says what it is for.
+//! which modules may import which, where clocks and files may be touched, how long a file or a function may be, and that every file says what it is for.
 
+mod imports;
 mod plan;
 mod source;
 
@@ -24,6 +25,7 @@ fn root() -> std::path::PathBuf {
 /// Everything that breaks a rule, a line each, with the place and the remedy.
 fn problems(root: &Path) -> Vec<String> {
     let mut problems = plan::problems(root);
+    problems.extend(imports::problems(root));
     problems.extend(source::problems(root));
     problems
 }

@@ -35,6 +35,16 @@ const WORLD: &[&str] = &[
 /// Ways by which bytes from a wire or a disk would reach a parser with a known stack overflow (see `deny.toml`).
 const BANNED: &[&str] = &["merge_from_bytes", "parse_from_bytes"];
 
+/// What is written in few places only: where, and why.
+const AT_HOME: &[(&str, &[&str], &str)] = &[
+    ("impl Registry", &["crates/registry/"], "what the Registry does stands where it is"),
+    (
+        ".propose(",
+        &["crates/registry/", "crates/consensus/", "tests/bench/"],
+        "nothing but the Registry proposes to the log",
+    ),
+];
+
 /// Every broken rule in every source file of the workspace and the guests.
 pub(crate) fn problems(root: &Path) -> Vec<String> {
     let mut files = Vec::new();
@@ -70,12 +80,23 @@ fn file_problems(root: &Path, path: &Path) -> Vec<String> {
     problems.extend(long_functions(&place, &text));
     problems.extend(world(&place, &text));
     problems.extend(banned(&place, &text));
+    problems.extend(away(&place, &text));
     problems
 }
 
 fn banned(place: &str, text: &str) -> Option<String> {
     let word = BANNED.iter().find(|word| text.contains(*word)).filter(|_| !place.starts_with("crates/xtask/"))?;
     Some(format!("{place}: `{word}` parses protobuf 2 from outside; use our own framing"))
+}
+
+/// What does not stand where it belongs.
+fn away(place: &str, text: &str) -> Vec<String> {
+    let is_away = |(word, homes, _): &&(&str, &[&str], &str)| {
+        text.contains(word) && !homes.iter().chain(&["crates/xtask/"]).any(|home| place.starts_with(home))
+    };
+    let say =
+        |(word, homes, why): &(&str, &[&str], &str)| format!("{place}: `{word}` belongs into {}: {why}", homes[0]);
+    AT_HOME.iter().filter(is_away).map(say).collect()
 }
 
 /// Functions by indentation: rustfmt closes a function with a brace in the column where its line began.
