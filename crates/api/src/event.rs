@@ -16,7 +16,7 @@ pub enum EventType {
 impl EventType {
     /// The word in `type`.
     #[must_use]
-    pub fn word(self) -> &'static str {
+    pub const fn word(self) -> &'static str {
         match self {
             Self::Normal => "Normal",
             Self::Warning => "Warning",

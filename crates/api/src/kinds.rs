@@ -6,8 +6,8 @@ mod deletion;
 mod strategy;
 
 /// Kinds of the group `apps`.
-pub(crate) mod apps {
-    pub(crate) mod deployment;
+pub mod apps {
+    pub mod deployment;
     pub(crate) mod replica_set;
 }
 

@@ -10,6 +10,8 @@ use crate::{
         Affinity, Container, DownwardApiVolumeFile, KeyToPath, PodAffinityTerm, PodSecurityContext, PodSpec,
         PodTemplateSpec, ResourceRequirements, SecurityContext, VolumeMount, VolumeProjection, VolumeSource,
     },
+    defaults::pod::{DNS_POLICY, TERMINATION_MESSAGE_PATH, TERMINATION_MESSAGE_POLICY},
+    well_known::DEFAULT_SCHEDULER,
 };
 
 const NO_USERS: &str = "a sandbox has no users and groups";
@@ -78,7 +80,7 @@ impl Warnings {
 
     fn identity(&mut self, spec: &PodSpec, at: &str) {
         let account = !matches!(spec.service_account_name.as_str(), "" | "default");
-        let dns_policy = !matches!(spec.dns_policy.as_str(), "" | "ClusterFirst");
+        let dns_policy = !matches!(spec.dns_policy.as_str(), "" | DNS_POLICY);
         self.ignored(
             at,
             [
@@ -101,7 +103,7 @@ impl Warnings {
     }
 
     fn scheduling(&mut self, spec: &PodSpec, at: &str) {
-        if !matches!(spec.scheduler_name.as_str(), "" | "default-scheduler") {
+        if !matches!(spec.scheduler_name.as_str(), "" | DEFAULT_SCHEDULER) {
             let name = &spec.scheduler_name;
             self.0.push(format!(
                 "{at}.schedulerName: no scheduler {name:?} is part of the cluster: the Pod waits until one binds it to a node"
@@ -197,8 +199,8 @@ impl Warnings {
     }
 
     fn container(&mut self, container: &Container, at: &str) {
-        let path = !matches!(container.termination_message_path.as_str(), "" | "/dev/termination-log");
-        let policy = !matches!(container.termination_message_policy.as_str(), "" | "File");
+        let path = !matches!(container.termination_message_path.as_str(), "" | TERMINATION_MESSAGE_PATH);
+        let policy = !matches!(container.termination_message_policy.as_str(), "" | TERMINATION_MESSAGE_POLICY);
         let message = "the message is what the sandbox says of the end; the log has the rest";
         self.ignored(
             at,

@@ -1,4 +1,4 @@
-//! Names that several parts of the cluster must spell alike: namespaces, labels, taints, annotations and finalizers. Types of
+//! Names that several parts of the cluster must spell alike: namespaces, the scheduler, labels, taints, annotations and finalizers. Types of
 //! conditions are in [`crate::conditions`].
 
 /// The namespace of what names none.
@@ -11,6 +11,9 @@ pub const PUBLIC_NAMESPACE: &str = "kube-public";
 pub const NODE_LEASE_NAMESPACE: &str = "kube-node-lease";
 /// The namespaces that every cluster has, in the order in which they are made. None may be deleted.
 pub const NAMESPACES: [&str; 4] = [DEFAULT_NAMESPACE, SYSTEM_NAMESPACE, PUBLIC_NAMESPACE, NODE_LEASE_NAMESPACE];
+
+/// The scheduler that a Pod names if it means the cluster's own.
+pub const DEFAULT_SCHEDULER: &str = "default-scheduler";
 
 /// The label by which selectors find a Namespace by its name.
 pub const NAMESPACE_NAME_LABEL: &str = "kubernetes.io/metadata.name";

@@ -1,6 +1,6 @@
 //! The table of controllers.
 
-use api::{Key, Timestamp};
+use api::{Key, Timestamp, well_known::DEFAULT_SCHEDULER};
 
 use crate::{
     deployment, endpoint_slice, event_log, garbage, namespace, node, plan::Plan, pod_life, replica_set, scheduler,
@@ -51,7 +51,7 @@ impl Controller {
         match self {
             Self::Deployment => "deployment-controller",
             Self::ReplicaSet => "replicaset-controller",
-            Self::Scheduler => "default-scheduler",
+            Self::Scheduler => DEFAULT_SCHEDULER,
             Self::EndpointSlice => "endpoint-slice-controller",
             Self::Garbage => "garbage-collector",
             Self::Namespace => "namespace-controller",

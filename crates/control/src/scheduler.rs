@@ -17,6 +17,7 @@ use api::{
     core_v1::{Node, Pod, PodSpec},
     kinds::Resource,
     pod,
+    well_known::DEFAULT_SCHEDULER,
 };
 
 use self::{demands::Demands, filter::Misfit};
@@ -26,9 +27,6 @@ use crate::{
     world::World,
 };
 
-/// The scheduler that a Pod names if it means this one.
-const NAME: &str = "default-scheduler";
-
 /// How many nodes that fit are compared. On large clusters looking at all of them costs more than the best is better than
 /// the best of so many.
 const CANDIDATES_MAX: usize = 128;
@@ -37,11 +35,11 @@ pub(crate) fn reconcile(world: &World, key: &Key, now: Timestamp) -> Plan {
     let mut plan = Plan::default();
     let Some((object, pod)) = world.find::<Pod>(key) else { return plan };
     let Some(spec) = pod.spec.as_ref().filter(|spec| waits(pod, spec)) else { return plan };
-    if !matches!(spec.scheduler_name.as_str(), "" | NAME) {
+    if !matches!(spec.scheduler_name.as_str(), "" | DEFAULT_SCHEDULER) {
         // Whoever it waits for may say more, and is not interrupted.
         if pod::condition(pod, POD_SCHEDULED).is_none() {
             let message = format!(
-                "waiting for the scheduler {:?}, which is not part of this cluster; run it, or create the Pod with schedulerName {NAME}",
+                "waiting for the scheduler {:?}, which is not part of this cluster; run it, or create the Pod with schedulerName {DEFAULT_SCHEDULER}",
                 spec.scheduler_name
             );
             say_unscheduled(pod, "WaitingForScheduler", &message, now, &mut plan);

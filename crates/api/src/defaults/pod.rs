@@ -6,13 +6,19 @@ use crate::{
         Container, ContainerPort, EnvVar, HttpGetAction, LifecycleHandler, ObjectFieldSelector, PodSpec, Probe,
         Toleration, Volume, VolumeProjection, VolumeSource,
     },
-    well_known::{NOT_READY_TAINT, UNREACHABLE_TAINT},
+    well_known::{DEFAULT_SCHEDULER, NOT_READY_TAINT, UNREACHABLE_TAINT},
 };
 
 /// Seconds between asking a container to stop and stopping it.
-const TERMINATION_GRACE_PERIOD_SECONDS: i64 = 30;
+pub(crate) const TERMINATION_GRACE_PERIOD_SECONDS: i64 = 30;
 /// Seconds that a Pod stays on a node that is not ready or does not answer.
 const TOLERATION_SECONDS: i64 = 300;
+/// Where names are looked up: the cluster first.
+pub(crate) const DNS_POLICY: &str = "ClusterFirst";
+/// Where a container leaves a message when it ends.
+pub(crate) const TERMINATION_MESSAGE_PATH: &str = "/dev/termination-log";
+/// Whether the message comes from there or also from the log.
+pub(crate) const TERMINATION_MESSAGE_POLICY: &str = "File";
 /// The mode of files in volumes: 0644.
 const FILE_MODE: i32 = 0o644;
 /// Seconds for which a service-account token is valid.
@@ -23,8 +29,8 @@ const TOLERATED: [&str; 2] = [NOT_READY_TAINT, UNREACHABLE_TAINT];
 /// What holds for Pods and templates.
 pub(crate) fn spec(spec: &mut PodSpec) {
     text(&mut spec.restart_policy, "Always");
-    text(&mut spec.dns_policy, "ClusterFirst");
-    text(&mut spec.scheduler_name, "default-scheduler");
+    text(&mut spec.dns_policy, DNS_POLICY);
+    text(&mut spec.scheduler_name, DEFAULT_SCHEDULER);
     spec.termination_grace_period_seconds.get_or_insert(TERMINATION_GRACE_PERIOD_SECONDS);
     spec.security_context.get_or_insert_default();
     // The second is the old name of the first; both always say the same.
@@ -67,8 +73,8 @@ fn tolerated_for_a_while(key: &str) -> Toleration {
 
 fn container(container: &mut Container) {
     text(&mut container.image_pull_policy, pull_policy(&container.image));
-    text(&mut container.termination_message_path, "/dev/termination-log");
-    text(&mut container.termination_message_policy, "File");
+    text(&mut container.termination_message_path, TERMINATION_MESSAGE_PATH);
+    text(&mut container.termination_message_policy, TERMINATION_MESSAGE_POLICY);
     container.resources.get_or_insert_default();
     container.ports.iter_mut().for_each(|port: &mut ContainerPort| text(&mut port.protocol, "TCP"));
     container.env.iter_mut().for_each(env);

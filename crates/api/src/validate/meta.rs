@@ -33,7 +33,7 @@ pub(crate) fn lists(causes: &mut Causes, meta: Option<&ObjectMeta>) {
     let at = Path::Root.field("metadata");
     annotations(causes, &meta.annotations, &at.field("annotations"));
     owners(causes, &meta.owner_references, &at.field("ownerReferences"));
-    finalizers(causes, &meta.finalizers, &at.field("finalizers"));
+    finalizers(causes, &meta.finalizers, &STANDARD_FINALIZERS, &at.field("finalizers"));
 }
 
 fn name(causes: &mut Causes, kind: Kind, meta: &ObjectMeta, at: &Path<'_>) {
@@ -84,16 +84,15 @@ pub(crate) fn annotations(causes: &mut Causes, annotations: &BTreeMap<String, St
     }
 }
 
-fn finalizers(causes: &mut Causes, names: &[String], at: &Path<'_>) {
-    if causes.at_most(at, names.len(), FINALIZERS_MAX) {
-        names.iter().enumerate().for_each(|(index, name)| finalizer(causes, name, &at.index(index)));
-    }
-}
-
-pub(crate) fn finalizer(causes: &mut Causes, name: &str, at: &Path<'_>) {
-    causes.syntax(at, name, names::qualified);
-    if !name.contains('/') && !STANDARD_FINALIZERS.contains(&name) {
-        causes.invalid(at, name, "name is neither a standard finalizer name nor is it fully qualified");
+/// Names of what holds an object. Those that are not standard here say in a domain who takes them away.
+pub(crate) fn finalizers(causes: &mut Causes, finalizers: &[String], standard: &[&str], at: &Path<'_>) {
+    let few = causes.at_most(at, finalizers.len(), FINALIZERS_MAX);
+    for (index, name) in finalizers.iter().enumerate().filter(|_| few) {
+        let at = at.index(index);
+        causes.syntax(&at, name, names::qualified);
+        if !name.contains('/') && !standard.contains(&name.as_str()) {
+            causes.invalid(&at, name, "name is neither a standard finalizer name nor is it fully qualified");
+        }
     }
 }
 

@@ -6,7 +6,7 @@ use api::{
     Object,
     apps_v1::{Deployment, ReplicaSet, ReplicaSetSpec},
     core_v1::PodTemplateSpec,
-    kinds::Resource,
+    kinds::{Resource, apps::deployment::REVISION_HISTORY_LIMIT},
     meta_v1::{LabelSelector, ObjectMeta},
     well_known::{LAST_APPLIED_ANNOTATION, REVISION_ANNOTATION},
 };
@@ -28,9 +28,6 @@ const REVISIONS_BEFORE: &str = "deployment.kubernetes.io/revision-history";
 /// Annotations of a Deployment that its sets do not repeat: they speak about the one object that carries them.
 const OWN_ANNOTATIONS: [&str; 5] =
     [LAST_APPLIED_ANNOTATION, REVISION_ANNOTATION, REVISIONS_BEFORE, super::family::DESIRED, super::family::MAX];
-
-/// How many old sets are kept if nothing is said. Kubernetes' default.
-const OLD_SETS_DEFAULT: i32 = 10;
 
 /// What tells a template from another.
 pub(super) fn hash(template: &PodTemplateSpec, collisions: i32) -> String {
@@ -129,7 +126,7 @@ pub(super) fn create(family: &Family<'_>, size: i32, plan: &mut Plan) {
 
 /// Deletes the oldest sets without Pods beyond the number that is kept.
 pub(super) fn clean_up(family: &Family<'_>, plan: &mut Plan) {
-    let kept = usize::try_from(family.spec.revision_history_limit.unwrap_or(OLD_SETS_DEFAULT)).unwrap_or(0);
+    let kept = usize::try_from(family.spec.revision_history_limit.unwrap_or(REVISION_HISTORY_LIMIT)).unwrap_or(0);
     let alive = |set: &&&ReplicaSet| set.metadata.as_ref().is_some_and(|meta| meta.deletion_timestamp.is_none());
     let mut candidates: Vec<&ReplicaSet> = family.old.iter().filter(alive).copied().collect();
     candidates.sort_by_key(|set| revision(set));

@@ -7,7 +7,7 @@ use api::{
     Timestamp,
     apps_v1::{Deployment, DeploymentCondition, DeploymentStatus, ReplicaSet},
     conditions::{self, ConditionStatus},
-    kinds::Resource,
+    kinds::{Resource, apps::deployment::PROGRESS_DEADLINE_SECONDS},
 };
 
 use super::{
@@ -33,9 +33,6 @@ const RESUMED: &str = "DeploymentResumed";
 
 /// A deadline of this many seconds means that there is none. Kubernetes' rule.
 const NO_DEADLINE_S: i32 = i32::MAX;
-
-/// The deadline if nothing is said, in seconds. Kubernetes' default.
-const DEADLINE_DEFAULT_S: i32 = 600;
 
 /// Writes the status, and the number of the newest set with it, if they are not what they should be, and comes back when the
 /// deadline passes. The number goes this way because an annotation that is written otherwise is a change of what is wanted.
@@ -212,7 +209,7 @@ fn has_moved(old: &DeploymentStatus, new: &DeploymentStatus) -> bool {
 }
 
 fn deadline(family: &Family<'_>) -> Option<Duration> {
-    let seconds = family.spec.progress_deadline_seconds.unwrap_or(DEADLINE_DEFAULT_S);
+    let seconds = family.spec.progress_deadline_seconds.unwrap_or(PROGRESS_DEADLINE_SECONDS);
     (seconds != NO_DEADLINE_S).then(|| Duration::from_secs(u64::try_from(seconds).unwrap_or(0)))
 }
 

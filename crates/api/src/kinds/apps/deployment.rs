@@ -26,10 +26,10 @@ use crate::{
     warnings::Warnings,
 };
 
-/// How many old ReplicaSets stay for `rollout undo`.
-const REVISION_HISTORY_LIMIT: i32 = 10;
-/// After how many seconds without progress a rollout is reported as failed.
-const PROGRESS_DEADLINE_SECONDS: i32 = 600;
+/// How many old ReplicaSets stay for `rollout undo`, if nobody says.
+pub const REVISION_HISTORY_LIMIT: i32 = 10;
+/// After how many seconds without progress a rollout is reported as failed, if nobody says.
+pub const PROGRESS_DEADLINE_SECONDS: i32 = 600;
 /// How far a rolling update may go above and below the wanted number.
 const ROLLING_UPDATE_STEP: &str = "25%";
 

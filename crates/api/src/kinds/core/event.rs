@@ -7,7 +7,7 @@ use prost::Message as _;
 use crate::{
     Subresource, Timestamp,
     core_v1::{Event, EventSource, ObjectReference},
-    event::{self, MESSAGE_BYTES_MAX},
+    event::{self, EventType, MESSAGE_BYTES_MAX},
     kinds::{Allocation, Scale, deletion, strategy::Strategy},
     selector::{self, Field},
     table::{
@@ -24,6 +24,7 @@ use crate::{
     well_known::{DEFAULT_NAMESPACE, SYSTEM_NAMESPACE},
 };
 
+const TYPES: [&str; 2] = [EventType::Normal.word(), EventType::Warning.word()];
 /// The longest reason of an event of the new style (with `eventTime`), in bytes.
 const REASON_BYTES_MAX: usize = 128;
 
@@ -162,7 +163,7 @@ fn validate(causes: &mut Causes, event: &Event) {
         causes.invalid(&at.field("namespace"), &about.namespace, "does not match event.namespace");
     }
     if event.event_time.is_some() {
-        causes.one_of(&Path::Root.field("type"), &event.r#type, &["Normal", "Warning"]);
+        causes.one_of(&Path::Root.field("type"), &event.r#type, &TYPES);
         causes.required_syntax(&Path::Root.field("reportingController"), &event.reporting_component, names::qualified);
         limit(causes, "reason", &event.reason, REASON_BYTES_MAX);
         limit(causes, "message", &event.message, MESSAGE_BYTES_MAX);

@@ -14,7 +14,8 @@ use crate::{
     },
     validate::{
         Causes, Path,
-        limits::{CONDITIONS_MAX, FINALIZERS_MAX},
+        limits::CONDITIONS_MAX,
+        meta,
         names::{self, Syntax},
     },
     warnings::Warnings,
@@ -157,15 +158,8 @@ fn apply_defaults(namespace: &mut Namespace) {
 pub(crate) fn validate_finalizers(causes: &mut Causes, namespace: &Namespace) {
     let at = Path::Root.field("spec");
     let at = at.field("finalizers");
-    let names = namespace.spec.as_ref().map(|spec| spec.finalizers.as_slice()).unwrap_or_default();
-    let few = causes.at_most(&at, names.len(), FINALIZERS_MAX);
-    for (index, name) in names.iter().enumerate().filter(|_| few) {
-        causes.syntax(&at.index(index), name, names::qualified);
-        if !name.contains('/') && name != FINALIZER {
-            let why = "name is neither a standard finalizer name nor is it fully qualified";
-            causes.invalid(&at.index(index), name, why);
-        }
-    }
+    let finalizers = namespace.spec.as_ref().map(|spec| spec.finalizers.as_slice()).unwrap_or_default();
+    meta::finalizers(causes, finalizers, &[FINALIZER], &at);
 }
 
 /// What the part `finalize` does: it says anew what the Namespace waits for.

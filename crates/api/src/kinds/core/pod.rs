@@ -12,7 +12,7 @@ use crate::{
     core_v1::{
         ContainerState, ContainerStateTerminated, ContainerStatus, Pod, PodCondition, PodSpec, PodStatus, Toleration,
     },
-    defaults,
+    defaults::{self, pod::TERMINATION_GRACE_PERIOD_SECONDS},
     kinds::{Allocation, Resource as _, Scale, deletion, strategy::Strategy},
     meta_v1::Time,
     pod::{self, Phase},
@@ -29,9 +29,6 @@ use crate::{
     },
     warnings::Warnings,
 };
-
-/// Seconds that a Pod gets to stop if nobody says, as in Kubernetes.
-const GRACE_PERIOD_S: i64 = 30;
 
 const PHASES: [Phase; 5] = [Phase::Pending, Phase::Running, Phase::Succeeded, Phase::Failed, Phase::Unknown];
 
@@ -303,7 +300,11 @@ pub fn bind(old: &Pod, sent: &Pod, now: Timestamp) -> Result<Pod, Error> {
 /// A Pod that runs gets time to stop. A second deletion may shorten that time, never lengthen it.
 fn mark(pod: &mut Pod, grace_period_s: Option<i64>, now: Timestamp) {
     let idle = pod::node_name(pod).is_none() || pod::is_terminal(pod);
-    let own = pod.spec.as_ref().and_then(|spec| spec.termination_grace_period_seconds).unwrap_or(GRACE_PERIOD_S);
+    let own = pod
+        .spec
+        .as_ref()
+        .and_then(|spec| spec.termination_grace_period_seconds)
+        .unwrap_or(TERMINATION_GRACE_PERIOD_SECONDS);
     let metadata = pod.metadata.get_or_insert_default();
     let Some(deadline) = metadata.deletion_timestamp else {
         let grace_period_s = if idle { 0 } else { grace_period_s.unwrap_or(own).max(0) };
