@@ -57,6 +57,9 @@ const NO_FIELD: u16 = u16::MAX;
 /// The highest field number, since the table of numbers is dense. Kubernetes' own stay below a hundred.
 const NUMBER_MAX: u32 = 4096;
 
+/// The most members of one message that are always written: those that were are noted in the bits of a number.
+const ALWAYS_MAX: usize = u64::BITS as usize;
+
 /// How JSON writes a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Form {
@@ -81,6 +84,8 @@ pub struct Field {
     pub number: u32,
     /// The name in JSON.
     pub json: String,
+    /// The name as it begins a member: in quotes, with the colon.
+    pub quoted: String,
     /// What it is for.
     pub doc: String,
     /// What it holds.
@@ -172,6 +177,7 @@ impl Schema {
         }
         let always: Vec<Vec<Place>> = messages.iter().map(|message| message.always_written(&messages)).collect();
         for (message, always) in messages.iter_mut().zip(always) {
+            assert!(always.len() <= ALWAYS_MAX, "{}: too many members that are always written", message.name);
             message.always = always;
         }
         Self { messages, by_name }
@@ -286,6 +292,7 @@ impl Field {
         Self {
             number: field.number(),
             json: field.json_name().to_owned(),
+            quoted: format!("\"{}\":", field.json_name()),
             doc: doc(field.parent_message().parent_file_descriptor_proto(), field.path()),
             shape,
             scalar: Scalar::of(&kind, by_name),

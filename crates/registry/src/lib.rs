@@ -47,7 +47,7 @@ pub use membership::{
     cluster_id, fresh_member, is_over, member_id,
 };
 pub use open::{Membership, OpenError, open};
-pub use read::{Found, Item, ListPage, ListQuery, WatchFrom, WatchQuery};
+pub use read::{Encoded, Found, Item, ListPage, ListQuery, WatchFrom, WatchQuery};
 pub use write::{WriteOptions, Written};
 
 use decide::Rules;

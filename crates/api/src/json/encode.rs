@@ -40,7 +40,7 @@ fn zero(field: &Field) -> Value {
     }
 }
 
-fn zero_of(scalar: Scalar) -> Value {
+pub(super) fn zero_of(scalar: Scalar) -> Value {
     match scalar {
         Scalar::Message(index) => message(Schema::get().at(index), &[]),
         Scalar::Bool => Value::Bool(false),
@@ -131,7 +131,7 @@ fn text(bytes: &[u8]) -> String {
 }
 
 /// Messages that JSON writes as something else. None of them has a field above 3.
-fn special(form: Form, bytes: &[u8]) -> Value {
+pub(super) fn special(form: Form, bytes: &[u8]) -> Value {
     let (mut numbers, mut data) = ([0_i64; 4], [&[][..]; 4]);
     for (number, payload) in Reader::new(bytes).filter(|(number, _)| *number < 4) {
         match payload {

@@ -5,8 +5,13 @@ use proptest::prelude::{Just, Strategy, any, prop_assert_eq, prop_oneof, proptes
 use proptest::{collection, sample};
 use serde_json::{Value, json};
 
-use super::{Strictness, decode, decode_message, encode, encode_message, random};
-use crate::{Kind, schema::Schema};
+use bytes::Bytes;
+
+use super::{Strictness, decode, decode_message, encode, encode_item, encode_message, random, wire::Reader};
+use crate::{
+    Kind, Revision,
+    schema::{Message, Schema},
+};
 
 fn pod() -> Value {
     json!({
@@ -184,6 +189,34 @@ proptest! {
     }
 
     #[test]
+    fn the_text_of_every_object_says_what_its_value_says(seed in any::<u64>()) {
+        let mut dice = random::Dice(seed);
+        for kind in Kind::ALL {
+            let message = Schema::get().message(kind.info().message).unwrap();
+            let value = random::message(message, &mut dice, 0);
+            let object = decode(*kind, &value, Strictness::Strict).unwrap().object;
+            let bytes = object.encode_bytes();
+            let header = super::text::Header { api_version: &kind.api_version(), kind: kind.info().kind };
+            let mut text = Vec::new();
+            prop_assert_eq!(super::text::object(message, Some(header), &bytes, None, &mut text), Ok(()), "ours are in order");
+            prop_assert_eq!(serde_json::from_slice::<Value>(&text).unwrap(), encode(&object));
+
+            let mut revised = object.clone();
+            revised.metadata_mut().resource_version = "7".to_owned();
+            // Whatever the bytes say of the revision, and in whichever order they come.
+            let (sent, _) = decode_message(kind.info().message, &value, Strictness::Strict).unwrap();
+            for bytes in [bytes, sent, turned(message, &object.encode_bytes())] {
+                let mut item = b"before ".to_vec();
+                super::write_item(*kind, &bytes, Some(Revision(7)), &mut item);
+                prop_assert_eq!(serde_json::from_slice::<Value>(&item[7..]).unwrap(), encode_item(&revised));
+            }
+            let mut metadata = Vec::new();
+            super::write_metadata(&object.encode_bytes(), Some(Revision(7)), &mut metadata);
+            prop_assert_eq!(&serde_json::from_slice::<Value>(&metadata).unwrap(), &encode_item(&revised)["metadata"]);
+        }
+    }
+
+    #[test]
     fn every_message_comes_back_too(seed in any::<u64>()) {
         let mut dice = random::Dice(seed);
         for message in Schema::get().messages().filter(|message| message.name != "kapelle.meta.v1.RawExtension") {
@@ -192,6 +225,20 @@ proptest! {
             prop_assert_eq!(encode_message(&message.name, &bytes).unwrap(), value);
         }
     }
+}
+
+/// The bytes of a message with its fields from the last to the first, each list as it was.
+fn turned(message: &Message, bytes: &[u8]) -> Bytes {
+    let mut fields: Vec<(u32, &[u8])> = Vec::new();
+    let mut reader = Reader::new(bytes);
+    let mut unread = bytes;
+    while let Some((number, _)) = reader.next() {
+        fields.push((number, &unread[..unread.len() - reader.unread().len()]));
+        unread = reader.unread();
+    }
+    fields.sort_by_key(|(number, _)| std::cmp::Reverse(*number));
+    assert!(fields.iter().all(|(number, _)| message.by_number(*number).is_some()));
+    fields.into_iter().flat_map(|(_, bytes)| bytes.to_vec()).collect()
 }
 
 #[test]

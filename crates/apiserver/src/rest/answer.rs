@@ -1,13 +1,17 @@
 //! HTTP answers: JSON with a status code, warnings in headers, and errors as `metav1.Status`.
 
+use std::convert::Infallible;
+
 use api::{Error, Key, meta_v1};
 use axum::body::Body;
 use bytes::Bytes;
+use futures::stream;
 use http::{HeaderValue, Response, StatusCode, header};
+use registry::Found;
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
-use super::render;
+use super::render::{self, Header, ListText, View};
 
 /// The most bytes of warnings in one answer; clients refuse headers that are longer than some KiB.
 const WARNING_BYTES_MAX: usize = 4096;
@@ -15,6 +19,21 @@ const WARNING_BYTES_MAX: usize = 4096;
 /// An answer in JSON.
 pub(crate) fn json(code: StatusCode, value: &Value) -> Response<Body> {
     bytes(code, "application/json", value.to_string())
+}
+
+/// An object in JSON.
+pub(crate) fn object(code: StatusCode, found: &Found, view: View) -> Response<Body> {
+    let mut text = Vec::new();
+    render::object(found, view, Header::Shown, &mut text);
+    bytes(code, "application/json", text)
+}
+
+/// A list in JSON. What is short is sent whole, so that its length is known; of what is long only the next piece is in memory.
+pub(crate) fn list(mut text: ListText) -> Response<Body> {
+    let (first, second) = (text.next().unwrap_or_default(), text.next());
+    let Some(second) = second else { return bytes(StatusCode::OK, "application/json", first) };
+    let pieces = [first, second].into_iter().chain(text).map(Ok::<_, Infallible>);
+    self::stream(StatusCode::OK, "application/json", Body::from_stream(stream::iter(pieces)))
 }
 
 /// An answer of any type.

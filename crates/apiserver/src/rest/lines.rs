@@ -45,10 +45,10 @@ struct Kept {
 impl Lines {
     /// The line for a change. Tables are not shared: they hold ages, and the first of a stream its columns.
     pub(crate) fn change(&self, change: ChangeType, found: &Found, view: View, header: Header) -> Bytes {
+        let encode = || line(word(change), |into| render::object(found, view, header, into));
         if let Format::Table(_) = view.format {
-            return line(word(change), &render::one_row(&found.object(), view, header));
+            return encode();
         }
-        let encode = || line(word(change), &render::object(&found.object(), view));
         let Some(revision) = found.revision() else { return encode() };
         let identity = Identity { key: found.key(), revision, change, format: view.format };
         if let Some(kept) = self.get(&identity) {
@@ -86,8 +86,15 @@ fn word(change: ChangeType) -> &'static str {
     }
 }
 
-fn line(word: &str, object: &Value) -> Bytes {
-    format!("{{\"type\":\"{word}\",\"object\":{object}}}\n").into()
+fn line(word: &str, object: impl FnOnce(&mut Vec<u8>)) -> Bytes {
+    let mut line = format!("{{\"type\":\"{word}\",\"object\":").into_bytes();
+    object(&mut line);
+    line.extend_from_slice(b"}\n");
+    line.into()
+}
+
+fn put(value: &Value, into: &mut Vec<u8>) {
+    into.extend_from_slice(value.to_string().as_bytes());
 }
 
 /// The line that says: everything up to a revision was sent.
@@ -101,14 +108,16 @@ pub(crate) fn bookmark(kind: api::Kind, revision: Revision, initial_end: bool, v
         Format::Partial(version) => {
             json!({ "kind": "PartialObjectMetadata", "apiVersion": version.api_version(), "metadata": metadata })
         }
-        Format::Table(_) => render::bookmark_row(kind, metadata, view, header),
+        Format::Table(version) => {
+            return line("BOOKMARK", |into| render::bookmark_row(kind, metadata, version, view, header, into));
+        }
     };
-    line("BOOKMARK", &object)
+    line("BOOKMARK", |into| put(&object, into))
 }
 
 /// The line that ends a stream which cannot go on.
 pub(crate) fn error(error: &Error) -> Bytes {
-    line("ERROR", &answer::status(error))
+    line("ERROR", |into| put(&answer::status(error), into))
 }
 
 #[cfg(test)]

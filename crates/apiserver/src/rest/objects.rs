@@ -7,7 +7,7 @@ use api::{
 };
 use axum::body::Body;
 use http::{Method, Response, StatusCode};
-use registry::{Access, Found, ListPage, ListQuery, Verb, WriteOptions, Written};
+use registry::{Access, ListPage, ListQuery, Verb, WriteOptions, Written};
 
 use super::{
     Asked, Rest, accept, answer,
@@ -15,7 +15,7 @@ use super::{
     not_allowed,
     path::Target,
     query::{State, WriteParams},
-    render::{self, ListMeta, View},
+    render::{ListMeta, ListText, View},
 };
 
 fn verb(target: &Target, asked: &Asked) -> Result<Verb, Error> {
@@ -97,7 +97,7 @@ impl Rest {
         let view = self.view(asked)?;
         let at = read_at(asked.query.state()?);
         let object = self.registry.get(&target.key(), at).await?;
-        Ok(answer::json(StatusCode::OK, &render::object(&object.object(), view)))
+        Ok(answer::object(StatusCode::OK, &object, view))
     }
 
     async fn list(&self, target: &Target, asked: &Asked) -> Result<Response<Body>, Error> {
@@ -110,8 +110,8 @@ impl Rest {
             let message = format!("only the present state, revision {}, can be listed exactly", page.revision);
             return Err(Error::new(Reason::Expired, message));
         }
-        let objects: Vec<_> = page.items.iter().map(Found::object).collect();
-        Ok(answer::json(StatusCode::OK, &render::list(target.kind, &objects, &list_meta(&page), view)))
+        let meta = list_meta(&page);
+        Ok(answer::list(ListText::new(target.kind, page.items, meta, view)))
     }
 
     async fn create(&self, target: &Target, asked: &Asked, body: Body) -> Result<Response<Body>, Error> {
@@ -156,7 +156,7 @@ impl Rest {
         let write = Write::Delete(key.clone(), asked.query.delete(sent)?);
         let written = self.registry.submit(write, WriteOptions::default()).await?;
         if !written.gone {
-            return Ok(answer::json(StatusCode::OK, &render::object(&written.object.object(), view)));
+            return Ok(answer::object(StatusCode::OK, &written.object, view));
         }
         let last = written.object.object();
         let uid = last.metadata().map_or("", |meta| &meta.uid);
@@ -178,8 +178,8 @@ impl Rest {
                 Ok(_) | Err(_) => {}
             }
         }
-        let objects: Vec<_> = page.items.iter().map(Found::object).collect();
-        Ok(answer::json(StatusCode::OK, &render::list(target.kind, &objects, &list_meta(&page), view)))
+        let meta = list_meta(&page);
+        Ok(answer::list(ListText::new(target.kind, page.items, meta, view)))
     }
 }
 
@@ -262,7 +262,7 @@ pub(super) fn patch_kind(content: &Content) -> Result<PatchKind, Error> {
 
 fn written_answer(written: &Written, warnings: &[String], view: View) -> Response<Body> {
     let code = if written.created { StatusCode::CREATED } else { StatusCode::OK };
-    let mut response = answer::json(code, &render::object(&written.object.object(), view));
+    let mut response = answer::object(code, &written.object, view);
     answer::warn(&mut response, warnings);
     answer::warn(&mut response, &written.warnings);
     response

@@ -1,8 +1,8 @@
 //! Objects in the form that the client asked for: as they are, as tables, or as metadata alone.
 
-use std::sync::Arc;
-
-use api::{Kind, Object, Timestamp, json, table};
+use api::{Kind, Timestamp, json, table};
+use bytes::Bytes;
+use registry::{Encoded, Found};
 use serde_json::{Value, json};
 
 use super::{
@@ -59,94 +59,160 @@ pub(crate) fn message(name: &str, message: &impl prost::Message) -> Value {
     json::encode_message(name, &message.encode_to_vec()).expect("a message is what its own type encodes")
 }
 
-/// One object.
-pub(crate) fn object(object: &Object, view: View) -> Value {
+/// Writes one object.
+pub(crate) fn object(found: &Found, view: View, header: Header, into: &mut Vec<u8>) {
     match view.format {
-        Format::Object => json::encode(object),
-        Format::Partial(version) => partial(object, version),
-        Format::Table(_) => one_row(object, view, Header::Shown),
+        Format::Object => whole(found, into),
+        Format::Partial(version) => partial(found, version, into),
+        Format::Table(version) => {
+            let revision = found.revision().map(|revision| revision.to_string()).unwrap_or_default();
+            let meta = ListMeta { revision, ..ListMeta::default() };
+            opening(found.key().kind, &meta, view, header, into);
+            row(found, version, view, into);
+            into.extend_from_slice(CLOSING);
+        }
     }
 }
 
-/// One object as a table of one row.
-pub(crate) fn one_row(object: &Object, view: View, header: Header) -> Value {
-    let revision = object.metadata().map(|meta| meta.resource_version.clone()).unwrap_or_default();
-    let meta = ListMeta { revision, ..ListMeta::default() };
-    table(object.kind(), std::iter::once(object), &meta, view, header)
+fn whole(found: &Found, into: &mut Vec<u8>) {
+    let Encoded { kind, bytes, revision } = found.encoded();
+    json::write(kind, &bytes, revision, into);
 }
 
-/// A list of objects of one kind.
-pub(crate) fn list(kind: Kind, objects: &[Arc<Object>], meta: &ListMeta, view: View) -> Value {
-    match view.format {
-        Format::Object => json!({
-            "kind": format!("{kind}List"),
-            "apiVersion": kind.api_version(),
-            "metadata": meta.value(),
-            "items": objects.iter().map(|object| json::encode_item(object)).collect::<Vec<_>>(),
-        }),
-        Format::Partial(version) => json!({
-            "kind": "PartialObjectMetadataList",
-            "apiVersion": version.api_version(),
-            "metadata": meta.value(),
-            "items": objects.iter().map(|object| partial(object, version)).collect::<Vec<_>>(),
-        }),
-        Format::Table(_) => table(kind, objects.iter().map(|object| &**object), meta, view, Header::Shown),
+fn partial(found: &Found, version: MetaVersion, into: &mut Vec<u8>) {
+    let Encoded { bytes, revision, .. } = found.encoded();
+    into.extend_from_slice(b"{\"kind\":\"PartialObjectMetadata\",\"apiVersion\":\"");
+    into.extend_from_slice(version.api_version().as_bytes());
+    into.extend_from_slice(b"\",\"metadata\":");
+    json::write_metadata(&bytes, revision, into);
+    into.push(b'}');
+}
+
+fn row(found: &Found, version: MetaVersion, view: View, into: &mut Vec<u8>) {
+    into.extend_from_slice(b"{\"cells\":");
+    let cells: Value = table::row(&found.object(), view.now).iter().map(cell).collect();
+    put(&cells, into);
+    match view.include {
+        Include::None => {}
+        Include::Metadata => {
+            into.extend_from_slice(b",\"object\":");
+            partial(found, version, into);
+        }
+        Include::Object => {
+            into.extend_from_slice(b",\"object\":");
+            whole(found, into);
+        }
     }
+    into.push(b'}');
 }
 
-fn partial(object: &Object, version: MetaVersion) -> Value {
-    let metadata = object.metadata().cloned().unwrap_or_default();
-    json!({
-        "kind": "PartialObjectMetadata",
-        "apiVersion": version.api_version(),
-        "metadata": message("kapelle.meta.v1.ObjectMeta", &metadata),
-    })
+fn put(value: &Value, into: &mut Vec<u8>) {
+    serde_json::to_writer(into, value).expect("memory takes what is written");
 }
 
-fn table<'a>(
+/// What stands behind the elements of every list.
+const CLOSING: &[u8] = b"]}";
+
+/// Writes all of a list that stands before its elements, of which there are none yet.
+fn opening(kind: Kind, meta: &ListMeta, view: View, header: Header, into: &mut Vec<u8>) {
+    let (list, api_version, elements) = match view.format {
+        Format::Object => (format!("{kind}List"), kind.api_version(), "items"),
+        Format::Partial(version) => ("PartialObjectMetadataList".to_owned(), version.api_version().to_owned(), "items"),
+        Format::Table(version) => ("Table".to_owned(), version.api_version().to_owned(), "rows"),
+    };
+    let mut opening = json!({ "kind": list, "apiVersion": api_version, "metadata": meta.value() });
+    if let Format::Table(_) = view.format {
+        let columns = || table::columns(kind).iter().map(column).collect::<Vec<_>>();
+        opening["columnDefinitions"] = (header == Header::Shown).then(columns).into();
+    }
+    put(&opening, into);
+    // The elements are one more member.
+    into.pop();
+    into.extend_from_slice(format!(",\"{elements}\":[").as_bytes());
+}
+
+/// About how much of a list is written before it is sent, in bytes: enough for few writes to the socket, little enough for
+/// the first of it to come soon and for many lists at once to take little memory.
+const CHUNK_BYTES: usize = 64 << 10;
+
+/// The text of a list of objects of one kind, piece by piece, as the client takes it.
+pub(crate) struct ListText {
     kind: Kind,
-    objects: impl Iterator<Item = &'a Object>,
-    meta: &ListMeta,
+    items: std::vec::IntoIter<Found>,
+    view: View,
+    stage: Stage,
+}
+
+enum Stage {
+    Opening(ListMeta),
+    First,
+    Next,
+    Closed,
+}
+
+impl ListText {
+    pub(crate) fn new(kind: Kind, items: Vec<Found>, meta: ListMeta, view: View) -> Self {
+        Self { kind, items: items.into_iter(), view, stage: Stage::Opening(meta) }
+    }
+
+    fn element(&mut self, found: &Found, into: &mut Vec<u8>) {
+        match self.view.format {
+            Format::Object => {
+                let Encoded { kind, bytes, revision } = found.encoded();
+                json::write_item(kind, &bytes, revision, into);
+            }
+            Format::Partial(version) => partial(found, version, into),
+            Format::Table(version) => row(found, version, self.view, into),
+        }
+    }
+}
+
+impl Iterator for ListText {
+    type Item = Bytes;
+
+    fn next(&mut self) -> Option<Bytes> {
+        let mut chunk = Vec::new();
+        match std::mem::replace(&mut self.stage, Stage::Next) {
+            Stage::Closed => {
+                self.stage = Stage::Closed;
+                return None;
+            }
+            Stage::Opening(meta) => {
+                opening(self.kind, &meta, self.view, Header::Shown, &mut chunk);
+                self.stage = Stage::First;
+            }
+            stage @ (Stage::First | Stage::Next) => self.stage = stage,
+        }
+        while chunk.len() < CHUNK_BYTES {
+            let Some(found) = self.items.next() else {
+                chunk.extend_from_slice(CLOSING);
+                self.stage = Stage::Closed;
+                break;
+            };
+            if let Stage::Next = std::mem::replace(&mut self.stage, Stage::Next) {
+                chunk.push(b',');
+            }
+            self.element(&found, &mut chunk);
+        }
+        Some(chunk.into())
+    }
+}
+
+/// Writes a bookmark among tables: a row without content.
+pub(crate) fn bookmark_row(
+    kind: Kind,
+    metadata: Value,
+    version: MetaVersion,
     view: View,
     header: Header,
-) -> Value {
-    let version = table_version(view.format);
-    let columns = table::columns(kind).iter().map(column);
-    let columns: Option<Vec<Value>> = (header == Header::Shown).then(|| columns.collect());
-    json!({
-        "kind": "Table",
-        "apiVersion": version.api_version(),
-        "metadata": meta.value(),
-        "columnDefinitions": columns,
-        "rows": objects.map(|object| row(object, version, view)).collect::<Vec<_>>(),
-    })
-}
-
-fn table_version(format: Format) -> MetaVersion {
-    match format {
-        Format::Table(version) | Format::Partial(version) => version,
-        Format::Object => MetaVersion::V1,
-    }
-}
-
-fn row(object: &Object, version: MetaVersion, view: View) -> Value {
-    let cells: Vec<Value> = table::row(object, view.now).iter().map(cell).collect();
-    match view.include {
-        Include::None => json!({ "cells": cells }),
-        Include::Metadata => json!({ "cells": cells, "object": partial(object, version) }),
-        Include::Object => json!({ "cells": cells, "object": json::encode(object) }),
-    }
-}
-
-/// A bookmark among tables: a row without content.
-pub(crate) fn bookmark_row(kind: Kind, metadata: Value, view: View, header: Header) -> Value {
-    let version = table_version(view.format);
+    into: &mut Vec<u8>,
+) {
     let meta = ListMeta { revision: super::body::text(&metadata, "resourceVersion").to_owned(), ..ListMeta::default() };
     let cells = vec![Value::Null; table::columns(kind).len()];
     let object = json!({ "kind": "PartialObjectMetadata", "apiVersion": version.api_version(), "metadata": metadata });
-    let mut table = table(kind, std::iter::empty(), &meta, view, header);
-    table["rows"] = json!([{ "cells": cells, "object": object }]);
-    table
+    opening(kind, &meta, view, header, into);
+    put(&json!({ "cells": cells, "object": object }), into);
+    into.extend_from_slice(CLOSING);
 }
 
 fn column(column: &table::Column) -> Value {
@@ -163,5 +229,54 @@ fn cell(cell: &table::Cell) -> Value {
     match cell {
         table::Cell::Text(text) => text.as_str().into(),
         table::Cell::Int(number) => (*number).into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "tests")]
+
+    use api::{Object, core_v1::ConfigMap, meta_v1::ObjectMeta};
+
+    use super::*;
+
+    /// As long as an object of these tests at most, as text.
+    const OBJECT_BYTES_MAX: usize = 2 << 10;
+
+    fn maps(count: usize) -> Vec<Found> {
+        let map = |n: usize| ConfigMap {
+            metadata: Some(ObjectMeta { name: format!("m{n:05}"), resource_version: "7".into(), ..Default::default() }),
+            data: [("k".to_owned(), "\"v\"\n".repeat(200))].into(),
+            ..Default::default()
+        };
+        (0..count).map(|n| Object::from(map(n)).into()).collect()
+    }
+
+    fn pieces(count: usize, format: Format) -> Vec<Bytes> {
+        let view = View { format, include: Include::Object, now: Timestamp(0) };
+        let meta = ListMeta { revision: "9".to_owned(), continue_: "next".to_owned(), remaining: Some(3) };
+        ListText::new(Kind::ConfigMap, maps(count), meta, view).collect()
+    }
+
+    #[test]
+    fn a_list_of_any_length_is_whole_and_comes_in_pieces() {
+        for (format, elements, name) in [
+            (Format::Object, "items", "/metadata/name"),
+            (Format::Partial(MetaVersion::V1), "items", "/metadata/name"),
+            (Format::Table(MetaVersion::V1), "rows", "/object/metadata/name"),
+        ] {
+            for count in [0, 1, 2, 1000] {
+                let pieces = pieces(count, format);
+                assert!(pieces.iter().all(|piece| piece.len() < CHUNK_BYTES + OBJECT_BYTES_MAX), "{format:?} {count}");
+                let whole: Value = serde_json::from_slice(&pieces.concat()).unwrap();
+                let meta = json!({ "resourceVersion": "9", "continue": "next", "remainingItemCount": 3 });
+                assert_eq!(whole["metadata"], meta);
+                let elements = whole[elements].as_array().unwrap();
+                let names: Vec<&str> =
+                    elements.iter().map(|one| one.pointer(name).unwrap().as_str().unwrap()).collect();
+                assert_eq!(names, (0..count).map(|n| format!("m{n:05}")).collect::<Vec<_>>());
+                assert!(count < 1000 || format == Format::Partial(MetaVersion::V1) || pieces.len() > 10);
+            }
+        }
     }
 }

@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use api::{Key, Object, Revision};
+use api::{Key, Kind, Object, Revision};
+use bytes::Bytes;
 use rpc::Carried;
 use store::Record;
 
@@ -15,7 +16,29 @@ pub enum Found {
     Made(Arc<Object>),
 }
 
+/// An object as protobuf.
+#[derive(Clone, Debug)]
+pub struct Encoded {
+    /// What it is.
+    pub kind: Kind,
+    /// Its bytes, with the fields in order.
+    pub bytes: Bytes,
+    /// Its revision, if the bytes do not have it in `metadata.resourceVersion`.
+    pub revision: Option<Revision>,
+}
+
 impl Found {
+    /// The object as protobuf: the very bytes of the state, where it is there.
+    #[must_use]
+    pub fn encoded(&self) -> Encoded {
+        match self {
+            Self::Stored(record) => {
+                Encoded { kind: record.key.kind, bytes: record.bytes.clone(), revision: Some(record.revision) }
+            }
+            Self::Made(object) => Encoded { kind: object.kind(), bytes: object.encode_bytes(), revision: None },
+        }
+    }
+
     /// The object as a value.
     #[must_use]
     pub fn object(&self) -> Arc<Object> {

@@ -19,7 +19,7 @@ use crate::{
     refused,
 };
 
-pub use found::Found;
+pub use found::{Encoded, Found};
 pub use query::{Item, ListPage, ListQuery, WatchFrom, WatchQuery};
 
 use pages::Token;

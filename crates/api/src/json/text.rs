@@ -1,0 +1,331 @@
+//! Protobuf bytes to JSON text, without a value in between: what lists and watches are answered from.
+//!
+//! The text is written in one pass, so every field must come once and in the order of the numbers, as everything that we
+//! encode does. Bytes that are in another order are valid protobuf too; [`Disorder`] says so, and the caller takes the way
+//! over a [`serde_json::Value`], which says the same in another order of members.
+
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+use serde::Serialize;
+
+use super::{
+    encode::{special, zero_of},
+    wire::{Payload, Reader},
+};
+use crate::{
+    Revision,
+    encoded::{METADATA_FIELD, RESOURCE_VERSION_FIELD},
+    schema::{Field, Form, Message, Scalar, Schema, Shape},
+};
+
+/// The bytes do not hold their fields in order, each once. What was written so far is to be thrown away.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Disorder;
+
+type Written = Result<(), Disorder>;
+
+/// What stands at the beginning of an object.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Header<'a> {
+    /// `apps/v1`.
+    pub(super) api_version: &'a str,
+    /// `Deployment`.
+    pub(super) kind: &'a str,
+}
+
+/// Writes an object of the cluster. `revision` takes the place of the one in its metadata.
+pub(super) fn object(
+    message: &Message,
+    header: Option<Header<'_>>,
+    bytes: &[u8],
+    revision: Option<Revision>,
+    into: &mut Vec<u8>,
+) -> Written {
+    let mut members = Members::open(into);
+    if let Some(Header { api_version, kind }) = header {
+        members.text("\"kind\":", kind);
+        members.text("\"apiVersion\":", api_version);
+    }
+    members.revision = revision;
+    members.fields(message, message, bytes)?;
+    if let Some(revision) = members.revision.take() {
+        // There is no metadata to write it into.
+        members.key("\"metadata\":");
+        Members::open(members.into).revision(revision).close();
+    }
+    members.always(message);
+    members.close();
+    Ok(())
+}
+
+/// Writes the metadata of an object, with its revision.
+pub(super) fn metadata(message: &Message, bytes: &[u8], revision: Option<Revision>, into: &mut Vec<u8>) -> Written {
+    let mut members = Members::open(into);
+    members.metadata(message, bytes, revision)?;
+    members.always(message);
+    members.close();
+    Ok(())
+}
+
+/// The members of one JSON object that is being written.
+struct Members<'a> {
+    into: &'a mut Vec<u8>,
+    empty: bool,
+    /// Which of [`Message::always`] were written, by their index.
+    seen: u64,
+    /// What the next metadata is to say, at the top of an object of the cluster.
+    revision: Option<Revision>,
+}
+
+impl<'a> Members<'a> {
+    fn open(into: &'a mut Vec<u8>) -> Self {
+        into.push(b'{');
+        Self { into, empty: true, seen: 0, revision: None }
+    }
+
+    fn close(self) {
+        self.into.push(b'}');
+    }
+
+    /// Begins a member. `quoted` is its name in quotes, with the colon.
+    fn key(&mut self, quoted: &str) {
+        if !std::mem::take(&mut self.empty) {
+            self.into.push(b',');
+        }
+        self.into.extend_from_slice(quoted.as_bytes());
+    }
+
+    fn text(&mut self, quoted: &str, text: &str) {
+        self.key(quoted);
+        json(text, self.into);
+    }
+
+    fn revision(mut self, revision: Revision) -> Self {
+        self.put_revision(revision);
+        self
+    }
+
+    fn put_revision(&mut self, revision: Revision) {
+        self.key("\"resourceVersion\":\"");
+        json(&revision.0, self.into);
+        self.into.push(b'"');
+    }
+
+    /// Writes the fields of a message. `outer` is the message whose JSON object this is: another one for inline messages.
+    fn fields(&mut self, outer: &Message, message: &Message, bytes: &[u8]) -> Written {
+        let mut reader = Reader::new(bytes);
+        let mut next = reader.next();
+        let mut last = 0;
+        while let Some((number, payload)) = next {
+            if number <= last {
+                return Err(Disorder);
+            }
+            last = number;
+            next = match message.by_number(number) {
+                None => reader.next(),
+                Some(field) => match field.shape {
+                    Shape::One => {
+                        self.one(outer, field, payload)?;
+                        reader.next()
+                    }
+                    Shape::List => self.list(outer, field, payload, &mut reader)?,
+                    Shape::Map => self.map(outer, field, payload, &mut reader)?,
+                },
+            };
+        }
+        Ok(())
+    }
+
+    fn one(&mut self, outer: &Message, field: &Field, payload: Payload<'_>) -> Written {
+        let Scalar::Message(index) = field.scalar else {
+            self.member(outer, field);
+            return value(field.scalar, payload, self.into);
+        };
+        let inner = Schema::get().at(index);
+        if field.inline {
+            return self.fields(outer, inner, payload.bytes());
+        }
+        if inner.form != Form::Object {
+            let value = special(inner.form, payload.bytes());
+            if !value.is_null() {
+                self.member(outer, field);
+                json(&value, self.into);
+            }
+            return Ok(());
+        }
+        self.member(outer, field);
+        match self.revision.take_if(|_| field.number == METADATA_FIELD) {
+            Some(revision) => metadata(inner, payload.bytes(), Some(revision), self.into),
+            None => whole(inner, payload.bytes(), self.into),
+        }
+    }
+
+    /// The metadata of an object at a revision: whatever stands in its bytes for the revision counts for nothing.
+    fn metadata(&mut self, message: &Message, bytes: &[u8], revision: Option<Revision>) -> Written {
+        let Some(revision) = revision else { return self.fields(message, message, bytes) };
+        let (before, rest) = split(bytes, RESOURCE_VERSION_FIELD);
+        self.fields(message, message, before)?;
+        self.put_revision(revision);
+        self.fields(message, message, rest)
+    }
+
+    /// Writes all elements of a list; answers the field behind them.
+    fn list<'b>(
+        &mut self,
+        outer: &Message,
+        field: &Field,
+        first: Payload<'b>,
+        reader: &mut Reader<'b>,
+    ) -> Result<Option<(u32, Payload<'b>)>, Disorder> {
+        self.member(outer, field);
+        self.into.push(b'[');
+        let start = self.into.len();
+        let mut next = Some((field.number, first));
+        while let Some((number, payload)) = next
+            && number == field.number
+        {
+            elements(field, payload, start, self.into)?;
+            next = reader.next();
+        }
+        self.into.push(b']');
+        Ok(next)
+    }
+
+    /// Writes all entries of a map; answers the field behind them.
+    fn map<'b>(
+        &mut self,
+        outer: &Message,
+        field: &Field,
+        first: Payload<'b>,
+        reader: &mut Reader<'b>,
+    ) -> Result<Option<(u32, Payload<'b>)>, Disorder> {
+        self.member(outer, field);
+        self.into.push(b'{');
+        let mut before: Option<&[u8]> = None;
+        let mut next = Some((field.number, first));
+        while let Some((number, payload)) = next
+            && number == field.number
+        {
+            let (key, content) = entry(payload.bytes());
+            if before.is_some_and(|before| before >= key) {
+                return Err(Disorder);
+            }
+            if before.replace(key).is_some() {
+                self.into.push(b',');
+            }
+            text(key, self.into);
+            self.into.push(b':');
+            match content {
+                Some(content) => value(field.scalar, content, self.into)?,
+                None => json(&zero_of(field.scalar), self.into),
+            }
+            next = reader.next();
+        }
+        self.into.push(b'}');
+        Ok(next)
+    }
+
+    /// Begins the member of a field, and notes it if it may not be left out.
+    fn member(&mut self, outer: &Message, field: &Field) {
+        self.key(&field.quoted);
+        if field.always
+            && let Some(index) = outer.always().position(|other| std::ptr::eq(other, field))
+        {
+            self.seen |= 1 << index;
+        }
+    }
+
+    /// Writes what may not be left out and was not written.
+    fn always(&mut self, message: &Message) {
+        for (index, field) in message.always().enumerate() {
+            if self.seen & 1 << index == 0 {
+                self.key(&field.quoted);
+                match field.shape {
+                    Shape::List => self.into.extend_from_slice(b"[]"),
+                    Shape::Map => self.into.extend_from_slice(b"{}"),
+                    Shape::One => json(&zero_of(field.scalar), self.into),
+                }
+            }
+        }
+    }
+}
+
+/// A message where a value is expected.
+fn whole(message: &Message, bytes: &[u8], into: &mut Vec<u8>) -> Written {
+    if message.form != Form::Object {
+        json(&special(message.form, bytes), into);
+        return Ok(());
+    }
+    let mut members = Members::open(into);
+    members.fields(message, message, bytes)?;
+    members.always(message);
+    members.close();
+    Ok(())
+}
+
+fn value(scalar: Scalar, payload: Payload<'_>, into: &mut Vec<u8>) -> Written {
+    match scalar {
+        Scalar::Bool => json(&(payload.varint() != 0), into),
+        Scalar::Int32 => json(&(payload.varint() as i32), into),
+        Scalar::Int64 => json(&(payload.varint() as i64), into),
+        Scalar::String => text(payload.bytes(), into),
+        Scalar::Bytes => json(&STANDARD.encode(payload.bytes()), into),
+        Scalar::Message(index) => whole(Schema::get().at(index), payload.bytes(), into)?,
+    }
+    Ok(())
+}
+
+/// One element, or several packed numbers. `start` is where the first one stands.
+fn elements(field: &Field, payload: Payload<'_>, start: usize, into: &mut Vec<u8>) -> Written {
+    let comma = |into: &mut Vec<u8>| {
+        if into.len() > start {
+            into.push(b',');
+        }
+    };
+    match (field.scalar, payload) {
+        (Scalar::Bool | Scalar::Int32 | Scalar::Int64, Payload::Bytes(packed)) => {
+            Reader::varints(packed).try_for_each(|number| {
+                comma(into);
+                value(field.scalar, Payload::Varint(number), into)
+            })
+        }
+        (_, payload) => {
+            comma(into);
+            value(field.scalar, payload, into)
+        }
+    }
+}
+
+fn entry(bytes: &[u8]) -> (&[u8], Option<Payload<'_>>) {
+    let (mut key, mut found) = (&[][..], None);
+    for (number, payload) in Reader::new(bytes) {
+        match number {
+            1 => key = payload.bytes(),
+            2 => found = Some(payload),
+            _ => {}
+        }
+    }
+    (key, found)
+}
+
+fn text(bytes: &[u8], into: &mut Vec<u8>) {
+    json(&*String::from_utf8_lossy(bytes), into);
+}
+
+/// Writes any value.
+pub(super) fn json<T: Serialize + ?Sized>(value: &T, into: &mut Vec<u8>) {
+    serde_json::to_writer(into, value).expect("memory takes every value, and none of ours has keys that are no texts");
+}
+
+/// Parts the bytes of a message before a field and behind it.
+fn split(bytes: &[u8], number: u32) -> (&[u8], &[u8]) {
+    let mut reader = Reader::new(bytes);
+    let mut unread = bytes;
+    while let Some((found, _)) = reader.next() {
+        if found >= number {
+            let before = &bytes[..bytes.len() - unread.len()];
+            return (before, if found == number { reader.unread() } else { unread });
+        }
+        unread = reader.unread();
+    }
+    (bytes, &[])
+}
