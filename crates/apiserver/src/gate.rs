@@ -73,7 +73,7 @@ impl Language {
 /// What stands at a path and is open to everybody is what Kubernetes opens as well.
 fn rest(path: &str) -> Access<'static> {
     match path::parse(path) {
-        Some(path::Place::Version | path::Place::Alive | path::Place::Ready) => Access::Public,
+        Some(path::Endpoint::Version | path::Endpoint::Alive | path::Endpoint::Ready) => Access::Public,
         _ => Access::Inside,
     }
 }

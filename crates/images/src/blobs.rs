@@ -1,6 +1,6 @@
 //! Images on disk: content-addressed blobs, and the names that lead to them.
 //!
-//! A blob is a file named after the SHA-256 of its content. It is written beside its place, checked against its name, made
+//! A blob is a file named after the SHA-256 of its content. It is written elsewhere first, checked against its name, made
 //! durable and only then moved there, so that what is found under a name is whole. Blobs are shared by all repositories.
 //! Nothing is ever deleted but names: a registry for the modules of one cluster is small.
 //!
@@ -478,7 +478,7 @@ async fn names(dir: &Path) -> io::Result<Vec<String>> {
     Ok(names)
 }
 
-/// Moves a durable file to its place, and makes the move durable.
+/// Moves a durable file to where it belongs, and makes the move durable.
 async fn install(from: &Path, to: &Path) -> io::Result<()> {
     fs::rename(from, to).await?;
     let Some(dir) = to.parent() else { return Ok(()) };

@@ -117,13 +117,13 @@ impl Visit {
     }
 
     fn answer(&mut self) {
-        let Ok(place) = self.answers.try_reserve() else { return };
+        let Ok(permit) = self.answers.try_reserve() else { return };
         let mut answer = std::mem::take(&mut self.next);
         let group = self.registry.told_to_nodes();
         if self.masters != group.members {
             self.masters.clone_from(&group.members);
             answer.masters = Some(group);
         }
-        place.send(Ok(answer));
+        permit.send(Ok(answer));
     }
 }

@@ -128,13 +128,13 @@ impl Content {
         }
     }
 
-    /// The body as an object of the kind and place that the URL names.
+    /// The body as an object of the kind, namespace and name in the URL.
     pub(crate) fn object(&self, target: &Target, strictness: Strictness) -> Result<Sent, Error> {
         let (mut object, unknown) = match self.media {
             Media::Protobuf => (self.protobuf_object(target.kind)?, Vec::new()),
             _ => self.json_object(target.kind, strictness)?,
         };
-        place(&mut object, target)?;
+        fit(&mut object, target)?;
         Ok(Sent { object, warnings: unknown })
     }
 
@@ -197,7 +197,8 @@ fn same_type(kind: Kind, api_version: &str, name: &str) -> Result<(), Error> {
     )))
 }
 
-fn place(object: &mut Object, target: &Target) -> Result<(), Error> {
+/// Gives an object the name and namespace of the URL, or says that it has others.
+fn fit(object: &mut Object, target: &Target) -> Result<(), Error> {
     let metadata = object.metadata_mut();
     for (what, sent, url) in
         [("name", &mut metadata.name, &target.name), ("namespace", &mut metadata.namespace, &target.namespace)]

@@ -18,8 +18,8 @@ struct TypeName {
     kind: &'static str,
 }
 
-/// What one part of a kind answers, and to which verbs.
-struct PartInfo {
+/// What one subresource of a kind answers, and to which verbs.
+struct SubresourceInfo {
     name: &'static str,
     answers: TypeName,
     verbs: &'static [&'static str],
@@ -112,18 +112,18 @@ fn resources(info: &'static KindInfo) -> Vec<Value> {
     if !info.categories.is_empty() {
         whole["categories"] = json!(info.categories);
     }
-    let part = |part: PartInfo| {
+    let entry = |subresource: SubresourceInfo| {
         json!({
-            "name": format!("{}/{}", info.plural, part.name),
+            "name": format!("{}/{}", info.plural, subresource.name),
             "singularName": "",
             "namespaced": info.namespaced,
-            "group": part.answers.group,
-            "version": part.answers.version,
-            "kind": part.answers.kind,
-            "verbs": part.verbs,
+            "group": subresource.answers.group,
+            "version": subresource.answers.version,
+            "kind": subresource.answers.kind,
+            "verbs": subresource.verbs,
         })
     };
-    std::iter::once(whole).chain(parts(info).map(part)).collect()
+    std::iter::once(whole).chain(subresources(info).map(entry)).collect()
 }
 
 /// Deleting all Namespaces in one request is nobody's wish.
@@ -132,11 +132,11 @@ fn verbs(info: &KindInfo) -> Vec<&'static str> {
     VERBS.iter().copied().filter(|verb| !refused(verb)).collect()
 }
 
-fn parts(info: &'static KindInfo) -> impl Iterator<Item = PartInfo> {
-    info.subresources.iter().map(|part| {
+fn subresources(info: &'static KindInfo) -> impl Iterator<Item = SubresourceInfo> {
+    info.subresources.iter().map(|subresource| {
         let own = TypeName { group: info.group, version: info.version, kind: info.kind };
         let core = |kind| TypeName { group: "", version: "v1", kind };
-        let (answers, verbs): (TypeName, &[&str]) = match part {
+        let (answers, verbs): (TypeName, &[&str]) = match subresource {
             Subresource::None | Subresource::Owners | Subresource::Status => (own, PART_VERBS),
             Subresource::Scale => (TypeName { group: "autoscaling", version: "v1", kind: "Scale" }, PART_VERBS),
             Subresource::Log => (own, &["get"]),
@@ -144,7 +144,7 @@ fn parts(info: &'static KindInfo) -> impl Iterator<Item = PartInfo> {
             Subresource::Eviction => (TypeName { group: "policy", version: "v1", kind: "Eviction" }, &["create"]),
             Subresource::Finalize => (own, &["update"]),
         };
-        PartInfo { name: part.word(), answers, verbs }
+        SubresourceInfo { name: subresource.word(), answers, verbs }
     })
 }
 
@@ -170,9 +170,9 @@ fn aggregated_group(group: &str) -> Value {
 
 fn aggregated_resource(info: &'static KindInfo) -> Value {
     let type_name = |of: &TypeName| json!({ "group": of.group, "version": of.version, "kind": of.kind });
-    let part = |part: PartInfo| {
-        let answers = type_name(&part.answers);
-        json!({ "subresource": part.name, "responseKind": answers, "verbs": part.verbs })
+    let entry = |subresource: SubresourceInfo| {
+        let answers = type_name(&subresource.answers);
+        json!({ "subresource": subresource.name, "responseKind": answers, "verbs": subresource.verbs })
     };
     let own = TypeName { group: info.group, version: info.version, kind: info.kind };
     let mut resource = json!({
@@ -188,7 +188,7 @@ fn aggregated_resource(info: &'static KindInfo) -> Value {
         }
     }
     if !info.subresources.is_empty() {
-        resource["subresources"] = parts(info).map(part).collect();
+        resource["subresources"] = subresources(info).map(entry).collect();
     }
     resource
 }

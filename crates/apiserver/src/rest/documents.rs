@@ -12,7 +12,7 @@ use serde_json::{Map, Value, json};
 use super::{
     accept::{self, Discovery},
     answer, discovery,
-    path::Place,
+    path::Endpoint,
 };
 
 /// The Kubernetes version whose API this is. Clients choose their behaviour by the minor version.
@@ -27,21 +27,23 @@ const OPENAPI_V2_TYPE: &str = "application/com.github.proto-openapi.spec.v2.v1.0
 /// know v3 only look whether it parses; older ones find no schemas in it and leave validation to the server.
 const OPENAPI_V2: &[u8] = b"\x0a\x032.0\x12\x0d\x0a\x07kapelle\x12\x02v1\x42\x00";
 
-/// The answer for a place that is a document; `None` for places that are not.
-pub(crate) fn answer(place: &Place, headers: &HeaderMap) -> Option<Result<Response<Body>, Error>> {
-    Some(Ok(match place {
-        Place::Version => answer::json(StatusCode::OK, &version()),
-        Place::CoreGroup => return Some(discover(&[""], discovery::core_group(host(headers)), headers)),
-        Place::Groups => {
+/// The answer for an endpoint that is a document; `None` for those that are not.
+pub(crate) fn answer(endpoint: &Endpoint, headers: &HeaderMap) -> Option<Result<Response<Body>, Error>> {
+    Some(Ok(match endpoint {
+        Endpoint::Version => answer::json(StatusCode::OK, &version()),
+        Endpoint::CoreGroup => return Some(discover(&[""], discovery::core_group(host(headers)), headers)),
+        Endpoint::Groups => {
             let groups: Vec<&str> = discovery::groups().into_iter().filter(|group| !group.is_empty()).collect();
             return Some(discover(&groups, discovery::group_list(), headers));
         }
-        Place::Group(group) => answer::json(StatusCode::OK, &discovery::group(group)),
-        Place::GroupVersion(group, version) => answer::json(StatusCode::OK, &discovery::resource_list(group, version)),
-        Place::OpenApiV2 => answer::document(OPENAPI_V2_TYPE, OPENAPI_V2, headers.get(header::IF_NONE_MATCH)),
-        Place::OpenApiIndex => answer::json(StatusCode::OK, &openapi_index()),
-        Place::OpenApiDocument(group, version) => openapi_document(group, version, headers)?,
-        Place::Alive | Place::Ready | Place::Review(_) | Place::Objects(_) => return None,
+        Endpoint::Group(group) => answer::json(StatusCode::OK, &discovery::group(group)),
+        Endpoint::GroupVersion(group, version) => {
+            answer::json(StatusCode::OK, &discovery::resource_list(group, version))
+        }
+        Endpoint::OpenApiV2 => answer::document(OPENAPI_V2_TYPE, OPENAPI_V2, headers.get(header::IF_NONE_MATCH)),
+        Endpoint::OpenApiIndex => answer::json(StatusCode::OK, &openapi_index()),
+        Endpoint::OpenApiDocument(group, version) => openapi_document(group, version, headers)?,
+        Endpoint::Alive | Endpoint::Ready | Endpoint::Review(_) | Endpoint::Objects(_) => return None,
     }))
 }
 

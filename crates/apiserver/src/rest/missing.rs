@@ -6,7 +6,7 @@ use api::{Error, Reason};
 const NOTHING: &str = "the server could not find the requested resource";
 
 /// Parts of objects that are not served, and what helps instead.
-const PARTS: [(&str, &str); 7] = [
+const SUBRESOURCES: [(&str, &str); 7] = [
     ("exec", "a sandbox has no shell and no processes to enter; look at its output with `logs`"),
     ("attach", "a sandbox has no terminal; look at its output with `logs --follow`"),
     ("portforward", "reach the Pod at its own address, or through a Service"),
@@ -18,17 +18,17 @@ const PARTS: [(&str, &str); 7] = [
 
 /// The answer for a path that nothing has.
 pub(super) fn error(path: &str) -> Error {
-    let parts: Vec<&str> = path.trim_matches('/').split('/').collect();
-    let (group, rest) = match parts.as_slice() {
+    let segments: Vec<&str> = path.trim_matches('/').split('/').collect();
+    let (group, rest) = match segments.as_slice() {
         ["api", _, rest @ ..] => ("", rest),
         ["apis", group, _, rest @ ..] => (*group, rest),
         _ => ("", [].as_slice()),
     };
     let rest = if let ["namespaces", _, rest @ ..] = rest { rest } else { rest };
     let message = match rest {
-        [plural, _, part, ..] => match PARTS.iter().find(|(name, _)| name == part) {
-            Some((_, remedy)) => format!("{NOTHING}: {plural}/{part} is not served: {remedy}"),
-            None => format!("{NOTHING}: {plural}/{part} is not served"),
+        [plural, _, subresource, ..] => match SUBRESOURCES.iter().find(|(name, _)| name == subresource) {
+            Some((_, remedy)) => format!("{NOTHING}: {plural}/{subresource} is not served: {remedy}"),
+            None => format!("{NOTHING}: {plural}/{subresource} is not served"),
         },
         [plural, ..] if !plural.is_empty() => {
             let dot = if group.is_empty() { "" } else { "." };

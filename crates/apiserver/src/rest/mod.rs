@@ -12,11 +12,11 @@ mod documents;
 mod lines;
 mod missing;
 mod objects;
-mod parts;
 pub(crate) mod path;
 pub(crate) mod query;
 mod render;
 mod review;
+mod subresources;
 #[cfg(test)]
 mod tests;
 mod watch;
@@ -31,7 +31,7 @@ use registry::{Caller, Registry};
 use crate::sender;
 pub(crate) use answer::error as refusal;
 use lines::Lines;
-use path::Place;
+use path::Endpoint;
 use query::Query;
 
 /// The REST API of a Registry. It answers every path; unknown ones with 404 and a `Status`.
@@ -66,19 +66,19 @@ async fn serve(State(rest): State<Rest>, request: Request<Body>) -> Response<Bod
 impl Rest {
     async fn answer(&self, request: Request<Body>) -> Result<Response<Body>, Error> {
         let (head, body) = request.into_parts();
-        let place = path::parse(head.uri.path()).ok_or_else(|| missing::error(head.uri.path()))?;
+        let endpoint = path::parse(head.uri.path()).ok_or_else(|| missing::error(head.uri.path()))?;
         let query = Query::parse(head.uri.query())?;
         let asked = Asked { method: head.method, query, headers: head.headers };
-        match place {
-            Place::Objects(target) => self.objects(target, &asked, body).await,
-            Place::Review(review) => {
+        match endpoint {
+            Endpoint::Objects(target) => self.objects(target, &asked, body).await,
+            Endpoint::Review(review) => {
                 only(&asked.method, &Method::POST)?;
                 let sent = body::read(&asked.headers, body).await?.value().unwrap_or_default();
                 let spec = sent.get("spec").cloned().unwrap_or_else(|| serde_json::json!({}));
                 Ok(answer::json(StatusCode::CREATED, &review::answer(review, spec, self.registry.caller())))
             }
-            Place::Alive => Ok(healthy()),
-            Place::Ready => self.ready().await,
+            Endpoint::Alive => Ok(healthy()),
+            Endpoint::Ready => self.ready().await,
             document => {
                 only(&asked.method, &Method::GET)?;
                 documents::answer(&document, &asked.headers).unwrap_or_else(|| Err(missing::error(head.uri.path())))

@@ -1,5 +1,5 @@
-//! Objects themselves: get, list, create, update, patch, delete. Their other parts are in [`super::parts`], watches in
-//! [`super::watch`].
+//! Objects themselves: get, list, create, update, patch, delete. Their subresources are in [`super::subresources`], watches
+//! in [`super::watch`].
 
 use api::{
     DeleteOptions, Error, Key, Object, PatchKind, ReadAt, Reason, Subresource, Write, meta_v1,
@@ -21,10 +21,10 @@ use super::{
 fn verb(target: &Target, asked: &Asked) -> Result<Verb, Error> {
     let one = !target.name.is_empty();
     Ok(match asked.method {
-        Method::GET | Method::HEAD if target.part == Subresource::None && asked.query.is_watch()? => Verb::Watch,
+        Method::GET | Method::HEAD if target.subresource == Subresource::None && asked.query.is_watch()? => Verb::Watch,
         Method::GET | Method::HEAD if one => Verb::Get,
         Method::GET | Method::HEAD => Verb::List,
-        Method::POST if !one || target.part != Subresource::None => Verb::Create,
+        Method::POST if !one || target.subresource != Subresource::None => Verb::Create,
         Method::PUT if one => Verb::Update,
         Method::PATCH if one => Verb::Patch,
         Method::DELETE if one => Verb::Delete,
@@ -33,14 +33,13 @@ fn verb(target: &Target, asked: &Asked) -> Result<Verb, Error> {
     })
 }
 
-/// The verb and the part of the object in the words in which leave is asked: what the request does to the object, by whatever
-/// URL it does it.
-fn asked_for(part: Subresource, verb: Verb) -> (Verb, Subresource) {
-    match part {
+/// The verb and the subresource for which leave is asked: what the request does to the object, by whatever URL it does it.
+fn asked_for(subresource: Subresource, verb: Verb) -> (Verb, Subresource) {
+    match subresource {
         Subresource::None | Subresource::Status | Subresource::Scale | Subresource::Finalize | Subresource::Owners => {
-            (verb, part)
+            (verb, subresource)
         }
-        Subresource::Binding => (Verb::Update, part),
+        Subresource::Binding => (Verb::Update, subresource),
         Subresource::Eviction => (Verb::Delete, Subresource::None),
         Subresource::Log => (Verb::Log, Subresource::None),
     }
@@ -63,10 +62,10 @@ impl Rest {
     pub(super) async fn objects(&self, target: Target, asked: &Asked, body: Body) -> Result<Response<Body>, Error> {
         let verb = verb(&target, asked)?;
         if verb.writes() {
-            let (verb, part) = asked_for(target.part, verb);
-            self.registry.authorise(Access::to_part(verb, &target.key(), part)).await?;
+            let (verb, subresource) = asked_for(target.subresource, verb);
+            self.registry.authorise(Access::to_subresource(verb, &target.key(), subresource)).await?;
         }
-        match (target.part, verb) {
+        match (target.subresource, verb) {
             (Subresource::None | Subresource::Status, Verb::Get) => self.get(&target, asked).await,
             (Subresource::None, Verb::List) => self.list(&target, asked).await,
             (Subresource::None, Verb::Watch) => self.watch(&target, asked).await,
@@ -127,7 +126,7 @@ impl Rest {
     async fn update(&self, target: &Target, asked: &Asked, body: Body) -> Result<Response<Body>, Error> {
         let (params, view) = (asked.query.write()?, self.view(asked)?);
         let sent = body::read(&asked.headers, body).await?.object(target, params.strictness)?;
-        let written = self.registry.submit(Write::Update(sent.object, target.part), options(&params)).await?;
+        let written = self.registry.submit(Write::Update(sent.object, target.subresource), options(&params)).await?;
         Ok(written_answer(&written, &sent.warnings, view))
     }
 
@@ -135,7 +134,8 @@ impl Rest {
         let (params, view) = (asked.query.write()?, self.view(asked)?);
         let content = body::read(&asked.headers, body).await?;
         let (kind, patch) = (patch_kind(&content)?, content.parsed(params.strictness)?);
-        let written = self.registry.patch(&target.key(), kind, patch.value, target.part, options(&params)).await?;
+        let written =
+            self.registry.patch(&target.key(), kind, patch.value, target.subresource, options(&params)).await?;
         Ok(written_answer(&written, &patch.duplicates, view))
     }
 

@@ -1,11 +1,11 @@
-//! What a URL's path names: one of a closed set of places. Methods and queries are read elsewhere.
+//! What a URL's path names: one of a closed set of endpoints. Methods and queries are read elsewhere.
 
 use api::{Kind, Subresource};
 use rpc::url;
 
 /// Something that has a URL.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Place {
+pub(crate) enum Endpoint {
     /// `/version`.
     Version,
     /// `/healthz`, `/livez`: whether the process answers.
@@ -43,7 +43,7 @@ pub(crate) enum Review {
     Myself,
 }
 
-/// Objects of one kind: all, those of a namespace, or one of them or a part of it.
+/// Objects of one kind: all, those of a namespace, or one of them or a subresource of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Target {
     /// The kind.
@@ -53,32 +53,34 @@ pub(crate) struct Target {
     /// The name; empty for the collection.
     pub(crate) name: String,
     /// What of the object.
-    pub(crate) part: Subresource,
+    pub(crate) subresource: Subresource,
 }
 
 /// Reads a path; `None` if nothing has that URL.
-pub(crate) fn parse(path: &str) -> Option<Place> {
+pub(crate) fn parse(path: &str) -> Option<Endpoint> {
     let trimmed = path.trim_matches('/');
-    let parts: Vec<String> = trimmed.split('/').map(url::unescape).collect::<Option<_>>()?;
-    let parts: Vec<&str> = parts.iter().map(String::as_str).collect();
-    Some(match parts.as_slice() {
-        ["version"] => Place::Version,
-        ["healthz" | "livez", ..] => Place::Alive,
-        ["readyz", ..] => Place::Ready,
-        ["openapi", "v2"] => Place::OpenApiV2,
-        ["openapi", "v3"] => Place::OpenApiIndex,
+    let segments: Vec<String> = trimmed.split('/').map(url::unescape).collect::<Option<_>>()?;
+    let segments: Vec<&str> = segments.iter().map(String::as_str).collect();
+    Some(match segments.as_slice() {
+        ["version"] => Endpoint::Version,
+        ["healthz" | "livez", ..] => Endpoint::Alive,
+        ["readyz", ..] => Endpoint::Ready,
+        ["openapi", "v2"] => Endpoint::OpenApiV2,
+        ["openapi", "v3"] => Endpoint::OpenApiIndex,
         ["openapi", "v3", "api", version] => document("", version)?,
         ["openapi", "v3", "apis", group, version] => document(group, version)?,
-        ["api"] => Place::CoreGroup,
-        ["apis"] => Place::Groups,
+        ["api"] => Endpoint::CoreGroup,
+        ["apis"] => Endpoint::Groups,
         ["api", version] => group_version("", version)?,
         ["apis", group] => {
-            Kind::ALL.iter().find(|k| k.info().group == *group).map(|_| Place::Group((*group).into()))?
+            Kind::ALL.iter().find(|k| k.info().group == *group).map(|_| Endpoint::Group((*group).into()))?
         }
         ["apis", group, version] => group_version(group, version)?,
-        ["apis", group, "v1", resource] if review(group, resource).is_some() => Place::Review(review(group, resource)?),
-        ["api", version, rest @ ..] => Place::Objects(target("", version, rest)?),
-        ["apis", group, version, rest @ ..] => Place::Objects(target(group, version, rest)?),
+        ["apis", group, "v1", resource] if review(group, resource).is_some() => {
+            Endpoint::Review(review(group, resource)?)
+        }
+        ["api", version, rest @ ..] => Endpoint::Objects(target("", version, rest)?),
+        ["apis", group, version, rest @ ..] => Endpoint::Objects(target(group, version, rest)?),
         _ => return None,
     })
 }
@@ -96,35 +98,37 @@ fn served(group: &str, version: &str) -> bool {
     Kind::ALL.iter().any(|kind| kind.info().group == group && kind.info().version == version)
 }
 
-fn group_version(group: &str, version: &str) -> Option<Place> {
-    served(group, version).then(|| Place::GroupVersion(group.to_owned(), version.to_owned()))
+fn group_version(group: &str, version: &str) -> Option<Endpoint> {
+    served(group, version).then(|| Endpoint::GroupVersion(group.to_owned(), version.to_owned()))
 }
 
-fn document(group: &str, version: &str) -> Option<Place> {
-    served(group, version).then(|| Place::OpenApiDocument(group.to_owned(), version.to_owned()))
+fn document(group: &str, version: &str) -> Option<Endpoint> {
+    served(group, version).then(|| Endpoint::OpenApiDocument(group.to_owned(), version.to_owned()))
 }
 
-/// What follows the version. `namespaces/x/status` is a part of a Namespace and `namespaces/x/pods` a collection in it.
+/// What follows the version. `namespaces/x/status` is a subresource of a Namespace, `namespaces/x/pods` a collection in it.
 fn target(group: &str, version: &str, rest: &[&str]) -> Option<Target> {
     let find = |plural: &str| Kind::from_resource(group, version, plural);
-    let (namespace, plural, name, part) = match *rest {
-        ["namespaces", name, part] if group.is_empty() && namespace_part(part) => ("", "namespaces", name, part),
+    let (namespace, plural, name, subresource) = match *rest {
+        ["namespaces", name, subresource] if group.is_empty() && is_of_namespaces(subresource) => {
+            ("", "namespaces", name, subresource)
+        }
         ["namespaces", namespace, plural] => (namespace, plural, "", ""),
         ["namespaces", namespace, plural, name] => (namespace, plural, name, ""),
-        ["namespaces", namespace, plural, name, part] => (namespace, plural, name, part),
+        ["namespaces", namespace, plural, name, subresource] => (namespace, plural, name, subresource),
         [plural] => ("", plural, "", ""),
         [plural, name] => ("", plural, name, ""),
-        [plural, name, part] => ("", plural, name, part),
+        [plural, name, subresource] => ("", plural, name, subresource),
         _ => return None,
     };
     let kind = find(plural)?;
     let placed = kind.info().namespaced != namespace.is_empty() || (kind.info().namespaced && name.is_empty());
-    let part = if part.is_empty() { Subresource::None } else { kind.subresource(part)? };
-    placed.then(|| Target { kind, namespace: namespace.to_owned(), name: name.to_owned(), part })
+    let subresource = if subresource.is_empty() { Subresource::None } else { kind.subresource(subresource)? };
+    placed.then(|| Target { kind, namespace: namespace.to_owned(), name: name.to_owned(), subresource })
 }
 
-fn namespace_part(part: &str) -> bool {
-    Kind::Namespace.subresource(part).is_some()
+fn is_of_namespaces(subresource: &str) -> bool {
+    Kind::Namespace.subresource(subresource).is_some()
 }
 
 #[cfg(test)]
@@ -133,16 +137,16 @@ mod tests {
 
     fn says(path: &str) -> String {
         match parse(path) {
-            Some(Place::Objects(Target { kind, namespace, name, part })) => {
-                format!("{kind} {namespace:?} {name:?} {part:?}")
+            Some(Endpoint::Objects(Target { kind, namespace, name, subresource })) => {
+                format!("{kind} {namespace:?} {name:?} {subresource:?}")
             }
-            Some(place) => format!("{place:?}"),
+            Some(endpoint) => format!("{endpoint:?}"),
             None => "nothing".to_owned(),
         }
     }
 
     #[test]
-    fn paths_name_places() {
+    fn paths_name_endpoints() {
         let cases = [
             ("/version/", "Version"),
             ("/api", "CoreGroup"),

@@ -89,7 +89,7 @@ impl Caller {
     fn node_writes(&self, node: &str, asked: Asked<'_>, state: impl FnOnce() -> View) -> Result<(), Error> {
         let key = asked.key;
         let no = |why: &str| Err(self.forbidden(asked, why));
-        match (key.kind, asked.verb, asked.part) {
+        match (key.kind, asked.verb, asked.subresource) {
             (Kind::Event, Verb::Create, Subresource::None) => Ok(()),
             (Kind::Event, Verb::Update | Verb::Patch, Subresource::None) => own(key, told_by(&state(), key, node)),
             (Kind::Node, Verb::Update | Verb::Patch, Subresource::Status) if *key.name == *node => Ok(()),

@@ -48,8 +48,8 @@ pub struct Asked<'a> {
     /// With which object. The name is empty for a collection and for an object whose name is not known yet, the namespace
     /// for all of them.
     pub key: &'a Key,
-    /// With which part of it.
-    pub part: Subresource,
+    /// With which subresource of it.
+    pub subresource: Subresource,
     /// Of a collection, only what has these fields.
     pub fields: Option<&'a Fields>,
 }
@@ -108,19 +108,19 @@ impl<'a> Access<'a> {
     /// Something with one object as a whole.
     #[must_use]
     pub fn to(verb: Verb, key: &'a Key) -> Self {
-        Self::to_part(verb, key, Subresource::None)
+        Self::to_subresource(verb, key, Subresource::None)
     }
 
-    /// Something with a part of one object.
+    /// Something with a subresource of one object.
     #[must_use]
-    pub fn to_part(verb: Verb, key: &'a Key, part: Subresource) -> Self {
-        Self::Objects(Asked { verb, key, part, fields: None })
+    pub fn to_subresource(verb: Verb, key: &'a Key, subresource: Subresource) -> Self {
+        Self::Objects(Asked { verb, key, subresource, fields: None })
     }
 
     /// Something with those objects of a collection that have some fields.
     #[must_use]
     pub fn to_many(verb: Verb, key: &'a Key, fields: &'a Fields) -> Self {
-        Self::Objects(Asked { verb, key, part: Subresource::None, fields: Some(fields) })
+        Self::Objects(Asked { verb, key, subresource: Subresource::None, fields: Some(fields) })
     }
 }
 
@@ -128,11 +128,11 @@ impl<'a> Asked<'a> {
     /// What a write does. `key` is that of the write.
     #[must_use]
     pub fn of(write: &Write, key: &'a Key) -> Self {
-        let (verb, part) = match write {
+        let (verb, subresource) = match write {
             Write::Create(_) => (Verb::Create, Subresource::None),
-            Write::Update(_, part) => (Verb::Update, *part),
+            Write::Update(_, subresource) => (Verb::Update, *subresource),
             Write::Delete(..) => (Verb::Delete, Subresource::None),
         };
-        Self { verb, key, part, fields: None }
+        Self { verb, key, subresource, fields: None }
     }
 }

@@ -16,7 +16,7 @@ use api::{
 };
 use store::Op;
 
-use super::{Door, valid};
+use super::{Decider, valid};
 
 /// The first addresses of the range are left for what a cluster gives fixed addresses, such as its DNS.
 const RESERVED_ADDRESSES: u64 = 10;
@@ -24,7 +24,7 @@ const RESERVED_ADDRESSES: u64 = 10;
 /// The ports of nodes at which Services of type `NodePort` can be reached: Kubernetes' range.
 const NODE_PORTS: std::ops::RangeInclusive<i32> = 30_000..=32_767;
 
-impl Door<'_> {
+impl Decider<'_> {
     /// Gives an object what it needs, and says what is to be claimed and released with it.
     pub(super) fn allocate(&self, key: &Key, old: Option<&Object>, new: &mut Object) -> Result<Vec<Op>, Error> {
         match new.allocation() {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use api::{Error, Key, Kind, Object, Reason, Subresource, defaults, error::Cause, meta_v1, validate, warnings};
 use store::{Expect, Txn};
 
-use super::{Decision, Door, Fate, forbidden, put, valid};
+use super::{Decider, Decision, Fate, forbidden, put, valid};
 
 /// Characters of a generated name's ending. No vowels, so that no words arise; none that are mistaken for another.
 const ALPHABET: &[u8; 27] = b"bcdfghjklmnpqrstvwxz2456789";
@@ -16,10 +16,10 @@ const SUFFIX_LENGTH: usize = 5;
 /// How much of `generateName` is kept, in bytes: with the suffix the name still is a DNS label.
 const STEM_BYTES_MAX: usize = 63 - SUFFIX_LENGTH;
 
-impl Door<'_> {
+impl Decider<'_> {
     pub(super) fn create(&self, sent: &Object) -> Result<Decision, Error> {
         let mut object = sent.clone();
-        placed(&object)?;
+        check_namespace(&object)?;
         self.name(object.metadata_mut());
         let key = object.key();
         self.namespace_takes(&key)?;
@@ -63,7 +63,7 @@ impl Door<'_> {
         Err(Error { causes: vec![cause], ..forbidden(key, why) })
     }
 
-    /// What only the door may say of an object.
+    /// What nobody but the API server may say of an object.
     fn fresh_metadata(&self, object: &mut Object) {
         let generation = i64::from(object.is_new_generation(None, Subresource::None));
         let metadata = object.metadata_mut();
@@ -79,7 +79,7 @@ impl Door<'_> {
 }
 
 /// A namespace where the kind lives in one, none where it does not, and no revision: that is given here.
-fn placed(object: &Object) -> Result<(), Error> {
+fn check_namespace(object: &Object) -> Result<(), Error> {
     let key = object.key();
     let metadata = object.metadata();
     if key.kind.info().namespaced && key.namespace.is_empty() {

@@ -7,11 +7,11 @@ use api::{
 use store::Record;
 
 use super::{
-    Decision, Door, Fate, forbidden,
+    Decider, Decision, Fate, forbidden,
     update::{gone, preconditions, unchanged},
 };
 
-impl Door<'_> {
+impl Decider<'_> {
     pub(super) fn delete(&self, key: &Key, options: &DeleteOptions) -> Result<Decision, Error> {
         let record = self.existing(key)?;
         let old = &record.object();

@@ -10,21 +10,21 @@ use api::{
 };
 use store::{Expect, Record, Txn, View};
 
-use super::{Decision, Door, Fate, Rules, Stamp, put};
+use super::{Decider, Decision, Fate, Rules, Stamp, put};
 
 /// Decides what becomes of the Node of a worker that joins: it comes into being, or begins anew.
 ///
 /// # Errors
 /// If there can be no Node of that name, or it is being deleted.
 pub fn join(view: &View, name: &str, address: Ipv4Addr, stamp: &Stamp, rules: &Rules) -> Result<Decision, Error> {
-    let door = Door { view, stamp, rules };
+    let decider = Decider { view, stamp, rules };
     match view.get(&Key::cluster(Kind::Node, name)) {
-        None => door.create(&node(name, address).into()),
-        Some(record) => door.begin_anew(record, address),
+        None => decider.create(&node(name, address).into()),
+        Some(record) => decider.begin_anew(record, address),
     }
 }
 
-impl Door<'_> {
+impl Decider<'_> {
     /// What administrators and controllers have said of the Node stays: its labels, taints and addresses for Pods. What the
     /// node itself has said goes, and with it its uid. This is one change, not a deletion and a creation: between those the
     /// Pods that are bound to the node would be removed as lost.

@@ -74,28 +74,28 @@ pub struct Decision {
 /// If it may not be done. Whatever could be different in a newer state is an error only for this one: see
 /// [`Registry::submit`](crate::Registry::submit).
 pub fn decide(view: &View, write: &Write, stamp: &Stamp, rules: &Rules) -> Result<Decision, Error> {
-    let door = Door { view, stamp, rules };
+    let decider = Decider { view, stamp, rules };
     match write {
-        Write::Create(object) => door.create(object),
-        Write::Update(object, part) => door.update(object, *part),
-        Write::Delete(key, options) => door.delete(key, options),
+        Write::Create(object) => decider.create(object),
+        Write::Update(object, subresource) => decider.update(object, *subresource),
+        Write::Delete(key, options) => decider.delete(key, options),
     }
 }
 
-/// One decision.
-struct Door<'a> {
+/// What one decision looks at.
+struct Decider<'a> {
     view: &'a View,
     stamp: &'a Stamp,
     rules: &'a Rules,
 }
 
-impl Door<'_> {
+impl Decider<'_> {
     fn existing(&self, key: &Key) -> Result<&Arc<Record>, Error> {
         self.view.get(key).ok_or_else(|| Error::not_found(key))
     }
 }
 
-/// Stores an object in the place of what was looked at.
+/// Stores an object instead of what was looked at.
 fn put(key: &Key, object: &Object, expect: Expect) -> Result<Op, Error> {
     let bytes = encode(object);
     if bytes.len() > OBJECT_BYTES_MAX {
@@ -124,7 +124,7 @@ fn valid(key: &Key, causes: Vec<Cause>) -> Result<(), Error> {
     if causes.is_empty() { Ok(()) } else { Err(Error::invalid(key, causes)) }
 }
 
-/// Validates an object that takes the place of another.
+/// Validates an object that replaces another.
 fn valid_update(key: &Key, old: &Object, new: &Object) -> Result<(), Error> {
     valid(key, validate::update(old, new))
 }

@@ -1,4 +1,4 @@
-//! What the door decides, case by case, over a state that is built from its own decisions.
+//! What is decided, case by case, over a state that is built from its own decisions.
 #![expect(clippy::unwrap_used, reason = "tests")]
 
 use std::sync::Arc;

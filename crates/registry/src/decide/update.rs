@@ -1,4 +1,4 @@
-//! Objects that take the place of others, whole or in one part.
+//! Objects that replace others, whole or in one subresource.
 
 use std::sync::Arc;
 
@@ -11,42 +11,42 @@ use api::{
 };
 use store::{Expect, Op, Record, Txn};
 
-use super::{Decision, Door, Fate, put, valid, valid_update};
+use super::{Decider, Decision, Fate, put, valid, valid_update};
 
-impl Door<'_> {
-    pub(super) fn update(&self, sent: &Object, part: Subresource) -> Result<Decision, Error> {
+impl Decider<'_> {
+    pub(super) fn update(&self, sent: &Object, subresource: Subresource) -> Result<Decision, Error> {
         let key = sent.key();
         let record = self.existing(&key)?;
         let old = &record.object();
         let metadata = sent.metadata().cloned().unwrap_or_default();
         preconditions(&key, old, &metadata.uid, &metadata.resource_version)?;
-        let no_part = || no_part(old, part);
-        if !key.kind.has(part) {
-            return Err(no_part());
+        let no_subresource = || no_subresource(old, subresource);
+        if !key.kind.has(subresource) {
+            return Err(no_subresource());
         }
-        let mut new = match part {
+        let mut new = match subresource {
             Subresource::None => whole(old, sent),
             Subresource::Status => status(old, sent),
             Subresource::Scale => scale(old, sent)?,
-            Subresource::Binding => bound(old, sent, self.stamp.now).ok_or_else(no_part)??,
-            Subresource::Finalize => finalized(old, sent).ok_or_else(no_part)?,
+            Subresource::Binding => bound(old, sent, self.stamp.now).ok_or_else(no_subresource)??,
+            Subresource::Finalize => finalized(old, sent).ok_or_else(no_subresource)?,
             Subresource::Owners => owned(old, sent),
-            Subresource::Eviction | Subresource::Log => return Err(no_part()),
+            Subresource::Eviction | Subresource::Log => return Err(no_subresource()),
         };
         new.metadata_mut().resource_version = record.revision.to_string();
-        if new.is_new_generation(Some(old), part) {
+        if new.is_new_generation(Some(old), subresource) {
             new.metadata_mut().generation += 1;
         }
         if new == **old {
             return Ok(unchanged(record));
         }
-        if matches!(part, Subresource::None | Subresource::Scale) {
+        if matches!(subresource, Subresource::None | Subresource::Scale) {
             valid_update(&key, old, &new)?;
         }
-        if matches!(part, Subresource::Owners | Subresource::Status | Subresource::Finalize) {
-            valid(&key, validate::update_part(old, &new, part))?;
+        if matches!(subresource, Subresource::Owners | Subresource::Status | Subresource::Finalize) {
+            valid(&key, validate::update_part(old, &new, subresource))?;
         }
-        let warnings = if part == Subresource::None { warnings::of(&new) } else { Vec::new() };
+        let warnings = if subresource == Subresource::None { warnings::of(&new) } else { Vec::new() };
         Ok(Decision { warnings, ..self.store(record, new)? })
     }
 
@@ -100,7 +100,7 @@ pub(super) fn preconditions(key: &Key, old: &Object, uid: &str, resource_version
     if old.revision().is_some_and(|revision| revision.0 == wanted) { Ok(()) } else { Err(Error::modified(key)) }
 }
 
-/// Everything but what only the door and the observers may say.
+/// Everything but what only the API server and the observers may say.
 fn whole(old: &Object, sent: &Object) -> Object {
     let mut new = sent.clone();
     let before = old.metadata().cloned().unwrap_or_default();
@@ -153,8 +153,8 @@ fn owned(old: &Object, sent: &Object) -> Object {
     new
 }
 
-fn no_part(object: &Object, part: Subresource) -> Error {
-    let message = format!("{} have no part \"{}\"", object.kind().resource_name(), part.word());
+fn no_subresource(object: &Object, subresource: Subresource) -> Error {
+    let message = format!("{} have no part \"{}\"", object.kind().resource_name(), subresource.word());
     Error::new(Reason::MethodNotAllowed, message).about(&object.key())
 }
 

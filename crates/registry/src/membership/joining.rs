@@ -1,4 +1,4 @@
-//! Joining: a token is traded for a place in the cluster, in one transaction.
+//! Joining: a token is traded for membership, in one transaction.
 //!
 //! Masters alone decide who a newcomer is. A worker's Node object comes into being here, with an address that the masters
 //! have seen or an administrator has named; its uid goes into the certificate. A name that exists is taken over only with a

@@ -1,7 +1,8 @@
 //! Tokens for joining: each lets one master or worker in, once and for a short time.
 //!
-//! A token is a Secret of the type and place that kubeadm's bootstrap tokens have, so that `kubectl -n kube-system get
-//! secrets` shows who may still join, and deleting it withdraws it. It holds a hash: who reads it cannot join with it.
+//! A token is a Secret of the type and in the namespace that kubeadm's bootstrap tokens have, so that
+//! `kubectl -n kube-system get secrets` shows who may still join, and deleting it withdraws it. It holds a hash: who reads it
+//! cannot join with it.
 
 use std::{collections::BTreeMap, net::Ipv4Addr, time::Duration};
 

@@ -32,16 +32,16 @@ impl Registry {
         key: &Key,
         kind: PatchKind,
         patch: Value,
-        part: Subresource,
+        subresource: Subresource,
         options: WriteOptions,
     ) -> Result<Written, Error> {
-        self.authorise(Access::to_part(Verb::Patch, key, part)).await?;
+        self.authorise(Access::to_subresource(Verb::Patch, key, subresource)).await?;
         let mut unknown = Vec::new();
         let make = |view: &View| {
             let record = view.get(key).ok_or_else(|| Error::not_found(key))?;
             let value = patched(record, kind, &patch)?;
             let made = json::decode_made(key.kind, &value, options.field_validation)?;
-            Ok(Cow::Owned(Write::Update(decoded(key, made, &mut unknown)?, part)))
+            Ok(Cow::Owned(Write::Update(decoded(key, made, &mut unknown)?, subresource)))
         };
         let written = self.settle(key, options.dry_run, make).await?;
         Ok(with_unknown(written, &unknown))

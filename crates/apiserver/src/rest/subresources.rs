@@ -1,4 +1,4 @@
-//! Parts of objects whose type is another than the object's: `scale`, `log`, `binding`, `eviction`.
+//! Subresources whose type is another than the object's: `scale`, `log`, `binding`, `eviction`.
 
 use api::{
     Error, Object, PatchKind, ReadAt, Reason, Subresource, Timestamp, Write, autoscaling_v1, core_v1, json,
