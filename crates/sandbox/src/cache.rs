@@ -13,9 +13,9 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::SystemTime;
 
-use crate::ImageError;
-use crate::engine::Level;
-use crate::image::{Digest, Shape};
+use crate::digest::Digest;
+use crate::errors::ImageError;
+use crate::meta::Meta;
 use crate::report::Report;
 
 /// The first line of a meta file; a new format gets a new number.
@@ -32,67 +32,6 @@ const FAILURES_MAX: usize = 1_000;
 
 /// The longest text of a failure, in bytes.
 const FAILURE_BYTES_MAX: u64 = 64 << 10;
-
-/// What a compiled file is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Meta {
-    pub(crate) level: Level,
-    pub(crate) program: ProgramKind,
-}
-
-/// What runs: decides engine and entry point.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum ProgramKind {
-    /// A core module with `_start`.
-    Core,
-    /// A component with `wasi:cli/run` of p2.
-    RunP2,
-    /// A component with `wasi:cli/run` of p3.
-    RunP3,
-    /// A component with `wasi:http/incoming-handler`.
-    HttpP2,
-    /// A component with `wasi:http/handler`.
-    HttpP3,
-}
-
-impl ProgramKind {
-    const ALL: [(Self, &'static str); 5] = [
-        (Self::Core, "core"),
-        (Self::RunP2, "run-p2"),
-        (Self::RunP3, "run-p3"),
-        (Self::HttpP2, "http-p2"),
-        (Self::HttpP3, "http-p3"),
-    ];
-
-    pub(crate) fn shape(self) -> Shape {
-        match self {
-            Self::Core | Self::RunP2 | Self::RunP3 => Shape::Command,
-            Self::HttpP2 | Self::HttpP3 => Shape::Http,
-        }
-    }
-}
-
-impl Meta {
-    /// The level and the program, as they are written down.
-    pub(crate) fn words(self) -> (&'static str, &'static str) {
-        let level = match self.level {
-            Level::Lean => "lean",
-            Level::P3 => "p3",
-        };
-        let program = ProgramKind::ALL.iter().find(|(kind, _)| *kind == self.program).map_or("", |(_, name)| name);
-        (level, program)
-    }
-
-    pub(crate) fn from_words(level: &str, program: &str) -> Option<Self> {
-        let level = match level {
-            "lean" => Level::Lean,
-            "p3" => Level::P3,
-            _ => return None,
-        };
-        let program = ProgramKind::ALL.iter().find(|(_, known)| *known == program)?.0;
-        Some(Self { level, program })
-    }
-}
 
 /// A file that is being written; it goes with this unless it was adopted.
 pub(crate) struct Scratch(PathBuf);
@@ -166,7 +105,7 @@ impl Cache {
 
     /// Takes in what was written; the meta file comes last, so that code without it does not count.
     pub(crate) fn adopt(&self, digest: Digest, meta: Meta, scratch: Scratch) -> io::Result<()> {
-        self.make_room()?;
+        self.make_space()?;
         let sum = file_sum(&scratch.0)?;
         fs::rename(&scratch.0, self.code_path(digest))?;
         self.replace(&self.meta_path(digest), render(meta, &sum).as_bytes())
@@ -204,7 +143,7 @@ impl Cache {
     }
 
     /// Removes what was not used for longest until all fits, what is being written included. Code that is in use stays mapped.
-    fn make_room(&self) -> io::Result<()> {
+    fn make_space(&self) -> io::Result<()> {
         let mut files = self.files()?;
         files.sort_by_key(|(_, meta)| meta.modified().ok());
         let mut total: u64 = files.iter().map(|(_, meta)| meta.len()).sum();
@@ -268,18 +207,12 @@ fn file_sum(path: &Path) -> io::Result<String> {
     Ok(Digest::of_file(&mut File::open(path)?)?.hex())
 }
 
-pub(crate) fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use std::io::Write as _;
 
-    use super::{Cache, Meta, ProgramKind};
-    use crate::ImageError;
-    use crate::engine::Level;
-    use crate::image::Digest;
+    use super::{Cache, Digest, ImageError, Meta};
+    use crate::meta::{Level, ProgramKind};
 
     const META: Meta = Meta { level: Level::Lean, program: ProgramKind::Core };
 

@@ -7,7 +7,7 @@ use tokio::sync::OwnedSemaphorePermit;
 use wasmtime_wasi::I32Exit;
 use wasmtime_wasi::p3::bindings::Command;
 
-use crate::container::{Exit, Shared};
+use crate::books::{Books, Exit};
 use crate::cpu::Metered;
 use crate::guest::{CoreGuest, Files, Guest};
 use crate::image::{Image, Program};
@@ -21,25 +21,25 @@ struct Run {
 }
 
 /// Runs on the guests' threads until the command ends or is killed, and records how.
-pub(crate) async fn run(spec: Spec, shared: Arc<Shared>, place: OwnedSemaphorePermit) {
-    let (meter, ticker) = (Arc::clone(&shared.meter), Arc::clone(&shared.ticker));
-    let work = Metered::new(Box::pin(attempt(&spec, &shared)), meter, ticker);
+pub(crate) async fn run(spec: Spec, books: Arc<Books>, permit: OwnedSemaphorePermit) {
+    let (meter, ticker) = (Arc::clone(&books.meter), Arc::clone(&books.ticker));
+    let work = Metered::new(Box::pin(attempt(&spec, &books)), meter, ticker);
     let exit = tokio::select! {
         biased;
-        () = shared.killed() => shared.forced_exit(),
-        run = work => judge(&run, &shared),
+        () = books.killed() => books.forced_exit(),
+        run = work => judge(&run, &books),
     };
     if !exit.message.is_empty() {
-        shared.log.say(&exit.message);
+        books.log.say(&exit.message);
     }
-    drop(place);
-    shared.end(exit);
+    drop(permit);
+    books.end(exit);
 }
 
-async fn attempt(spec: &Spec, shared: &Arc<Shared>) -> Run {
+async fn attempt(spec: &Spec, books: &Arc<Books>) -> Run {
     let image: &Image = &spec.image;
     match image.program() {
-        Program::Core(pre) => match CoreGuest::store(image.engine(), spec, shared) {
+        Program::Core(pre) => match CoreGuest::store(image.engine(), spec.allowed(), books) {
             Ok(mut store) => {
                 let result = run_core(pre, &mut store).await;
                 Run { result: result.map(Ok), refused_memory: store.data().was_refused_memory() }
@@ -47,7 +47,7 @@ async fn attempt(spec: &Spec, shared: &Arc<Shared>) -> Run {
             Err(error) => Run { result: Err(error.into()), refused_memory: false },
         },
         Program::RunP2(_) | Program::RunP3(_) | Program::Http(_) => {
-            match Guest::store(image.engine(), spec, shared, Files::OwnThreads) {
+            match Guest::store(image.engine(), spec.allowed(), books, Files::OwnThreads) {
                 Ok(mut store) => {
                     let result = run_component(image.program(), &mut store).await;
                     Run { result, refused_memory: store.data().was_refused_memory() }
@@ -82,18 +82,18 @@ async fn run_component(program: &Program, store: &mut wasmtime::Store<Guest>) ->
     }
 }
 
-fn judge(run: &Run, shared: &Shared) -> Exit {
+fn judge(run: &Run, books: &Books) -> Exit {
     let exit = match &run.result {
         Ok(Ok(())) => Exit::with_code(0),
         Ok(Err(())) => Exit::with_code(1),
         Err(error) => match error.downcast_ref::<I32Exit>() {
             Some(exit) => Exit::with_code(exit.0),
-            None if shared.meter.is_killed() => return shared.forced_exit(),
+            None if books.meter.is_killed() => return books.forced_exit(),
             None => {
-                shared.traps.fetch_add(1, Ordering::Relaxed);
+                books.traps.fetch_add(1, Ordering::Relaxed);
                 Exit::trapped(trap::describe(error))
             }
         },
     };
-    if run.refused_memory && exit.code != 0 { Exit::out_of_memory(shared.memory.limit) } else { exit }
+    if run.refused_memory && exit.code != 0 { books.out_of_memory() } else { exit }
 }

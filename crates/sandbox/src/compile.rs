@@ -9,18 +9,21 @@ mod process;
 use std::fs::File;
 use std::io::{Seek as _, Write as _};
 use std::path::PathBuf;
-use std::sync::{Arc, mpsc};
+use std::sync::Arc;
 use std::time::Duration;
 
 use rustix::fs::{MemfdFlags, memfd_create};
-use tokio::sync::{Semaphore, SemaphorePermit, oneshot};
+use tokio::sync::{Semaphore, SemaphorePermit};
 
-use crate::cache::{Cache, Meta, Scratch};
+use crate::cache::{Cache, Scratch};
+use crate::digest::Digest;
 use crate::engine::Engines;
-use crate::image::{Digest, Image, Source};
+use crate::errors::{ImageError, OpenError};
+use crate::image::{Image, Source};
+use crate::load::{LOAD_STACK_BYTES, Loader, gone};
+use crate::meta::Meta;
 use crate::report::Report;
 use crate::sniff::MAX_IMAGE_BYTES;
-use crate::{ImageError, OpenError};
 
 /// Images up to this size, in bytes, never wait for larger ones: they are compiled in about a second.
 pub const SMALL_IMAGE_BYTES: u64 = 1 << 20;
@@ -28,12 +31,9 @@ pub const SMALL_IMAGE_BYTES: u64 = 1 << 20;
 /// How many compilers may run at once beside the one that is kept for small images; each uses all processors where it can.
 const COMPILERS_MAX: usize = 4;
 
-/// The stack on which compiled code is loaded here, in bytes. The compiler has loaded it already, on a smaller one.
-pub(crate) const LOAD_STACK_BYTES: usize = 64 << 20;
-
-/// How long the compiler may at least take to answer, whatever CPU time it has: where every processor is busy, a process of
+/// How long the compiler may take to report, at least, whatever CPU time it has: where every processor is busy, a process of
 /// its low priority gets a thirtieth of one or less.
-const ANSWER_WITHIN: Duration = Duration::from_secs(600);
+const REPORT_WITHIN: Duration = Duration::from_secs(600);
 
 /// What compiling one image may take.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,16 +48,21 @@ pub struct CompileLimits {
 
 impl Default for CompileLimits {
     fn default() -> Self {
-        Self { stack_bytes: 16 << 20, memory_bytes: 6 << 30, cpu_seconds: 900 }
+        Self::DEFAULT
     }
 }
 
-const _: () = assert!(LOAD_STACK_BYTES as u64 >= 4 * (16 << 20), "what loads there must load here");
+const _: () = {
+    assert!(LOAD_STACK_BYTES as u64 >= 4 * CompileLimits::DEFAULT.stack_bytes, "what loads there must load here");
+    assert!(SMALL_IMAGE_BYTES < MAX_IMAGE_BYTES, "the permit for small images must leave some to wait");
+};
 
 impl CompileLimits {
-    /// How long an answer is waited for.
+    const DEFAULT: Self = Self { stack_bytes: 16 << 20, memory_bytes: 6 << 30, cpu_seconds: 900 };
+
+    /// How long the report is waited for.
     fn wall(self) -> Duration {
-        Duration::from_secs(self.cpu_seconds.saturating_mul(8)).max(ANSWER_WITHIN)
+        Duration::from_secs(self.cpu_seconds.saturating_mul(8)).max(REPORT_WITHIN)
     }
 
     fn words(self) -> [String; 3] {
@@ -88,30 +93,30 @@ pub(crate) struct Compiler {
     engines: Arc<Engines>,
     cache: Arc<Cache>,
     loader: Loader,
-    places: Places,
+    permits: Permits,
     program: PathBuf,
     limits: CompileLimits,
 }
 
-/// Who may run a compiler.
-struct Places {
+/// Permits to run a compiler.
+struct Permits {
     any: Semaphore,
     small: Semaphore,
 }
 
-impl Places {
+impl Permits {
     fn new() -> Self {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         Self { any: Semaphore::new((cores / 2).clamp(1, COMPILERS_MAX)), small: Semaphore::new(1) }
     }
 
-    /// Waits for a place, in the order in which images came; small ones may take the place that is kept for them.
+    /// Waits for a permit, in the order in which images came; small ones may take the one that is kept for them.
     async fn take(&self, bytes: u64) -> Option<SemaphorePermit<'_>> {
         let taken = if bytes <= SMALL_IMAGE_BYTES {
             tokio::select! {
                 biased;
-                place = self.any.acquire() => place,
-                place = self.small.acquire() => place,
+                permit = self.any.acquire() => permit,
+                permit = self.small.acquire() => permit,
             }
         } else {
             self.any.acquire().await
@@ -128,7 +133,7 @@ impl Compiler {
         limits: CompileLimits,
     ) -> Result<Self, OpenError> {
         let loader = Loader::start().map_err(OpenError::Thread)?;
-        Ok(Self { engines, cache: Arc::new(cache), loader, places: Places::new(), program, limits })
+        Ok(Self { engines, cache: Arc::new(cache), loader, permits: Permits::new(), program, limits })
     }
 
     /// Makes an image ready, from the cache or from its bytes.
@@ -137,7 +142,7 @@ impl Compiler {
             return known;
         }
         let image = blocking(move || open(digest, source)).await?;
-        let Some(_place) = self.places.take(image.size).await else { return Err(gone()) };
+        let Some(_permit) = self.permits.take(image.size).await else { return Err(gone()) };
         let cache = Arc::clone(&self.cache);
         let (scratch, code) = blocking(move || cache.scratch(digest).map_err(internal)).await?;
         match process::run(&self.program, self.limits, image.file, code).await {
@@ -176,44 +181,10 @@ impl Compiler {
     }
 }
 
-/// A thread that loads what is in the cache, which takes a millisecond, on a stack that bears it.
-struct Loader {
-    jobs: mpsc::Sender<Box<dyn FnOnce() + Send>>,
-}
-
-impl Loader {
-    fn start() -> std::io::Result<Self> {
-        let (jobs, inbox) = mpsc::channel::<Box<dyn FnOnce() + Send>>();
-        let thread = std::thread::Builder::new().name("sandbox-load".into()).stack_size(LOAD_STACK_BYTES);
-        thread.spawn(move || inbox.into_iter().for_each(|job| job()))?;
-        Ok(Self { jobs })
-    }
-
-    async fn run<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> Result<T, ImageError> {
-        let (done, result) = oneshot::channel();
-        // Nobody waits any more if the receiver is gone.
-        self.jobs.send(Box::new(move || drop(done.send(work())))).map_err(|_| gone())?;
-        result.await.map_err(|_| gone())
-    }
-}
-
-/// Runs `work` on a thread with a stack for loading code, and waits for it.
-pub(crate) fn on_a_large_stack<T: Send>(work: impl FnOnce() -> T + Send) -> Result<T, String> {
-    std::thread::scope(|scope| {
-        let thread = std::thread::Builder::new().stack_size(LOAD_STACK_BYTES).spawn_scoped(scope, work);
-        let thread = thread.map_err(|error| error.to_string())?;
-        thread.join().map_err(|_| "loading panicked".to_owned())
-    })
-}
-
 async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, ImageError> + Send + 'static,
 ) -> Result<T, ImageError> {
     tokio::task::spawn_blocking(work).await.unwrap_or_else(|_| Err(gone()))
-}
-
-fn gone() -> ImageError {
-    ImageError::Internal("the process ends".into())
 }
 
 fn internal(error: std::io::Error) -> ImageError {

@@ -4,8 +4,8 @@
 //! inside such a poll about once a millisecond and decides whether the guest goes on, gives way or ends. The two share
 //! what they know about the present poll in a thread local, because a store cannot be reached from outside while it runs.
 //!
-//! A poll runs in one of two places. *Inline* is the data path: somebody else's thread, where a guest may stay for
-//! `INLINE_BUDGET` and is then carried over to the guests' own threads (`Place::Own`), where limits and weights count.
+//! A poll runs on the thread of its caller, which is the data path: there a guest may compute for `INLINE_BUDGET` and is then
+//! carried over to the guests' own threads, where limits and weights count.
 
 use std::cell::Cell;
 use std::future::Future;
@@ -13,7 +13,6 @@ use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
-use std::thread::Thread;
 use std::time::{Duration, Instant};
 
 use tokio::task::coop::{Unconstrained, unconstrained};
@@ -37,19 +36,24 @@ const SLICE_PER_CORE: Duration = Duration::from_millis(10);
 /// A command that has computed for so long has begun its work: what fails at its start fails long before.
 const SETTLED_CPU: Duration = Duration::from_millis(100);
 
-/// Where a poll takes place.
+const _: () = {
+    assert!(TICK.as_nanos() <= INLINE_BUDGET.as_nanos(), "a budget is looked at once a tick");
+    assert!(TICK.as_nanos() <= SLICE_PER_CORE.as_nanos(), "the shortest slice is longer than the longest");
+};
+
+/// Whose thread a poll holds.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Place {
-    /// On the data path.
-    Inline,
-    /// On the guests' own threads.
-    Own,
+enum Thread {
+    /// The caller's: the data path.
+    Callers,
+    /// One of the guests' own.
+    Guests,
 }
 
 /// What `on_tick` has to know about the poll it is in.
 #[derive(Clone, Copy)]
 struct Turn {
-    place: Place,
+    thread: Thread,
     began: Instant,
     budget_spent: bool,
 }
@@ -122,9 +126,11 @@ impl Meter {
             return UpdateDeadline::Yield(1);
         };
         let elapsed = turn.began.elapsed();
-        let goes_on = match turn.place {
-            Place::Inline => elapsed < INLINE_BUDGET,
-            Place::Own => elapsed < self.slice && !self.quota.as_ref().is_some_and(|quota| quota.ends_with(elapsed)),
+        let goes_on = match turn.thread {
+            Thread::Callers => elapsed < INLINE_BUDGET,
+            Thread::Guests => {
+                elapsed < self.slice && !self.quota.as_ref().is_some_and(|quota| quota.ends_with(elapsed))
+            }
         };
         if goes_on {
             return UpdateDeadline::Continue(1);
@@ -193,13 +199,13 @@ impl<F: Future + Unpin> Metered<F> {
 
     /// One poll on the data path; says whether the guest has spent the time that it may spend there.
     pub(crate) fn poll_inline(&mut self, cx: &mut Context<'_>) -> (Poll<F::Output>, bool) {
-        self.turn(cx, Place::Inline)
+        self.turn(cx, Thread::Callers)
     }
 
-    fn turn(&mut self, cx: &mut Context<'_>, place: Place) -> (Poll<F::Output>, bool) {
+    fn turn(&mut self, cx: &mut Context<'_>, thread: Thread) -> (Poll<F::Output>, bool) {
         let began = Instant::now();
-        let before = TURN.replace(Some(Turn { place, began, budget_spent: false }));
-        let cpu_before = cpu_clock(place);
+        let before = TURN.replace(Some(Turn { thread, began, budget_spent: false }));
+        let cpu_before = cpu_clock(thread);
         self.ticker.enter();
         let result = Pin::new(&mut self.work).poll(cx);
         self.ticker.leave();
@@ -235,15 +241,15 @@ impl<F: Future + Unpin> Future for Metered<F> {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
         std::task::ready!(self.poll_pause(cx));
-        self.turn(cx, Place::Own).0
+        self.turn(cx, Thread::Guests).0
     }
 }
 
 /// Two system calls a poll would be a tenth of a quick request, so inline polls, a millisecond long at most, count wall time.
-fn cpu_clock(place: Place) -> Option<Duration> {
-    match place {
-        Place::Inline => None,
-        Place::Own => Some(thread_cpu()),
+fn cpu_clock(thread: Thread) -> Option<Duration> {
+    match thread {
+        Thread::Callers => None,
+        Thread::Guests => Some(thread_cpu()),
     }
 }
 
@@ -257,7 +263,7 @@ pub(crate) struct Ticker {
     running: AtomicUsize,
     asleep: AtomicBool,
     stopped: AtomicBool,
-    thread: Mutex<Option<Thread>>,
+    thread: Mutex<Option<std::thread::Thread>>,
     engines: Mutex<Vec<Engine>>,
 }
 
@@ -328,4 +334,10 @@ impl Ticker {
         }
         self.asleep.store(false, Ordering::SeqCst);
     }
+}
+
+/// Lowers the priority of the calling thread and of threads that it starts.
+pub(crate) fn be_nice(nice: i32) {
+    // On Linux this call changes one thread, not the process. It cannot fail when it lowers.
+    let _ = rustix::process::setpriority_process(Some(rustix::thread::gettid()), nice);
 }

@@ -15,13 +15,29 @@ use tokio::task::JoinHandle;
 use tokio::task::coop::unconstrained;
 use wasmtime_wasi_http::{Error, WasiBody};
 
-use crate::container::Shared;
+use crate::books::Books;
 use crate::cpu::Metered;
-use crate::http::Failure;
-use crate::spec::{Body, BoxError, BoxFuture};
+use crate::grants::{Body, BoxError, BoxFuture};
 
 /// How long a guest may work on after its response is complete or its reader has gone: logs, caches, goodbyes.
 const AFTERWORK: Duration = Duration::from_secs(10);
+
+/// Why a request got no response from the guest.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Failure {
+    /// The container stops or has ended.
+    Gone,
+    /// No answer in time.
+    Timeout,
+    /// The guest trapped or was refused memory; the container's log has it already.
+    Guest(String),
+    /// The guest chose to answer with an error code of `wasi:http`.
+    Code(String),
+    /// The guest ended without an answer.
+    Silent,
+    /// The host could not make an instance.
+    Host(String),
+}
 
 type Work = BoxFuture<Result<(), Failure>>;
 
@@ -29,7 +45,7 @@ type Work = BoxFuture<Result<(), Failure>>;
 pub(crate) struct Driver {
     at: At,
     runtime: Handle,
-    shared: Arc<Shared>,
+    books: Arc<Books>,
 }
 
 enum At {
@@ -49,9 +65,9 @@ impl Drop for Task {
 }
 
 impl Driver {
-    pub(crate) fn new(work: Metered<Work>, runtime: Handle, shared: &Arc<Shared>) -> Self {
-        let mut driver = Self { at: At::Here(work), runtime, shared: Arc::clone(shared) };
-        if shared.meter.pause().is_some() {
+    pub(crate) fn new(work: Metered<Work>, runtime: Handle, books: &Arc<Books>) -> Self {
+        let mut driver = Self { at: At::Here(work), runtime, books: Arc::clone(books) };
+        if books.meter.pause().is_some() {
             driver.carry_over();
         }
         driver
@@ -97,10 +113,10 @@ impl Driver {
         let runtime = self.runtime.clone();
         self.carry_over();
         runtime.spawn(async move {
-            let shared = Arc::clone(&self.shared);
+            let books = Arc::clone(&self.books);
             tokio::select! {
                 _ = std::future::poll_fn(|cx| self.poll(cx)) => {}
-                () = shared.killed() => {}
+                () = books.killed() => {}
                 () = tokio::time::sleep(AFTERWORK) => {}
             }
         });
@@ -117,15 +133,15 @@ pub(crate) struct GuestBody {
 
 impl GuestBody {
     /// The body for the caller: a plain one if the guest has ended and everything it wrote is there.
-    pub(crate) fn deliver(mut body: WasiBody, driver: Driver, shared: &Arc<Shared>) -> Body {
+    pub(crate) fn deliver(mut body: WasiBody, driver: Driver, books: &Arc<Books>) -> Body {
         let early = if driver.is_done() { take_ready(&mut body) } else { Ready::Some(VecDeque::new()) };
         let early = match early {
             Ready::All(bytes) => return Full::new(bytes).map_err(|never| match never {}).boxed_unsync(),
             Ready::Some(frames) => frames,
         };
-        let shared = Arc::clone(shared);
+        let books = Arc::clone(books);
         let ended: BoxFuture<&'static str> = Box::pin(async move {
-            shared.killed().await;
+            books.killed().await;
             "the container was ended"
         });
         Self { early, rest: Some(body), driver: Some(driver), ended }.boxed_unsync()

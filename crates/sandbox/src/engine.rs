@@ -13,8 +13,11 @@ use wasmtime::component::Linker;
 use wasmtime::{Config, Enabled, Engine, InstanceAllocationStrategy, PoolingAllocationConfig, WasmBacktraceDetails};
 
 use crate::cpu::Ticker;
+use crate::errors::OpenError;
+use crate::grants::MAX_MEMORY_BYTES;
 use crate::guest::{CoreGuest, Guest};
-use crate::{OpenError, net};
+use crate::meta::Level;
+use crate::sockets;
 
 /// Core instances, memories and tables that a component may need: three, one and two for those of Rust and C, more for JavaScript.
 const CORE_INSTANCES_EACH: u32 = 6;
@@ -35,15 +38,6 @@ const WARM_SLOTS: u32 = 100;
 
 /// Frames of a trap that are recorded.
 const BACKTRACE_FRAMES: std::num::NonZeroUsize = std::num::NonZeroUsize::new(16).expect("16 is not zero");
-
-/// Which set of interfaces an image is linked against.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Level {
-    /// WASI p1 and p2.
-    Lean,
-    /// WASI p2 and p3.
-    P3,
-}
 
 /// All engines.
 pub(crate) struct Engines {
@@ -149,7 +143,7 @@ fn fill_linker(engine: &Engine, level: Level) -> wasmtime::Result<Linker<Guest>>
             wasmtime_wasi_http::p3::add_to_linker(&mut linker)?;
         }
     }
-    net::add_to_linker(&mut linker, level)?;
+    sockets::add_to_linker(&mut linker, level)?;
     Ok(linker)
 }
 
@@ -173,7 +167,7 @@ fn pool(slots: u32) -> PoolingAllocationConfig {
         .total_tables(slots * TABLES_EACH)
         .total_stacks(slots)
         .table_elements(POOLED_TABLE_ELEMENTS)
-        .max_memory_size(crate::MAX_MEMORY_BYTES as usize)
+        .max_memory_size(MAX_MEMORY_BYTES as usize)
         .max_unused_warm_slots(WARM_SLOTS)
         .decommit_batch_size(1)
         .linear_memory_keep_resident(KEEP_MEMORY_BYTES)

@@ -10,11 +10,11 @@ use wasmtime_wasi::p1::WasiP1Ctx;
 use wasmtime_wasi::{FsPerms, WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView};
 use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
 
-use crate::container::Shared;
+use crate::books::Books;
+use crate::grants::{Access, Mount, Network, Stdin, Stream};
 use crate::log::LogStream;
 use crate::net::{self, Listening, LookUps};
 use crate::outgoing::Hooks;
-use crate::spec::{Access, Network, Spec, Stdin, Stream};
 use crate::stdin::UntilStop;
 
 /// Entries of all tables of an instance together; a large program has some ten thousand functions in its table.
@@ -39,6 +39,16 @@ const MAX_CALL_BYTES: usize = 16 << 20;
 /// Random bytes that one call may ask for: more would hold the thread for longer than a slice.
 const MAX_RANDOM_BYTES: u64 = 1 << 20;
 
+/// What of its container's grants an instance gets to see.
+#[derive(Clone, Copy)]
+pub(crate) struct Allowed<'a> {
+    pub(crate) args: &'a [String],
+    pub(crate) env: &'a [(String, String)],
+    pub(crate) mounts: &'a [Mount],
+    pub(crate) stdin: Stdin,
+    pub(crate) network: &'a Network,
+}
+
 /// State of a component.
 pub(crate) struct Guest {
     wasi: WasiCtx,
@@ -59,31 +69,36 @@ pub(crate) struct CoreGuest {
 
 impl Guest {
     /// A store for one instance of a component.
-    pub(crate) fn store(engine: &Engine, spec: &Spec, shared: &Arc<Shared>, files: Files) -> io::Result<Store<Self>> {
+    pub(crate) fn store(
+        engine: &Engine,
+        allowed: Allowed<'_>,
+        books: &Arc<Books>,
+        files: Files,
+    ) -> io::Result<Store<Self>> {
         let mut table = ResourceTable::new();
         table.set_max_capacity(MAX_RESOURCES);
         let guest = Self {
-            wasi: context(spec, shared, files)?.build(),
+            wasi: context(allowed, books, files)?.build(),
             http: WasiHttpCtx::new(),
-            hooks: Hooks { send: Arc::clone(&spec.network.send) },
+            hooks: Hooks { send: Arc::clone(&allowed.network.send) },
             table,
-            network: spec.network.clone(),
+            network: allowed.network.clone(),
             listening: Listening::new(),
             look_ups: LookUps::new(),
-            holdings: Holdings::new(Arc::clone(shared)),
+            holdings: Holdings::new(Arc::clone(books)),
         };
         let mut store = Store::new(engine, guest);
         store.set_max_component_handles(MAX_HANDLES);
         store.set_hostcall_fuel(MAX_CALL_BYTES);
         store.limiter(|guest| &mut guest.holdings);
         store.set_epoch_deadline(1);
-        store.epoch_deadline_callback(|guest| Ok(guest.data().holdings.shared.meter.on_tick()));
+        store.epoch_deadline_callback(|guest| Ok(guest.data().holdings.books.meter.on_tick()));
         Ok(store)
     }
 
     /// What the sockets need.
-    pub(crate) fn sockets_parts(&mut self) -> net::Parts<'_> {
-        net::Parts {
+    pub(crate) fn sockets_state(&mut self) -> net::State<'_> {
+        net::State {
             wasi: &mut self.wasi,
             table: &mut self.table,
             network: &self.network,
@@ -110,12 +125,12 @@ impl Guest {
 
 impl CoreGuest {
     /// A store for one instance of a core module.
-    pub(crate) fn store(engine: &Engine, spec: &Spec, shared: &Arc<Shared>) -> io::Result<Store<Self>> {
-        let wasi = context(spec, shared, Files::OwnThreads)?.build_p1();
-        let mut store = Store::new(engine, Self { wasi, holdings: Holdings::new(Arc::clone(shared)) });
+    pub(crate) fn store(engine: &Engine, allowed: Allowed<'_>, books: &Arc<Books>) -> io::Result<Store<Self>> {
+        let wasi = context(allowed, books, Files::OwnThreads)?.build_p1();
+        let mut store = Store::new(engine, Self { wasi, holdings: Holdings::new(Arc::clone(books)) });
         store.limiter(|guest| &mut guest.holdings);
         store.set_epoch_deadline(1);
-        store.epoch_deadline_callback(|guest| Ok(guest.data().holdings.shared.meter.on_tick()));
+        store.epoch_deadline_callback(|guest| Ok(guest.data().holdings.books.meter.on_tick()));
         Ok(store)
     }
 
@@ -146,55 +161,55 @@ pub(crate) enum Files {
     OwnThreads,
 }
 
-/// Everything that a guest is allowed, from its spec. Fails if a mounted directory cannot be opened.
-fn context(spec: &Spec, shared: &Arc<Shared>, files: Files) -> io::Result<WasiCtxBuilder> {
+/// Sets up everything that a guest is allowed. Fails if a mounted directory cannot be opened.
+fn context(allowed: Allowed<'_>, books: &Arc<Books>, files: Files) -> io::Result<WasiCtxBuilder> {
     let mut builder = WasiCtx::builder();
-    builder.args(&spec.args).envs(&spec.env);
-    builder.stdout(LogStream::new(Arc::clone(&shared.log), Stream::Stdout));
-    builder.stderr(LogStream::new(Arc::clone(&shared.log), Stream::Stderr));
-    match spec.stdin {
+    builder.args(allowed.args).envs(allowed.env);
+    builder.stdout(LogStream::new(Arc::clone(&books.log), Stream::Stdout));
+    builder.stderr(LogStream::new(Arc::clone(&books.log), Stream::Stderr));
+    match allowed.stdin {
         Stdin::Empty => {}
         Stdin::OpenUntilStop => {
-            builder.stdin(UntilStop::new(Arc::clone(shared)));
+            builder.stdin(UntilStop::new(Arc::clone(books)));
         }
     }
     builder.max_random_size(MAX_RANDOM_BYTES);
     builder.allow_blocking_current_thread(files == Files::SameThread);
-    for mount in &spec.mounts {
+    for mount in allowed.mounts {
         let perms = match mount.access {
             Access::ReadOnly => FsPerms::ReadOnly,
             Access::ReadWrite => FsPerms::ReadWrite,
         };
         builder.preopened_dir(mount.host.path(), &mount.guest, perms).map_err(io::Error::other)?;
     }
-    net::allow(&mut builder, &spec.network);
+    net::allow(&mut builder, allowed.network);
     Ok(builder)
 }
 
 /// What one instance holds of its container's allowance; given back when it goes.
 struct Holdings {
-    shared: Arc<Shared>,
+    books: Arc<Books>,
     memory_bytes: u64,
     table_elements: usize,
     refused: bool,
 }
 
 impl Holdings {
-    fn new(shared: Arc<Shared>) -> Self {
-        Self { shared, memory_bytes: 0, table_elements: 0, refused: false }
+    fn new(books: Arc<Books>) -> Self {
+        Self { books, memory_bytes: 0, table_elements: 0, refused: false }
     }
 }
 
 impl Drop for Holdings {
     fn drop(&mut self) {
-        self.shared.memory.give_back(self.memory_bytes);
+        self.books.memory.give_back(self.memory_bytes);
     }
 }
 
 impl ResourceLimiter for Holdings {
     fn memory_growing(&mut self, current: usize, desired: usize, _maximum: Option<usize>) -> wasmtime::Result<bool> {
         let more = desired.saturating_sub(current) as u64;
-        let granted = self.shared.memory.take(more);
+        let granted = self.books.memory.take(more);
         if granted {
             self.memory_bytes += more;
         } else {

@@ -1,8 +1,9 @@
 //! Serves requests: each in a sandbox of its own, begun on the caller's thread.
 //!
-//! The way of a request: a place among the container's concurrent requests; an instance, fresh or one that may be used again;
-//! the guest's handler, as a future that `drive::Driver` polls first on the caller's thread; the response as soon as
-//! the guest has given status and headers. What the guest does after that is driven by whoever reads the body.
+//! The way of a request: a permit, of which the container has as many as requests may run at once; an instance, fresh or one
+//! that may be used again; the guest's handler, as a future that `drive::Driver` polls first on the caller's thread; the
+//! response as soon as the guest has given status and headers. What the guest does after that is driven by whoever reads the
+//! body.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -21,23 +22,24 @@ use wasmtime_wasi_http::handler::{Proxy, ProxyPre};
 use wasmtime_wasi_http::p2::bindings::http::types::Scheme;
 use wasmtime_wasi_http::{WasiBody, WasiHttpView as _};
 
-use crate::container::Shared;
+use crate::books::Books;
 use crate::cpu::Metered;
-use crate::drive::{Driver, GuestBody};
+use crate::drive::{Driver, Failure, GuestBody};
+use crate::grants::{Body, BoxFuture};
 use crate::guest::{Files, Guest};
 use crate::image::{Program, proxy_engine};
 use crate::outgoing::from_host;
-use crate::spec::{Body, BoxFuture, Spec};
+use crate::spec::Spec;
 use crate::trap;
 
 /// How long an instance that may be used again is kept for the next request.
 const IDLE_INSTANCE: Duration = Duration::from_secs(1);
 
-/// The most places that a semaphore is made with.
+/// The most requests of one container that may run at once, whatever its owner asks for.
 const MAX_CONCURRENCY: u32 = 100_000;
 
-/// Requests that may wait for each place; more are refused at once, for they would only time out.
-const WAITING_PER_PLACE: u32 = 10;
+/// Requests that may wait for each permit; more are refused at once, for they would only time out.
+const WAITING_PER_PERMIT: u32 = 10;
 
 /// What a client reads when the guest failed; details are for the container's log only.
 const FAILED: &str = "the container failed; its log says why\n";
@@ -73,23 +75,6 @@ impl std::fmt::Debug for HttpHandle {
     }
 }
 
-/// Why a request got no response from the guest.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Failure {
-    /// The container stops or has ended.
-    Gone,
-    /// No answer in time.
-    Timeout,
-    /// The guest trapped or was refused memory; the container's log has it already.
-    Guest(String),
-    /// The guest chose to answer with an error code of `wasi:http`.
-    Code(String),
-    /// The guest ended without an answer.
-    Silent,
-    /// The host had no room for an instance.
-    Host(String),
-}
-
 /// An instance was refused the memory that it begins with.
 #[derive(Clone, Copy, Debug)]
 struct Starved;
@@ -103,8 +88,8 @@ impl std::fmt::Display for Starved {
 /// One HTTP container.
 pub(crate) struct Service {
     spec: Spec,
-    shared: Arc<Shared>,
-    places: Arc<Semaphore>,
+    books: Arc<Books>,
+    permits: Arc<Semaphore>,
     concurrency: u32,
     waiting: AtomicU32,
     idle: Mutex<Vec<Instance>>,
@@ -121,12 +106,12 @@ struct Instance {
 }
 
 impl Service {
-    pub(crate) fn new(spec: Spec, shared: Arc<Shared>, runtime: Handle) -> Arc<Self> {
+    pub(crate) fn new(spec: Spec, books: Arc<Books>, runtime: Handle) -> Arc<Self> {
         let concurrency = spec.http.concurrency.clamp(1, MAX_CONCURRENCY);
         Arc::new(Self {
             spec,
-            shared,
-            places: Arc::new(Semaphore::new(concurrency as usize)),
+            books,
+            permits: Arc::new(Semaphore::new(concurrency as usize)),
             concurrency,
             waiting: AtomicU32::new(0),
             idle: Mutex::new(Vec::new()),
@@ -137,47 +122,47 @@ impl Service {
 
     /// Waits until no request is in a guest, and lets none in afterwards.
     pub(crate) async fn drained(&self) {
-        if let Ok(all) = self.places.acquire_many(self.concurrency).await {
+        if let Ok(all) = self.permits.acquire_many(self.concurrency).await {
             all.forget();
         }
-        self.places.close();
+        self.permits.close();
         self.idle.lock().unwrap_or_else(PoisonError::into_inner).clear();
     }
 
     async fn handle(self: Arc<Self>, request: http::Request<Body>) -> http::Response<Body> {
         let deadline = Instant::now() + self.spec.http.timeout;
-        let place = match self.admit(deadline).await {
-            Ok(place) => place,
+        let permit = match self.admit(deadline).await {
+            Ok(permit) => permit,
             Err(failure) => return self.refuse(&failure),
         };
-        self.shared.requests.fetch_add(1, Ordering::Relaxed);
+        self.books.requests.fetch_add(1, Ordering::Relaxed);
         let (reply, answer) = oneshot::channel();
-        let work: BoxFuture<_> = Box::pin(Arc::clone(&self).attempt(request, reply, place));
-        let metered = Metered::new(work, Arc::clone(&self.shared.meter), Arc::clone(&self.shared.ticker));
-        let mut driver = Driver::new(metered, self.runtime.clone(), &self.shared);
+        let work: BoxFuture<_> = Box::pin(Arc::clone(&self).attempt(request, reply, permit));
+        let metered = Metered::new(work, Arc::clone(&self.books.meter), Arc::clone(&self.books.ticker));
+        let mut driver = Driver::new(metered, self.runtime.clone(), &self.books);
         match self.first_answer(&mut driver, answer, deadline).await {
-            Ok(Ok(response)) => response.map(|body| GuestBody::deliver(body, driver, &self.shared)),
+            Ok(Ok(response)) => response.map(|body| GuestBody::deliver(body, driver, &self.books)),
             Ok(Err(code)) => self.refuse(&Failure::Code(code)),
             Err(failure) => self.refuse(&failure),
         }
     }
 
-    /// A place among the requests that run at the same time.
+    /// A permit to run beside the other requests.
     async fn admit(&self, deadline: Instant) -> Result<OwnedSemaphorePermit, Failure> {
-        if self.shared.is_stopping() {
+        if self.books.is_stopping() {
             return Err(Failure::Gone);
         }
-        if let Ok(place) = Arc::clone(&self.places).try_acquire_owned() {
-            return Ok(place);
+        if let Ok(permit) = Arc::clone(&self.permits).try_acquire_owned() {
+            return Ok(permit);
         }
         let waiting = Waiting::new(&self.waiting);
-        if waiting.before_me >= self.concurrency.saturating_mul(WAITING_PER_PLACE) {
+        if waiting.before_me >= self.concurrency.saturating_mul(WAITING_PER_PERMIT) {
             return Err(Failure::Host(format!("{} requests wait already", waiting.before_me)));
         }
-        let place = Arc::clone(&self.places).acquire_owned();
-        match tokio::time::timeout_at(deadline.into(), place).await {
-            Ok(Ok(_)) if self.shared.is_stopping() => Err(Failure::Gone),
-            Ok(Ok(place)) => Ok(place),
+        let permit = Arc::clone(&self.permits).acquire_owned();
+        match tokio::time::timeout_at(deadline.into(), permit).await {
+            Ok(Ok(_)) if self.books.is_stopping() => Err(Failure::Gone),
+            Ok(Ok(permit)) => Ok(permit),
             Ok(Err(_closed)) => Err(Failure::Gone),
             Err(_elapsed) => Err(Failure::Timeout),
         }
@@ -213,7 +198,7 @@ impl Service {
 
     async fn give_up(&self, deadline: Instant) -> Failure {
         tokio::select! {
-            () = self.shared.killed() => Failure::Gone,
+            () = self.books.killed() => Failure::Gone,
             () = tokio::time::sleep_until(deadline.into()) => Failure::Timeout,
         }
     }
@@ -223,7 +208,7 @@ impl Service {
         self: Arc<Self>,
         request: http::Request<Body>,
         reply: oneshot::Sender<Answer>,
-        place: OwnedSemaphorePermit,
+        permit: OwnedSemaphorePermit,
     ) -> Result<(), Failure> {
         let mut instance = match self.take_idle() {
             Some(instance) => instance,
@@ -231,7 +216,7 @@ impl Service {
         };
         match answer(&mut instance, with_host(request), reply).await {
             Ok(()) => {
-                drop(place);
+                drop(permit);
                 self.keep(instance);
                 Ok(())
             }
@@ -253,7 +238,7 @@ impl Service {
     }
 
     async fn instantiate_on(&self, pre: &ProxyPre<Guest>) -> wasmtime::Result<Instance> {
-        let mut store = Guest::store(proxy_engine(pre), &self.spec, &self.shared, Files::SameThread)?;
+        let mut store = Guest::store(proxy_engine(pre), self.spec.allowed(), &self.books, Files::SameThread)?;
         match pre.instantiate_async(&mut store).await {
             Ok(proxy) => Ok(Instance { store, proxy, served: 0, idle_since: Instant::now() }),
             Err(error) if store.data().was_refused_memory() => Err(error.context(Starved)),
@@ -262,27 +247,27 @@ impl Service {
     }
 
     fn no_instance(&self, error: &wasmtime::Error) -> Failure {
-        let text = if error.is::<Starved>() || self.shared.memory.is_tight() {
-            self.shared.starved.notify_one();
-            format!("no instance: the memory limit of {} bytes is reached", self.shared.memory.limit)
+        let text = if error.is::<Starved>() || self.books.memory.is_tight() {
+            self.books.starved.notify_one();
+            format!("no instance: the memory limit of {} bytes is reached", self.books.memory.limit)
         } else {
             format!("no instance: {}", trap::describe(error))
         };
-        self.shared.log.say(&text);
+        self.books.log.say(&text);
         Failure::Host(text)
     }
 
     fn failed(&self, error: &wasmtime::Error, guest: &Guest) -> Failure {
-        if self.shared.meter.is_killed() {
+        if self.books.meter.is_killed() {
             return Failure::Gone;
         }
-        self.shared.traps.fetch_add(1, Ordering::Relaxed);
+        self.books.traps.fetch_add(1, Ordering::Relaxed);
         let mut text = trap::describe(error);
         if guest.was_refused_memory() {
-            self.shared.starved.notify_one();
-            text = format!("needed more than the memory limit of {} bytes: {text}", self.shared.memory.limit);
+            self.books.starved.notify_one();
+            text = format!("needed more than the memory limit of {} bytes: {text}", self.books.memory.limit);
         }
-        self.shared.log.say(&format!("a request failed: {text}"));
+        self.books.log.say(&format!("a request failed: {text}"));
         Failure::Guest(text)
     }
 
@@ -295,7 +280,7 @@ impl Service {
 
     fn keep(self: &Arc<Self>, mut instance: Instance) {
         instance.served += 1;
-        if instance.served >= self.spec.http.reuse || self.shared.is_stopping() {
+        if instance.served >= self.spec.http.reuse || self.books.is_stopping() {
             return;
         }
         instance.idle_since = Instant::now();
@@ -310,7 +295,7 @@ impl Service {
         loop {
             tokio::time::sleep(IDLE_INSTANCE).await;
             let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
-            idle.retain(|instance| instance.idle_since.elapsed() < IDLE_INSTANCE && !self.shared.is_stopping());
+            idle.retain(|instance| instance.idle_since.elapsed() < IDLE_INSTANCE && !self.books.is_stopping());
             if idle.is_empty() {
                 self.reaping.store(false, Ordering::SeqCst);
                 return;
@@ -322,18 +307,18 @@ impl Service {
         let (status, text) = match failure {
             Failure::Gone => (StatusCode::SERVICE_UNAVAILABLE, "the container is stopping or has ended\n".to_string()),
             Failure::Timeout => {
-                self.shared.timeouts.fetch_add(1, Ordering::Relaxed);
+                self.books.timeouts.fetch_add(1, Ordering::Relaxed);
                 let text = format!("no answer within {:?}\n", self.spec.http.timeout);
-                self.shared.log.say(&format!("a request got {text}").replace('\n', ""));
+                self.books.log.say(&format!("a request got {text}").replace('\n', ""));
                 (StatusCode::GATEWAY_TIMEOUT, text)
             }
             Failure::Guest(_) => (StatusCode::INTERNAL_SERVER_ERROR, FAILED.to_string()),
             Failure::Code(code) => {
-                self.shared.log.say(&format!("a request was answered with the error {code}"));
+                self.books.log.say(&format!("a request was answered with the error {code}"));
                 (StatusCode::INTERNAL_SERVER_ERROR, FAILED.to_string())
             }
             Failure::Silent => {
-                self.shared.log.say("a request got no answer: the handler returned without setting one");
+                self.books.log.say("a request got no answer: the handler returned without setting one");
                 (StatusCode::INTERNAL_SERVER_ERROR, FAILED.to_string())
             }
             Failure::Host(_) => (StatusCode::SERVICE_UNAVAILABLE, "the container has no room for the request\n".into()),

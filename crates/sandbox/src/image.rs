@@ -1,80 +1,22 @@
 //! An image: what it was made from, what it does, and its code, shared by all containers that run it.
 
 use std::fmt;
-use std::fs::File;
-use std::io::{self, Read as _};
 use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
-use sha2::Digest as _;
 use wasmtime::component::{Component, InstancePre};
 use wasmtime::{Engine, Module};
 use wasmtime_wasi::p2::bindings as p2;
 use wasmtime_wasi_http::handler::ProxyPre;
 
-use crate::ImageError;
-use crate::cache::{Meta, ProgramKind, hex};
-use crate::compile::on_a_large_stack;
+use crate::digest::Digest;
 use crate::engine::{Engines, Half};
+use crate::errors::ImageError;
 use crate::guest::{CoreGuest, Guest};
 use crate::imports;
-
-/// How much of a file is summed up at a time.
-const READ_BYTES: usize = 256 << 10;
-
-/// SHA-256 of an image's bytes.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Digest([u8; 32]);
-
-impl Digest {
-    /// The digest of `bytes`.
-    pub fn of(bytes: &[u8]) -> Self {
-        Self(sha2::Sha256::digest(bytes).into())
-    }
-
-    /// The digest of what is left to read of a file.
-    pub(crate) fn of_file(file: &mut File) -> io::Result<Self> {
-        let mut sum = sha2::Sha256::new();
-        let mut buffer = vec![0; READ_BYTES];
-        loop {
-            match file.read(&mut buffer)? {
-                0 => return Ok(Self(sum.finalize().into())),
-                n => sum.update(&buffer[..n]),
-            }
-        }
-    }
-
-    /// Reads `sha256:` and 64 hexadecimal digits; `None` for anything else.
-    pub fn parse(text: &str) -> Option<Self> {
-        let hex = text.strip_prefix("sha256:")?;
-        if hex.len() != 64 || !hex.bytes().all(|byte| byte.is_ascii_hexdigit()) {
-            return None;
-        }
-        let mut bytes = [0; 32];
-        for (i, byte) in bytes.iter_mut().enumerate() {
-            *byte = u8::from_str_radix(&hex[2 * i..2 * i + 2], 16).ok()?;
-        }
-        Some(Self(bytes))
-    }
-
-    /// The 64 digits alone.
-    pub(crate) fn hex(self) -> String {
-        hex(&self.0)
-    }
-}
-
-impl fmt::Display for Digest {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(out, "sha256:{}", self.hex())
-    }
-}
-
-impl fmt::Debug for Digest {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(self, out)
-    }
-}
+use crate::load::on_a_large_stack;
+use crate::meta::{Meta, ProgramKind, Shape};
 
 /// Where the bytes of an image are. They are not touched if the image was compiled before.
 #[derive(Clone, Debug)]
@@ -83,16 +25,6 @@ pub enum Source {
     Bytes(Bytes),
     /// In a file.
     Path(PathBuf),
-}
-
-/// What an image does, read off its exports.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Shape {
-    /// Runs from start to end: a WASI p1 module with `_start`, or a component with `wasi:cli/run`.
-    Command,
-    /// Answers requests: a component with `wasi:http/incoming-handler` (p2) or `wasi:http/handler` (p3).
-    /// Wins over `wasi:cli/run` where a component exports both.
-    Http,
 }
 
 /// A compiled image, ready to start; shared by all its containers. Its code is unloaded with the last reference.

@@ -12,7 +12,7 @@ use tokio::io::AsyncWrite;
 use wasmtime_wasi::cli::{IsTerminal, StdoutStream};
 use wasmtime_wasi::p2::{OutputStream, Pollable, StreamError};
 
-use crate::{LogSink, Stream};
+use crate::grants::{LogSink, Stream};
 
 /// What one container may write, on average. A chatty service writes a hundredth of that.
 pub const LOG_BYTES_PER_SECOND: u64 = 1 << 20;
@@ -23,8 +23,13 @@ pub const LOG_BURST_BYTES: u64 = 1 << 20;
 /// The largest piece that reaches a sink.
 pub const LOG_PIECE_BYTES: usize = 64 << 10;
 
-/// A guest that had to wait for room gets at least this much, so that a flood is not cut into tiny pieces.
-const MIN_ROOM_BYTES: u64 = 4 << 10;
+/// A guest that had to wait may then write at least this much, so that a flood is not cut into tiny pieces.
+const WRITE_BYTES_MIN: u64 = 4 << 10;
+
+const _: () = {
+    assert!(WRITE_BYTES_MIN <= LOG_BURST_BYTES, "a guest would wait for more than it can ever write");
+    assert!(LOG_PIECE_BYTES as u64 <= LOG_BURST_BYTES, "no piece would be full");
+};
 
 /// The log of one container, shared by all its instances and streams.
 pub(crate) struct Log {
@@ -33,13 +38,14 @@ pub(crate) struct Log {
 }
 
 struct Bucket {
-    room: u64,
+    /// Bytes that may be written now.
+    bytes: u64,
     at: Instant,
 }
 
 impl Log {
     pub(crate) fn new(sink: LogSink) -> Self {
-        Self { sink, bucket: Mutex::new(Bucket { room: LOG_BURST_BYTES, at: Instant::now() }) }
+        Self { sink, bucket: Mutex::new(Bucket { bytes: LOG_BURST_BYTES, at: Instant::now() }) }
     }
 
     /// What the sandbox has to say about the guest; not counted against it.
@@ -48,18 +54,18 @@ impl Log {
     }
 
     /// Bytes that may be written now.
-    fn room(&self) -> u64 {
-        self.with_bucket(|bucket| bucket.room)
+    fn allowance(&self) -> u64 {
+        self.with_bucket(|bucket| bucket.bytes)
     }
 
     /// How long until a waiting guest may write on.
     fn wait(&self) -> Option<Duration> {
-        let missing = MIN_ROOM_BYTES.saturating_sub(self.room());
+        let missing = WRITE_BYTES_MIN.saturating_sub(self.allowance());
         (missing > 0).then(|| Duration::from_nanos(missing * 1_000_000_000 / LOG_BYTES_PER_SECOND))
     }
 
     fn write(&self, stream: Stream, bytes: &[u8]) {
-        self.with_bucket(|bucket| bucket.room = bucket.room.saturating_sub(bytes.len() as u64));
+        self.with_bucket(|bucket| bucket.bytes = bucket.bytes.saturating_sub(bytes.len() as u64));
         for piece in bytes.chunks(LOG_PIECE_BYTES) {
             (self.sink)(stream, piece);
         }
@@ -71,7 +77,7 @@ impl Log {
         let nanos = now.saturating_duration_since(bucket.at).as_nanos();
         let gained = u64::try_from(nanos * u128::from(LOG_BYTES_PER_SECOND) / 1_000_000_000).unwrap_or(LOG_BURST_BYTES);
         if gained > 0 {
-            bucket.room = bucket.room.saturating_add(gained).min(LOG_BURST_BYTES);
+            bucket.bytes = bucket.bytes.saturating_add(gained).min(LOG_BURST_BYTES);
             bucket.at = now;
         }
         act(&mut bucket)
@@ -135,7 +141,7 @@ impl OutputStream for LogStream {
     }
 
     fn check_write(&mut self) -> Result<usize, StreamError> {
-        Ok(usize::try_from(self.log.room()).unwrap_or(LOG_PIECE_BYTES).min(LOG_PIECE_BYTES))
+        Ok(usize::try_from(self.log.allowance()).unwrap_or(LOG_PIECE_BYTES).min(LOG_PIECE_BYTES))
     }
 }
 

@@ -1,24 +1,19 @@
-//! Sockets of guests: bound to the workload's own address, connected where the caller's hooks allow.
+//! What addresses and names mean to a guest: it listens on the workload's own address, and connects where the caller's hooks
+//! allow.
 //!
-//! In p2 and p3 alike, what a guest binds to "any" or "localhost" is bound to its own address, so many guests on one host can
-//! listen on the same port, and what it connects to "localhost" goes to its own address too. Whichever function was called,
-//! Wasmtime asks [`allow`]'s check about the very address that it is about to bind or connect to. UDP is not offered.
-
-mod p2;
-mod p3;
+//! What a guest binds to "any" or "localhost" is bound to its own address, so many guests on one host can listen on the same
+//! port, and what it connects to "localhost" goes to its own address too. Whichever function was called, Wasmtime asks
+//! [`allow`]'s check about the very address that it is about to bind or connect to. UDP is not offered.
 
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::pin::Pin;
 
-use wasmtime::Result;
-use wasmtime::component::{Linker, ResourceTable};
+use wasmtime::component::ResourceTable;
 use wasmtime_wasi::sockets::SocketAddrUse;
 use wasmtime_wasi::{WasiCtx, WasiCtxBuilder};
 
-use crate::engine::Level;
-use crate::guest::Guest;
-use crate::spec::{Name, Network, Refusal};
+use crate::grants::{Name, Network, Refusal};
 
 /// What was told to listen, as long as it does.
 pub(crate) type Listening = HashMap<SocketAddr, Box<dyn Send + Sync>>;
@@ -30,7 +25,7 @@ pub(crate) type LookUps = HashMap<u32, std::vec::IntoIter<IpAddr>>;
 const ADDRESSES_MAX: usize = 256;
 
 /// What of an instance its sockets need.
-pub(crate) struct Parts<'a> {
+pub(crate) struct State<'a> {
     pub(crate) wasi: &'a mut WasiCtx,
     pub(crate) table: &'a mut ResourceTable,
     pub(crate) network: &'a Network,
@@ -57,25 +52,13 @@ pub(crate) fn allow(builder: &mut WasiCtxBuilder, network: &Network) {
     });
 }
 
-/// Replaces Wasmtime's functions by ours.
-pub(crate) fn add_to_linker(linker: &mut Linker<Guest>, level: Level) -> Result<()> {
-    linker.allow_shadowing(true);
-    p2::add_to_linker(linker)?;
-    match level {
-        Level::Lean => {}
-        Level::P3 => p3::add_to_linker(linker)?,
-    }
-    linker.allow_shadowing(false);
-    Ok(())
-}
-
 /// Whether a guest means itself by an address.
 fn is_own(ip: IpAddr) -> bool {
     ip.is_unspecified() || ip == Ipv4Addr::LOCALHOST || ip == Ipv6Addr::LOCALHOST
 }
 
 /// What a guest that binds an address really gets.
-fn bind_address(network: &Network, mut address: SocketAddr) -> SocketAddr {
+pub(crate) fn bind_address(network: &Network, mut address: SocketAddr) -> SocketAddr {
     address.set_ip(address.ip().to_canonical());
     match network.ip {
         Some(ip) if is_own(address.ip()) => SocketAddr::new(ip, address.port()),
@@ -84,7 +67,7 @@ fn bind_address(network: &Network, mut address: SocketAddr) -> SocketAddr {
 }
 
 /// Where a connection really goes. "localhost" is the guest's own address: that is where its neighbours in the Pod listen.
-fn connect_address(network: &Network, address: SocketAddr) -> std::result::Result<SocketAddr, Refusal> {
+pub(crate) fn connect_address(network: &Network, address: SocketAddr) -> Result<SocketAddr, Refusal> {
     if network.ip.is_none() {
         return Err(Refusal::Denied);
     }
@@ -92,7 +75,7 @@ fn connect_address(network: &Network, address: SocketAddr) -> std::result::Resul
 }
 
 /// What a name means.
-fn look_up(network: &Network, name: &str) -> Name {
+pub(crate) fn look_up(network: &Network, name: &str) -> Name {
     if let Ok(ip) = name.parse() {
         return Name::Known(vec![ip]);
     }
@@ -104,4 +87,54 @@ fn look_up(network: &Network, name: &str) -> Name {
         addresses.truncate(ADDRESSES_MAX);
     }
     meaning
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::{IpAddr, SocketAddr};
+    use std::sync::Arc;
+
+    use super::{ADDRESSES_MAX, bind_address, connect_address, look_up};
+    use crate::grants::{Name, Network, Refusal};
+
+    const OWN: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(10, 244, 0, 7));
+
+    /// A workload that may connect to port 80 of any host, and sees many addresses behind each name.
+    fn network() -> Network {
+        Network {
+            ip: Some(OWN),
+            connect: Arc::new(|to| if to.port() == 80 { Ok(to) } else { Err(Refusal::NobodyListens) }),
+            resolve: Arc::new(|_| Name::Known(vec![OWN; 2 * ADDRESSES_MAX])),
+            ..Network::denied()
+        }
+    }
+
+    fn address(text: &str) -> SocketAddr {
+        text.parse().expect("an address")
+    }
+
+    #[test]
+    fn any_and_localhost_are_the_workloads_own_address() {
+        for own in ["0.0.0.0:80", "127.0.0.1:80", "[::]:80", "[::1]:80", "[::ffff:127.0.0.1]:80"] {
+            assert_eq!(bind_address(&network(), address(own)), SocketAddr::new(OWN, 80), "{own}");
+            assert_eq!(connect_address(&network(), address(own)), Ok(SocketAddr::new(OWN, 80)), "{own}");
+        }
+        assert_eq!(bind_address(&network(), address("10.0.0.1:80")), address("10.0.0.1:80"));
+    }
+
+    #[test]
+    fn the_hook_decides_and_without_an_address_nothing_is_connected() {
+        assert_eq!(connect_address(&network(), address("10.0.0.1:81")), Err(Refusal::NobodyListens));
+        let nowhere = Network { ip: None, ..network() };
+        assert_eq!(connect_address(&nowhere, address("10.0.0.1:80")), Err(Refusal::Denied));
+    }
+
+    #[test]
+    fn texts_of_addresses_and_localhost_are_no_names_to_ask_about() {
+        let known = |text: &str| Name::Known(vec![text.parse().expect("an address")]);
+        assert_eq!(look_up(&network(), "10.0.0.1"), known("10.0.0.1"));
+        assert_eq!(look_up(&network(), "LocalHost."), known("127.0.0.1"));
+        assert!(matches!(look_up(&network(), "web"), Name::Known(found) if found.len() == ADDRESSES_MAX));
+        assert_eq!(look_up(&Network::denied(), "web"), Name::Unknown);
+    }
 }

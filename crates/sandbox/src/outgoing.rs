@@ -10,7 +10,7 @@ use http_body_util::BodyExt as _;
 use tokio::task::JoinHandle;
 use wasmtime_wasi_http::{DEFAULT_FORBIDDEN_HEADERS, Error, RequestOptions, WasiBody, WasiHttpHooks};
 
-use crate::{Body, BoxError, SendError, SendOptions, SendRequest};
+use crate::grants::{Body, BoxError, SendError, SendOptions, SendRequest};
 
 type Done = Box<dyn Future<Output = Result<(), Error>> + Send>;
 

@@ -2,8 +2,8 @@
 //!
 //! The process that reads this trusts none of it: what is not one of these forms is no report.
 
-use crate::ImageError;
-use crate::cache::Meta;
+use crate::errors::ImageError;
+use crate::meta::Meta;
 
 /// What became of one image.
 #[derive(Clone, Debug)]
@@ -75,10 +75,8 @@ fn refusal(error: &ImageError) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
-    use super::Report;
-    use crate::ImageError;
-    use crate::cache::{Meta, ProgramKind};
-    use crate::engine::Level;
+    use super::{ImageError, Report};
+    use crate::meta::{Level, Meta, ProgramKind};
 
     #[test]
     fn what_is_told_is_what_is_heard() {

@@ -9,15 +9,20 @@ use tokio::runtime::Runtime;
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinHandle;
 
+use crate::books::Books;
 use crate::cache::Cache;
+use crate::command;
 use crate::compile::{CompileLimits, Compiler};
-use crate::container::{Container, Shared};
-use crate::cpu::Ticker;
+use crate::container::Container;
+use crate::cpu::{Ticker, be_nice};
+use crate::digest::Digest;
 use crate::engine::Engines;
+use crate::errors::{ImageError, OpenError, StartError};
+use crate::grants::MAX_MEMORY_BYTES;
 use crate::http::Service;
-use crate::image::{Digest, Image, Shape, Source};
-use crate::spec::{MAX_MEMORY_BYTES, Spec};
-use crate::{ImageError, OpenError, StartError, command};
+use crate::image::{Image, Source};
+use crate::meta::Shape;
+use crate::spec::Spec;
 
 /// Guests give way to the node's own work: API, consensus, proxy.
 const GUEST_NICE: i32 = 10;
@@ -39,7 +44,7 @@ const DEFAULT_MAX_MAPS: u32 = 65_530;
 pub struct Config {
     /// Where compiled images are kept. Only this user may write there: what lies there is executed.
     pub cache_dir: PathBuf,
-    /// Requests that find a place in the pool at the same time, over all containers. More are served, at three times the cost.
+    /// Requests that find a free slot in the pool at the same time, over all containers. More are served, at three times the cost.
     pub http_instances: u32,
     /// How many commands may run at the same time; lowered if the system's `vm.max_map_count` does not allow as many.
     pub commands: u32,
@@ -53,7 +58,7 @@ pub struct Config {
 
 impl Config {
     /// Sizes for one node: 256 requests at the same time, 4,000 commands, a thread for each processor. This very program compiles,
-    /// even if another version has taken its place on disk meanwhile.
+    /// even if another version has replaced it on disk meanwhile.
     pub fn new(cache_dir: impl Into<PathBuf>) -> Self {
         let guest_threads = std::thread::available_parallelism().map_or(1, usize::from);
         Self {
@@ -78,7 +83,7 @@ struct Inner {
     images: Mutex<HashMap<Digest, Arc<Entry>>>,
     ticker: Arc<Ticker>,
     runtime: Option<Runtime>,
-    places: Arc<Semaphore>,
+    permits: Arc<Semaphore>,
     commands: u32,
 }
 
@@ -115,7 +120,7 @@ impl Sandbox {
             images: Mutex::new(HashMap::new()),
             ticker,
             runtime: Some(guest_runtime(config.guest_threads)?),
-            places: Arc::new(Semaphore::new(commands as usize)),
+            permits: Arc::new(Semaphore::new(commands as usize)),
             commands,
         };
         Ok(Self { inner: Arc::new(inner) })
@@ -148,28 +153,25 @@ impl Sandbox {
         Flight { result, task }
     }
 
-    /// How many commands may run at the same time.
-    pub fn command_places(&self) -> u32 {
-        self.inner.commands
-    }
-
     /// Starts a container. A command begins to run at once on the guests' own threads; an HTTP handler waits for requests.
     pub fn start(&self, spec: Spec) -> Result<Container, StartError> {
         check(&spec)?;
         let Some(runtime) = &self.inner.runtime else {
             return Err(StartError::Full { limit: 0 });
         };
-        let shared = Shared::new(&spec, Arc::clone(&self.inner.ticker));
+        let (log, ticker) = (Arc::clone(&spec.log), Arc::clone(&self.inner.ticker));
+        let books = Books::open(spec.limits, log, spec.stdin, ticker);
         match spec.image.shape() {
             Shape::Command => {
-                let places = Arc::clone(&self.inner.places);
-                let place = places.try_acquire_owned().map_err(|_| StartError::Full { limit: self.inner.commands })?;
-                runtime.spawn(command::run(spec, Arc::clone(&shared), place));
-                Ok(Container::new(shared, None, runtime.handle().clone()))
+                let permits = Arc::clone(&self.inner.permits);
+                let permit =
+                    permits.try_acquire_owned().map_err(|_| StartError::Full { limit: self.inner.commands })?;
+                runtime.spawn(command::run(spec, Arc::clone(&books), permit));
+                Ok(Container::new(books, None, runtime.handle().clone()))
             }
             Shape::Http => {
-                let service = Service::new(spec, Arc::clone(&shared), runtime.handle().clone());
-                Ok(Container::new(shared, Some(service), runtime.handle().clone()))
+                let service = Service::new(spec, Arc::clone(&books), runtime.handle().clone());
+                Ok(Container::new(books, Some(service), runtime.handle().clone()))
             }
         }
     }
@@ -242,12 +244,6 @@ fn guest_runtime(threads: usize) -> Result<Runtime, OpenError> {
         .enable_all()
         .build()
         .map_err(OpenError::Thread)
-}
-
-/// Lowers the priority of the calling thread and of threads that it starts.
-pub(crate) fn be_nice(nice: i32) {
-    // On Linux this call changes one thread, not the process. It cannot fail when it lowers.
-    let _ = rustix::process::setpriority_process(Some(rustix::thread::gettid()), nice);
 }
 
 /// How many commands the system has memory maps for.

@@ -1,6 +1,6 @@
 //! What the first bytes of an image look like.
 
-use crate::ImageError;
+use crate::errors::ImageError;
 
 /// The two kinds of WebAssembly.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -10,12 +10,12 @@ use tokio::io::{AsyncRead, ReadBuf};
 use wasmtime_wasi::cli::{IsTerminal, StdinStream};
 use wasmtime_wasi::p2::{InputStream, Pollable, StreamError};
 
-use crate::BoxFuture;
-use crate::container::Shared;
+use crate::books::Books;
+use crate::grants::BoxFuture;
 
 /// Input that says nothing until the container is asked to stop.
 pub(crate) struct UntilStop {
-    shared: Arc<Shared>,
+    books: Arc<Books>,
     stopping: Option<SyncFuture>,
 }
 
@@ -23,15 +23,15 @@ pub(crate) struct UntilStop {
 struct SyncFuture(std::sync::Mutex<BoxFuture<()>>);
 
 impl UntilStop {
-    pub(crate) fn new(shared: Arc<Shared>) -> Self {
-        Self { shared, stopping: None }
+    pub(crate) fn new(books: Arc<Books>) -> Self {
+        Self { books, stopping: None }
     }
 
     fn poll_stop(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        let shared = &self.shared;
+        let books = &self.books;
         let stopping = self.stopping.get_or_insert_with(|| {
-            let shared = Arc::clone(shared);
-            SyncFuture(std::sync::Mutex::new(Box::pin(async move { shared.stopping().await })))
+            let books = Arc::clone(books);
+            SyncFuture(std::sync::Mutex::new(Box::pin(async move { books.stopping().await })))
         });
         let future = stopping.0.get_mut().unwrap_or_else(std::sync::PoisonError::into_inner);
         future.as_mut().poll(cx)
@@ -46,24 +46,24 @@ impl IsTerminal for UntilStop {
 
 impl StdinStream for UntilStop {
     fn async_stream(&self) -> Box<dyn AsyncRead + Send + Sync> {
-        Box::new(Self::new(Arc::clone(&self.shared)))
+        Box::new(Self::new(Arc::clone(&self.books)))
     }
 
     fn p2_stream(&self) -> Box<dyn InputStream> {
-        Box::new(Self::new(Arc::clone(&self.shared)))
+        Box::new(Self::new(Arc::clone(&self.books)))
     }
 }
 
 impl InputStream for UntilStop {
     fn read(&mut self, _size: usize) -> Result<Bytes, StreamError> {
-        if self.shared.is_stopping() { Err(StreamError::Closed) } else { Ok(Bytes::new()) }
+        if self.books.is_stopping() { Err(StreamError::Closed) } else { Ok(Bytes::new()) }
     }
 }
 
 #[wasmtime_wasi::async_trait]
 impl Pollable for UntilStop {
     async fn ready(&mut self) {
-        self.shared.stopping().await;
+        self.books.stopping().await;
     }
 }
 

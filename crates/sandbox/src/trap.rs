@@ -25,8 +25,8 @@ pub(crate) fn describe(error: &wasmtime::Error) -> String {
         Some(trap) => trap.to_string(),
         None => error.root_cause().to_string(),
     };
-    let places = error.downcast_ref::<WasmBacktrace>().map(functions).unwrap_or_default();
-    if places.is_empty() { what } else { format!("{what}, in {}", places.join(" < ")) }
+    let frames = error.downcast_ref::<WasmBacktrace>().map(functions).unwrap_or_default();
+    if frames.is_empty() { what } else { format!("{what}, in {}", frames.join(" < ")) }
 }
 
 fn functions(backtrace: &WasmBacktrace) -> Vec<String> {

@@ -23,29 +23,11 @@ const KNOWN: &[(&str, &[&str])] = &[
     ("control", &["brain", "flight"]),
     ("proxy", &["link", "peers"]),
     ("rpc", &["client", "watch"]),
-    (
-        "sandbox",
-        &[
-            "cache",
-            "command",
-            "compile",
-            "container",
-            "drive",
-            "engine",
-            "guest",
-            "http",
-            "image",
-            "log",
-            "net",
-            "outgoing",
-            "report",
-            "sandbox",
-            "spec",
-            "stdin",
-        ],
-    ),
     ("store", &["machine", "watch"]),
 ];
+
+/// Crates whose folders are held to the same: modules that stand beside each other form no circle, at any level.
+const DEEP: &[&str] = &["sandbox"];
 
 /// Crates of ours that take of another one only some names: the images know no objects.
 const ONLY: &[(&str, &str, &[&str])] = &[("images", "api", &["Error", "Reason"])];
@@ -61,7 +43,7 @@ pub(crate) fn problems(root: &Path) -> Vec<String> {
 }
 
 fn crate_problems(name: &str, src: &Path) -> Vec<String> {
-    let edges = edges(src);
+    let edges = edges(src, Path::new(""));
     let found = circles(&edges);
     let known = || KNOWN.iter().filter(|(krate, _)| *krate == name).map(|(_, modules)| modules);
     let within = |circle: &BTreeSet<&str>, modules: &[&str]| circle.iter().all(|module| modules.contains(module));
@@ -72,7 +54,31 @@ fn crate_problems(name: &str, src: &Path) -> Vec<String> {
         let modules = modules.iter().copied().collect();
         format!("crates/{name}: there is no circle any more between {}; remove it from KNOWN", list(&modules))
     });
-    new.chain(gone).chain(foreign(name, src)).collect()
+    new.chain(gone).chain(deep(name, src)).chain(foreign(name, src)).collect()
+}
+
+/// Circles below the top modules of a crate that has none.
+fn deep(name: &str, src: &Path) -> Vec<String> {
+    if !DEEP.contains(&name) {
+        return Vec::new();
+    }
+    let circles = |within: &PathBuf| {
+        let edges = edges(src, within);
+        let told =
+            |circle| format!("crates/{name}: {} of {} import each other in a circle", list(circle), within.display());
+        circles(&edges).iter().map(told).collect::<Vec<_>>()
+    };
+    folders(src)
+        .iter()
+        .filter_map(|folder| folder.strip_prefix(src).ok())
+        .map(Path::to_owned)
+        .flat_map(|within| circles(&within))
+        .collect()
+}
+
+fn folders(folder: &Path) -> Vec<PathBuf> {
+    let here = entries(folder).into_iter().filter(|path| path.is_dir() && !is_test(path));
+    here.flat_map(|folder| [vec![folder.clone()], folders(&folder)].concat()).collect()
 }
 
 fn list(modules: &BTreeSet<&str>) -> String {
@@ -96,16 +102,18 @@ fn foreign(name: &str, src: &Path) -> Vec<String> {
     problems
 }
 
-/// Which top module imports which others.
-fn edges(src: &Path) -> Edges {
-    let modules: BTreeSet<String> = entries(src).iter().filter_map(|path| module(path)).collect();
-    let passed_on = passed_on(src, &modules);
+/// Which module of a folder within a crate imports which others of that folder; the crate's own folder is the empty path.
+fn edges(src: &Path, within: &Path) -> Edges {
+    let folder = src.join(within);
+    let modules: BTreeSet<String> = entries(&folder).iter().filter_map(|path| module(path)).collect();
+    let passed_on = passed_on(&folder, &modules);
+    let prefix: Vec<String> = within.iter().filter_map(|name| name.to_str()).map(str::to_owned).collect();
     let mut edges = Edges::new();
-    for path in files(src) {
-        let Ok(inside) = path.strip_prefix(src) else { continue };
+    for path in files(&folder) {
+        let Ok(inside) = path.strip_prefix(&folder) else { continue };
         let own = inside.iter().next().and_then(|first| module(Path::new(first)));
         let Some(own) = own.filter(|own| modules.contains(own)) else { continue };
-        let named = named_of_root(&code(&path), depth(inside));
+        let named = named_of_root(&code(&path), depth(inside), &prefix);
         let home = |name: String| if modules.contains(&name) { Some(name) } else { passed_on.get(&name).cloned() };
         let others = named.into_iter().filter_map(home).filter(|other| *other != own);
         edges.entry(own.clone()).or_default().extend(others);
@@ -113,9 +121,10 @@ fn edges(src: &Path) -> Edges {
     edges
 }
 
-/// The names that the root passes on, with the modules that define them.
-fn passed_on(src: &Path, modules: &BTreeSet<String>) -> BTreeMap<String, String> {
-    let roots = ["lib.rs", "main.rs"].map(|root| code(&src.join(root))).concat();
+/// The names that the root of a folder passes on, with the modules that define them.
+fn passed_on(folder: &Path, modules: &BTreeSet<String>) -> BTreeMap<String, String> {
+    let within = ["lib.rs", "main.rs", "mod.rs"].map(|root| code(&folder.join(root))).concat();
+    let roots = within + &code(&folder.with_extension("rs"));
     let mut names = BTreeMap::new();
     for path in declared(&roots) {
         let path: Vec<String> = path.into_iter().filter(|part| part != "crate" && part != "self").collect();
@@ -128,13 +137,14 @@ fn passed_on(src: &Path, modules: &BTreeSet<String>) -> BTreeMap<String, String>
     names
 }
 
-/// What code names of the crate's root, when it stands `depth` modules below it.
-fn named_of_root(code: &str, depth: usize) -> Vec<String> {
-    let mut names = inline(code, "crate");
+/// What code names of a root, which is a module of the crate by its path, when it stands `depth` modules below it.
+fn named_of_root(code: &str, depth: usize, root: &[String]) -> Vec<String> {
+    let whole: Vec<&str> = std::iter::once("crate").chain(root.iter().map(String::as_str)).collect();
+    let mut names = inline(code, &whole.join("::"));
     for path in declared(code) {
         let ups = path.iter().take_while(|part| *part == "super").count();
         let start = match path[0].as_str() {
-            "crate" => 1,
+            "crate" if path[1..].starts_with(root) => whole.len(),
             _ if ups == depth => ups,
             _ => continue,
         };
@@ -271,5 +281,7 @@ fn modules_that_import_each_other_are_found() {
         edges.entry(from.to_owned()).or_default().insert(to.to_owned());
     }
     assert_eq!(circles(&edges), BTreeSet::from([BTreeSet::from(["a", "b", "c"])]));
-    assert_eq!(named_of_root("use super::a;\nuse crate::{b, c::D};\nuse super::super::e;\n", 1), ["a", "b", "c"]);
+    assert_eq!(named_of_root("use super::a;\nuse crate::{b, c::D};\nuse super::super::e;\n", 1, &[]), ["a", "b", "c"]);
+    let below = named_of_root("use super::a;\nuse crate::{b, room::{c, d::E}};\n", 1, &["room".to_owned()]);
+    assert_eq!(below, ["a", "c", "d"]);
 }

@@ -1,8 +1,8 @@
 //! The compiler's own process: all that looks into the bytes of an image happens here, under limits, and ends with this process.
 //!
 //! It is this program again, started with [`WORD`]. Standard input is the image, standard output the file for its code, standard
-//! error the [`Report`]. It takes its limits upon itself before it reads a byte; where a system has more to offer to confine it,
-//! [`confine`] is the place.
+//! error the [`Report`]. It takes its limits upon itself before it reads a byte; where a system can confine it further, [`confine`] is where
+//! to ask for it.
 
 use std::fs::File;
 use std::io::{self, Read as _, Write as _};
@@ -15,10 +15,11 @@ use wasmtime::component::Component;
 use wasmtime::{Engine, Module};
 
 use super::CompileLimits;
-use crate::ImageError;
-use crate::cache::{Meta, ProgramKind};
-use crate::engine::{self, Half, Level};
+use crate::cpu::be_nice;
+use crate::engine::{self, Half};
+use crate::errors::ImageError;
 use crate::image;
+use crate::meta::{Level, Meta, ProgramKind};
 use crate::report::Report;
 use crate::sniff::{self, Form, MAX_IMAGE_BYTES};
 
@@ -49,7 +50,7 @@ const P3_MARK: &[u8] = b"@0.3.";
 /// How many exports an error message names.
 const EXPORTS_NAMED: usize = 5;
 
-/// Compiles and answers how this process ends, if that is what it was started for. Call it first of all: nothing that `main`
+/// Compiles and says how this process ends, if that is what it was started for. Call it first of all: nothing that `main`
 /// sets up is needed here, and the image's Pod waits.
 pub fn compile_if_asked() -> Option<ExitCode> {
     let mut args = std::env::args_os().skip(1);
@@ -91,7 +92,7 @@ fn confine(limits: CompileLimits) -> io::Result<()> {
     set_parent_process_death_signal(Some(Signal::KILL))?;
     set_no_new_privs(true)?;
     let _ = std::fs::write("/proc/self/oom_score_adj", OOM_SCORE);
-    crate::sandbox::be_nice(COMPILE_NICE);
+    be_nice(COMPILE_NICE);
     let most = |resource, most| setrlimit(resource, Rlimit { current: Some(most), maximum: Some(most) });
     most(Resource::As, limits.memory_bytes)?;
     // The first limit says by its signal that it was met, the second does not.

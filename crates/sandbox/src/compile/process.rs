@@ -10,7 +10,7 @@ use tokio::io::AsyncReadExt as _;
 use tokio::process::Command;
 
 use super::{CompileLimits, child};
-use crate::ImageError;
+use crate::errors::ImageError;
 use crate::report::Report;
 
 /// The longest report, in bytes: an error names an import or a few exports. More is cut off.

@@ -12,33 +12,33 @@ use wasmtime_wasi::p3::bindings::sockets::types::{
 use wasmtime_wasi::p3::sockets::{SocketError, SocketResult};
 use wasmtime_wasi::sockets::{TcpSocket, WasiSockets, WasiSocketsCtxView, WasiSocketsView as _};
 
-use super::{bind_address, connect_address, look_up};
+use crate::grants::{Name, Refusal};
 use crate::guest::Guest;
-use crate::spec::{Name, Refusal};
+use crate::net::{bind_address, connect_address, look_up};
 
 const TYPES: &str = "wasi:sockets/types@0.3.0";
 const IP_NAME_LOOKUP: &str = "wasi:sockets/ip-name-lookup@0.3.0";
 
 type Socket = Resource<TcpSocket>;
 
-/// What a function gives its guest.
-type Answer<T> = (std::result::Result<T, ErrorCode>,);
+/// What a function returns to its guest.
+type Returned<T> = (std::result::Result<T, ErrorCode>,);
 
 /// Replaces those of Wasmtime's functions that name addresses.
 pub(super) fn add_to_linker(linker: &mut Linker<Guest>) -> Result<()> {
     let mut types = linker.instance(TYPES)?;
     types.func_wrap_async("[method]tcp-socket.bind", |mut store, (socket, address): (Socket, IpSocketAddress)| {
-        Box::new(async move { answer(bind(store.data_mut(), socket, address).await) })
+        Box::new(async move { returned(bind(store.data_mut(), socket, address).await) })
     })?;
     types.func_wrap_concurrent(
         "[method]tcp-socket.connect",
         |accessor, (socket, address): (Socket, IpSocketAddress)| {
-            Box::pin(async move { answer(connect(accessor, socket, address).await) })
+            Box::pin(async move { returned(connect(accessor, socket, address).await) })
                 as Pin<Box<dyn Future<Output = _> + Send + '_>>
         },
     )?;
     types.func_wrap_async("[method]tcp-socket.listen", |store, (socket,): (Socket,)| {
-        Box::new(async move { answer(listen(store, socket).await) })
+        Box::new(async move { returned(listen(store, socket).await) })
     })?;
     let mut names = linker.instance(IP_NAME_LOOKUP)?;
     names.func_wrap_concurrent("resolve-addresses", |accessor, (name,): (String,)| {
@@ -62,7 +62,7 @@ async fn resolve(accessor: &Accessor<Guest>, name: &str) -> Result<Found> {
 }
 
 /// An error for the guest, or the end of it.
-fn answer<T>(result: SocketResult<T>) -> Result<Answer<T>> {
+fn returned<T>(result: SocketResult<T>) -> Result<Returned<T>> {
     match result {
         Ok(value) => Ok((Ok(value),)),
         Err(error) => Ok((Err(error.downcast()?),)),

@@ -10,9 +10,9 @@ use wasmtime_wasi::p2::bindings::sockets::{ip_name_lookup, network, tcp, tcp_cre
 use wasmtime_wasi::p2::{DynInputStream, DynOutputStream, DynPollable, SocketError, TcpSocket};
 use wasmtime_wasi::sockets::WasiSocketsCtxView;
 
-use super::{Listening, LookUps, Parts, bind_address, connect_address, look_up};
+use crate::grants::{self, Name, Refusal};
 use crate::guest::Guest;
-use crate::spec::{self, Name, Refusal};
+use crate::net::{Listening, LookUps, State, bind_address, connect_address, look_up};
 
 /// Replaces Wasmtime's `tcp` and `ip-name-lookup` by the ones below.
 pub(super) fn add_to_linker(linker: &mut Linker<Guest>) -> Result<()> {
@@ -28,13 +28,13 @@ impl HasData for OwnSockets {
 
 struct View<'a> {
     inner: WasiSocketsCtxView<'a>,
-    network: &'a spec::Network,
+    network: &'a grants::Network,
     listening: &'a mut Listening,
     look_ups: &'a mut LookUps,
 }
 
 fn view(guest: &mut Guest) -> View<'_> {
-    let Parts { wasi, table, network, listening, look_ups } = guest.sockets_parts();
+    let State { wasi, table, network, listening, look_ups } = guest.sockets_state();
     View { inner: WasiSocketsCtxView { ctx: wasi.sockets(), table }, network, listening, look_ups }
 }
 
@@ -47,7 +47,8 @@ macro_rules! pass_on {
     };
 }
 
-type Answer<T> = std::result::Result<T, SocketError>;
+/// What a function returns to its guest.
+type Returned<T> = std::result::Result<T, SocketError>;
 
 impl network::Host for View<'_> {
     fn convert_error_code(&mut self, error: SocketError) -> Result<ErrorCode> {
@@ -73,7 +74,7 @@ impl tcp::HostTcpSocket for View<'_> {
         socket: Resource<TcpSocket>,
         network: Resource<Network>,
         address: IpSocketAddress,
-    ) -> Answer<()> {
+    ) -> Returned<()> {
         let address = bind_address(self.network, address.into());
         self.follow_family(&socket, address)?;
         tcp::HostTcpSocket::start_bind(&mut self.inner, socket, network, address.into()).await
@@ -84,13 +85,13 @@ impl tcp::HostTcpSocket for View<'_> {
         socket: Resource<TcpSocket>,
         network: Resource<Network>,
         address: IpSocketAddress,
-    ) -> Answer<()> {
+    ) -> Returned<()> {
         let address = connect_address(self.network, address.into()).map_err(refused)?;
         self.follow_family(&socket, address)?;
         tcp::HostTcpSocket::start_connect(&mut self.inner, socket, network, address.into())
     }
 
-    async fn start_listen(&mut self, socket: Resource<TcpSocket>) -> Answer<()> {
+    async fn start_listen(&mut self, socket: Resource<TcpSocket>) -> Returned<()> {
         let same = Resource::new_borrow(socket.rep());
         tcp::HostTcpSocket::start_listen(&mut self.inner, socket).await?;
         let address = SocketAddr::from(self.local_address(same)?);
@@ -109,38 +110,38 @@ impl tcp::HostTcpSocket for View<'_> {
     }
 
     pass_on! { HostTcpSocket:
-        finish_bind() -> Answer<()>;
-        finish_connect() -> Answer<(Resource<DynInputStream>, Resource<DynOutputStream>)>;
-        finish_listen() -> Answer<()>;
-        accept() -> Answer<(Resource<TcpSocket>, Resource<DynInputStream>, Resource<DynOutputStream>)>;
-        local_address() -> Answer<IpSocketAddress>;
-        remote_address() -> Answer<IpSocketAddress>;
+        finish_bind() -> Returned<()>;
+        finish_connect() -> Returned<(Resource<DynInputStream>, Resource<DynOutputStream>)>;
+        finish_listen() -> Returned<()>;
+        accept() -> Returned<(Resource<TcpSocket>, Resource<DynInputStream>, Resource<DynOutputStream>)>;
+        local_address() -> Returned<IpSocketAddress>;
+        remote_address() -> Returned<IpSocketAddress>;
         is_listening() -> Result<bool>;
         address_family() -> Result<IpAddressFamily>;
-        set_listen_backlog_size(value: u64) -> Answer<()>;
-        keep_alive_enabled() -> Answer<bool>;
-        set_keep_alive_enabled(value: bool) -> Answer<()>;
-        keep_alive_idle_time() -> Answer<u64>;
-        set_keep_alive_idle_time(value: u64) -> Answer<()>;
-        keep_alive_interval() -> Answer<u64>;
-        set_keep_alive_interval(value: u64) -> Answer<()>;
-        keep_alive_count() -> Answer<u32>;
-        set_keep_alive_count(value: u32) -> Answer<()>;
-        hop_limit() -> Answer<u8>;
-        set_hop_limit(value: u8) -> Answer<()>;
-        receive_buffer_size() -> Answer<u64>;
-        set_receive_buffer_size(value: u64) -> Answer<()>;
-        send_buffer_size() -> Answer<u64>;
-        set_send_buffer_size(value: u64) -> Answer<()>;
+        set_listen_backlog_size(value: u64) -> Returned<()>;
+        keep_alive_enabled() -> Returned<bool>;
+        set_keep_alive_enabled(value: bool) -> Returned<()>;
+        keep_alive_idle_time() -> Returned<u64>;
+        set_keep_alive_idle_time(value: u64) -> Returned<()>;
+        keep_alive_interval() -> Returned<u64>;
+        set_keep_alive_interval(value: u64) -> Returned<()>;
+        keep_alive_count() -> Returned<u32>;
+        set_keep_alive_count(value: u32) -> Returned<()>;
+        hop_limit() -> Returned<u8>;
+        set_hop_limit(value: u8) -> Returned<()>;
+        receive_buffer_size() -> Returned<u64>;
+        set_receive_buffer_size(value: u64) -> Returned<()>;
+        send_buffer_size() -> Returned<u64>;
+        set_send_buffer_size(value: u64) -> Returned<()>;
         subscribe() -> Result<Resource<DynPollable>>;
-        shutdown(kind: tcp::ShutdownType) -> Answer<()>;
+        shutdown(kind: tcp::ShutdownType) -> Returned<()>;
     }
 }
 
 impl View<'_> {
     /// Makes an IPv6 socket that is used for nothing yet an IPv4 one if that is what its address is: a guest that means itself
     /// by `::` or `::1` means its Pod, whose address may be of the other family.
-    fn follow_family(&mut self, socket: &Resource<TcpSocket>, address: SocketAddr) -> Answer<()> {
+    fn follow_family(&mut self, socket: &Resource<TcpSocket>, address: SocketAddr) -> Returned<()> {
         let same = || Resource::new_borrow(socket.rep());
         let fits = matches!(self.address_family(same()).map_err(SocketError::trap)?, IpAddressFamily::Ipv4)
             || address.is_ipv6();
@@ -168,7 +169,7 @@ impl ip_name_lookup::Host for View<'_> {
         &mut self,
         network: Resource<Network>,
         name: String,
-    ) -> Answer<Resource<ip_name_lookup::ResolveAddressStream>> {
+    ) -> Returned<Resource<ip_name_lookup::ResolveAddressStream>> {
         let (asked, found) = match look_up(self.network, &name) {
             Name::Known(found) => {
                 let mut found = found.into_iter();
@@ -190,7 +191,7 @@ impl ip_name_lookup::HostResolveAddressStream for View<'_> {
     fn resolve_next_address(
         &mut self,
         stream: Resource<ip_name_lookup::ResolveAddressStream>,
-    ) -> Answer<Option<IpAddress>> {
+    ) -> Returned<Option<IpAddress>> {
         let handle = stream.rep();
         let first = ip_name_lookup::HostResolveAddressStream::resolve_next_address(&mut self.inner, stream)?;
         let more = || self.look_ups.get_mut(&handle)?.next().map(IpAddress::from);
