@@ -10,18 +10,22 @@ use std::{
     time::{Duration, Instant},
 };
 
+use arc_swap::{ArcSwap, Guard};
 use http::{Request, Response};
 use http_body_util::BodyExt as _;
-use tokio::net::TcpStream;
+use tokio::{net::TcpStream, sync::watch};
 use tracing::debug;
 
 use crate::{
-    Body, Proxy, hop,
-    link::{Download, Link, Unanswered},
-    locals::Local,
-    peers::Peer,
+    body::Body,
+    download::Download,
+    egress::{Denied, Egress, canonical},
+    hop,
+    link::{Link, Unanswered},
+    locals::{Local, Locals},
+    peers::{Peer, Peers, TRIAL_TIMEOUT},
     replay::{Replay, Upload},
-    table::Aim,
+    table::{Aim, Table},
     tunnel,
 };
 
@@ -30,6 +34,11 @@ const PATIENCE: Duration = Duration::from_millis(300);
 
 /// The same when every Pod was asked once: whoever is there now may just be slow.
 const PATIENCE_LATER: Duration = Duration::from_secs(1);
+
+const _: () = {
+    assert!(PATIENCE.as_millis() < PATIENCE_LATER.as_millis());
+    assert!(PATIENCE_LATER.as_millis() < TRIAL_TIMEOUT.as_millis(), "a trial must find out what requests do not");
+};
 
 /// How long news of the table are waited for, when every Pod that it has was asked.
 const NEWS_WITHIN: Duration = Duration::from_millis(500);
@@ -123,7 +132,59 @@ impl Next {
     }
 }
 
-impl Proxy {
+/// What leads requests and connections to Pods.
+pub(crate) struct Balancer {
+    table: ArcSwap<Table>,
+    /// Says that the table is another one.
+    pub(crate) changed: watch::Sender<()>,
+    /// Pods behind sockets.
+    pub(crate) peers: Peers,
+    /// Handlers of this node.
+    pub(crate) locals: Arc<Locals>,
+    /// What Pods may connect to.
+    pub(crate) egress: Arc<Egress>,
+}
+
+impl Balancer {
+    /// One that knows no Service yet.
+    pub(crate) fn new(locals: Arc<Locals>, egress: Arc<Egress>) -> Self {
+        let (table, changed) = (ArcSwap::from_pointee(Table::default()), watch::Sender::new(()));
+        Self { table, changed, peers: Peers::default(), locals, egress }
+    }
+
+    /// The table at this moment.
+    pub(crate) fn table(&self) -> Guard<Arc<Table>> {
+        self.table.load()
+    }
+
+    /// Balances by a new table from now on.
+    pub(crate) fn update(&self, mut table: Table) -> Arc<Table> {
+        table.inherit(&self.table.load());
+        let table = Arc::new(table);
+        self.table.store(table.clone());
+        self.peers.retain(&table);
+        self.changed.send_replace(());
+        table
+    }
+
+    /// Whether an address is a Service's.
+    pub(crate) fn is_service(&self, address: SocketAddr) -> bool {
+        self.table.load().route(address).is_some()
+    }
+
+    /// The Pod that takes a connection of another Pod to a Service's address; `None` if the address is not a Service's or nobody
+    /// is ready.
+    pub(crate) fn pick(&self, address: SocketAddr, client: IpAddr) -> Option<SocketAddr> {
+        self.next(&mut Course::of_pod(Aim::Address(address), client)).map(|next| next.address())
+    }
+
+    /// Where a connection of a Pod to an address really goes: for a Service's address to one of its Pods.
+    pub(crate) fn way(&self, to: SocketAddr, from: IpAddr) -> Result<SocketAddr, Denied> {
+        let to = canonical(to);
+        let target = if self.is_service(to) { self.pick(to, from).ok_or(Denied::Nobody(to))? } else { to };
+        self.egress.permit(target).map(|_| target)
+    }
+
     /// Lets a Pod answer a request for a Service.
     pub(crate) async fn balance(&self, mut course: Course, request: Request<Body>) -> Result<Response<Body>, Failure> {
         // The usual case costs no more than this: a Pod of this node takes the request.
@@ -138,7 +199,7 @@ impl Proxy {
             },
             Some(Next::Peer(_)) => request,
         };
-        // What follows is many times as large, and every request would be moved around with room for it.
+        // What follows is many times as large, and every request would be moved around with space for it.
         Box::pin(self.try_all(course, Box::new(Replay::new(request)))).await
     }
 
@@ -177,7 +238,7 @@ impl Proxy {
 
     /// The next Pod that was not asked yet, those in doubt last.
     pub(crate) fn next(&self, course: &mut Course) -> Option<Next> {
-        let table = self.inner.table.load();
+        let table = self.table.load();
         let route = table.route_to(&course.aim)?;
         let turn = match course.turn {
             Some(turn) => turn,
@@ -189,13 +250,13 @@ impl Proxy {
             if course.tried.contains(&endpoint.address) {
                 continue;
             }
-            if let Some(local) = self.inner.locals.get(endpoint.address) {
+            if let Some(local) = self.locals.get(endpoint.address) {
                 return Some(Next::Local(endpoint.address, local));
             }
-            if course.is_pods && self.inner.egress.permit(endpoint.address).is_err() {
+            if course.is_pods && self.egress.permit(endpoint.address).is_err() {
                 continue;
             }
-            let peer = self.inner.peers.get(endpoint);
+            let peer = self.peers.get(endpoint);
             if peer.is_trusted() {
                 return Some(Next::Peer(peer));
             }
@@ -215,7 +276,7 @@ impl Proxy {
             }
             // Who looks at the table before they wait for its change misses none.
             let Some(news) = &mut news else {
-                news = Some(self.inner.changed.subscribe());
+                news = Some(self.changed.subscribe());
                 continue;
             };
             if course.tried.is_empty() || course.since.elapsed() > GIVE_UP_AFTER {
@@ -232,13 +293,13 @@ impl Proxy {
     }
 
     fn nobody(&self, aim: &Aim) -> Failure {
-        let table = self.inner.table.load();
+        let table = self.table.load();
         let is_empty = table.route_to(aim).is_none_or(|route| route.endpoints.is_empty());
         if is_empty { Failure::NobodyReady } else { Failure::NobodyThere }
     }
 
     fn stay(&self, course: &Course, address: SocketAddr) {
-        if let Some(route) = self.inner.table.load().route_to(&course.aim) {
+        if let Some(route) = self.table.load().route_to(&course.aim) {
             route.stay(course.client, address, course.since);
         }
     }

@@ -13,7 +13,7 @@ use std::{
 use api::Cidr;
 use arc_swap::ArcSwap;
 
-use crate::{Proxy, locals::Locals, net};
+use crate::{locals::Locals, net};
 
 /// Why a Pod may not connect to an address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -49,13 +49,13 @@ pub struct PodSocket {
     sockets: Arc<Sockets>,
 }
 
-/// Where an address is that a Pod may connect to.
+/// Whose an address is that a Pod may connect to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Place {
-    /// A Pod's.
-    Cluster,
+pub(crate) enum Whose {
+    /// Another Pod's.
+    Pods,
     /// A host's that is not the cluster's.
-    Outside,
+    Outsiders,
 }
 
 /// How many sockets of Pods listen, by address.
@@ -76,11 +76,11 @@ impl Egress {
 
     /// Whether a Pod may connect to an address. The answer is about this address as it is; whoever looked up a name or a
     /// Service asks about what came of it.
-    pub(crate) fn permit(&self, to: SocketAddr) -> Result<Place, Denied> {
+    pub(crate) fn permit(&self, to: SocketAddr) -> Result<Whose, Denied> {
         let to = canonical(to);
         let ranges = self.ranges.load();
         if self.is_pods(to) {
-            return Ok(Place::Cluster);
+            return Ok(Whose::Pods);
         }
         if ranges.nodes.contains(&to.ip()) || ranges.masters.contains(&to.ip()) {
             return Err(Denied::Host(to.ip()));
@@ -90,9 +90,25 @@ impl Egress {
             return Err(Denied::Nobody(to));
         }
         if within(&ranges.elsewhere) {
-            return Ok(Place::Cluster);
+            return Ok(Whose::Pods);
         }
-        self.outside(to).map(|()| Place::Outside)
+        self.outside(to).map(|()| Whose::Outsiders)
+    }
+
+    /// Tells what is known about addresses; `change` gets what was known so far.
+    pub(crate) fn learn(&self, change: impl Fn(&mut Ranges)) {
+        self.ranges.rcu(|known| {
+            let mut ranges = Ranges::clone(known);
+            change(&mut ranges);
+            ranges
+        });
+    }
+
+    /// A Pod of this node listens on an address with a socket of its own, for as long as what is returned is kept.
+    pub(crate) fn listening(&self, address: SocketAddr) -> PodSocket {
+        let sockets = Arc::clone(&self.sockets);
+        *sockets.lock().unwrap_or_else(PoisonError::into_inner).entry(address).or_default() += 1;
+        PodSocket { address, sockets }
     }
 
     /// Whether a Pod of this node listens there.
@@ -121,35 +137,6 @@ impl Egress {
     }
 }
 
-impl Proxy {
-    /// Where a connection of a Pod to an address really goes: for a Service's address to one of its Pods.
-    ///
-    /// # Errors
-    /// If the Pod may not go there; see [`Denied`].
-    pub fn way(&self, to: SocketAddr, from: IpAddr) -> Result<SocketAddr, Denied> {
-        let to = canonical(to);
-        let target = if self.is_service(to) { self.pick(to, from).ok_or(Denied::Nobody(to))? } else { to };
-        self.inner.egress.permit(target).map(|_| target)
-    }
-
-    /// Tells what is known about addresses; `change` gets what was known so far.
-    pub fn learn(&self, change: impl Fn(&mut Ranges)) {
-        self.inner.egress.ranges.rcu(|known| {
-            let mut ranges = Ranges::clone(known);
-            change(&mut ranges);
-            ranges
-        });
-    }
-
-    /// Says that a Pod of this node listens on an address with a socket of its own, for as long as the answer is kept.
-    #[must_use]
-    pub fn listening(&self, address: SocketAddr) -> PodSocket {
-        let sockets = Arc::clone(&self.inner.egress.sockets);
-        *sockets.lock().unwrap_or_else(PoisonError::into_inner).entry(address).or_default() += 1;
-        PodSocket { address, sockets }
-    }
-}
-
 impl Drop for PodSocket {
     fn drop(&mut self) {
         let mut sockets = self.sockets.lock().unwrap_or_else(PoisonError::into_inner);
@@ -162,7 +149,7 @@ impl Drop for PodSocket {
     }
 }
 
-/// An IPv4 address in the clothes of IPv6 is looked at as what it is.
+/// An IPv4 address that is written as one of IPv6 counts as what it is.
 pub(crate) fn canonical(address: SocketAddr) -> SocketAddr {
     SocketAddr::new(address.ip().to_canonical(), address.port())
 }

@@ -7,7 +7,7 @@ use std::{cell::RefCell, net::IpAddr};
 
 use http::{HeaderMap, HeaderName, HeaderValue, Request, header};
 
-use crate::Body;
+use crate::body::Body;
 
 const FORWARDED: HeaderName = header::FORWARDED;
 const FOR: HeaderName = HeaderName::from_static("x-forwarded-for");

@@ -10,7 +10,7 @@ use http::{
 use http_body_util::{BodyExt as _, Full};
 use hyper::body::Incoming;
 
-use crate::{Body, replay::Upload};
+use crate::{body::Body, replay::Upload};
 
 /// By this a node tells another that its Pod has not seen the request, so that it may go to the next Pod, whatever it asks.
 /// Handlers cannot say so themselves; a Pod that listens itself can, and so refuses a request to another one's benefit.

@@ -6,6 +6,8 @@
 
 mod affinity;
 mod balance;
+mod body;
+mod download;
 mod egress;
 mod forwarded;
 mod hop;
@@ -36,33 +38,25 @@ use std::{
 };
 
 use api::Key;
-use arc_swap::ArcSwap;
-use bytes::Bytes;
-use futures::future::BoxFuture;
 use http::{Request, Response};
-use http_body_util::combinators::UnsyncBoxBody;
-use tokio::sync::{Semaphore, mpsc, watch};
+use tokio::sync::mpsc;
 
+use balance::Balancer;
 pub use balance::Failure;
+pub use body::{Body, BoxError};
+use egress::Egress;
 pub use egress::{Denied, PodSocket, Ranges, is_special};
+use listen::Listeners;
 pub use listen::{News, Problem};
+pub use locals::LocalHandler;
+use locals::Locals;
 pub use names::{Inside, Resolved};
 pub use net::{Net, NetError, Way};
+use outgoing::Outgoing;
 pub use outgoing::SendError;
+use serve::Server;
 pub use shield::{Shield, ShieldError};
 pub use table::{Aim, Endpoint, Headless, Named, Route, Speech, Table};
-
-/// Whatever went wrong with a body.
-pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
-
-/// A body on its way, in either direction.
-pub type Body = UnsyncBoxBody<Bytes, BoxError>;
-
-/// Answers requests for an HTTP Pod of this node.
-pub type LocalHandler = Arc<dyn Fn(Request<Body>) -> BoxFuture<'static, Response<Body>> + Send + Sync>;
-
-/// The most connections at the same time, to all Services and Pods of a node together.
-const CONNECTIONS_MAX: usize = 16_384;
 
 /// How the proxy behaves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -79,20 +73,12 @@ pub struct Proxy {
 
 struct Inner {
     config: Config,
-    table: ArcSwap<Table>,
-    /// Says that the table is another one.
-    changed: watch::Sender<()>,
-    peers: peers::Peers,
-    /// From where other nodes' proxies pass requests on.
-    nodes: ArcSwap<HashSet<IpAddr>>,
-    locals: Arc<locals::Locals>,
-    egress: Arc<egress::Egress>,
-    /// For connections at the same time.
-    places: Arc<Semaphore>,
-    listeners: listen::Listeners,
+    balancer: Arc<Balancer>,
+    server: Arc<Server>,
+    listeners: Listeners,
+    outgoing: Outgoing,
     /// How many names were looked up.
     lookups: AtomicUsize,
-    outgoing: outgoing::Outgoing,
 }
 
 impl Proxy {
@@ -100,91 +86,129 @@ impl Proxy {
     #[must_use]
     pub fn new(config: Config) -> (Self, mpsc::UnboundedReceiver<News>) {
         let (news, told) = mpsc::unbounded_channel();
-        let locals = Arc::<locals::Locals>::default();
-        let egress = Arc::new(egress::Egress::new(config.allow_external, locals.clone()));
-        let inner = Inner {
+        let locals = Arc::<Locals>::default();
+        let egress = Arc::new(Egress::new(config.allow_external, locals.clone()));
+        let balancer = Arc::new(Balancer::new(locals, egress));
+        let server = Arc::new(Server::new(balancer.clone()));
+        let inner = Arc::new(Inner {
             config,
-            table: ArcSwap::from_pointee(Table::default()),
-            changed: watch::Sender::new(()),
-            peers: peers::Peers::default(),
-            nodes: ArcSwap::default(),
-            locals,
-            places: Arc::new(Semaphore::new(CONNECTIONS_MAX)),
-            listeners: listen::Listeners::new(news),
+            listeners: Listeners::new(server.clone(), news),
+            outgoing: Outgoing::new(balancer.clone(), config.allow_external),
+            balancer,
+            server,
             lookups: AtomicUsize::new(0),
-            outgoing: outgoing::Outgoing::new(egress.clone()),
-            egress,
-        };
-        let inner = Arc::new(inner);
+        });
         tokio::spawn(look_after(Arc::downgrade(&inner)));
         (Self { inner }, told)
     }
 
     /// Takes at most so many connections from now on: each costs up to two files.
     pub fn limit(&self, connections: usize) {
-        self.inner.places.forget_permits(CONNECTIONS_MAX.saturating_sub(connections));
+        self.inner.listeners.limit(connections);
     }
 
     /// Routes by a new table from now on: opens the addresses that it adds and closes those that it no longer has.
     /// Connections that are open stay; requests on them follow the new table.
-    pub fn update(&self, mut table: Table) {
-        table.inherit(&self.inner.table.load());
-        let table = Arc::new(table);
-        self.inner.table.store(table.clone());
-        self.inner.peers.retain(&table);
-        self.inner.changed.send_replace(());
+    pub fn update(&self, table: Table) {
+        let table = self.inner.balancer.update(table);
         let all = table.routes().map(|(address, route)| (address, &route.service));
-        self.inner.listeners.set_services(self, |address| table.route(address).is_some(), all);
+        self.inner.listeners.set_services(|address| table.route(address).is_some(), all);
     }
 
     /// Tries at once to open what could not be opened. Call it when the machine has got new addresses.
     pub fn listen_again(&self) {
-        self.inner.listeners.retry(self, |_| true);
+        self.inner.listeners.retry(|_| true);
     }
 
     /// Hands requests for a Pod's address to a handler, whichever Service they come through, and listens on the address.
     pub fn register_local(&self, pod: Key, address: SocketAddr, handler: LocalHandler) {
-        self.inner.locals.insert(address, handler);
-        self.inner.listeners.add_pod(self, pod, address);
+        self.inner.balancer.locals.insert(address, handler);
+        self.inner.listeners.add_pod(pod, address);
     }
 
     /// Lets no request in to a Pod's address any more: it goes to another Pod of its Service, also if it comes from a node
     /// that does not know yet. The address still answers, to say so.
     pub fn close_local(&self, address: SocketAddr) {
-        self.inner.locals.close(address);
+        self.inner.balancer.locals.close(address);
     }
 
     /// Forgets a Pod's address; requests under way are answered.
     pub fn unregister_local(&self, address: SocketAddr) {
-        self.inner.locals.remove(address);
+        self.inner.balancer.locals.remove(address);
         self.inner.listeners.remove(address);
     }
 
     /// Whether nothing can reach an address through a Service any more, and no request for it is under way.
     #[must_use]
     pub fn drained(&self, address: SocketAddr) -> bool {
-        !self.inner.table.load().leads_to(address) && self.inner.locals.in_flight(address) == 0
+        let balancer = &self.inner.balancer;
+        !balancer.table().leads_to(address) && balancer.locals.in_flight(address) == 0
     }
 
     /// Passes requests on from an address of this node that none of its Pods can use, and believes what comes from such
     /// addresses of other nodes about its clients.
     pub fn set_nodes(&self, own: Option<IpAddr>, others: HashSet<IpAddr>) {
-        self.inner.peers.pass_on_from(own);
-        self.inner.nodes.store(Arc::new(others));
-    }
-
-    fn origin(&self, client: IpAddr) -> forwarded::Origin {
-        if self.inner.nodes.load().contains(&client) {
-            forwarded::Origin::Node
-        } else {
-            forwarded::Origin::Client(client)
-        }
+        self.inner.balancer.peers.pass_on_from(own);
+        self.inner.server.believe(others);
     }
 
     /// Whether a Service leads to some port of a Pod.
     #[must_use]
     pub fn leads_to(&self, pod: IpAddr) -> bool {
-        self.inner.table.load().leads_to_pod(pod)
+        self.inner.balancer.table().leads_to_pod(pod)
+    }
+
+    /// Sends the request of a Pod at an address, in a namespace, to where its URI says. A Pod of this node is asked without
+    /// a socket.
+    ///
+    /// # Errors
+    /// See [`SendError`].
+    pub async fn send(
+        &self,
+        request: Request<Body>,
+        namespace: &str,
+        from: IpAddr,
+    ) -> Result<Response<Body>, SendError> {
+        self.inner.outgoing.send(request, namespace, from).await
+    }
+
+    /// What a name means to a Pod in a namespace: `web`, `web.ns`, `web.ns.svc` or `web.ns.svc.cluster.local`, each with
+    /// `pod-host.` before it for a Pod of a headless Service that has a hostname.
+    #[must_use]
+    pub fn resolve(&self, name: &str, namespace: &str) -> Resolved {
+        names::resolve(&self.inner.balancer.table(), name, namespace, &self.inner.lookups)
+    }
+
+    /// The Pod that takes a connection of another Pod to a Service's address; `None` if the address is not a Service's or nobody
+    /// is ready.
+    #[must_use]
+    pub fn pick(&self, address: SocketAddr, client: IpAddr) -> Option<SocketAddr> {
+        self.inner.balancer.pick(address, client)
+    }
+
+    /// Whether an address is a Service's.
+    #[must_use]
+    pub fn is_service(&self, address: SocketAddr) -> bool {
+        self.inner.balancer.is_service(address)
+    }
+
+    /// Where a connection of a Pod to an address really goes: for a Service's address to one of its Pods.
+    ///
+    /// # Errors
+    /// If the Pod may not go there; see [`Denied`].
+    pub fn way(&self, to: SocketAddr, from: IpAddr) -> Result<SocketAddr, Denied> {
+        self.inner.balancer.way(to, from)
+    }
+
+    /// Tells what is known about addresses; `change` gets what was known so far.
+    pub fn learn(&self, change: impl Fn(&mut Ranges)) {
+        self.inner.balancer.egress.learn(change);
+    }
+
+    /// Says that a Pod of this node listens on an address with a socket of its own, for as long as what is returned is kept.
+    #[must_use]
+    pub fn listening(&self, address: SocketAddr) -> PodSocket {
+        self.inner.balancer.egress.listening(address)
     }
 }
 
@@ -194,9 +218,9 @@ async fn look_after(inner: Weak<Inner>) {
     loop {
         every.tick().await;
         let Some(inner) = inner.upgrade() else { return };
-        let (proxy, now) = (Proxy { inner }, Instant::now());
-        proxy.inner.listeners.retry(&proxy, |at| at <= now);
-        proxy.inner.peers.sweep(now);
+        let now = Instant::now();
+        inner.listeners.retry(|at| at <= now);
+        inner.balancer.peers.sweep(now);
     }
 }
 

@@ -1,19 +1,18 @@
 //! An HTTP/1 connection to a Pod behind a socket.
 //!
-//! No task of its own drives it: whoever waits for the answer, and then whoever reads its body, does. So a request passes
+//! No task of its own drives it: whoever waits for the answer, and then whoever reads its body (`download`), does. So a request passes
 //! through without a change of threads, and a connection that waits for the next one costs its socket only.
 
 use std::{
     future::poll_fn,
     pin::{Pin, pin},
     sync::Arc,
-    task::{Context, Poll, Waker},
+    task::{Context, Waker},
 };
 
-use bytes::Bytes;
 use http::{Request, Response};
 use hyper::{
-    body::{Body as HttpBody, Frame, Incoming, SizeHint},
+    body::Incoming,
     client::conn::{
         TrySendError,
         http1::{self, SendRequest},
@@ -23,9 +22,7 @@ use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 
 use crate::{
-    BoxError,
     outbound::Outbound,
-    peers::Peer,
     replay::Upload,
     trailers::{Marked, Marks},
 };
@@ -62,7 +59,8 @@ impl Link {
         self.driver.is_some() && self.sender.is_ready()
     }
 
-    fn drive(&mut self, cx: &mut Context<'_>) {
+    /// Lets the connection go on with what it has to do.
+    pub(crate) fn drive(&mut self, cx: &mut Context<'_>) {
         if let Some(driver) = &mut self.driver
             && driver.as_mut().poll(cx).is_ready()
         {
@@ -90,55 +88,5 @@ impl From<TrySendError<Request<Outbound>>> for Unanswered {
             Some(_) => Self::Unsent,
             None => Self::Lost(error.into_error()),
         }
-    }
-}
-
-/// The body of an answer. When it has been read, its connection waits for the next request.
-pub(crate) struct Download {
-    body: Incoming,
-    link: Option<(Link, Arc<Peer>)>,
-}
-
-impl Download {
-    pub(crate) fn new(body: Incoming, link: Link, peer: Arc<Peer>) -> Self {
-        let mut download = Self { body, link: Some((link, peer)) };
-        if download.body.is_end_stream() {
-            download.give_back(&mut Context::from_waker(Waker::noop()));
-        }
-        download
-    }
-
-    fn give_back(&mut self, cx: &mut Context<'_>) {
-        if let Some((mut link, peer)) = self.link.take() {
-            link.drive(cx);
-            if link.is_open() {
-                peer.put(link);
-            }
-        }
-    }
-}
-
-impl HttpBody for Download {
-    type Data = Bytes;
-    type Error = BoxError;
-
-    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
-        if let Some((link, _)) = &mut self.link {
-            link.drive(cx);
-        }
-        let frame = Pin::new(&mut self.body).poll_frame(cx);
-        let is_over = matches!(frame, Poll::Ready(None)) || frame.is_ready() && self.body.is_end_stream();
-        if is_over {
-            self.give_back(cx);
-        }
-        frame.map_err(Into::into)
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
     }
 }

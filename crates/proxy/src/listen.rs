@@ -4,18 +4,21 @@ use std::{
     collections::HashMap,
     io,
     net::SocketAddr,
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
 
 use api::Key;
 use tokio::{
     net::TcpStream,
-    sync::{OwnedSemaphorePermit, mpsc},
+    sync::{OwnedSemaphorePermit, Semaphore, mpsc},
     task::AbortHandle,
 };
 
-use crate::{Proxy, serve};
+use crate::serve::Server;
+
+/// The most connections at the same time, to all Services and Pods of a node together.
+const CONNECTIONS_MAX: usize = 16_384;
 
 /// How many connections may wait to be accepted.
 const BACKLOG: u32 = 1024;
@@ -81,6 +84,14 @@ pub(crate) enum Owner {
 /// Every address on which the proxy should listen.
 pub(crate) struct Listeners {
     slots: Mutex<HashMap<SocketAddr, Slot>>,
+    opener: Opener,
+}
+
+/// What opens addresses.
+struct Opener {
+    server: Arc<Server>,
+    /// For connections at the same time.
+    permits: Arc<Semaphore>,
     news: mpsc::UnboundedSender<News>,
 }
 
@@ -105,57 +116,55 @@ impl Drop for Accepting {
 }
 
 impl Listeners {
-    pub(crate) fn new(news: mpsc::UnboundedSender<News>) -> Self {
-        Self { slots: Mutex::default(), news }
+    pub(crate) fn new(server: Arc<Server>, news: mpsc::UnboundedSender<News>) -> Self {
+        let permits = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+        Self { slots: Mutex::default(), opener: Opener { server, permits, news } }
+    }
+
+    /// Takes at most so many connections from now on.
+    pub(crate) fn limit(&self, connections: usize) {
+        self.opener.permits.forget_permits(CONNECTIONS_MAX.saturating_sub(connections));
     }
 
     /// Listens on exactly these addresses for Services.
     pub(crate) fn set_services<'a>(
         &self,
-        proxy: &Proxy,
         wanted: impl Fn(SocketAddr) -> bool,
         all: impl Iterator<Item = (SocketAddr, &'a Key)>,
     ) {
         let mut slots = self.lock();
         let gone = slots.extract_if(|address, slot| slot.owner == Owner::Service && !wanted(*address));
-        gone.for_each(|(address, slot)| self.mended(address, &slot));
+        gone.for_each(|(address, slot)| self.opener.mended(address, &slot));
         for (address, service) in all {
             let slot = slots.entry(address).or_insert_with(|| Slot::new(service.clone(), Owner::Service));
             if slot.tries == 0 {
-                slot.open(proxy, address, &self.news);
+                slot.open(address, &self.opener);
             }
         }
     }
 
     /// Listens on a Pod's address.
-    pub(crate) fn add_pod(&self, proxy: &Proxy, pod: Key, address: SocketAddr) {
+    pub(crate) fn add_pod(&self, pod: Key, address: SocketAddr) {
         let mut slot = Slot::new(pod, Owner::Pod);
         let mut slots = self.lock();
         // One that a Pod before it left must be closed first.
         drop(slots.remove(&address));
-        slot.open(proxy, address, &self.news);
+        slot.open(address, &self.opener);
         slots.insert(address, slot);
     }
 
     pub(crate) fn remove(&self, address: SocketAddr) {
         if let Some(slot) = self.lock().remove(&address) {
-            self.mended(address, &slot);
+            self.opener.mended(address, &slot);
         }
     }
 
     /// Tries what is not open and has waited long enough.
-    pub(crate) fn retry(&self, proxy: &Proxy, is_due: impl Fn(Instant) -> bool) {
+    pub(crate) fn retry(&self, is_due: impl Fn(Instant) -> bool) {
         for (address, slot) in self.lock().iter_mut().filter(|(_, slot)| slot.task.is_none()) {
             if is_due(slot.again_at) {
-                slot.open(proxy, *address, &self.news);
+                slot.open(*address, &self.opener);
             }
-        }
-    }
-
-    fn mended(&self, address: SocketAddr, slot: &Slot) {
-        if slot.told.is_some() {
-            // Nobody listens only while the process ends.
-            let _ = self.news.send(News::Mended(address));
         }
     }
 
@@ -164,66 +173,80 @@ impl Listeners {
     }
 }
 
+impl Opener {
+    /// Nobody listens to news only while the process ends.
+    fn tell(&self, news: News) {
+        let _ = self.news.send(news);
+    }
+
+    fn mended(&self, address: SocketAddr, slot: &Slot) {
+        if slot.told.is_some() {
+            self.tell(News::Mended(address));
+        }
+    }
+
+    /// Listens on an address for its owner.
+    fn start(&self, address: SocketAddr, owner: Owner) -> io::Result<Accepting> {
+        let socket = if address.is_ipv4() { tokio::net::TcpSocket::new_v4() } else { tokio::net::TcpSocket::new_v6() }?;
+        socket.set_reuseaddr(true)?;
+        socket.bind(address)?;
+        let listener = socket.listen(BACKLOG)?;
+        let (server, permits) = (self.server.clone(), self.permits.clone());
+        let take = move |stream: TcpStream, client, permit: OwnedSemaphorePermit| {
+            let server = server.clone();
+            tokio::spawn(async move {
+                match owner {
+                    Owner::Service => server.service(stream, address, client).await,
+                    Owner::Pod => server.pod(stream, address, client).await,
+                }
+                drop(permit);
+            });
+        };
+        let task = tokio::spawn(async move {
+            loop {
+                match listener.accept().await {
+                    // Further clients wait to be accepted; those who are served go on.
+                    Ok((stream, client)) => match permits.clone().acquire_owned().await {
+                        Ok(permit) => take(stream, client, permit),
+                        Err(_) => return,
+                    },
+                    Err(error) => {
+                        tracing::warn!(%error, %address, "cannot accept a connection");
+                        tokio::time::sleep(ACCEPT_PAUSE).await;
+                    }
+                }
+            }
+        });
+        Ok(Accepting(task.abort_handle()))
+    }
+}
+
 impl Slot {
     fn new(about: Key, owner: Owner) -> Self {
         Self { about, owner, task: None, tries: 0, again_at: Instant::now(), told: None }
     }
 
-    fn open(&mut self, proxy: &Proxy, address: SocketAddr, news: &mpsc::UnboundedSender<News>) {
+    fn open(&mut self, address: SocketAddr, opener: &Opener) {
         self.tries = self.tries.saturating_add(1);
-        match start(proxy.clone(), address, self.owner) {
+        match opener.start(address, self.owner) {
             Ok(task) => {
                 self.task = Some(task);
                 if self.told.take().is_some() {
-                    let _ = news.send(News::Mended(address));
+                    opener.tell(News::Mended(address));
                 }
             }
             Err(error) => {
                 let pause = RETRY_MIN * 2_u32.saturating_pow(self.tries.min(16) - 1);
                 self.again_at = Instant::now() + pause.min(RETRY_MAX);
-                self.tell(address, &error, news);
+                self.tell(address, &error, opener);
             }
         }
     }
 
-    fn tell(&mut self, address: SocketAddr, error: &io::Error, news: &mpsc::UnboundedSender<News>) {
+    fn tell(&mut self, address: SocketAddr, error: &io::Error, opener: &Opener) {
         let may_pass = error.kind() == io::ErrorKind::AddrNotAvailable && self.tries < TOLD_FROM_TRY;
         if !may_pass && self.told.replace(error.kind()) != Some(error.kind()) {
-            let _ = news.send(News::Failed(Problem::new(self.about.clone(), address, error)));
+            opener.tell(News::Failed(Problem::new(self.about.clone(), address, error)));
         }
     }
-}
-
-fn start(proxy: Proxy, address: SocketAddr, owner: Owner) -> io::Result<Accepting> {
-    let socket = if address.is_ipv4() { tokio::net::TcpSocket::new_v4() } else { tokio::net::TcpSocket::new_v6() }?;
-    socket.set_reuseaddr(true)?;
-    socket.bind(address)?;
-    let listener = socket.listen(BACKLOG)?;
-    let places = proxy.inner.places.clone();
-    let take = move |stream: TcpStream, client, place: OwnedSemaphorePermit| {
-        let proxy = proxy.clone();
-        tokio::spawn(async move {
-            match owner {
-                Owner::Service => serve::service(proxy, stream, address, client).await,
-                Owner::Pod => serve::pod(proxy, stream, address, client).await,
-            }
-            drop(place);
-        });
-    };
-    let task = tokio::spawn(async move {
-        loop {
-            match listener.accept().await {
-                // Further clients wait to be accepted; those who are served go on.
-                Ok((stream, client)) => match places.clone().acquire_owned().await {
-                    Ok(place) => take(stream, client, place),
-                    Err(_) => return,
-                },
-                Err(error) => {
-                    tracing::warn!(%error, %address, "cannot accept a connection");
-                    tokio::time::sleep(ACCEPT_PAUSE).await;
-                }
-            }
-        }
-    });
-    Ok(Accepting(task.abort_handle()))
 }

@@ -9,10 +9,14 @@ use std::{
 };
 
 use arc_swap::ArcSwap;
+use futures::future::BoxFuture;
 use http::{Request, Response};
 use imbl::HashMap;
 
-use crate::{Body, LocalHandler};
+use crate::body::Body;
+
+/// Answers requests for an HTTP Pod of this node.
+pub type LocalHandler = Arc<dyn Fn(Request<Body>) -> BoxFuture<'static, Response<Body>> + Send + Sync>;
 
 /// Handlers by address. Readers take no lock.
 #[derive(Default)]

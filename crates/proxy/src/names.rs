@@ -1,17 +1,13 @@
 //! Names of Services and of their Pods, as Pods write them.
 
 use std::{
-    net::{IpAddr, SocketAddr},
-    sync::atomic::Ordering,
+    net::IpAddr,
+    sync::atomic::{AtomicUsize, Ordering},
 };
 
 use api::{Key, Kind};
 
-use crate::{
-    Proxy,
-    balance::Course,
-    table::{Aim, Named, Table},
-};
+use crate::table::{Named, Table};
 
 /// The domain below which every Service has a name.
 const DOMAIN: &str = ".svc.cluster.local";
@@ -50,51 +46,35 @@ pub(crate) struct Reading {
     pub(crate) service: Key,
 }
 
-impl Proxy {
-    /// What a name means to a Pod in a namespace: `web`, `web.ns`, `web.ns.svc` or `web.ns.svc.cluster.local`, each with
-    /// `pod-host.` before it for a Pod of a headless Service that has a hostname.
-    #[must_use]
-    pub fn resolve(&self, name: &str, namespace: &str) -> Resolved {
-        match self.find(name, namespace) {
-            Found::Service(reading) => {
-                let mut addresses = addresses(&self.inner.table.load(), &reading).unwrap_or_default();
-                // Many programs take the first, so each of them comes first in turn.
-                let turn = self.inner.lookups.fetch_add(1, Ordering::Relaxed);
-                let first = turn.checked_rem(addresses.len()).unwrap_or(0);
-                addresses.rotate_left(first);
-                Resolved::Inside(Inside { service: reading.service, addresses })
-            }
-            Found::Nobody => Resolved::Nobody,
-            Found::Outside(name) => Resolved::Outside(name),
+/// What a name means to a Pod in a namespace. `lookups` counts the names that were found.
+pub(crate) fn resolve(table: &Table, name: &str, namespace: &str, lookups: &AtomicUsize) -> Resolved {
+    match find(table, name, namespace) {
+        Found::Service(reading) => {
+            let mut addresses = addresses(table, &reading).unwrap_or_default();
+            // Many programs take the first, so each of them comes first in turn.
+            let turn = lookups.fetch_add(1, Ordering::Relaxed);
+            let first = turn.checked_rem(addresses.len()).unwrap_or(0);
+            addresses.rotate_left(first);
+            Resolved::Inside(Inside { service: reading.service, addresses })
         }
+        Found::Nobody => Resolved::Nobody,
+        Found::Outside(name) => Resolved::Outside(name),
     }
+}
 
-    /// The Service or Pod that a name means, through aliases.
-    pub(crate) fn find(&self, name: &str, namespace: &str) -> Found {
-        let table = self.inner.table.load();
-        let mut name = name.trim_end_matches('.').to_ascii_lowercase();
-        for _ in 0..ALIASES_MAX {
-            let reading = readings(&name, namespace).into_iter().find(|reading| exists(&table, reading));
-            match reading.as_ref().and_then(|reading| table.named(&reading.service)) {
-                Some(Named::Alias(other)) => name = other.trim_end_matches('.').to_ascii_lowercase(),
-                _ => return reading.map_or_else(|| nobody(&name), Found::Service),
+/// The Service or Pod that a name means, through aliases.
+pub(crate) fn find(table: &Table, name: &str, namespace: &str) -> Found {
+    let mut name = name.trim_end_matches('.').to_ascii_lowercase();
+    for _ in 0..ALIASES_MAX {
+        let reading = readings(&name, namespace).into_iter().find(|reading| exists(table, reading));
+        match reading.as_ref().and_then(|reading| table.named(&reading.service)) {
+            Some(Named::Alias(other)) => name = other.trim_end_matches('.').to_ascii_lowercase(),
+            Some(Named::Address(..) | Named::Pods(_)) | None => {
+                return reading.map_or_else(|| nobody(&name), Found::Service);
             }
         }
-        Found::Nobody
     }
-
-    /// The Pod that takes a connection of another Pod to a Service's address; `None` if the address is not a Service's or nobody
-    /// is ready.
-    #[must_use]
-    pub fn pick(&self, address: SocketAddr, client: IpAddr) -> Option<SocketAddr> {
-        self.next(&mut Course::of_pod(Aim::Address(address), client)).map(|next| next.address())
-    }
-
-    /// Whether an address is a Service's.
-    #[must_use]
-    pub fn is_service(&self, address: SocketAddr) -> bool {
-        self.inner.table.load().route(address).is_some()
-    }
+    Found::Nobody
 }
 
 /// Where a name leads.
@@ -117,7 +97,7 @@ fn exists(table: &Table, reading: &Reading) -> bool {
     match (&reading.host, table.named(&reading.service)) {
         (None, Some(_)) => true,
         (Some(host), Some(Named::Pods(pods))) => pods.hosts.contains_key(host),
-        _ => false,
+        (Some(_), Some(Named::Address(..) | Named::Alias(_))) | (_, None) => false,
     }
 }
 
@@ -134,15 +114,15 @@ pub(crate) fn addresses(table: &Table, reading: &Reading) -> Option<Vec<IpAddr>>
 /// Kubernetes Pod: below the own namespace, then below `svc.cluster.local`.
 pub(crate) fn readings(name: &str, namespace: &str) -> Vec<Reading> {
     let name = name.strip_suffix(DOMAIN).or_else(|| name.strip_suffix(".svc")).unwrap_or(name);
-    let parts: Vec<&str> = name.split('.').collect();
-    if parts.iter().any(|part| part.is_empty()) {
+    let labels: Vec<&str> = name.split('.').collect();
+    if labels.iter().any(|label| label.is_empty()) {
         return Vec::new();
     }
     let reading = |host: Option<&str>, service: &str, namespace: &str| Reading {
         host: host.map(ToOwned::to_owned),
         service: Key::namespaced(Kind::Service, namespace, service),
     };
-    match parts[..] {
+    match labels[..] {
         [service] => vec![reading(None, service, namespace)],
         [first, second] => vec![reading(Some(first), second, namespace), reading(None, first, second)],
         [host, service, namespace] => vec![reading(Some(host), service, namespace)],

@@ -1,4 +1,4 @@
-//! The routes of a node: the ranges that it answers for itself, and the ranges that lie behind other nodes.
+//! The routes of a node: the ranges that are its own, and the ranges that lie behind other nodes.
 //!
 //! A whole range becomes local with one route (`ip route add local RANGE dev lo`), so no address is configured for a Pod or
 //! a Service. Routes carry a protocol number of their own, so that what an earlier run left behind is found and removed.
@@ -116,7 +116,7 @@ impl Net {
     }
 
     /// Makes exactly these routes ours: removes what is not wanted any more, sets what is missing, whoever took it away.
-    /// Answers what could not be set; the rest is as it should be. Call it within a Tokio runtime.
+    /// Returns what could not be set; the rest is as it should be. Call it within a Tokio runtime.
     ///
     /// # Errors
     /// If the routes that there are cannot be read.
@@ -138,7 +138,7 @@ impl Net {
         Ok(refusals)
     }
 
-    /// Removes our routes that nobody wants, also those that an earlier run left. Answers those that stay.
+    /// Removes our routes that nobody wants, also those that an earlier run left. Returns those that stay.
     async fn sweep(&mut self, wanted: &BTreeMap<Cidr, Way>) -> Result<BTreeMap<Cidr, Way>, NetError> {
         let handle = self.handle()?;
         let all = handle.route().get(RouteMessageBuilder::<Ipv4Addr>::new().build()).execute();

@@ -10,7 +10,11 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Request, Response, Version, header};
 use hyper::body::{Body as HttpBody, Frame, SizeHint};
 
-use crate::{Body, BoxError, replay::Upload, trailers::Marks};
+use crate::{
+    body::{Body, BoxError},
+    replay::Upload,
+    trailers::Marks,
+};
 
 /// A body for a connection that puts trailers in.
 pub(crate) struct Outbound {
@@ -59,7 +63,7 @@ impl HttpBody for Outbound {
         let Poll::Ready(Some(Ok(frame))) = frame else { return frame };
         Poll::Ready(match (frame.into_trailers(), &self.marks) {
             (Ok(trailers), Some(marks)) => Some(Ok(Frame::data(marks.end_with(&trailers)))),
-            // There is no place for them.
+            // A body of a known length ends without them.
             (Ok(_), None) => None,
             (Err(frame), _) => Some(Ok(frame)),
         })

@@ -1,4 +1,4 @@
-//! Requests that Pods send: to Services by name or address, and to the world outside.
+//! Requests that Pods send: to Services by name or address, and to hosts outside.
 
 use std::{
     error::Error as _,
@@ -21,9 +21,9 @@ use tokio::net::TcpStream;
 use tower::util::BoxCloneSyncService;
 
 use crate::{
-    Body, Denied, Proxy,
-    balance::{Course, Failure},
-    egress::{Egress, Place},
+    balance::{Balancer, Course, Failure},
+    body::Body,
+    egress::{Denied, Egress, Whose},
     forwarded::{Origin, Signature},
     names::{self, Found},
     table::{Aim, Named},
@@ -80,13 +80,20 @@ enum Destination {
     Outside(Option<String>),
 }
 
-/// Connections that are kept.
-pub(crate) struct Outgoing(Client<Connector, Body>);
+/// What sends the requests of Pods.
+pub(crate) struct Outgoing {
+    balancer: Arc<Balancer>,
+    /// Whether Pods may reach hosts outside the cluster.
+    allow_external: bool,
+    /// Connections that are kept.
+    client: Client<Connector, Body>,
+}
 
 type Connector = BoxCloneSyncService<Uri, TokioIo<TcpStream>, io::Error>;
 
 impl Outgoing {
-    pub(crate) fn new(egress: Arc<Egress>) -> Self {
+    pub(crate) fn new(balancer: Arc<Balancer>, allow_external: bool) -> Self {
+        let egress = balancer.egress.clone();
         let connect = move |uri: Uri| {
             let egress = egress.clone();
             async move {
@@ -96,7 +103,8 @@ impl Outgoing {
         };
         let mut builder = Client::builder(TokioExecutor::new());
         builder.pool_timer(TokioTimer::new()).pool_idle_timeout(IDLE_TIMEOUT).pool_max_idle_per_host(IDLE_MAX);
-        Self(builder.build(BoxCloneSyncService::new(tower::service_fn(connect))))
+        let client = builder.build(BoxCloneSyncService::new(tower::service_fn(connect)));
+        Self { balancer, allow_external, client }
     }
 }
 
@@ -138,13 +146,9 @@ fn literal(host: &str, own: IpAddr) -> Option<IpAddr> {
     Some(if is_own { own } else { ip })
 }
 
-impl Proxy {
-    /// Sends the request of a Pod at an address, in a namespace, to where its URI says. A Pod of this node is asked without
-    /// a socket.
-    ///
-    /// # Errors
-    /// See [`SendError`].
-    pub async fn send(
+impl Outgoing {
+    /// Sends the request of a Pod at an address, in a namespace, to where its URI says.
+    pub(crate) async fn send(
         &self,
         mut request: Request<Body>,
         namespace: &str,
@@ -162,14 +166,14 @@ impl Proxy {
         }
         match destination {
             Destination::Service(aim) => {
-                let answer = self.balance(Course::of_pod(aim, from), request).await;
+                let answer = self.balancer.balance(Course::of_pod(aim, from), request).await;
                 answer.map_err(|failure| match failure {
                     Failure::NobodyReady => SendError::NoEndpoint(authority.to_string()),
                     failure => SendError::Service(failure),
                 })
             }
             Destination::Pod(address) => self.to_pod(request, address).await,
-            Destination::Outside(alias) if self.inner.config.allow_external => self.outside(request, alias).await,
+            Destination::Outside(alias) if self.allow_external => self.outside(request, alias).await,
             Destination::Outside(_) => Err(SendError::Outside(authority.to_string())),
         }
     }
@@ -180,12 +184,12 @@ impl Proxy {
         if let Some(ip) = literal(host, from) {
             return self.at(SocketAddr::new(ip, port));
         }
-        let reading = match self.find(host, namespace) {
+        let table = self.balancer.table();
+        let reading = match names::find(&table, host, namespace) {
             Found::Service(reading) => reading,
             Found::Nobody => return Err(SendError::NoService(host.to_owned())),
             Found::Outside(name) => return Ok(Destination::Outside(Some(name).filter(|name| name != host))),
         };
-        let table = self.inner.table.load();
         let no_port = || SendError::NoEndpoint(format!("{authority} (the Service has no port {port})"));
         match (table.named(&reading.service), &reading.host) {
             (Some(Named::Address(ip, ports)), _) => {
@@ -209,12 +213,12 @@ impl Proxy {
 
     /// What an address means; the Pod may connect to it, or this says why not.
     fn at(&self, address: SocketAddr) -> Result<Destination, SendError> {
-        if self.is_service(address) {
+        if self.balancer.is_service(address) {
             return Ok(Destination::Service(Aim::Address(address)));
         }
-        match self.inner.egress.permit(address) {
-            Ok(Place::Cluster) => Ok(Destination::Pod(address)),
-            Ok(Place::Outside) => Ok(Destination::Outside(None)),
+        match self.balancer.egress.permit(address) {
+            Ok(Whose::Pods) => Ok(Destination::Pod(address)),
+            Ok(Whose::Outsiders) => Ok(Destination::Outside(None)),
             Err(Denied::Nobody(_)) => Err(SendError::NoEndpoint(address.to_string())),
             Err(Denied::Outside(_)) => Err(SendError::Outside(address.to_string())),
             Err(denied @ Denied::Host(_)) => Err(SendError::Denied(denied)),
@@ -234,7 +238,7 @@ impl Proxy {
     }
 
     async fn to_pod(&self, mut request: Request<Body>, address: SocketAddr) -> Result<Response<Body>, SendError> {
-        if let Some(local) = self.inner.locals.get(address) {
+        if let Some(local) = self.balancer.locals.get(address) {
             let gone = |_| SendError::NoEndpoint(address.to_string());
             return local.answer(request).await.map_err(gone);
         }
@@ -243,7 +247,7 @@ impl Proxy {
     }
 
     async fn over(&self, request: Request<Body>) -> Result<Response<Body>, SendError> {
-        let response = self.inner.outgoing.0.request(request).await.map_err(failed)?;
+        let response = self.client.request(request).await.map_err(failed)?;
         Ok(response.map(|body| body.map_err(Into::into).boxed_unsync()))
     }
 }

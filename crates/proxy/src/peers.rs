@@ -33,7 +33,7 @@ pub(crate) const IDLE_MAX: Duration = Duration::from_secs(4);
 const IDLE_COUNT_MAX: usize = 128;
 
 /// How long a Pod in doubt may take to accept a connection.
-const TRIAL_TIMEOUT: Duration = Duration::from_secs(2);
+pub(crate) const TRIAL_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// The pause before the second trial; it doubles with each one.
 const TRIAL_PAUSE_MIN: Duration = Duration::from_millis(250);
@@ -46,6 +46,11 @@ const KEEPALIVE: Duration = Duration::from_secs(1);
 
 /// How long an answer is waited for before it is looked whether its node is still there, and how often that is.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
+
+/// How long it takes at most until a request to a node that fell silent is given up.
+const SILENCE_SEEN_WITHIN: Duration = Duration::from_secs(3);
+
+const _: () = assert!(LOOK_EVERY.as_millis() + TRIAL_TIMEOUT.as_millis() <= SILENCE_SEEN_WITHIN.as_millis());
 
 /// Everybody that was reached, or tried.
 #[derive(Default)]
@@ -82,7 +87,7 @@ struct Doubt {
 }
 
 impl Doubt {
-    /// Answers whether it is news.
+    /// Returns whether it is news.
     fn raise(&self) -> bool {
         !self.stands.swap(true, Ordering::Relaxed)
     }

@@ -10,7 +10,7 @@ use bytes::Bytes;
 use http::{HeaderMap, Request, request::Parts};
 use hyper::body::{Body as HttpBody, Frame, SizeHint};
 
-use crate::{Body, BoxError};
+use crate::body::{Body, BoxError};
 
 /// How much of a body is remembered, in bytes, so that the request can go to another Pod. A longer one goes to whoever has
 /// begun to take it.
@@ -172,7 +172,7 @@ impl Tape {
     }
 
     /// What is known of the length. What was read before and comes again is not in the hint of the rest, and behind a body of
-    /// a known length there is no place for trailers.
+    /// a known length trailers cannot follow.
     fn size_hint(&self) -> SizeHint {
         let may_end = !matches!(self.frames.last(), Some(Piece::Trailers(_)));
         match self.body.size_hint().exact().filter(|_| self.is_whole && may_end) {

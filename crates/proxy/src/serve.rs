@@ -1,7 +1,14 @@
 //! One connection: request by request if its client speaks HTTP/1, byte by byte otherwise.
 
-use std::{convert::Infallible, net::SocketAddr, time::Duration};
+use std::{
+    collections::HashSet,
+    convert::Infallible,
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+    time::Duration,
+};
 
+use arc_swap::ArcSwap;
 use bytes::BytesMut;
 use futures::future::Either;
 use http::{Method, Request, Response, StatusCode};
@@ -15,12 +22,13 @@ use tokio::{
 use tracing::debug;
 
 use crate::{
-    Body, Proxy,
-    balance::{Connected, Course, Failure},
+    balance::{Balancer, Connected, Course, Failure},
+    body::Body,
     forwarded::{Origin, Signature},
     hop,
     locals::Local,
     outbound::Outbound,
+    peers::IDLE_MAX,
     sniff::{Guess, LINE_BYTES_MAX, guess},
     strict::{Guard, HEAD_BYTES_MAX},
     table::{Aim, Speech},
@@ -29,6 +37,11 @@ use crate::{
 
 /// How long a client may take to send the head of a request.
 const HEADERS_TIMEOUT: Duration = Duration::from_secs(30);
+
+const _: () = assert!(
+    HEADERS_TIMEOUT.as_millis() > IDLE_MAX.as_millis(),
+    "another node's proxy would meet the end of a connection that it keeps"
+);
 
 /// What the parser may hold, in bytes: a whole head, and a piece of what follows it.
 const BUFFER_BYTES_MAX: usize = HEAD_BYTES_MAX + (8 << 10);
@@ -43,39 +56,85 @@ const LINE_TIMEOUT: Duration = Duration::from_secs(1);
 /// How much is read at a time before it is known what a client speaks, in bytes.
 const FIRST_BYTES: usize = 4 << 10;
 
-/// A connection to a Service's address.
-pub(crate) async fn service(proxy: Proxy, mut stream: TcpStream, address: SocketAddr, client: SocketAddr) {
-    let _ = stream.set_nodelay(true);
-    let Some(speech) = speech(&proxy, address) else {
-        // Nobody is there: the client gets a reset at once rather than silence.
-        let _ = stream.set_zero_linger();
-        return;
-    };
-    let mut first = BytesMut::new();
-    let mut course = Course::new(Aim::Address(address), client.ip());
-    let decided = match speech {
-        Speech::Http => Decided::Http,
-        Speech::Bytes => Decided::Bytes(None),
-        Speech::Unsaid => decide(&proxy, &mut stream, &mut first, &mut course).await,
-    };
-    let pod = match decided {
-        Decided::Http => return by_request(proxy, Guard::new(stream, &first), address, client).await,
-        Decided::Bytes(Some(pod)) => Some(Connected::Pod(pod)),
-        Decided::Bytes(None) => proxy.connect(&mut course).await,
-    };
-    match pod {
-        Some(Connected::Pod(pod)) => tunnel::copy(stream, &first, pod).await,
-        // A handler understands nothing but HTTP, and says so if this is something else.
-        Some(Connected::Local) => by_request(proxy, Guard::new(stream, &first), address, client).await,
-        None => drop(stream.set_zero_linger()),
+/// What serves the connections of clients.
+pub(crate) struct Server {
+    balancer: Arc<Balancer>,
+    /// From where other nodes' proxies pass requests on.
+    nodes: ArcSwap<HashSet<IpAddr>>,
+}
+
+impl Server {
+    pub(crate) fn new(balancer: Arc<Balancer>) -> Self {
+        Self { balancer, nodes: ArcSwap::default() }
+    }
+
+    /// Believes from now on what comes from these addresses of other nodes about its clients.
+    pub(crate) fn believe(&self, nodes: HashSet<IpAddr>) {
+        self.nodes.store(Arc::new(nodes));
+    }
+
+    /// A connection to a Service's address.
+    pub(crate) async fn service(self: Arc<Self>, mut stream: TcpStream, address: SocketAddr, client: SocketAddr) {
+        let _ = stream.set_nodelay(true);
+        let Some(speech) = speech(&self.balancer, address) else {
+            // Nobody is there: the client gets a reset at once rather than silence.
+            let _ = stream.set_zero_linger();
+            return;
+        };
+        let mut first = BytesMut::new();
+        let mut course = Course::new(Aim::Address(address), client.ip());
+        let decided = match speech {
+            Speech::Http => Decided::Http,
+            Speech::Bytes => Decided::Bytes(None),
+            Speech::Unsaid => decide(&self.balancer, &mut stream, &mut first, &mut course).await,
+        };
+        let pod = match decided {
+            Decided::Http => return self.by_request(Guard::new(stream, &first), address, client).await,
+            Decided::Bytes(Some(pod)) => Some(Connected::Pod(pod)),
+            Decided::Bytes(None) => self.balancer.connect(&mut course).await,
+        };
+        match pod {
+            Some(Connected::Pod(pod)) => tunnel::copy(stream, &first, pod).await,
+            // A handler understands nothing but HTTP, and says so if this is something else.
+            Some(Connected::Local) => self.by_request(Guard::new(stream, &first), address, client).await,
+            None => drop(stream.set_zero_linger()),
+        }
+    }
+
+    /// A connection to the address of an HTTP Pod of this node.
+    pub(crate) async fn pod(self: Arc<Self>, stream: TcpStream, address: SocketAddr, client: SocketAddr) {
+        let _ = stream.set_nodelay(true);
+        if let Some(local) = self.balancer.locals.get(address) {
+            let origin = self.origin(client.ip());
+            http(Guard::new(stream, &[]), origin, move |request| by_pod(local.clone(), request)).await;
+        }
+    }
+
+    async fn by_request(self: Arc<Self>, stream: Guard, address: SocketAddr, client: SocketAddr) {
+        let origin = self.origin(client.ip());
+        let answer = move |request: Request<Body>| {
+            let server = self.clone();
+            async move {
+                let course = Course::new(Aim::Address(address), client.ip());
+                match server.balancer.balance(course, request).await {
+                    Ok(response) => response,
+                    Err(failure) => refusal(&failure),
+                }
+            }
+        };
+        http(stream, origin, answer).await;
+    }
+
+    fn origin(&self, client: IpAddr) -> Origin {
+        if self.nodes.load().contains(&client) { Origin::Node } else { Origin::Client(client) }
     }
 }
 
 /// What is spoken at an address; `None` if nobody would answer.
-fn speech(proxy: &Proxy, address: SocketAddr) -> Option<Speech> {
-    let table = proxy.inner.table.load();
+fn speech(balancer: &Balancer, address: SocketAddr) -> Option<Speech> {
+    let table = balancer.table();
     let route = table.route(address).filter(|route| !route.endpoints.is_empty())?;
-    let is_handled = || route.endpoints.iter().all(|endpoint| proxy.inner.locals.has(endpoint.address));
+    let is_handled = || route.endpoints.iter().all(|endpoint| balancer.locals.has(endpoint.address));
     match route.speech {
         // Nothing but HTTP is understood, so nobody has to listen first.
         Speech::Unsaid if is_handled() => Some(Speech::Http),
@@ -91,11 +150,11 @@ enum Decided {
 }
 
 /// Finds out what a client speaks. If it says nothing, a Pod is asked, for it may be the server's turn.
-async fn decide(proxy: &Proxy, stream: &mut TcpStream, first: &mut BytesMut, course: &mut Course) -> Decided {
+async fn decide(balancer: &Balancer, stream: &mut TcpStream, first: &mut BytesMut, course: &mut Course) -> Decided {
     if let Ok(guess) = tokio::time::timeout(QUIET, listen(stream, first)).await {
         return guess.into();
     }
-    match proxy.connect(course).await {
+    match balancer.connect(course).await {
         // It waits for its client as well.
         Some(Connected::Local) => Decided::Http,
         Some(Connected::Pod(pod)) => tokio::select! {
@@ -142,29 +201,6 @@ async fn listen(stream: &mut TcpStream, first: &mut BytesMut) -> Guess {
             return Guess::Bytes;
         }
     }
-}
-
-/// A connection to the address of an HTTP Pod of this node.
-pub(crate) async fn pod(proxy: Proxy, stream: TcpStream, address: SocketAddr, client: SocketAddr) {
-    let _ = stream.set_nodelay(true);
-    if let Some(local) = proxy.inner.locals.get(address) {
-        let origin = proxy.origin(client.ip());
-        http(Guard::new(stream, &[]), origin, move |request| by_pod(local.clone(), request)).await;
-    }
-}
-
-async fn by_request(proxy: Proxy, stream: Guard, address: SocketAddr, client: SocketAddr) {
-    let origin = proxy.origin(client.ip());
-    let answer = move |request: Request<Body>| {
-        let proxy = proxy.clone();
-        async move {
-            match proxy.balance(Course::new(Aim::Address(address), client.ip()), request).await {
-                Ok(response) => response,
-                Err(failure) => refusal(&failure),
-            }
-        }
-    };
-    http(stream, origin, answer).await;
 }
 
 async fn by_pod(local: Local, request: Request<Body>) -> Response<Body> {

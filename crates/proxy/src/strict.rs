@@ -77,22 +77,22 @@ impl Inspector {
                 Stage::Tunnel => return out.extend_from_slice(rest),
                 Stage::Head => self.head(rest, out),
                 Stage::Length(left) => {
-                    let part = rest.len().min(usize::try_from(*left).unwrap_or(usize::MAX));
-                    *left -= part as u64;
+                    let piece = rest.len().min(usize::try_from(*left).unwrap_or(usize::MAX));
+                    *left -= piece as u64;
                     if *left == 0 {
                         self.stage = Stage::Head;
                     }
-                    pass(rest, part, out)
+                    pass(rest, piece, out)
                 }
                 Stage::Chunks(chunks) => {
-                    let (part, over) = chunks.take(rest);
+                    let (piece, over) = chunks.take(rest);
                     match over {
                         None => {}
                         Some(Ok(())) => self.stage = Stage::Head,
                         // The parser has the request already and stops at the same mistake, or for want of the rest.
                         Some(Err(())) => self.stage = Stage::Closed,
                     }
-                    pass(rest, part, out)
+                    pass(rest, piece, out)
                 }
             };
         }
@@ -190,9 +190,9 @@ impl Inspector {
     }
 }
 
-fn pass<'a>(rest: &'a [u8], part: usize, out: &mut BytesMut) -> &'a [u8] {
-    out.extend_from_slice(&rest[..part]);
-    &rest[part..]
+fn pass<'a>(rest: &'a [u8], piece: usize, out: &mut BytesMut) -> &'a [u8] {
+    out.extend_from_slice(&rest[..piece]);
+    &rest[piece..]
 }
 
 /// How many bytes of empty lines stand before a head; servers are asked to overlook them.

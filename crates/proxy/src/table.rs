@@ -294,17 +294,17 @@ impl Route {
         Self { service: service.clone(), endpoints, speech, affinity, turns: Arc::default() }
     }
 
-    /// Where the next request or connection of a client is tried first, as a place in `endpoints`; the places after it
+    /// Where the next request or connection of a client is tried first, as an index into `endpoints`; those after it
     /// follow. `None` if there is no Pod.
     #[must_use]
     pub fn turn(&self, client: IpAddr, now: Instant) -> Option<usize> {
         let stays = self.affinity.and_then(|life| self.turns.stays_with(client, life, now));
-        if let Some(place) = stays.and_then(|address| self.find(address)) {
-            return Some(place);
+        if let Some(index) = stays.and_then(|address| self.find(address)) {
+            return Some(index);
         }
-        let place = self.turns.next().checked_rem(self.endpoints.len())?;
-        self.stay(client, self.endpoints.get(place)?.address, now);
-        Some(place)
+        let index = self.turns.next().checked_rem(self.endpoints.len())?;
+        self.stay(client, self.endpoints.get(index)?.address, now);
+        Some(index)
     }
 
     /// Remembers which Pod took a client, if clients stay.

@@ -28,7 +28,7 @@ pub(crate) struct Marks {
     are_there: AtomicBool,
 }
 
-/// Trailers that take the place of a mark in what is written.
+/// Trailers that replace a mark in what is written.
 struct Trailers {
     mark: Vec<u8>,
     fields: Vec<u8>,

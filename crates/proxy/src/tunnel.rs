@@ -11,7 +11,7 @@ use tokio::{
 };
 use tracing::debug;
 
-use crate::{Body, hop, replay::Upload};
+use crate::{body::Body, hop, replay::Upload};
 
 /// How much is copied at a time, in bytes.
 const COPY_BYTES: usize = 32 << 10;

@@ -21,13 +21,12 @@ const KNOWN: &[(&str, &[&str])] = &[
     ),
     ("consensus", &["codec", "types"]),
     ("control", &["brain", "flight"]),
-    ("proxy", &["link", "peers"]),
     ("rpc", &["client", "watch"]),
     ("store", &["machine", "watch"]),
 ];
 
 /// Crates whose folders are held to the same: modules that stand beside each other form no circle, at any level.
-const DEEP: &[&str] = &["sandbox"];
+const DEEP: &[&str] = &["proxy", "sandbox"];
 
 /// Crates of ours that take of another one only some names: the images know no objects.
 const ONLY: &[(&str, &str, &[&str])] = &[("images", "api", &["Error", "Reason"])];

@@ -3,7 +3,7 @@
 /// The longest line before a chunk, its extensions included, in bytes.
 const SIZE_LINE_BYTES_MAX: usize = 1 << 10;
 
-/// The longest trailer part, in bytes.
+/// The longest trailers, in bytes.
 const TRAILERS_BYTES_MAX: usize = 16 << 10;
 
 /// Digits of the largest size that is believed: 2^60 bytes.
@@ -31,9 +31,9 @@ impl Chunks {
         let mut at = 0;
         while at < bytes.len() {
             if let Self::Data { left } = self {
-                let part = (bytes.len() - at).min(usize::try_from(*left).unwrap_or(usize::MAX));
-                *left -= part as u64;
-                at += part;
+                let piece = (bytes.len() - at).min(usize::try_from(*left).unwrap_or(usize::MAX));
+                *left -= piece as u64;
+                at += piece;
                 if *left == 0 {
                     *self = Self::DataEnd { has_return: false };
                 }
@@ -50,7 +50,7 @@ impl Chunks {
         (at, None)
     }
 
-    /// Answers whether the body is over.
+    /// Returns whether the body is over.
     fn step(&mut self, byte: u8) -> Result<bool, ()> {
         *self = match (&*self, byte) {
             (Self::Size { digits: 1.., size, .. }, b'\r') => Self::SizeEnd { size: *size },

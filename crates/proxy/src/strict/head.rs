@@ -145,7 +145,7 @@ impl<'a> Iterator for Lines<'a> {
     }
 }
 
-/// Answers whether the method is CONNECT, and the version 1.1.
+/// Returns whether the method is CONNECT, and the version 1.1.
 fn request_line(line: &[u8]) -> Result<(bool, bool), Refusal> {
     let mut words = line.split(|byte| *byte == b' ');
     let (method, target, version) = (words.next(), words.next(), words.next());

@@ -73,7 +73,7 @@ async fn a_request_waits_for_the_table_when_its_pods_are_gone_already() {
         let post = "POST / HTTP/1.1\r\nHost: web\r\nContent-Length: 4\r\n\r\nbody";
         exchange(&mut stream, post).await
     });
-    while here.inner.changed.receiver_count() == 0 {
+    while here.inner.balancer.changed.receiver_count() == 0 {
         tokio::task::yield_now().await;
     }
     here.update(table(vip, &[new]));
@@ -258,7 +258,8 @@ async fn the_pods_of_a_silent_node_are_passed_over_until_it_answers_again() {
     for _ in 0..3 {
         assert_eq!(ask(&mut stream).await, "good");
     }
-    let is_trusted = |address| here.inner.peers.get(&Endpoint { address, node: Some("down".into()) }).is_trusted();
+    let is_trusted =
+        |address| here.inner.balancer.peers.get(&Endpoint { address, node: Some("down".into()) }).is_trusted();
     assert!(!is_trusted(dead) && !is_trusted(also), "one of them was enough to know the other");
 
     drop((first.waiting, second.waiting));
@@ -297,10 +298,10 @@ async fn a_pod_that_refuses_is_remembered_alone() {
     for _ in 0..4 {
         assert_eq!(ask(&mut stream).await, "good");
     }
-    let is_trusted = |address| here.inner.peers.get(&Endpoint { address, node: None }).is_trusted();
+    let is_trusted = |address| here.inner.balancer.peers.get(&Endpoint { address, node: None }).is_trusted();
     assert!(is_trusted(good) && !is_trusted(bad));
     let mut course = Course::new(Aim::Address(vip), [127, 0, 0, 1].into());
-    assert_eq!(here.next(&mut course).unwrap().address(), good, "nobody runs into it again");
+    assert_eq!(here.inner.balancer.next(&mut course).unwrap().address(), good, "nobody runs into it again");
 
     there.register_local(pod("bad"), bad, says("better"));
     while !is_trusted(bad) {
