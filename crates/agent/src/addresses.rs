@@ -7,6 +7,9 @@ use std::{
     num::ParseIntError,
 };
 
+/// The first and the last address of a range are never a Pod's.
+pub(crate) const RESERVED: u32 = 2;
+
 /// Hands out addresses and takes them back.
 #[derive(Debug, Default)]
 pub(crate) struct Addresses {
@@ -42,11 +45,11 @@ impl Addresses {
         self.range.is_some()
     }
 
-    /// An address that nobody has; the first and the last of the range are never given. Addresses come back late, so that
+    /// An address that nobody has. Addresses come back late, so that
     /// a client that remembers one does not meet another Pod.
     pub(crate) fn take(&mut self) -> Option<Ipv4Addr> {
         let (base, size) = self.range?;
-        let hosts = size.checked_sub(2).filter(|hosts| *hosts > 0)?;
+        let hosts = size.checked_sub(RESERVED).filter(|hosts| *hosts > 0)?;
         for _ in 0..hosts {
             let address = Ipv4Addr::from_bits(base + 1 + self.next % hosts);
             self.next = (self.next + 1) % hosts;

@@ -1,4 +1,4 @@
-//! What to do next on this node: a value that is fed events and answers with effects.
+//! What to do next on this node: a value that is fed events and returns effects.
 //!
 //! Each Pod is a [`PodLife`](life::PodLife), advanced level by level: whatever it was told last, it looks at what is wanted
 //! and at what is, and says the next step. Nothing is decided from the order in which events came.
@@ -31,7 +31,7 @@ pub use probes::ProbeKind;
 /// Identifies one incarnation of a Pod.
 pub type Uid = Arc<str>;
 
-/// One run of one container. Answers that name an older run are ignored.
+/// One run of one container. Events that name an older run are ignored.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Run {
     /// The Pod.

@@ -1,48 +1,61 @@
 //! Carries the brain's effects out: the only part of the crate that waits, reads clocks, and touches files and sockets.
+//!
+//! Three rooms: [`pods`] runs what the brain wants to run, [`node`] tells the masters how this node is, [`serving`] gets bytes to
+//! Pods and from them. They stand on what all need: [`memory`] of what the masters said, [`reports`] to them, the brain's
+//! [`inbox`], the [`clock`]. Each part is handed what it uses, here.
 
-mod beneath;
-mod containers;
-mod disk;
-mod environment;
-mod health;
-mod heartbeats;
-mod images;
-mod listening;
-mod logs;
-mod masters;
+mod clock;
+mod inbox;
 mod memory;
 mod mirror;
-mod network;
 mod node;
-mod probing;
-mod ranges;
+mod pods;
 mod reports;
-mod server;
-mod surroundings;
-mod tables;
-mod volumes;
+mod serving;
+#[cfg(test)]
+mod testing;
 
 use std::{
+    io,
     net::{Ipv4Addr, SocketAddr},
     path::PathBuf,
     sync::Arc,
-    time::SystemTime,
 };
 
-use api::{Cidr, Error, Kind, Timestamp, core_v1::Pod};
-use proxy::{Net, NetError, Proxy};
-use rpc::{Client, Query, Security, Update, seats::Rooms};
+use api::{Cidr, Error, Kind, Timestamp};
+use futures::Stream;
+use proxy::{Net, NetError, News, Proxy};
+use rpc::{Client, Incoming, Query, Security, seats::Rooms};
 use sandbox::Sandbox;
-use tokio::sync::{Notify, mpsc, watch};
+use tokio::{
+    net::TcpListener,
+    sync::{Notify, mpsc, watch},
+};
 use tokio_util::sync::CancellationToken;
 
 use crate::{Brain, Effect, Event};
+use inbox::Inbox;
 pub use memory::remembers;
-use memory::{Memory, Remembered};
-use surroundings::Surroundings;
-
-/// How many events may wait before whoever sends more has to wait as well.
-const INBOX: usize = 4096;
+use memory::{Memory, Watches};
+use node::{
+    health::Health,
+    heartbeats::Heartbeats,
+    masters::Masters,
+    status::{Identity, StatusKeeper},
+};
+use pods::{
+    Pods, containers::Containers, dirs::PodDirs, images::Images, log_server::LogServer, probing::Prober, runs::Runs,
+    sources::Sources, watch::PodWatch,
+};
+use reports::Reports;
+use serving::{
+    hosts,
+    listening::Listening,
+    network::Networks,
+    routes::{Routes, Routing},
+    surroundings::Surroundings,
+    tables::Tables,
+};
 
 /// How a node is set up.
 #[derive(Clone, Debug)]
@@ -92,49 +105,6 @@ pub enum AgentError {
     },
 }
 
-/// What the parts of the driver share.
-pub(crate) struct World {
-    pub(crate) config: Config,
-    pub(crate) client: Client,
-    pub(crate) sandbox: Sandbox,
-    pub(crate) proxy: Proxy,
-    pub(crate) images: images::Images,
-    pub(crate) containers: containers::Containers,
-    pub(crate) reports: reports::Reports,
-    /// What this node last knew.
-    pub(crate) memory: Memory,
-    /// How this node is.
-    pub(crate) health: Arc<health::Health>,
-    /// Who may ask this node.
-    pub(crate) masters: masters::Masters,
-    /// What this node knows of addresses by itself.
-    pub(crate) surroundings: watch::Sender<Surroundings>,
-    events: mpsc::Sender<Event>,
-}
-
-impl World {
-    /// Tells the brain.
-    pub(crate) async fn say(&self, event: Event) {
-        // The brain stops listening only when the process ends.
-        let _ = self.events.send(event).await;
-    }
-
-    /// Watches, beginning with what was last known if no master answers.
-    pub(crate) fn watch(&self, query: Query) -> Remembered {
-        let kind = query.kind;
-        Remembered::new(self.client.watch(query, None), self.memory.clone(), kind)
-    }
-
-    pub(crate) fn pod_dir(&self, uid: &str) -> PathBuf {
-        self.config.dir.join("pods").join(uid)
-    }
-}
-
-/// The wall clock.
-pub(crate) fn now() -> Timestamp {
-    SystemTime::now().into()
-}
-
 /// The networks that this host is on, with its own address in each.
 ///
 /// # Errors
@@ -148,143 +118,182 @@ pub async fn networks() -> Result<Vec<(Ipv4Addr, Cidr)>, NetError> {
 /// # Errors
 /// See [`AgentError`]. If no master answers, the node goes on with what it last knew.
 pub async fn run(config: Config, shutdown: CancellationToken) -> Result<(), AgentError> {
-    let io = |what: String| |source| AgentError::Io { what, source };
-    tokio::fs::create_dir_all(config.dir.join("pods"))
-        .await
-        .map_err(io(format!("cannot use {}", config.dir.display())))?;
-    let memory = Memory::open(&config.dir).map_err(io(format!("cannot use {}", config.dir.display())))?;
+    let dirs = PodDirs::below(&config.dir);
+    let unusable = cannot(format!("cannot use {}", config.dir.display()));
+    tokio::fs::create_dir_all(dirs.all()).await.map_err(&unusable)?;
+    let memory = Memory::open(&config.dir).map_err(&unusable)?;
     let client = config.masters.clone().with_field_manager("kapelle-agent");
     let sandbox = Sandbox::new(sandbox::Config::new(config.dir.join("compiled")))?;
     let (proxy, news) = Proxy::new(proxy::Config { allow_external: config.allow_external });
     proxy.limit(config.rooms.proxied);
-    let (events, inbox) = mpsc::channel(INBOX);
-    let health = Arc::new(health::Health::new());
-    let world = Arc::new(World {
-        images: images::Images::new(&config, client.clone(), sandbox.clone(), health.clone()),
-        reports: reports::Reports::start(client.clone(), &config.name),
-        containers: containers::Containers::default(),
-        memory,
-        health,
-        masters: masters::Masters::default(),
-        surroundings: watch::Sender::new(Surroundings::new(config.pods, config.services, config.host.into())),
-        config,
+    let (inbox, events) = Inbox::new();
+    let reports = Reports::start(client.clone(), &config.name);
+    let shared = Shared {
+        health: Arc::new(Health::new()),
+        masters: Arc::default(),
+        watches: Watches::new(client.clone(), memory.clone()),
         client,
-        sandbox,
+        dirs,
+        memory,
         proxy,
-        events,
-    });
-    let listener = tokio::net::TcpListener::bind(SocketAddr::from((world.config.host, 0)));
-    let listener = listener.await.map_err(io(format!("cannot listen on {}", world.config.host)))?;
-    let port = listener.local_addr().map_err(io("cannot listen".to_owned()))?.port();
-    let incoming = rpc::incoming(listener, &world.config.security, world.config.rooms)?;
-    tokio::spawn(server::serve(incoming, world.clone(), shutdown.clone()));
-    let ranges = ranges::Routes::begin(&world).await;
-    network::know_masters(&world).await;
-    tokio::spawn(network::follow_masters(world.clone()));
-    tokio::spawn(tables::follow(world.clone()));
-    tokio::spawn(ranges.follow(world.clone()));
-    tokio::spawn(disk::follow(world.clone()));
-    tokio::spawn(listening::report(world.clone(), news));
+        reports: reports.clone(),
+        inbox,
+    };
+    let pods = shared.pods(&config, sandbox);
+    let (port, incoming) = listen(&config).await?;
+    tokio::spawn(shared.log_server(&config).serve(incoming, shutdown.clone()));
+    shared.serve(&config, news).await;
     tokio::select! {
         () = shutdown.cancelled() => {}
-        () = think(world.clone(), inbox) => {}
-        refused = live(&world, port) => return Err(refused),
+        () = think(config.host, shared.pod_watch(&config), events, &pods) => {}
+        refused = live(shared.status_keeper(&config, port), shared.heartbeats(&config, pods.images.clone())) => {
+            return Err(refused.into());
+        }
     }
-    world.reports.flush().await;
+    reports.flush().await;
     Ok(())
 }
 
-/// Makes the node known and says that it lives, for ever; answers why it may not. What runs here does not wait for that.
-async fn live(world: &Arc<World>, port: u16) -> AgentError {
+fn cannot(what: String) -> impl Fn(io::Error) -> AgentError {
+    move |source| AgentError::Io { what: what.clone(), source }
+}
+
+/// The port on which masters reach this node, and who comes there.
+async fn listen(config: &Config) -> Result<(u16, impl Stream<Item = io::Result<Incoming>> + use<>), AgentError> {
+    let listener = TcpListener::bind(SocketAddr::from((config.host, 0))).await;
+    let listener = listener.map_err(cannot(format!("cannot listen on {}", config.host)))?;
+    let port = listener.local_addr().map_err(cannot("cannot listen".to_owned()))?.port();
+    Ok((port, rpc::incoming(listener, &config.security, config.rooms)?))
+}
+
+/// What several parts are handed; none is handed all of it.
+struct Shared {
+    client: Client,
+    dirs: PodDirs,
+    health: Arc<Health>,
+    inbox: Inbox,
+    masters: Arc<Masters>,
+    memory: Memory,
+    proxy: Proxy,
+    reports: Reports,
+    watches: Watches,
+}
+
+impl Shared {
+    fn pods(&self, config: &Config, sandbox: Sandbox) -> Pods {
+        let (health, inbox) = (self.health.clone(), self.inbox.clone());
+        let client = self.client.clone();
+        let images = Images::new(&config.dir, config.file_images, client, sandbox.clone(), health, inbox);
+        let (images, runs) = (Arc::new(images), Arc::<Runs<_>>::default());
+        let containers = Containers {
+            runs: runs.clone(),
+            images: images.clone(),
+            sandbox,
+            sources: Sources::new(self.client.clone(), self.memory.clone(), config.host),
+            dirs: self.dirs.clone(),
+            networks: Networks::new(self.proxy.clone(), config.allow_external),
+            proxy: self.proxy.clone(),
+            inbox: self.inbox.clone(),
+        };
+        let prober = Prober { runs, inbox: self.inbox.clone() };
+        Pods { images, containers: Arc::new(containers), prober: Arc::new(prober), reports: self.reports.clone() }
+    }
+
+    fn pod_watch(&self, config: &Config) -> PodWatch {
+        let fields = format!("spec.nodeName={}", config.name);
+        PodWatch::new(self.watches.of(Query { fields, ..Query::all(Kind::Pod) }))
+    }
+
+    fn log_server(&self, config: &Config) -> LogServer {
+        LogServer {
+            client: self.client.clone(),
+            masters: self.masters.clone(),
+            dirs: self.dirs.clone(),
+            node: config.name.as_str().into(),
+        }
+    }
+
+    fn status_keeper(&self, config: &Config, port: u16) -> StatusKeeper {
+        let identity = Identity { name: config.name.clone(), host: config.host, port };
+        StatusKeeper { client: self.client.clone(), identity, health: self.health.clone() }
+    }
+
+    fn heartbeats(&self, config: &Config, images: Arc<Images>) -> Heartbeats {
+        Heartbeats {
+            client: self.client.clone(),
+            node: config.name.as_str().into(),
+            health: self.health.clone(),
+            masters: self.masters.clone(),
+            images_came: Arc::new(move |news| {
+                let images = images.clone();
+                tokio::spawn(async move { images.came(news).await });
+            }),
+        }
+    }
+
+    /// Starts to get bytes to Pods and from them. Returns when the proxy knows the addresses that no Pod may reach.
+    async fn serve(&self, config: &Config, news: mpsc::UnboundedReceiver<News>) {
+        let surroundings = Surroundings::new(config.pods, config.services, config.host.into());
+        let surroundings = watch::Sender::new(surroundings);
+        let tables = Tables {
+            node: config.name.clone(),
+            proxy: self.proxy.clone(),
+            reports: self.reports.clone(),
+            surroundings: surroundings.subscribe(),
+        };
+        let routing = Routing {
+            node: config.name.clone(),
+            host: config.host,
+            surroundings,
+            proxy: self.proxy.clone(),
+            health: self.health.clone(),
+            reports: self.reports.clone(),
+            inbox: self.inbox.clone(),
+        };
+        let routes = Routes::begin(routing).await;
+        hosts::know_masters(&self.client, &self.proxy).await;
+        let all = |kind| self.watches.of(Query::all(kind));
+        tokio::spawn(hosts::follow_masters(self.client.clone(), self.proxy.clone()));
+        tokio::spawn(tables.follow(all(Kind::Service), all(Kind::EndpointSlice)));
+        tokio::spawn(routes.follow(all(Kind::Node)));
+        tokio::spawn(node::disk::follow(config.dir.clone(), self.health.clone()));
+        let listening =
+            Listening { client: self.client.clone(), reports: self.reports.clone(), health: self.health.clone() };
+        tokio::spawn(listening.report(news));
+    }
+}
+
+/// Makes the node known and says that it lives, for ever; returns why it may not. What runs here does not wait for that.
+async fn live(status: StatusKeeper, heartbeats: Heartbeats) -> Error {
     let known = Notify::new();
     let speak = async {
         // Nobody takes the heartbeats of a node that is not known.
         known.notified().await;
-        heartbeats::send(world.clone()).await
+        heartbeats.send().await
     };
     tokio::select! {
-        refused = node::keep(world, port, &known) => refused,
-        refused = speak => refused,
+        refused = status.keep(&known) => refused,
+        never = speak => match never {},
     }
 }
 
 /// The loop around the brain.
-async fn think(world: Arc<World>, mut inbox: mpsc::Receiver<Event>) {
-    let mut brain = Brain::new(world.config.host);
-    let fields = format!("spec.nodeName={}", world.config.name);
-    let mut pods = Restarts { updates: world.watch(Query { fields, ..Query::all(Kind::Pod) }), again: None };
+async fn think(host: Ipv4Addr, mut watch: PodWatch, mut inbox: mpsc::Receiver<Event>, pods: &Pods) {
+    let mut brain = Brain::new(host);
     let mut wake: Option<Timestamp> = None;
     loop {
         let event = tokio::select! {
-            Some(event) = pods.next() => event,
+            Some(event) = watch.next() => event,
             Some(event) = inbox.recv() => event,
-            () = sleep_until(wake) => {
+            () = clock::reached(wake) => {
                 wake = None;
                 Event::Woken
             }
         };
-        for effect in brain.handle(event, now()) {
+        for effect in brain.handle(event, clock::now()) {
             match effect {
                 Effect::WakeAt(at) => wake = Some(wake.map_or(at, |known| known.min(at))),
-                effect => carry_out(&world, effect),
-            }
-        }
-    }
-}
-
-async fn sleep_until(at: Option<Timestamp>) {
-    match at {
-        Some(at) => tokio::time::sleep(at.since(now())).await,
-        None => std::future::pending().await,
-    }
-}
-
-fn carry_out(world: &Arc<World>, effect: Effect) {
-    let shared = world.clone();
-    match effect {
-        Effect::Prepare(run, pod) => images::begin(world, run, pod),
-        Effect::Start(run, pod, address) => {
-            drop(tokio::spawn(async move { containers::start(shared, run, pod, address).await }))
-        }
-        Effect::Stop(run, grace) => containers::stop(world, &run, grace),
-        Effect::Probe(run, kind, pod, address) => {
-            drop(tokio::spawn(async move { probing::probe(&shared, run, kind, &pod, address).await }))
-        }
-        Effect::Drain(uid, ips) => drop(tokio::spawn(async move { containers::drain(&shared, uid, &ips).await })),
-        Effect::Clean(uid) => {
-            world.images.forget(&uid);
-            drop(tokio::spawn(async move { containers::clean(&shared, uid).await }));
-        }
-        Effect::Report(pod) => world.reports.status(pod),
-        Effect::Remove(key, uid) => world.reports.remove(key, &uid),
-        Effect::Tell(pod, note) => world.reports.tell(&pod, &note, now()),
-        Effect::WakeAt(_) => {}
-    }
-}
-
-/// Turns a watch that may start over into events that say so.
-struct Restarts {
-    updates: Remembered,
-    /// The Pods seen since the watch started over; `None` while it did not.
-    again: Option<Vec<Arc<Pod>>>,
-}
-
-impl Restarts {
-    async fn next(&mut self) -> Option<Event> {
-        loop {
-            match self.updates.next().await? {
-                Ok(Update::Restarted) => self.again = Some(Vec::new()),
-                Ok(Update::Changes(changes)) => match &mut self.again {
-                    Some(seen) => seen
-                        .extend(changes.iter().filter_map(|change| change.object.get::<Pod>().cloned().map(Arc::new))),
-                    None => return Some(Event::Pods(changes)),
-                },
-                Ok(Update::Synced(_)) => {
-                    if let Some(seen) = self.again.take() {
-                        return Some(Event::AllPods(seen));
-                    }
-                }
-                Err(error) => tracing::error!(%error, "the masters refuse to tell this node its Pods"),
+                effect => pods.carry_out(effect),
             }
         }
     }

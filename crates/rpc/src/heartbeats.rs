@@ -20,7 +20,7 @@ use crate::{
 };
 
 /// How often a node says that it is alive.
-const BEAT_EVERY: Duration = Duration::from_millis(500);
+pub const BEAT_EVERY: Duration = Duration::from_millis(500);
 
 /// How long a connection may take to be made. The kernel asks again after a second: a host that is reached again is met
 /// within a second.

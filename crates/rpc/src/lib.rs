@@ -32,6 +32,7 @@ pub use carried::Carried;
 pub use client::{Applied, Client, Deleted, List, Query};
 pub use clocks::{Explained, explained};
 pub use cluster::join;
+pub use heartbeats::BEAT_EVERY;
 pub use incoming::{Calling, Incoming, incoming};
 pub use relay::relay;
 pub use security::Security;

@@ -19,7 +19,7 @@ const BACK_OFF_RESET: Duration = Duration::from_secs(600);
 const RETRY_FIRST: Duration = Duration::from_secs(2);
 
 /// Why a container waits that ended again and again.
-const CRASH_LOOP: &str = "CrashLoopBackOff";
+pub(crate) const CRASH_LOOP: &str = "CrashLoopBackOff";
 
 /// How a run ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -226,7 +226,7 @@ impl Container {
         self.last = Some(Past { number: self.number, since, at: now, ended });
     }
 
-    /// A run ended. Answers the pause before the next one, if there is to be one.
+    /// A run ended. Returns the pause before the next one, if there is to be one.
     pub(crate) fn ended(&mut self, ended: Ended, policy: RestartPolicy, now: Timestamp) -> Option<Duration> {
         let since = if let Step::Running { since } = self.step { since } else { now };
         let over = Past { number: self.number, since, at: now, ended };

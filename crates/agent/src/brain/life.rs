@@ -11,7 +11,7 @@ use api::{
 use super::{
     Addresses, Effect, Ended, Failure, Note, ProbeKind, Run, Shape, Uid,
     container::{Container, Past, Step},
-    status,
+    status::{self, Facts},
 };
 
 /// The grace period of a Pod that names none, in seconds.
@@ -35,22 +35,22 @@ enum Ending {
 /// One Pod on this node.
 #[derive(Debug)]
 pub(crate) struct PodLife {
-    pub(crate) uid: Uid,
-    pub(crate) pod: Arc<core_v1::Pod>,
-    pub(crate) host: Ipv4Addr,
-    pub(crate) containers: Vec<Container>,
-    pub(crate) began: Timestamp,
+    uid: Uid,
+    pod: Arc<core_v1::Pod>,
+    host: Ipv4Addr,
+    containers: Vec<Container>,
+    began: Timestamp,
     address: Option<Ipv4Addr>,
     /// The address is told, but may be another Pod's by now.
     released: bool,
     /// Why there is no address, if none was left.
-    pub(crate) no_address: Option<String>,
+    no_address: Option<String>,
     ending: Ending,
     drained: bool,
     /// The cluster's state has no such Pod any more: nothing is reported or removed there.
     vanished: bool,
     /// Why the Pod was ended by this node: reason and message.
-    pub(crate) failed: Option<(&'static str, String)>,
+    failed: Option<(&'static str, String)>,
     reported: Option<core_v1::PodStatus>,
 }
 
@@ -132,7 +132,7 @@ impl PodLife {
     }
 
     /// Whether every container has ended for good.
-    pub(crate) fn is_over(&self) -> bool {
+    fn is_over(&self) -> bool {
         let broken =
             self.containers.iter().any(|container| container.init && container.is_done() && !container.succeeded());
         let mut main = self.containers.iter().filter(|container| !container.init);
@@ -206,7 +206,7 @@ impl PodLife {
         container.must_restart |= heard.unhealthy;
     }
 
-    /// Does the next steps. Answers when to look again although nothing happens.
+    /// Does the next steps. Returns when to look again although nothing happens.
     pub(crate) fn advance(&mut self, now: Timestamp, effects: &mut Vec<Effect>) -> Option<Timestamp> {
         let mut again = None;
         self.enforce_deadline(now, &mut again);
@@ -334,18 +334,33 @@ impl PodLife {
         }
     }
 
-    pub(crate) fn is_ending(&self) -> bool {
+    fn is_ending(&self) -> bool {
         self.ending != Ending::No
     }
 
+    fn facts(&self) -> Facts<'_> {
+        Facts {
+            uid: &self.uid,
+            spec: self.pod.spec.as_ref(),
+            host: self.host,
+            began: self.began,
+            address: self.address,
+            no_address: self.no_address.as_deref(),
+            containers: &self.containers,
+            failed: self.failed.as_ref(),
+            is_ending: self.is_ending(),
+            is_over: self.is_over(),
+        }
+    }
+
     fn report(&mut self, now: Timestamp, effects: &mut Vec<Effect>) {
-        for note in status::news(self, now) {
+        for note in status::news(&mut self.containers) {
             effects.push(Effect::Tell(self.pod.clone(), note));
         }
         if self.vanished || self.ending >= Ending::Cleaning {
             return;
         }
-        let status = status::of(self, self.reported.as_ref(), now);
+        let status = status::of(self.facts(), self.reported.as_ref(), now);
         if self.reported.as_ref() != Some(&status) {
             self.reported = Some(status.clone());
             let mut pod = core_v1::Pod { status: Some(status), ..core_v1::Pod::clone(&self.pod) };

@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 
 use super::{Brain, Effect, Ended, Event, Failure, ProbeKind, Run, Shape};
 
-/// A node under test: it says what it wants in words, and answers its wishes on demand.
+/// A node under test: it says what it wants in words, and its wishes are granted on demand.
 struct Node {
     brain: Brain,
     now: Timestamp,

@@ -25,6 +25,7 @@ use std::{
 };
 
 use api::{Key, Kind, Object};
+use rpc::{Client, Query};
 
 use remembered::Kept;
 pub(crate) use remembered::Remembered;
@@ -44,18 +45,37 @@ pub(crate) struct Memory {
 /// Whether a node that keeps its state in a directory knows anything of the cluster.
 #[must_use]
 pub fn remembers(dir: &Path) -> bool {
-    place(dir).join(Kind::Node.to_string()).exists()
+    below(dir).join(Kind::Node.to_string()).exists()
 }
 
 /// Where a node that keeps its state in a directory remembers what it knew.
-fn place(dir: &Path) -> PathBuf {
+fn below(dir: &Path) -> PathBuf {
     dir.join("memory")
+}
+
+/// Watches of the cluster, each of which begins with what was last known if no master answers. Cloning shares the memory.
+#[derive(Clone, Debug)]
+pub(crate) struct Watches {
+    client: Client,
+    memory: Memory,
+}
+
+impl Watches {
+    pub(crate) fn new(client: Client, memory: Memory) -> Self {
+        Self { client, memory }
+    }
+
+    /// A watch of what a query selects.
+    pub(crate) fn of(&self, query: Query) -> Remembered {
+        let kind = query.kind;
+        Remembered::new(self.client.watch(query, None), self.memory.clone(), kind)
+    }
 }
 
 impl Memory {
     /// Opens what a node that keeps its state in a directory remembers.
     pub(crate) fn open(dir: &Path) -> io::Result<Self> {
-        let dir = place(dir);
+        let dir = below(dir);
         files::make_dir(&dir.join(USED))?;
         Ok(Self { dir: dir.into(), old: Arc::default() })
     }
@@ -65,8 +85,8 @@ impl Memory {
         self.old.load(Ordering::Relaxed)
     }
 
-    /// Says whether what is used is from before. Answers whether that is news.
-    fn set_old(&self, old: bool) -> bool {
+    /// Says whether what is used is from before; returns whether that is news.
+    pub(crate) fn set_old(&self, old: bool) -> bool {
         self.old.swap(old, Ordering::Relaxed) != old
     }
 

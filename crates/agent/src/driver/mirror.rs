@@ -22,7 +22,7 @@ impl<T> Default for Mirror<T> {
 }
 
 impl<T: From<Arc<Object>>> Mirror<T> {
-    /// Takes an update; answers whether the objects may have changed.
+    /// Takes an update; returns whether the objects may have changed.
     pub(crate) fn take(&mut self, update: Result<Update, Error>) -> bool {
         match update {
             Ok(Update::Changes(changes)) => {

@@ -32,69 +32,63 @@ const RETRY: Duration = Duration::from_millis(200);
 /// How long a stopping agent waits for what is not written yet.
 const FLUSH_WITHIN: Duration = Duration::from_secs(1);
 
-/// What is to be written.
+/// What this node has to tell the masters. Cloning shares it.
 #[derive(Clone)]
 pub(crate) struct Reports {
     queue: Arc<Mutex<Queue>>,
     wake: Arc<Notify>,
-    idle: watch::Receiver<bool>,
+    /// Whether nothing is on its way.
+    idle: watch::Sender<bool>,
     /// Which node says all this.
     node: Arc<str>,
 }
 
-#[derive(Default)]
-struct Queue {
-    /// The latest wish for each Pod, by uid.
-    pods: HashMap<Arc<str>, Write>,
-    events: Vec<Write>,
-}
-
 impl Reports {
+    /// Nothing to tell yet, and nobody who writes it.
+    pub(crate) fn new(node: &str) -> Self {
+        Self { queue: Arc::default(), wake: Arc::default(), idle: watch::Sender::new(true), node: node.into() }
+    }
+
     /// Starts the task that writes.
     pub(crate) fn start(client: Client, node: &str) -> Self {
-        let (tell, idle) = watch::channel(true);
-        let reports = Self { queue: Arc::default(), wake: Arc::default(), idle, node: node.into() };
-        tokio::spawn(reports.clone().write(client, tell));
+        let reports = Self::new(node);
+        tokio::spawn(reports.clone().write(client));
         reports
     }
 
+    /// The status of a Pod.
     pub(crate) fn status(&self, pod: Arc<Pod>) {
-        let uid: Arc<str> = pod.uid().into();
         let write = Write::Update(Object::from(Pod::clone(&pod)), Subresource::Status);
-        let mut queue = self.lock();
-        // A removal that waits is the last word.
-        if !matches!(queue.pods.get(&uid), Some(Write::Delete(..))) {
-            queue.pods.insert(uid, write);
-        }
+        self.lock().status(pod.uid().into(), write);
         self.wake.notify_one();
     }
 
+    /// A Pod has ended here and goes.
     pub(crate) fn remove(&self, key: Key, uid: &Arc<str>) {
         let options = DeleteOptions { grace_period_s: Some(0), uid: Some(uid.to_string()), ..DeleteOptions::default() };
-        self.lock().pods.insert(uid.clone(), Write::Delete(key, options));
+        self.lock().remove(uid.clone(), Write::Delete(key, options));
         self.wake.notify_one();
     }
 
+    /// Something that users want to know of a Pod.
     pub(crate) fn tell(&self, pod: &Arc<Pod>, note: &Note, now: Timestamp) {
         let kind = if note.warning { EventType::Warning } else { EventType::Normal };
         self.event(&Object::from(Pod::clone(pod)), kind, note.reason, &note.message, now);
     }
 
+    /// Something that users want to know of any object.
     pub(crate) fn event(&self, about: &Object, kind: EventType, reason: &str, message: &str, now: Timestamp) {
         let mut event = event::new(about, kind, reason, message, COMPONENT, now);
         event.source.get_or_insert_default().host = self.node.to_string();
-        let mut queue = self.lock();
-        if queue.events.len() < EVENTS_MAX {
-            queue.events.push(Write::Create(Object::from(event)));
-        }
+        self.lock().event(Write::Create(Object::from(event)));
         self.wake.notify_one();
     }
 
     /// Waits until everything is written, but not for long.
     pub(crate) async fn flush(&self) {
-        let mut idle = self.idle.clone();
+        let mut idle = self.idle.subscribe();
         let empty = async {
-            while !self.is_empty() || !*idle.borrow() {
+            while !self.is_empty() || !*idle.borrow_and_update() {
                 if idle.changed().await.is_err() {
                     break;
                 }
@@ -103,32 +97,32 @@ impl Reports {
         let _ = tokio::time::timeout(FLUSH_WITHIN, empty).await;
     }
 
-    fn is_empty(&self) -> bool {
-        let queue = self.lock();
-        queue.pods.is_empty() && queue.events.is_empty()
+    /// Whether nothing waits to be written.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.lock().is_empty()
     }
 
     fn lock(&self) -> MutexGuard<'_, Queue> {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    async fn write(self, client: Client, idle: watch::Sender<bool>) {
+    async fn write(self, client: Client) {
         let mut is_heard = true;
         loop {
-            let batch = self.take();
+            let batch = self.lock().take();
             if batch.is_empty() {
-                idle.send_replace(true);
+                self.idle.send_replace(true);
                 self.wake.notified().await;
                 continue;
             }
-            idle.send_replace(false);
-            let writes = batch.iter().map(|(_, write)| write.clone()).collect();
+            self.idle.send_replace(false);
+            let writes = batch.iter().map(|queued| queued.write.clone()).collect();
             match client.batch(writes).await {
                 Ok(outcomes) => {
                     is_heard = true;
-                    for ((uid, write), outcome) in batch.into_iter().zip(outcomes) {
+                    for (queued, outcome) in batch.into_iter().zip(outcomes) {
                         if let Err(error) = outcome {
-                            self.refused(&client, uid, write, &error).await;
+                            self.refused(&client, queued, &error).await;
                         }
                     }
                 }
@@ -136,50 +130,85 @@ impl Reports {
                     if std::mem::take(&mut is_heard) {
                         tracing::warn!(%error, "no master takes the statuses of this node's Pods");
                     }
-                    batch.into_iter().for_each(|(uid, write)| self.put_back(uid, write));
+                    batch.into_iter().for_each(|queued| self.lock().put_back(queued));
                     tokio::time::sleep(RETRY).await;
                 }
             }
         }
     }
 
-    fn take(&self) -> Vec<(Option<Arc<str>>, Write)> {
-        let mut queue = self.lock();
-        let uids: Vec<Arc<str>> = queue.pods.keys().take(BATCH_MAX).cloned().collect();
-        let mut batch: Vec<_> = uids
-            .into_iter()
-            .filter_map(|uid| queue.pods.remove_entry(&uid))
-            .map(|(uid, write)| (Some(uid), write))
-            .collect();
-        let room = BATCH_MAX.saturating_sub(batch.len()).min(queue.events.len());
-        batch.extend(queue.events.drain(..room).map(|write| (None, write)));
+    async fn refused(&self, client: &Client, queued: Queued, error: &api::Error) {
+        match (error.reason, &queued.write) {
+            // The Pod is gone, or another one has its name: nothing to say about it any more.
+            (Reason::NotFound | Reason::Conflict, _) if queued.pod.is_some() => {}
+            (Reason::AlreadyExists, Write::Create(Object::Event(_))) => repeat(client, &queued.write).await,
+            // Events are for people; who says too much is not heard.
+            (Reason::TooManyRequests, Write::Create(Object::Event(_))) => {
+                tracing::debug!(%error, "an event was dropped");
+            }
+            _ if error.reason.retryable() => self.lock().put_back(queued),
+            _ => tracing::debug!(%error, "a write was refused"),
+        }
+    }
+}
+
+/// What waits to be written.
+#[derive(Default)]
+struct Queue {
+    /// The latest wish for each Pod, by uid.
+    pods: HashMap<Arc<str>, Write>,
+    events: Vec<Write>,
+}
+
+/// A write on its way.
+#[derive(Clone, Debug, PartialEq)]
+struct Queued {
+    /// The uid of the Pod that it concerns; none for an event.
+    pod: Option<Arc<str>>,
+    write: Write,
+}
+
+impl Queue {
+    fn status(&mut self, pod: Arc<str>, write: Write) {
+        // A removal that waits is the last word.
+        if !matches!(self.pods.get(&pod), Some(Write::Delete(..))) {
+            self.pods.insert(pod, write);
+        }
+    }
+
+    fn remove(&mut self, pod: Arc<str>, write: Write) {
+        self.pods.insert(pod, write);
+    }
+
+    fn event(&mut self, write: Write) {
+        if self.events.len() < EVENTS_MAX {
+            self.events.push(write);
+        }
+    }
+
+    fn is_empty(&self) -> bool {
+        self.pods.is_empty() && self.events.is_empty()
+    }
+
+    /// The next batch, statuses first.
+    fn take(&mut self) -> Vec<Queued> {
+        let uids: Vec<Arc<str>> = self.pods.keys().take(BATCH_MAX).cloned().collect();
+        let removed = uids.into_iter().filter_map(|uid| self.pods.remove_entry(&uid));
+        let mut batch: Vec<_> = removed.map(|(uid, write)| Queued { pod: Some(uid), write }).collect();
+        let more = BATCH_MAX.saturating_sub(batch.len()).min(self.events.len());
+        batch.extend(self.events.drain(..more).map(|write| Queued { pod: None, write }));
         // After a burst the queue gives its memory back.
-        if queue.pods.is_empty() && queue.events.is_empty() {
-            *queue = Queue::default();
+        if self.is_empty() {
+            *self = Self::default();
         }
         batch
     }
 
     /// Tries again what may still succeed, unless there is a newer wish.
-    fn put_back(&self, uid: Option<Arc<str>>, write: Write) {
-        let mut queue = self.lock();
-        match uid {
-            Some(uid) => drop(queue.pods.entry(uid).or_insert(write)),
-            None => queue.events.push(write),
-        }
-    }
-
-    async fn refused(&self, client: &Client, uid: Option<Arc<str>>, write: Write, error: &api::Error) {
-        match (error.reason, &write) {
-            // The Pod is gone, or another one has its name: nothing to say about it any more.
-            (Reason::NotFound | Reason::Conflict, _) if uid.is_some() => {}
-            (Reason::AlreadyExists, Write::Create(Object::Event(_))) => repeat(client, &write).await,
-            // Events are for people; who says too much is not heard.
-            (Reason::TooManyRequests, Write::Create(Object::Event(_))) => {
-                tracing::debug!(%error, "an event was dropped");
-            }
-            _ if error.reason.retryable() => self.put_back(uid, write),
-            _ => tracing::debug!(%error, "a write was refused"),
+    fn put_back(&mut self, queued: Queued) {
+        match queued.pod {
+            Some(uid) => drop(self.pods.entry(uid).or_insert(queued.write)),
+            None => self.events.push(queued.write),
         }
     }
 }
@@ -194,5 +223,76 @@ async fn repeat(client: &Client, write: &Write) {
     if let Some(now) = again {
         event::repeat(&mut event, now);
         let _ = client.update(Object::from(event), Subresource::None).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use api::core_v1::PodStatus;
+
+    use super::*;
+
+    fn pod(uid: &str, phase: &str) -> Arc<Pod> {
+        let mut pod =
+            Pod { status: Some(PodStatus { phase: phase.to_owned(), ..PodStatus::default() }), ..Pod::default() };
+        let meta = pod.metadata_mut();
+        (meta.name, meta.namespace, meta.uid) = (format!("pod-{uid}"), "default".to_owned(), uid.to_owned());
+        Arc::new(pod)
+    }
+
+    /// What a batch says of Pods, in order of their uids: a phase, or nothing of one that goes.
+    fn phases(batch: &[Queued]) -> Vec<(&str, String)> {
+        let phase = |write: &Write| match write {
+            Write::Update(Object::Pod(pod), Subresource::Status) => {
+                pod.status.as_ref().map(|status| status.phase.clone()).unwrap_or_default()
+            }
+            _ => String::new(),
+        };
+        let mut phases: Vec<_> =
+            batch.iter().filter_map(|queued| Some((queued.pod.as_deref()?, phase(&queued.write)))).collect();
+        phases.sort();
+        phases
+    }
+
+    #[test]
+    fn the_latest_status_of_a_pod_counts_and_its_removal_is_the_last_word() {
+        let reports = Reports::new("n1");
+        for (uid, phase) in [("a", "Pending"), ("b", "Pending"), ("a", "Running")] {
+            reports.status(pod(uid, phase));
+        }
+        reports.remove(pod("b", "").key(), &"b".into());
+        reports.status(pod("b", "Running"));
+        let batch = reports.lock().take();
+        assert_eq!(phases(&batch), [("a", "Running".to_owned()), ("b", String::new())]);
+        assert!(reports.is_empty());
+
+        // A write that failed gives way to what was said since.
+        reports.status(pod("a", "Succeeded"));
+        batch.into_iter().for_each(|queued| reports.lock().put_back(queued));
+        let batch = reports.lock().take();
+        assert_eq!(phases(&batch), [("a", "Succeeded".to_owned()), ("b", String::new())]);
+    }
+
+    #[test]
+    fn statuses_go_before_events_and_events_have_a_limit() {
+        let reports = Reports::new("n1");
+        let about = pod("a", "");
+        let note = Note { warning: true, reason: "Failed", message: "it failed".to_owned() };
+        for _ in 0..=EVENTS_MAX {
+            reports.tell(&about, &note, Timestamp(0));
+        }
+        reports.status(about.clone());
+        assert_eq!(reports.lock().events.len(), EVENTS_MAX);
+        let batch = reports.lock().take();
+        assert_eq!((batch.len(), phases(&batch).len()), (BATCH_MAX, 1));
+        assert!(batch[0].pod.is_some());
+        let Write::Create(Object::Event(event)) = &batch[1].write else { unreachable!("an event") };
+        assert_eq!((event.r#type.as_str(), event.reason.as_str()), ("Warning", "Failed"));
+        assert_eq!(event.source.as_ref().map(|source| source.host.as_str()), Some("n1"));
+    }
+
+    #[tokio::test]
+    async fn whoever_stops_waits_for_nothing_if_nothing_is_left() {
+        Reports::new("n1").flush().await;
     }
 }

@@ -4,7 +4,7 @@
 use std::{os::unix::fs::PermissionsExt as _, sync::Arc, time::SystemTime};
 
 use api::{
-    Change, ChangeType, Error, Key, Kind, Object, Revision,
+    Error, Key, Kind, Object,
     core_v1::{
         Container, EnvFromSource, LocalObjectReference, Pod, PodSpec, Secret, SecretEnvSource, SecretVolumeSource,
         Volume, VolumeSource,
@@ -15,6 +15,7 @@ use rpc::Update;
 use tokio_stream::wrappers::UnboundedReceiverStream;
 
 use super::{Memory, Remembered, file_name, remembers, uses};
+use crate::driver::testing::{self, synced};
 
 fn pod(name: &str) -> Pod {
     let reference = LocalObjectReference { name: "variables".to_owned() };
@@ -36,15 +37,7 @@ fn secret(name: &str) -> Object {
 }
 
 fn added(names: &[&str]) -> Update {
-    let change = |name: &&str| {
-        let object = Arc::new(Object::from(pod(name)));
-        Change { change: ChangeType::Added, object, revision: Revision::default() }
-    };
-    Update::Changes(names.iter().map(change).collect())
-}
-
-fn synced() -> Update {
-    Update::Synced(Revision::default())
+    testing::added(names.iter().map(|name| pod(name)))
 }
 
 /// A watch of Pods whose masters say what is sent.

@@ -21,7 +21,7 @@ pub(crate) struct State {
     pub(crate) others: usize,
     /// Why nothing more should be written to its disk.
     pub(crate) disk: Option<Trouble>,
-    /// Why some Service is not answered for on this node.
+    /// Why the address of some Service is not listened on.
     pub(crate) listening: Option<Trouble>,
     /// This node as the masters told of it last.
     pub(crate) node: Option<Node>,

@@ -9,9 +9,11 @@ use api::{Error, Reason};
 use rpc::services::MasterGroup;
 use tokio::{sync::watch, time::timeout};
 
-/// How long news of the group are waited for before a master is refused that this node does not know: somewhat more than
-/// the time between two heartbeats.
+/// How long news of the group are waited for before a master is refused that this node does not know: they come with the
+/// answer to the next heartbeat.
 const NEWS_WITHIN: Duration = Duration::from_millis(750);
+
+const _: () = assert!(NEWS_WITHIN.as_millis() > rpc::BEAT_EVERY.as_millis(), "no heartbeat is answered in that time");
 
 /// What this node was told of the group.
 #[derive(Default)]

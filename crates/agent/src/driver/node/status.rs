@@ -1,87 +1,104 @@
-//! Registering this node: what it is and what it can carry.
+//! The status of this node's Node: what it is, what it can carry, and how it is.
 
-use std::{collections::BTreeMap, fs, time::Duration};
+use std::{net::Ipv4Addr, sync::Arc, time::Duration};
 
 use api::{
-    Key, Kind, Object, Reason, Subresource,
-    conditions::{self, ConditionStatus},
-    core_v1::{DaemonEndpoint, Node, NodeAddress, NodeCondition, NodeDaemonEndpoints, NodeStatus, NodeSystemInfo},
+    Error, Key, Kind, Object, Reason, Subresource, Timestamp,
+    conditions::{self, ConditionStatus, READY},
+    core_v1::{DaemonEndpoint, Node, NodeAddress, NodeCondition, NodeDaemonEndpoints, NodeStatus},
     kinds::Resource as _,
-    meta_v1::Quantity,
 };
-
+use rpc::Client;
 use tokio::sync::Notify;
 
-use super::{AgentError, World, health::State, now, ranges};
+use super::{
+    health::{Health, State},
+    machine, range,
+};
+use crate::{addresses::RESERVED, driver::clock::now};
 
 /// How many Pods a node takes: an HTTP Pod that serves nobody costs some KiB and a socket, and a process may have 20,000
 /// files on an untuned system.
 const PODS_MAX: u64 = 10_000;
 
-/// The first and the last address of a range are never a Pod's.
-const RESERVED_ADDRESSES: u64 = 2;
-
 /// How long to wait before the masters are asked again.
 const RETRY: Duration = Duration::from_millis(200);
 
-/// Makes the Node object, which the masters made, say what this node is, and keeps it so. Waits for masters that do not
-/// answer yet; `known` is told once they have heard. Ends only if they refuse.
-pub(crate) async fn keep(world: &World, agent_port: u16, known: &Notify) -> AgentError {
-    let mut health = world.health.subscribe();
-    loop {
-        let state = health.borrow_and_update().clone();
-        match once(world, agent_port, &state).await {
-            Ok(()) => known.notify_one(),
-            Err(error) if error.reason.retryable() || error.reason == Reason::Conflict => {
-                tracing::debug!(%error, "waiting for a master");
-                tokio::time::sleep(RETRY).await;
-                continue;
+/// Under which name and addresses this node is reached.
+#[derive(Clone, Debug)]
+pub(crate) struct Identity {
+    pub(crate) name: String,
+    pub(crate) host: Ipv4Addr,
+    /// Where its agent listens.
+    pub(crate) port: u16,
+}
+
+/// What keeps the Node object, which the masters made, saying what this node is.
+pub(crate) struct StatusKeeper {
+    pub(crate) client: Client,
+    pub(crate) identity: Identity,
+    pub(crate) health: Arc<Health>,
+}
+
+impl StatusKeeper {
+    /// Writes the status whenever it is another. Waits for masters that do not answer yet; `known` is told once they have heard.
+    /// Ends only if they refuse, and says why.
+    pub(crate) async fn keep(&self, known: &Notify) -> Error {
+        let mut health = self.health.subscribe();
+        loop {
+            let state = health.borrow_and_update().clone();
+            match self.write(&state).await {
+                Ok(()) => known.notify_one(),
+                Err(error) if error.reason.retryable() || error.reason == Reason::Conflict => {
+                    tracing::debug!(%error, "waiting for a master");
+                    tokio::time::sleep(RETRY).await;
+                    continue;
+                }
+                Err(error) => return error,
             }
-            Err(error) => return error.into(),
+            let is_news = |new: &State| new.forgotten > state.forgotten || !is_settled(&self.identity, new, now());
+            if health.wait_for(is_news).await.is_err() {
+                std::future::pending::<()>().await;
+            }
         }
-        let is_news = |now: &State| now.forgotten > state.forgotten || !is_settled(world, agent_port, now);
-        if health.wait_for(is_news).await.is_err() {
-            std::future::pending::<()>().await;
+    }
+
+    async fn write(&self, state: &State) -> Result<(), Error> {
+        let key = Key::cluster(Kind::Node, self.identity.name.as_str());
+        let mut node = self.client.get(&key).await?.get::<Node>().cloned().unwrap_or_default();
+        let wanted = status(&self.identity, &node, state, now());
+        if node.status.as_ref() == Some(&wanted) {
+            return Ok(());
         }
+        node.status = Some(wanted);
+        node.metadata_mut().resource_version.clear();
+        self.client.update(Object::from(node), Subresource::Status).await.map(drop)
     }
 }
 
 /// Whether the masters know this node as it is. A node that they gave up has to be heard before it says anything else.
-fn is_settled(world: &World, agent_port: u16, state: &State) -> bool {
+fn is_settled(identity: &Identity, state: &State, now: Timestamp) -> bool {
     let Some(node) = &state.node else { return true };
     let known = node.status.clone().unwrap_or_default();
-    let ready: Option<&NodeCondition> = conditions::get(&known.conditions, conditions::READY);
+    let ready: Option<&NodeCondition> = conditions::get(&known.conditions, READY);
     let is_given_up = ready.is_some_and(|ready| ready.status == ConditionStatus::Unknown.word());
-    is_given_up || status(world, agent_port, node, state) == known
-}
-
-async fn once(world: &World, agent_port: u16, state: &State) -> Result<(), api::Error> {
-    let key = Key::cluster(Kind::Node, world.config.name.as_str());
-    let mut node = world.client.get(&key).await?.get::<Node>().cloned().unwrap_or_default();
-    let wanted = status(world, agent_port, &node, state);
-    if node.status.as_ref() == Some(&wanted) {
-        return Ok(());
-    }
-    node.status = Some(wanted);
-    node.metadata_mut().resource_version.clear();
-    world.client.update(Object::from(node), Subresource::Status).await.map(drop)
+    is_given_up || status(identity, node, state, now) == known
 }
 
 /// What the status of the Node should be. Times of conditions that did not change stay.
-fn status(world: &World, agent_port: u16, node: &Node, state: &State) -> NodeStatus {
-    let capacity = capacity(pods(node));
+fn status(identity: &Identity, node: &Node, state: &State, now: Timestamp) -> NodeStatus {
+    let capacity = machine::capacity(pods(node));
     let mut status = NodeStatus {
         allocatable: capacity.clone(),
         capacity,
-        addresses: vec![address("InternalIP", &world.config.host.to_string()), address("Hostname", &world.config.name)],
+        addresses: vec![address("InternalIP", &identity.host.to_string()), address("Hostname", &identity.name)],
         daemon_endpoints: Some(NodeDaemonEndpoints {
-            kubelet_endpoint: Some(DaemonEndpoint { port: agent_port.into() }),
+            kubelet_endpoint: Some(DaemonEndpoint { port: identity.port.into() }),
         }),
-        node_info: Some(system()),
+        node_info: Some(machine::system()),
         ..node.status.clone().unwrap_or_default()
     };
-    let ready: NodeCondition =
-        conditions::new(conditions::READY, ConditionStatus::True, "AgentReady", "the agent takes Pods", now());
+    let ready: NodeCondition = conditions::new(READY, ConditionStatus::True, "AgentReady", "the agent takes Pods", now);
     conditions::set(&mut status.conditions, ready);
     let network = state.network_trouble();
     for (kind, trouble, reason, message) in [
@@ -93,56 +110,18 @@ fn status(world: &World, agent_port: u16, node: &Node, state: &State) -> NodeSta
     ] {
         let (reason, message) = trouble.as_ref().map_or((reason, message), |it| (it.reason, it.message.as_str()));
         let holds = ConditionStatus::from(trouble.is_some());
-        conditions::set::<NodeCondition>(&mut status.conditions, conditions::new(kind, holds, reason, message, now()));
+        conditions::set::<NodeCondition>(&mut status.conditions, conditions::new(kind, holds, reason, message, now));
     }
     status
 }
 
 /// How many Pods the node takes: as many as its range has addresses, since each needs one. None before it has a range.
 fn pods(node: &Node) -> u64 {
-    ranges::range(node).map_or(0, |range| range.size().saturating_sub(RESERVED_ADDRESSES).min(PODS_MAX))
+    range(node).map_or(0, |range| range.size().saturating_sub(RESERVED.into()).min(PODS_MAX))
 }
 
 fn address(kind: &str, address: &str) -> NodeAddress {
     NodeAddress { r#type: kind.to_owned(), address: address.to_owned() }
-}
-
-/// What this node has, all of which Pods may use.
-pub(crate) fn capacity(pods: u64) -> BTreeMap<String, Quantity> {
-    let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-    let quantity = |text: String| Quantity { string: text };
-    BTreeMap::from([
-        ("cpu".to_owned(), quantity(cores.to_string())),
-        ("memory".to_owned(), quantity(format!("{}Ki", memory_kib()))),
-        ("pods".to_owned(), quantity(pods.to_string())),
-    ])
-}
-
-/// All memory of the machine, in KiB.
-fn memory_kib() -> u64 {
-    let info = fs::read_to_string("/proc/meminfo").unwrap_or_default();
-    let line = info.lines().find_map(|line| line.strip_prefix("MemTotal:"));
-    line.and_then(|text| text.split_whitespace().next()?.parse().ok()).unwrap_or(0)
-}
-
-fn system() -> NodeSystemInfo {
-    let file = |path: &str| fs::read_to_string(path).unwrap_or_default().trim().to_owned();
-    let release = file("/etc/os-release");
-    let os = release.lines().find_map(|line| line.strip_prefix("PRETTY_NAME=")).unwrap_or("Linux");
-    let version = format!("v{}", env!("CARGO_PKG_VERSION"));
-    NodeSystemInfo {
-        machine_id: file("/etc/machine-id"),
-        system_uuid: file("/etc/machine-id"),
-        boot_id: file("/proc/sys/kernel/random/boot_id"),
-        kernel_version: file("/proc/sys/kernel/osrelease"),
-        os_image: os.trim_matches('"').to_owned(),
-        container_runtime_version: "wasmtime://48".to_owned(),
-        kubelet_version: version.clone(),
-        kube_proxy_version: version,
-        operating_system: std::env::consts::OS.to_owned(),
-        architecture: std::env::consts::ARCH.to_owned(),
-        ..NodeSystemInfo::default()
-    }
 }
 
 #[cfg(test)]
@@ -150,6 +129,7 @@ mod tests {
     use api::core_v1::NodeSpec;
 
     use super::*;
+    use crate::driver::node::health::Trouble;
 
     #[test]
     fn a_node_takes_as_many_pods_as_its_range_has_addresses() {
@@ -160,5 +140,55 @@ mod tests {
         for (range, count) in [("", 0), ("10.244.0.0/30", 2), ("10.244.3.0/24", 254), ("10.244.0.0/16", PODS_MAX)] {
             assert_eq!(takes(range), count, "{range:?}");
         }
+    }
+
+    fn identity() -> Identity {
+        Identity { name: "n1".to_owned(), host: Ipv4Addr::new(10, 0, 0, 1), port: 10250 }
+    }
+
+    fn condition<'a>(status: &'a NodeStatus, kind: &str) -> &'a NodeCondition {
+        conditions::get(&status.conditions, kind).expect("it is there")
+    }
+
+    #[test]
+    fn a_status_tells_where_the_node_is_and_what_troubles_it() {
+        let disk = Trouble { reason: "AgentHasDiskPressure", message: "it is full".to_owned() };
+        let state = State { disk: Some(disk), ..State::default() };
+        let troubled = status(&identity(), &Node::default(), &state, Timestamp(1000));
+        let addresses: Vec<&str> = troubled.addresses.iter().map(|address| address.address.as_str()).collect();
+        assert_eq!(addresses, ["10.0.0.1", "n1"]);
+        assert_eq!(condition(&troubled, READY).status, "True");
+        let disk = condition(&troubled, "DiskPressure");
+        assert_eq!((disk.status.as_str(), disk.message.as_str()), ("True", "it is full"));
+        assert_eq!(condition(&troubled, "NetworkUnavailable").status, "False");
+
+        let node = Node { status: Some(troubled.clone()), ..Node::default() };
+        let better = status(&identity(), &node, &State::default(), Timestamp(5000));
+        assert_eq!(condition(&better, "DiskPressure").reason, "AgentHasNoDiskPressure");
+        let since = |status: &NodeStatus, kind| condition(status, kind).last_transition_time;
+        assert_ne!(since(&better, "DiskPressure"), since(&troubled, "DiskPressure"));
+        assert_eq!(since(&better, "Ready"), since(&troubled, "Ready"), "that has not changed");
+    }
+
+    #[test]
+    fn nothing_is_written_that_the_masters_know_or_while_they_have_given_the_node_up() {
+        let settled = |node: &Node| {
+            let state = State { node: Some(node.clone()), ..State::default() };
+            is_settled(&identity(), &state, Timestamp(9000))
+        };
+        assert!(is_settled(&identity(), &State::default(), Timestamp(0)), "nobody has told of it yet");
+        assert!(!settled(&Node::default()), "it says nothing yet");
+        let known = status(&identity(), &Node::default(), &State::default(), Timestamp(1000));
+        let mut node = Node { status: Some(known), ..Node::default() };
+        assert!(settled(&node));
+        let status = node.status.get_or_insert_default();
+        status.addresses.clear();
+        assert!(!settled(&node), "somebody wrote over it");
+        let status = node.status.get_or_insert_default();
+        conditions::set::<NodeCondition>(
+            &mut status.conditions,
+            conditions::new(READY, ConditionStatus::Unknown, "NodeStatusUnknown", "", Timestamp(2000)),
+        );
+        assert!(settled(&node), "it is heard first");
     }
 }

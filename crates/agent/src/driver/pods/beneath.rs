@@ -32,7 +32,7 @@ const DIRECTORY: OFlags = OFlags::DIRECTORY.union(OFlags::RDONLY).union(OFlags::
 pub(crate) struct Root(OwnedFd);
 
 impl Root {
-    /// Opens a directory at a path in which no guest has a part.
+    /// Opens a directory at a path that no guest can have changed.
     pub(crate) fn open(path: &Path) -> io::Result<Self> {
         Ok(Self(openat(rustix::fs::CWD, path, DIRECTORY | OFlags::NOFOLLOW, Mode::empty())?))
     }
@@ -41,8 +41,8 @@ impl Root {
     pub(crate) fn directory(&self, path: &Path) -> io::Result<OwnedFd> {
         let mut done = PathBuf::from(".");
         let mut dir = self.at(&done, DIRECTORY, Mode::empty())?;
-        for part in path.components() {
-            match part {
+        for step in path.components() {
+            match step {
                 Component::CurDir => continue,
                 Component::Normal(name) => done.push(name),
                 // It would be refused by the kernel as well.
@@ -50,7 +50,7 @@ impl Root {
             }
             dir = match self.at(&done, DIRECTORY, Mode::empty()) {
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                    make(&dir, part.as_ref())?;
+                    make(&dir, step.as_ref())?;
                     self.at(&done, DIRECTORY, Mode::empty())?
                 }
                 opened => opened?,
@@ -120,7 +120,7 @@ pub(crate) fn remove(path: &Path) -> io::Result<()> {
     }
 }
 
-/// Removes a file, a link or an empty directory; answers whether it did.
+/// Removes a file, a link or an empty directory; returns whether it did.
 fn remove_flat(dir: &OwnedFd, name: &CStr) -> io::Result<bool> {
     match unlinkat(dir, name, AtFlags::empty()) {
         Ok(()) | Err(Errno::NOENT) => return Ok(true),
@@ -225,7 +225,7 @@ mod tests {
     fn removing_follows_no_link_and_bears_any_depth() {
         /// Deeper than any stack or table of files would bear.
         const DEPTH: usize = 50_000;
-        // In memory, where there is such a place: a disk takes a millisecond for each.
+        // In memory, where there is such a directory: a disk takes a millisecond for each.
         let dir = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap();
         let (volume, outside) = (dir.path().join("volume"), dir.path().join("outside"));
         fs::create_dir(&volume).unwrap();

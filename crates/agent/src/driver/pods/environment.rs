@@ -1,22 +1,21 @@
 //! A container's environment variables, from wherever the Pod says they come.
 
-use std::{collections::BTreeMap, net::Ipv4Addr};
+use std::net::Ipv4Addr;
 
 use api::{
-    Error, Key, Kind, Object, Reason,
-    core_v1::{ConfigMap, Container, EnvVarSource, Pod, ResourceFieldSelector, Secret},
-    downward,
+    Kind,
+    core_v1::{Container, EnvVarSource, LocalObjectReference, Pod},
     expansion::{Environment, TooLarge},
     kinds::Resource as _,
 };
 
-use super::{World, images, node};
+use super::sources::{Sources, missing};
 use crate::brain::Failure;
 
 /// Every variable, in the order of the manifest: `HOSTNAME` as container engines set it, then `envFrom`, then `env`, which
 /// wins.
 pub(crate) async fn resolve(
-    world: &World,
+    sources: &Sources,
     pod: &Pod,
     container: &Container,
     address: Ipv4Addr,
@@ -30,14 +29,14 @@ pub(crate) async fn resolve(
             (None, Some(secret)) => (Kind::Secret, name_of(secret.local_object_reference.as_ref()), secret.optional),
             (None, None) => continue,
         };
-        let values = data(world, pod, kind, &name, optional.unwrap_or(false)).await?.unwrap_or_default();
+        let values = sources.data(pod.namespace(), kind, &name, optional.unwrap_or(false)).await?.unwrap_or_default();
         for (key, value) in values {
             set(&mut env, format!("{}{key}", source.prefix), String::from_utf8_lossy(&value).into_owned())?;
         }
     }
     for variable in &container.env {
         let value = match &variable.value_from {
-            Some(source) => from(world, pod, container, address, source).await?,
+            Some(source) => from(sources, pod, container, address, source).await?,
             None => Some(env.expand(&variable.value).map_err(too_large)?),
         };
         if let Some(value) = value {
@@ -51,22 +50,22 @@ pub(crate) fn too_large(error: TooLarge) -> Failure {
     Failure { reason: "CreateContainerConfigError", message: error.to_string() }
 }
 
-fn name_of(reference: Option<&api::core_v1::LocalObjectReference>) -> String {
+fn name_of(reference: Option<&LocalObjectReference>) -> String {
     reference.map(|reference| reference.name.clone()).unwrap_or_default()
 }
 
 async fn from(
-    world: &World,
+    sources: &Sources,
     pod: &Pod,
     container: &Container,
     address: Ipv4Addr,
     source: &EnvVarSource,
 ) -> Result<Option<String>, Failure> {
     if let Some(field) = &source.field_ref {
-        return field_value(pod, address, world, &field.field_path).map(Some);
+        return sources.field(pod, address, &field.field_path).map(Some);
     }
     if let Some(resource) = &source.resource_field_ref {
-        return amount(pod, Some(container), resource).map(Some);
+        return sources.amount(pod, Some(container), resource).map(Some);
     }
     let (kind, name, key, optional) = match (&source.config_map_key_ref, &source.secret_key_ref) {
         (Some(map), _) => (Kind::ConfigMap, name_of(map.local_object_reference.as_ref()), &map.key, map.optional),
@@ -76,7 +75,7 @@ async fn from(
         (None, None) => return Ok(None),
     };
     let optional = optional.unwrap_or(false);
-    let values = data(world, pod, kind, &name, optional).await?;
+    let values = sources.data(pod.namespace(), kind, &name, optional).await?;
     match values.as_ref().and_then(|values| values.get(key)) {
         Some(value) => Ok(Some(String::from_utf8_lossy(value).into_owned())),
         None if optional => Ok(None),
@@ -84,84 +83,86 @@ async fn from(
     }
 }
 
-fn missing(message: String) -> Failure {
-    Failure { reason: "CreateContainerConfigError", message }
-}
-
-/// The values of a ConfigMap or Secret; `None` if it does not exist and may be missing.
-pub(crate) async fn data(
-    world: &World,
-    pod: &Pod,
-    kind: Kind,
-    name: &str,
-    optional: bool,
-) -> Result<Option<BTreeMap<String, Vec<u8>>>, Failure> {
-    match read(world, &Key::namespaced(kind, pod.namespace(), name)).await {
-        Ok(object) => Ok(Some(values(&object))),
-        Err(Error { reason: Reason::NotFound, .. }) if optional => Ok(None),
-        Err(error) => Err(missing(error.message)),
-    }
-}
-
-/// A ConfigMap or Secret as it is, or, while no master answers, as it was when it was read last.
-async fn read(world: &World, key: &Key) -> Result<Object, Error> {
-    if world.memory.is_old()
-        && let Some(object) = world.memory.recall_used(key)
-    {
-        return Ok(object);
-    }
-    let read = world.client.get(key).await;
-    match &read {
-        Ok(object) => world.memory.keep_used(object).await,
-        Err(error) if error.reason == Reason::NotFound => world.memory.forget_used(key),
-        Err(error) if error.reason.retryable() => return world.memory.recall_used(key).map_or(read, Ok),
-        Err(_) => {}
-    }
-    read
-}
-
-fn values(object: &Object) -> BTreeMap<String, Vec<u8>> {
-    if let Some(map) = object.get::<ConfigMap>() {
-        let texts = map.data.iter().map(|(key, value)| (key.clone(), value.clone().into_bytes()));
-        return texts.chain(map.binary_data.iter().map(|(key, value)| (key.clone(), value.to_vec()))).collect();
-    }
-    object
-        .get::<Secret>()
-        .map(|secret| secret.data.iter().map(|(key, value)| (key.clone(), value.to_vec())).collect())
-        .unwrap_or_default()
-}
-
-/// A field of the Pod, as the downward API names it.
-pub(crate) fn field_value(pod: &Pod, address: Ipv4Addr, world: &World, path: &str) -> Result<String, Failure> {
-    let meta = pod.metadata().cloned().unwrap_or_default();
-    let spec = pod.spec.as_ref();
-    let keyed = |map: &BTreeMap<String, String>, prefix: &str| {
-        let key = path.strip_prefix(prefix)?.strip_prefix("['")?.strip_suffix("']")?;
-        Some(map.get(key).cloned().unwrap_or_default())
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "tests")]
+    use api::core_v1::{
+        ConfigMap, ConfigMapEnvSource, ConfigMapKeySelector, EnvFromSource, EnvVar, ObjectFieldSelector,
+        ResourceFieldSelector,
     };
-    let listed = |map: &BTreeMap<String, String>| {
-        map.iter().map(|(key, value)| format!("{key}={value:?}\n")).collect::<String>()
-    };
-    Ok(match path {
-        "metadata.name" => meta.name,
-        "metadata.namespace" => meta.namespace,
-        "metadata.uid" => meta.uid,
-        "metadata.labels" => listed(&meta.labels),
-        "metadata.annotations" => listed(&meta.annotations),
-        "spec.nodeName" => spec.map(|spec| spec.node_name.clone()).unwrap_or_default(),
-        "spec.serviceAccountName" => spec.map(|spec| spec.service_account_name.clone()).unwrap_or_default(),
-        "status.podIP" | "status.podIPs" => address.to_string(),
-        "status.hostIP" | "status.hostIPs" => world.config.host.to_string(),
-        _ => keyed(&meta.labels, "metadata.labels")
-            .or_else(|| keyed(&meta.annotations, "metadata.annotations"))
-            .ok_or_else(|| missing(format!("fieldRef.fieldPath {path:?} is not known; one of metadata.name, metadata.namespace, metadata.uid, metadata.labels['KEY'], metadata.annotations['KEY'], spec.nodeName, status.podIP, status.hostIP")))?,
-    })
-}
 
-/// An amount of a container: of the one that is named, else of the one that asks.
-pub(crate) fn amount(pod: &Pod, asking: Option<&Container>, field: &ResourceFieldSelector) -> Result<String, Failure> {
-    let named = images::container(pod, &field.container_name);
-    let container = if field.container_name.is_empty() { asking } else { named };
-    let container = container.ok_or_else(|| missing(format!("the Pod has no container {:?}", field.container_name)))?;
-    downward::amount(container, field, &node::capacity(0)).map_err(missing)
+    use super::*;
+    use crate::driver::testing::sources;
+
+    const ADDRESS: Ipv4Addr = Ipv4Addr::new(10, 244, 0, 7);
+
+    fn pod() -> Pod {
+        let mut pod = Pod::default();
+        (pod.metadata_mut().name, pod.metadata_mut().namespace) = ("web-1".to_owned(), "default".to_owned());
+        pod
+    }
+
+    fn map(data: &[(&str, &str)]) -> ConfigMap {
+        let data = data.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
+        let mut map = ConfigMap { data, ..ConfigMap::default() };
+        (map.metadata_mut().name, map.metadata_mut().namespace) = ("settings".to_owned(), "default".to_owned());
+        map
+    }
+
+    fn reference() -> Option<LocalObjectReference> {
+        Some(LocalObjectReference { name: "settings".to_owned() })
+    }
+
+    fn plain(name: &str, value: &str) -> EnvVar {
+        EnvVar { name: name.to_owned(), value: value.to_owned(), ..EnvVar::default() }
+    }
+
+    fn key(name: &str, key: &str, optional: bool) -> EnvVar {
+        let selector =
+            ConfigMapKeySelector { local_object_reference: reference(), key: key.to_owned(), optional: Some(optional) };
+        let source = EnvVarSource { config_map_key_ref: Some(selector), ..EnvVarSource::default() };
+        EnvVar { name: name.to_owned(), value_from: Some(Box::new(source)), ..EnvVar::default() }
+    }
+
+    #[tokio::test]
+    async fn variables_come_in_the_order_of_the_manifest_from_wherever_it_says() {
+        let (_dir, sources) = sources(&[map(&[("COLOR", "blue"), ("SIZE", "7")]).into()]).await;
+        let from = ConfigMapEnvSource { local_object_reference: reference(), ..ConfigMapEnvSource::default() };
+        let field = ObjectFieldSelector { field_path: "status.podIP".to_owned(), ..ObjectFieldSelector::default() };
+        let field = EnvVarSource { field_ref: Some(field), ..EnvVarSource::default() };
+        let resource = ResourceFieldSelector { resource: "limits.cpu".to_owned(), ..ResourceFieldSelector::default() };
+        let resource = EnvVarSource { resource_field_ref: Some(resource), ..EnvVarSource::default() };
+        let container = Container {
+            env_from: vec![EnvFromSource {
+                prefix: "MY_".to_owned(),
+                config_map_ref: Some(from),
+                ..EnvFromSource::default()
+            }],
+            env: vec![
+                plain("TEXT", "$(MY_COLOR) $(HOSTNAME) $(NOBODY)"),
+                key("SIZE", "SIZE", false),
+                key("NONE", "NONE", true),
+                EnvVar { name: "IP".to_owned(), value_from: Some(Box::new(field)), ..EnvVar::default() },
+                EnvVar { name: "CPUS".to_owned(), value_from: Some(Box::new(resource)), ..EnvVar::default() },
+                plain("MY_SIZE", "8"),
+            ],
+            ..Container::default()
+        };
+        let variables = resolve(&sources, &pod(), &container, ADDRESS).await.unwrap().into_variables();
+        let of = |name: &str| variables.iter().rfind(|(known, _)| known == name).map(|(_, value)| value.as_str());
+        assert_eq!(of("HOSTNAME"), Some("web-1"));
+        assert_eq!(of("TEXT"), Some("blue web-1 $(NOBODY)"));
+        assert_eq!((of("SIZE"), of("MY_SIZE"), of("NONE")), (Some("7"), Some("8"), None));
+        assert_eq!(of("IP"), Some("10.244.0.7"));
+        assert!(of("CPUS").is_some_and(|text| text.parse::<u32>().is_ok()), "the node's, since there is no limit");
+    }
+
+    #[tokio::test]
+    async fn what_is_missing_is_named() {
+        let (_dir, sources) = sources(&[map(&[]).into()]).await;
+        let container = Container { env: vec![key("A", "COLOR", false)], ..Container::default() };
+        let failure = resolve(&sources, &pod(), &container, ADDRESS).await.unwrap_err();
+        assert_eq!(failure.reason, "CreateContainerConfigError");
+        assert_eq!(failure.message, "couldn't find key COLOR in ConfigMap default/settings");
+    }
 }

@@ -2,33 +2,32 @@
 
 mod cluster;
 mod names;
+mod pulled;
 mod remote;
+mod store;
 mod waiting;
 
 use std::{
     collections::{HashMap, VecDeque},
-    path::PathBuf,
-    sync::{
-        Arc, Mutex, PoisonError,
-        atomic::{AtomicU64, Ordering},
-    },
+    path::Path,
+    sync::{Arc, Mutex, PoisonError},
 };
 
 use api::core_v1::{Container, Pod};
 use oci_client::Reference;
-use rpc::services::HeartbeatResponse;
+use rpc::{Client, services::HeartbeatResponse};
 use sandbox::{Digest, Image, ImageError, Sandbox, Source};
 use tokio::task::AbortHandle;
 
-use super::{Config, World, health::Health};
-use crate::brain::{Event, Failure, Run, Uid};
-
-/// The media types in which modules are published: the standard one and those that came before it.
-const MODULE_TYPES: [&str; 3] = [
-    "application/wasm",
-    "application/vnd.wasm.content.layer.v1+wasm",
-    "application/vnd.module.wasm.content.layer.v1+wasm",
-];
+use super::manifest;
+use crate::{
+    brain::{Event, Failure, Run, Uid},
+    driver::{inbox::Inbox, node::health::Health},
+};
+use names::Names;
+use pulled::Pulled;
+use store::Store;
+use waiting::Waiting;
 
 /// How many images stay loaded although nothing runs them, so that the next Pod starts at once.
 const WARM_MAX: usize = 64;
@@ -38,27 +37,19 @@ const CLUSTER: &str = "masters.kapelle";
 
 /// Images by name and digest.
 pub(crate) struct Images {
-    masters: rpc::Client,
+    masters: Client,
     sandbox: Sandbox,
-    health: Arc<Health>,
-    dir: PathBuf,
+    store: Store,
+    /// Whether `file:///…` images may be run.
     files: bool,
+    inbox: Inbox,
     state: Mutex<State>,
     /// What names meant when they were looked up last.
-    names: names::Names,
+    names: Names,
     /// Runs that wait for an image of the masters.
-    pub(crate) waiting: waiting::Waiting,
+    waiting: Waiting,
     /// Held by whoever looks a name up or pulls it; others who want the same wait for the result.
     flights: Mutex<HashMap<String, Arc<tokio::sync::Mutex<()>>>>,
-}
-
-/// What a name led to.
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct Pulled {
-    /// The digest of the module.
-    module: Digest,
-    /// The digest of the manifest, by which a registry knows the image.
-    manifest: String,
 }
 
 #[derive(Default)]
@@ -71,17 +62,63 @@ struct State {
 }
 
 impl Images {
-    pub(crate) fn new(config: &Config, masters: rpc::Client, sandbox: Sandbox, health: Arc<Health>) -> Self {
+    /// The images below the directory of a node. `files` says whether `file:///…` images may be run.
+    pub(crate) fn new(
+        node: &Path,
+        files: bool,
+        masters: Client,
+        sandbox: Sandbox,
+        health: Arc<Health>,
+        inbox: Inbox,
+    ) -> Self {
+        let dir = node.join("images");
         Self {
-            health,
             masters,
             sandbox,
-            names: names::Names::open(&config.dir.join("images")),
-            waiting: waiting::Waiting::default(),
-            dir: config.dir.join("images"),
-            files: config.file_images,
+            files,
+            inbox,
             state: Mutex::default(),
+            names: Names::open(&dir),
+            waiting: Waiting::default(),
+            store: Store::new(dir, health),
             flights: Mutex::default(),
+        }
+    }
+
+    /// Begins to make the image of a run ready.
+    pub(crate) fn begin(self: &Arc<Self>, run: Run, pod: Arc<Pod>) {
+        let (images, key) = (self.clone(), run.clone());
+        // Held while the task is noted, so that it cannot end before.
+        let mut state = self.lock();
+        let task = tokio::spawn(async move {
+            images.prepare(run.clone(), &pod).await;
+            images.lock().preparing.remove(&run);
+        });
+        state.preparing.insert(key, task.abort_handle());
+    }
+
+    /// Makes the image of a run ready and tells the brain.
+    async fn prepare(&self, run: Run, pod: &Pod) {
+        let Some(container) = manifest::container(pod, &run.container) else { return };
+        // It may come while it is asked for.
+        if let Some(name) = of_masters(&container.image) {
+            self.waiting.begin(name, &run);
+        }
+        match self.get(pod, container).await {
+            Ok((image, id)) => {
+                self.waiting.end(&run);
+                self.lock().ready.insert(run.clone(), image);
+                self.inbox.say(Event::Prepared(run, id)).await;
+            }
+            Err(failure) => self.inbox.say(Event::NotPrepared(run, failure)).await,
+        }
+    }
+
+    /// A master says that images came: what waits for them is tried again.
+    pub(crate) async fn came(&self, news: HeartbeatResponse) {
+        let named = news.images.iter().filter_map(|image| of_masters(image));
+        for run in self.waiting.take(named, news.more_images) {
+            self.inbox.say(Event::Again(run)).await;
         }
     }
 
@@ -101,6 +138,8 @@ impl Images {
             }
             keep
         });
+        drop(state);
+        self.waiting.forget(pod);
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, State> {
@@ -132,7 +171,7 @@ impl Images {
         };
         // Whoever wants the same image now shares the compiling too, and goes on with it if this Pod is deleted.
         drop(flying);
-        let image = self.load(pulled.module, Source::Path(self.path(pulled.module))).await?;
+        let image = self.load(pulled.module, Source::Path(self.store.path(pulled.module))).await?;
         let id = id(&reference, &pulled.manifest);
         self.names.set(name, pulled).await;
         Ok((image, id))
@@ -162,34 +201,14 @@ impl Images {
     async fn pull(&self, pod: &Pod, image: &str, reference: &Reference, name: &str) -> Result<Pulled, Failure> {
         let failed = |why: String| failure("ErrImagePull", format!("cannot pull {image:?}: {why}"));
         if reference.registry() != CLUSTER {
-            return remote::pull(self, pod, reference).await.map_err(failed);
+            return remote::pull(&self.masters, &self.store, pod, reference).await.map_err(failed);
         }
-        let pulled = cluster::pull(self, image, reference).await;
+        let pulled = cluster::pull(&self.masters, &self.store, image, reference).await;
         pulled.or_else(|refusal| match self.names.get(name) {
             // Without the masters there is no registry of theirs: what the name meant last is better than nothing.
             Some(known) if refusal.is_away => Ok(known),
             Some(_) | None => Err(failed(refusal.why)),
         })
-    }
-
-    /// Keeps a module that came, if it is what it should be.
-    async fn keep(&self, digest: Digest, bytes: &[u8]) -> Result<(), String> {
-        if let Some(trouble) = self.health.disk_trouble() {
-            return Err(format!("the node's disk is full: {}", trouble.message));
-        }
-        if Digest::of(bytes) != digest {
-            return Err("what came does not have the digest that was promised".to_owned());
-        }
-        store(&self.dir, &self.path(digest), bytes).await.map_err(|error| error.to_string())
-    }
-
-    /// Whether a module is here already.
-    async fn has(&self, digest: Digest) -> bool {
-        tokio::fs::try_exists(&self.path(digest)).await.unwrap_or(false)
-    }
-
-    fn path(&self, digest: Digest) -> PathBuf {
-        self.dir.join(format!("{}.wasm", digest.to_string().trim_start_matches("sha256:")))
     }
 
     async fn load(&self, digest: Digest, source: Source) -> Result<Arc<Image>, Failure> {
@@ -243,73 +262,8 @@ fn fault(error: &ImageError) -> &'static str {
     }
 }
 
-/// The layer with the module, of those with these media types, and its digest: the one with a type of ours, or the only one.
-fn module<'a>(layers: impl Iterator<Item = (&'a str, &'a str)> + Clone) -> Result<(usize, Digest), String> {
-    let known = layers.clone().position(|(media_type, _)| MODULE_TYPES.contains(&media_type));
-    let only = (layers.clone().count() == 1).then_some(0);
-    let index = known.or(only).ok_or("it holds no WebAssembly layer; is it a container image?")?;
-    let (_, digest) = layers.clone().nth(index).unwrap_or_default();
-    let parsed = Digest::parse(digest).ok_or_else(|| format!("the layer's digest {digest} is not SHA-256"))?;
-    Ok((index, parsed))
-}
-
-/// Writes a file so that it is there whole or not at all.
-async fn store(dir: &std::path::Path, path: &std::path::Path, bytes: &[u8]) -> std::io::Result<()> {
-    /// Two names may lead to one digest at the same time: each writer has a file of its own.
-    static NEXT: AtomicU64 = AtomicU64::new(0);
-    tokio::fs::create_dir_all(dir).await?;
-    let unfinished = path.with_extension(format!("{}.unfinished", NEXT.fetch_add(1, Ordering::Relaxed)));
-    let stored = async {
-        tokio::fs::write(&unfinished, bytes).await?;
-        tokio::fs::rename(&unfinished, path).await
-    };
-    let stored = stored.await;
-    if stored.is_err() {
-        // A disk that is full must not stay so because of what did not fit.
-        let _ = tokio::fs::remove_file(&unfinished).await;
-    }
-    stored
-}
-
 fn failure(reason: &'static str, message: String) -> Failure {
     Failure { reason, message }
-}
-
-/// Begins to make the image of a run ready.
-pub(crate) fn begin(world: &Arc<World>, run: Run, pod: Arc<Pod>) {
-    let (shared, key) = (world.clone(), run.clone());
-    // Held while the task is noted, so that it cannot end before.
-    let mut state = world.images.lock();
-    let task = tokio::spawn(async move {
-        prepare(&shared, run.clone(), &pod).await;
-        shared.images.lock().preparing.remove(&run);
-    });
-    state.preparing.insert(key, task.abort_handle());
-}
-
-/// Makes the image of a run ready and tells the brain.
-async fn prepare(world: &World, run: Run, pod: &Pod) {
-    let Some(container) = container(pod, &run.container) else { return };
-    // It may come while it is asked for.
-    if let Some(name) = of_masters(&container.image) {
-        world.images.waiting.begin(name, &run);
-    }
-    match world.images.get(pod, container).await {
-        Ok((image, id)) => {
-            world.images.waiting.end(&run);
-            world.images.lock().ready.insert(run.clone(), image);
-            world.say(Event::Prepared(run, id)).await;
-        }
-        Err(failure) => world.say(Event::NotPrepared(run, failure)).await,
-    }
-}
-
-/// A master says that images came: what waits for them is tried again.
-pub(crate) async fn came(world: &World, news: HeartbeatResponse) {
-    let named = news.images.iter().filter_map(|image| of_masters(image));
-    for run in world.images.waiting.take(named, news.more_images) {
-        world.say(Event::Again(run)).await;
-    }
 }
 
 /// The full name of an image of the masters' registry.
@@ -318,16 +272,13 @@ fn of_masters(image: &str) -> Option<String> {
     Some(reference.whole())
 }
 
-/// The container, init containers included, of a name.
-pub(crate) fn container<'a>(pod: &'a Pod, name: &str) -> Option<&'a Container> {
-    let spec = pod.spec.as_ref()?;
-    spec.init_containers.iter().chain(&spec.containers).find(|container| container.name == name)
-}
-
 #[cfg(test)]
 mod tests {
     #![expect(clippy::unwrap_used, reason = "tests")]
-    use super::{CLUSTER, ImageError, fault, id, module, reference};
+    use rpc::services::HeartbeatResponse;
+
+    use super::{Arc, CLUSTER, Container, Event, Health, ImageError, Images, Inbox, Pod, Run, fault, id, reference};
+    use crate::driver::testing;
 
     #[test]
     fn a_name_without_a_host_means_the_masters() {
@@ -365,15 +316,53 @@ mod tests {
         assert_eq!(fault(&ImageError::Internal("no disk".into())), "CreateContainerError");
     }
 
-    #[test]
-    fn the_module_is_the_layer_with_its_type_or_the_only_one() {
-        let digest = format!("sha256:{}", "a".repeat(64));
-        let layer = |media_type| (media_type, digest.as_str());
-        let found = |layers: &[(&str, &str)]| module(layers.iter().copied()).map(|(index, _)| index);
-        assert_eq!(found(&[layer("text/plain"), layer("application/wasm")]), Ok(1));
-        assert_eq!(found(&[layer("application/octet-stream")]), Ok(0));
-        assert!(found(&[layer("a/b"), layer("c/d")]).unwrap_err().contains("container image"));
-        assert!(found(&[]).is_err());
-        assert!(found(&[("application/wasm", "md5:1")]).unwrap_err().contains("not SHA-256"));
+    /// Images of a node that no master answers, and what the brain hears of them.
+    fn images(files: bool) -> (tempfile::TempDir, Arc<Images>, tokio::sync::mpsc::Receiver<Event>) {
+        let dir = tempfile::tempdir().unwrap();
+        let sandbox = sandbox::Sandbox::new(sandbox::Config::new(dir.path().join("compiled"))).unwrap();
+        let (inbox, events) = Inbox::new();
+        let health = Arc::new(Health::new());
+        let images = Images::new(dir.path(), files, testing::client(), sandbox, health, inbox);
+        (dir, Arc::new(images), events)
+    }
+
+    fn pod(image: &str, policy: &str) -> (Run, Arc<Pod>) {
+        let (image, image_pull_policy) = (image.to_owned(), policy.to_owned());
+        let container = Container { name: "main".to_owned(), image, image_pull_policy, ..Container::default() };
+        let spec = api::core_v1::PodSpec { containers: vec![container], ..Default::default() };
+        let run = Run { pod: "a".into(), container: "main".into(), number: 1 };
+        (run, Arc::new(Pod { spec: Some(spec), ..Pod::default() }))
+    }
+
+    #[tokio::test]
+    async fn the_brain_hears_why_an_image_cannot_be_had() {
+        let (_dir, images, mut events) = images(false);
+        for (image, policy, reason) in [
+            ("hello:v1", "Never", "ErrImageNeverPull"),
+            ("file:///no/such/file.wasm", "", "InvalidImageName"),
+            ("Not A Name", "", "InvalidImageName"),
+        ] {
+            let (run, pod) = pod(image, policy);
+            images.begin(run.clone(), pod);
+            let Some(Event::NotPrepared(told, failure)) = events.recv().await else { panic!("{image} was had") };
+            assert_eq!((told, failure.reason), (run.clone(), reason), "{image}");
+            assert!(images.take(&run).is_none());
+        }
+    }
+
+    #[tokio::test]
+    async fn what_waits_for_an_image_hears_that_it_came_until_its_pod_is_gone() {
+        let (_dir, images, mut events) = images(false);
+        let (run, pod) = pod("hello:v1", "Never");
+        images.begin(run.clone(), pod);
+        assert!(matches!(events.recv().await, Some(Event::NotPrepared(..))));
+        let came = |name: &str| HeartbeatResponse { images: vec![name.to_owned()], ..HeartbeatResponse::default() };
+        images.came(came("other:v1")).await;
+        assert!(events.try_recv().is_err());
+        images.came(came("hello:v1")).await;
+        assert!(matches!(events.try_recv(), Ok(Event::Again(told)) if told == run));
+        images.forget(&run.pod);
+        images.came(came("hello:v1")).await;
+        assert!(events.try_recv().is_err(), "nobody waits any more");
     }
 }

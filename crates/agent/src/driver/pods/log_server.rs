@@ -2,11 +2,11 @@
 
 use std::{io, pin::Pin, sync::Arc, time::Duration};
 
-use api::{Error, Key, Kind, Reason, Timestamp, core_v1::Pod, kinds::Resource as _};
+use api::{Error, Key, Kind, ReadAt, Reason, core_v1::Pod, kinds::Resource as _};
 use bytes::Bytes;
 use futures::{Stream, StreamExt as _};
 use rpc::{
-    Calling, Incoming,
+    Calling, Client, Incoming,
     services::{
         LogChunk, LogRequest,
         node_agent_server::{NodeAgent, NodeAgentServer},
@@ -19,16 +19,19 @@ use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status};
 
 use super::{
-    World,
-    logs::{Reader, Want},
-    now,
+    dirs::PodDirs,
+    log_choice::{Choice, want},
+    logs::Reader,
 };
+use crate::driver::{clock::now, node::masters::Masters};
 
 /// How often a log that is followed is looked at.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 
 /// The largest piece of a log in one message, in bytes.
 const CHUNK_BYTES_MAX: usize = 64 << 10;
+
+const _: () = assert!(CHUNK_BYTES_MAX < rpc::MESSAGE_BYTES_MAX, "masters take no larger message");
 
 /// How often a quiet connection is tried, so that those of dead masters end.
 const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(30);
@@ -48,43 +51,96 @@ const NOBODY: u64 = 0;
 /// A piece of a log, or why there is none.
 type Chunk = Result<LogChunk, Status>;
 
-/// Serves until `shutdown`.
-pub(crate) async fn serve(
-    incoming: impl Stream<Item = std::io::Result<Incoming>> + Send + 'static,
-    world: Arc<World>,
-    shutdown: CancellationToken,
-) {
-    let service = NodeAgentServer::new(Agent(world));
-    let server = tonic::transport::Server::builder()
-        .http2_keepalive_interval(Some(KEEP_ALIVE_INTERVAL))
-        .max_concurrent_streams(STREAMS_MAX)
-        .http2_max_pending_accept_reset_streams(Some(RESETS_MAX))
-        .add_service(service);
-    if let Err(error) = server.serve_with_incoming_shutdown(incoming, shutdown.cancelled()).await {
-        tracing::error!(%error, "the agent's server ended");
+/// What reads logs for masters. Cloning shares it.
+#[derive(Clone)]
+pub(crate) struct LogServer {
+    pub(crate) client: Client,
+    /// Who may ask.
+    pub(crate) masters: Arc<Masters>,
+    pub(crate) dirs: PodDirs,
+    /// The node's name.
+    pub(crate) node: Arc<str>,
+}
+
+impl LogServer {
+    /// Serves until `shutdown`.
+    pub(crate) async fn serve(
+        self,
+        incoming: impl Stream<Item = io::Result<Incoming>> + Send + 'static,
+        shutdown: CancellationToken,
+    ) {
+        let server = tonic::transport::Server::builder()
+            .http2_keepalive_interval(Some(KEEP_ALIVE_INTERVAL))
+            .max_concurrent_streams(STREAMS_MAX)
+            .http2_max_pending_accept_reset_streams(Some(RESETS_MAX))
+            .add_service(NodeAgentServer::new(self));
+        if let Err(error) = server.serve_with_incoming_shutdown(incoming, shutdown.cancelled()).await {
+            tracing::error!(%error, "the agent's server ended");
+        }
+    }
+
+    async fn open(&self, request: &LogRequest) -> Result<Log, Error> {
+        let key = Key::namespaced(Kind::Pod, request.namespace.as_str(), request.pod.as_str());
+        let object = self.client.get(&key).await?;
+        let pod = object.get::<Pod>().ok_or_else(|| Error::internal("not a Pod"))?;
+        let choice = Choice::of(pod, request)?;
+        let reader = Reader::new(self.dirs.logs(pod.uid(), &choice.container), choice.run, want(request, now()));
+        Ok(Log { reader, key, choice, node: self.node.clone() })
+    }
+
+    /// Sends what there is, and with `follow` what comes, until the run ends, nobody reads, or the log cannot be read.
+    async fn send(self, mut log: Log, first: Vec<u8>, request: LogRequest, chunks: mpsc::Sender<Chunk>) {
+        let mut left = request.limit_bytes.and_then(|limit| usize::try_from(limit).ok()).unwrap_or(usize::MAX);
+        let mut text = first;
+        loop {
+            text.truncate(left);
+            left -= text.len();
+            if !pass_on(text.into(), &chunks).await || !request.follow || left == 0 {
+                return;
+            }
+            let over = self.has_ended(&log).await;
+            if !over {
+                tokio::time::sleep(LOOK_EVERY).await;
+            }
+            match log.reader.more() {
+                Ok(more) if over && more.is_empty() => return,
+                Ok(more) => text = more,
+                Err(error) => {
+                    let error = log.unreadable(&error);
+                    // Whoever does not read any more needs no answer either.
+                    return drop(chunks.send(Err(status::to_tonic(&error))).await);
+                }
+            }
+        }
+    }
+
+    /// Whether the run that is followed has ended.
+    async fn has_ended(&self, log: &Log) -> bool {
+        match self.client.get_at(&log.key, ReadAt::Any).await {
+            Ok(object) => object.get::<Pod>().is_none_or(|pod| log.choice.has_ended(pod)),
+            Err(error) => error.reason == Reason::NotFound,
+        }
     }
 }
 
-struct Agent(Arc<World>);
-
 #[tonic::async_trait]
-impl NodeAgent for Agent {
-    type ReadLogStream = Pin<Box<dyn Stream<Item = Result<LogChunk, Status>> + Send>>;
+impl NodeAgent for LogServer {
+    type ReadLogStream = Pin<Box<dyn Stream<Item = Chunk> + Send>>;
 
     async fn read_log(&self, request: Request<LogRequest>) -> Result<Response<Self::ReadLogStream>, Status> {
-        let world = self.0.clone();
         let member = request.extensions().get().map_or(NOBODY, |calling: &Calling| calling.member);
         let request = request.into_inner();
         let opened = async {
-            world.masters.admit(member).await?;
-            let mut log = open(&world, &request).await?;
-            let first = log.reader.first().map_err(|error| log.unreadable(&world, &error))?;
+            self.masters.admit(member).await?;
+            let mut log = self.open(&request).await?;
+            let first = log.reader.first().map_err(|error| log.unreadable(&error))?;
             Ok::<_, Error>((log, first))
         };
         let (log, first) = opened.await.map_err(|error| status::to_tonic(&error))?;
         let (chunks, stream) = mpsc::channel(CHUNKS_WAITING);
-        tokio::spawn(send(world.clone(), log, first, request, chunks));
-        let gone = async move { world.masters.until_gone(member).await };
+        tokio::spawn(self.clone().send(log, first, request, chunks));
+        let masters = self.masters.clone();
+        let gone = async move { masters.until_gone(member).await };
         let stream = ReceiverStream::new(stream).take_until(gone);
         Ok(Response::new(Box::pin(stream)))
     }
@@ -93,121 +149,23 @@ impl NodeAgent for Agent {
 /// A log that was found.
 struct Log {
     reader: Reader,
+    /// The Pod.
     key: Key,
-    container: String,
-    id: String,
+    choice: Choice,
+    /// The node's name.
+    node: Arc<str>,
 }
 
 impl Log {
-    fn unreadable(&self, world: &World, error: &io::Error) -> Error {
-        let (container, node) = (&self.container, &world.config.name);
+    fn unreadable(&self, error: &io::Error) -> Error {
+        let (container, node) = (&self.choice.container, &self.node);
         tracing::warn!(%error, pod = %self.key, container, "a log cannot be read");
         let message = format!("the log of container {container:?} cannot be read on node {node}: {error}");
         Error::internal(message).about(&self.key)
     }
 }
 
-async fn open(world: &World, request: &LogRequest) -> Result<Log, Error> {
-    let key = Key::namespaced(Kind::Pod, request.namespace.as_str(), request.pod.as_str());
-    let object = world.client.get(&key).await?;
-    let pod = object.get::<Pod>().ok_or_else(|| Error::internal("not a Pod"))?;
-    let container = choose(pod, &request.container)?;
-    let id = container_id(pod, &container);
-    // What waits to be started again has no run of its own: the one before is the latest.
-    let current = run(&id).filter(|_| !request.previous);
-    let run = current.or_else(|| previous(pod, &container)).ok_or_else(|| {
-        Error::bad_request(if request.previous {
-            format!("previous terminated container {container:?} in pod {:?} not found", request.pod)
-        } else {
-            format!("container {container:?} in pod {:?} is waiting to start", request.pod)
-        })
-    })?;
-    let want = Want {
-        tail_lines: request.tail_lines.and_then(|lines| usize::try_from(lines).ok()),
-        since: since(request),
-        timestamps: request.timestamps,
-    };
-    Ok(Log { reader: Reader::new(&world.pod_dir(pod.uid()), &container, run, want), key, container, id })
-}
-
-fn since(request: &LogRequest) -> Option<Timestamp> {
-    let seconds = request.since_seconds.map(|seconds| Timestamp(now().0 - seconds.saturating_mul(1000)));
-    seconds.or_else(|| request.since_time.as_ref().map(Timestamp::from))
-}
-
-/// The container that is meant; a Pod with several must be asked for one by name.
-fn choose(pod: &Pod, asked: &str) -> Result<String, Error> {
-    let spec = pod.spec.clone().unwrap_or_default();
-    let names: Vec<String> = spec.containers.iter().map(|container| container.name.clone()).collect();
-    if asked.is_empty() {
-        return match names.as_slice() {
-            [only] => Ok(only.clone()),
-            _ => {
-                let message = format!(
-                    "a container name must be specified for pod {}, choose one of: [{}]",
-                    pod.name(),
-                    names.join(" ")
-                );
-                Err(Error::bad_request(message))
-            }
-        };
-    }
-    let known =
-        spec.init_containers.iter().any(|container| container.name == asked) || names.iter().any(|name| name == asked);
-    if known {
-        Ok(asked.to_owned())
-    } else {
-        Err(Error::bad_request(format!("container {asked} is not valid for pod {}", pod.name())))
-    }
-}
-
-fn status_of<'a>(pod: &'a Pod, container: &str) -> Option<&'a api::core_v1::ContainerStatus> {
-    let status = pod.status.as_ref()?;
-    status.init_container_statuses.iter().chain(&status.container_statuses).find(|status| status.name == container)
-}
-
-fn container_id(pod: &Pod, container: &str) -> String {
-    status_of(pod, container).map(|status| status.container_id.clone()).unwrap_or_default()
-}
-
-/// The number of the run, which ends a container's id.
-fn run(id: &str) -> Option<u32> {
-    id.rsplit('/').next()?.parse().ok()
-}
-
-/// The number of the run before the present one.
-fn previous(pod: &Pod, container: &str) -> Option<u32> {
-    let last = status_of(pod, container)?.last_state.as_ref()?;
-    run(&last.terminated.as_ref()?.container_id)
-}
-
-/// Sends what there is, and with `follow` what comes, until the run ends, nobody reads, or the log cannot be read.
-async fn send(world: Arc<World>, mut log: Log, first: Vec<u8>, request: LogRequest, chunks: mpsc::Sender<Chunk>) {
-    let mut left = request.limit_bytes.and_then(|limit| usize::try_from(limit).ok()).unwrap_or(usize::MAX);
-    let mut text = first;
-    loop {
-        text.truncate(left);
-        left -= text.len();
-        if !pass_on(text.into(), &chunks).await || !request.follow || left == 0 {
-            return;
-        }
-        let over = ended(&world, &log).await;
-        if !over {
-            tokio::time::sleep(LOOK_EVERY).await;
-        }
-        match log.reader.more() {
-            Ok(more) if over && more.is_empty() => return,
-            Ok(more) => text = more,
-            Err(error) => {
-                let error = log.unreadable(&world, &error);
-                // Whoever does not read any more needs no answer either.
-                return drop(chunks.send(Err(status::to_tonic(&error))).await);
-            }
-        }
-    }
-}
-
-/// Sends a text in pieces. Answers whether anybody reads.
+/// Sends a text in pieces. Returns whether anybody reads.
 async fn pass_on(text: Bytes, chunks: &mpsc::Sender<Chunk>) -> bool {
     for at in (0..text.len()).step_by(CHUNK_BYTES_MAX) {
         let data = text.slice(at..text.len().min(at + CHUNK_BYTES_MAX));
@@ -218,15 +176,34 @@ async fn pass_on(text: Bytes, chunks: &mpsc::Sender<Chunk>) -> bool {
     !chunks.is_closed()
 }
 
-/// Whether the run that is followed has ended.
-async fn ended(world: &World, log: &Log) -> bool {
-    match world.client.get_at(&log.key, api::ReadAt::Any).await {
-        Ok(object) => {
-            object.get::<Pod>().and_then(|pod| status_of(pod, &log.container).cloned()).is_none_or(|status| {
-                let running = status.state.as_ref().is_some_and(|state| state.running.is_some());
-                status.container_id != log.id || !running
-            })
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "tests")]
+    use super::*;
+    use crate::driver::testing;
+
+    #[tokio::test]
+    async fn a_long_text_is_cut_and_nobody_is_sent_what_nobody_reads() {
+        let (chunks, mut read) = mpsc::channel(CHUNKS_WAITING);
+        let text = Bytes::from(vec![b'x'; 2 * CHUNK_BYTES_MAX + 1]);
+        assert!(pass_on(text.clone(), &chunks).await);
+        let mut lengths = Vec::new();
+        while let Ok(chunk) = read.try_recv() {
+            lengths.push(chunk.unwrap().data.len());
         }
-        Err(error) => error.reason == Reason::NotFound,
+        assert_eq!(lengths, [CHUNK_BYTES_MAX, CHUNK_BYTES_MAX, 1]);
+        drop(read);
+        assert!(!pass_on(text, &chunks).await && !pass_on(Bytes::new(), &chunks).await);
+    }
+
+    #[tokio::test]
+    async fn who_is_no_master_reads_nothing() {
+        let dir = tempfile::tempdir().unwrap();
+        let masters = Arc::new(Masters::default());
+        masters.hear(rpc::services::MasterGroup { members: vec![1], ..Default::default() });
+        let dirs = PodDirs::below(dir.path());
+        let server = LogServer { client: testing::client(), masters, dirs, node: "n1".into() };
+        let refused = server.read_log(Request::new(LogRequest::default())).await.err().unwrap();
+        assert_eq!(refused.code(), tonic::Code::PermissionDenied, "{refused}");
     }
 }

@@ -1,6 +1,7 @@
 //! What containers wrote, in files of this node: one a run, cut into pieces that are thrown away in turn.
 //!
-//! A line in a file is `TIME STREAM F|P TEXT`, as other node agents write it; `P` marks a part of a line.
+//! A line in a file is `TIME STREAM F|P TEXT`, as other node agents write it; `P` marks a line that goes on in
+//! the next one.
 
 use std::{
     fs::{self, File, OpenOptions},
@@ -13,13 +14,15 @@ use std::{
 use api::Timestamp;
 use sandbox::Stream;
 
+use crate::driver::clock::now;
+
 /// The largest piece, in bytes.
 const PIECE_BYTES_MAX: u64 = 10 << 20;
 
 /// How many full pieces of a run are kept beside the one that is written.
 const PIECES_KEPT: u32 = 2;
 
-/// The longest line, in bytes; longer ones are written in parts.
+/// The longest line, in bytes; longer ones are cut.
 const LINE_BYTES_MAX: usize = 16 << 10;
 
 /// How often it is told that nothing can be written.
@@ -46,8 +49,9 @@ struct State {
 }
 
 impl Writer {
-    pub(crate) fn open(pod_dir: PathBuf, container: &str, run: u32) -> Self {
-        Self { dir: dir(&pod_dir, container), run, state: Mutex::default() }
+    /// The log of a run, in the directory of its container's logs.
+    pub(crate) fn open(dir: PathBuf, run: u32) -> Self {
+        Self { dir, run, state: Mutex::default() }
     }
 
     /// Takes what a guest wrote. A disk that refuses costs the lines, never the guest.
@@ -118,15 +122,15 @@ impl Drop for Writer {
 }
 
 fn push(lines: &mut Vec<u8>, stream: &str, text: &[u8], mark: char) {
-    let time = super::now();
-    let mut parts = text.chunks(LINE_BYTES_MAX).peekable();
+    let time = now();
+    let mut pieces = text.chunks(LINE_BYTES_MAX).peekable();
     if text.is_empty() {
         lines.extend_from_slice(format!("{} {stream} F \n", stamp(time)).as_bytes());
     }
-    while let Some(part) = parts.next() {
-        let mark = if parts.peek().is_some() { 'P' } else { mark };
+    while let Some(piece) = pieces.next() {
+        let mark = if pieces.peek().is_some() { 'P' } else { mark };
         lines.extend_from_slice(format!("{} {stream} {mark} ", stamp(time)).as_bytes());
-        lines.extend_from_slice(part);
+        lines.extend_from_slice(piece);
         lines.push(b'\n');
     }
 }
@@ -135,10 +139,6 @@ fn push(lines: &mut Vec<u8>, stream: &str, text: &[u8], mark: char) {
 fn stamp(time: Timestamp) -> String {
     let whole = time.to_string();
     format!("{}.{:03}Z", whole.trim_end_matches('Z'), time.0.rem_euclid(1000))
-}
-
-pub(crate) fn dir(pod_dir: &Path, container: &str) -> PathBuf {
-    pod_dir.join("logs").join(container)
 }
 
 /// The file of a run's piece; 0 is the one that is written.
@@ -177,7 +177,7 @@ fn runs(dir: &Path) -> Vec<u32> {
 }
 
 /// What to read.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Want {
     pub(crate) tail_lines: Option<usize>,
     /// Only lines from then on.
@@ -192,14 +192,14 @@ pub(crate) struct Reader {
     want: Want,
     offset: u64,
     rest: Vec<u8>,
-    /// The last line given was only a part.
+    /// The last line given goes on in the next one.
     within: bool,
 }
 
 impl Reader {
-    /// A reader of a given run.
-    pub(crate) fn new(pod_dir: &Path, container: &str, run: u32, want: Want) -> Self {
-        Self { dir: dir(pod_dir, container), run, want, offset: 0, rest: Vec::new(), within: false }
+    /// A reader of a given run, in the directory of its container's logs.
+    pub(crate) fn new(dir: PathBuf, run: u32, want: Want) -> Self {
+        Self { dir, run, want, offset: 0, rest: Vec::new(), within: false }
     }
 
     /// Everything that is there now, older pieces included.
@@ -248,8 +248,8 @@ impl Reader {
     }
 
     fn line(&mut self, line: &[u8]) -> Option<Vec<u8>> {
-        let mut parts = line.splitn(4, |byte| *byte == b' ');
-        let (time, _stream, mark, text) = (parts.next()?, parts.next()?, parts.next()?, parts.next()?);
+        let mut words = line.splitn(4, |byte| *byte == b' ');
+        let (time, _stream, mark, text) = (words.next()?, words.next()?, words.next()?, words.next()?);
         let time = std::str::from_utf8(time).ok()?;
         if self.want.since.is_some_and(|since| time.parse::<Timestamp>().is_ok_and(|time| time < since)) {
             return None;
@@ -272,32 +272,36 @@ mod tests {
     use super::{LINE_BYTES_MAX, PIECE_BYTES_MAX, Reader, Want, Writer};
 
     fn read(dir: &std::path::Path, run: u32, want: Want) -> String {
-        String::from_utf8(Reader::new(dir, "c", run, want).first().unwrap()).unwrap()
+        String::from_utf8(Reader::new(dir.to_owned(), run, want).first().unwrap()).unwrap()
     }
 
     #[test]
     fn lines_come_back_as_they_were_written() {
         let dir = tempfile::tempdir().unwrap();
-        let log = Writer::open(dir.path().to_owned(), "c", 1);
+        let log = Writer::open(dir.path().join("logs/c"), 1);
         log.write(Stream::Stdout, b"one\ntw");
         log.write(Stream::Stderr, b"err\n");
         log.write(Stream::Stdout, b"o\nlast");
-        let mut reader = Reader::new(dir.path(), "c", 1, Want::default());
+        let mut reader = Reader::new(dir.path().join("logs/c"), 1, Want::default());
         assert_eq!(reader.first().unwrap(), b"one\nerr\ntwo\n");
         drop(log);
         assert_eq!(reader.more().unwrap(), b"last\n");
-        assert_eq!(read(dir.path(), 1, Want { tail_lines: Some(2), ..Want::default() }), "two\nlast\n");
-        let stamped = read(dir.path(), 1, Want { tail_lines: Some(1), timestamps: true, ..Want::default() });
+        assert_eq!(read(&dir.path().join("logs/c"), 1, Want { tail_lines: Some(2), ..Want::default() }), "two\nlast\n");
+        let stamped =
+            read(&dir.path().join("logs/c"), 1, Want { tail_lines: Some(1), timestamps: true, ..Want::default() });
         assert!(stamped.ends_with("Z last\n") && stamped.len() == "2026-11-23T00:00:00.000Z last\n".len(), "{stamped}");
     }
 
     #[test]
     fn a_line_without_end_is_kept_in_parts_and_a_flood_is_cut() {
         let dir = tempfile::tempdir().unwrap();
-        let log = Writer::open(dir.path().to_owned(), "c", 1);
+        let log = Writer::open(dir.path().join("logs/c"), 1);
         log.write(Stream::Stdout, &vec![b'x'; LINE_BYTES_MAX * 2]);
         log.write(Stream::Stdout, b"y\n");
-        assert_eq!(read(dir.path(), 1, Want::default()), format!("{}y\n", "x".repeat(LINE_BYTES_MAX * 2)));
+        assert_eq!(
+            read(&dir.path().join("logs/c"), 1, Want::default()),
+            format!("{}y\n", "x".repeat(LINE_BYTES_MAX * 2))
+        );
 
         let line = [vec![b'z'; 1023], vec![b'\n']].concat();
         for _ in 0..(4 * PIECE_BYTES_MAX / 1024) {

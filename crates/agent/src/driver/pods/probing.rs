@@ -2,6 +2,7 @@
 
 use std::{
     net::{Ipv4Addr, SocketAddr},
+    sync::Arc,
     time::Duration,
 };
 
@@ -11,75 +12,97 @@ use http::{HeaderMap, HeaderName, HeaderValue, Request, StatusCode, header};
 use http_body_util::{BodyExt as _, Full};
 use hyper_util::rt::TokioIo;
 use proxy::Body;
+use sandbox::HttpHandle;
 use tokio::net::TcpStream;
 
-use super::{
-    World,
-    containers::{Containers, HTTP_PORT},
-    images,
+use super::{manifest, runs::Runs};
+use crate::{
+    brain::{Event, ProbeKind, Run},
+    driver::inbox::Inbox,
 };
-use crate::brain::{Event, ProbeKind, Run};
 
 /// Who asks, unless the probe says otherwise.
 const USER_AGENT: &str = "kapelle-probe";
 
-/// Carries a probe out and tells the brain.
-pub(crate) async fn probe(world: &World, run: Run, kind: ProbeKind, pod: &Pod, address: Ipv4Addr) {
-    let result = if kind == ProbeKind::Settling {
-        let settled = world.containers.has_settled(&run);
-        settled.then_some(()).ok_or_else(|| "the program has not begun its work yet".to_owned())
-    } else {
-        let Some(container) = images::container(pod, &run.container) else { return };
-        let Some(spec) = kind.of(container) else { return };
-        ask(&world.containers, &run, container, spec, address).await
-    };
-    world.say(Event::Probed(run, kind, result)).await;
+/// What asks the containers of this node how they are.
+pub(crate) struct Prober {
+    pub(crate) runs: Arc<Runs<sandbox::Container>>,
+    pub(crate) inbox: Inbox,
 }
 
-async fn ask(
-    containers: &Containers,
-    run: &Run,
-    container: &Container,
-    spec: &Probe,
-    address: Ipv4Addr,
-) -> Result<(), String> {
-    let timeout = Duration::from_secs(u64::try_from(spec.timeout_seconds).unwrap_or(1).max(1));
-    let handler = spec.handler.clone().unwrap_or_default();
-    let asked = async {
-        match (&handler.http_get, &handler.tcp_socket) {
-            (Some(get), _) => {
-                http(containers, run, get, SocketAddr::from((address, port(container, get.port.as_ref())?))).await
-            }
-            (None, Some(socket)) => {
-                tcp(containers, run, SocketAddr::from((address, port(container, socket.port.as_ref())?))).await
-            }
-            (None, None) => Err("the probe asks nothing that this node understands".to_owned()),
-        }
-    };
-    let answer = tokio::time::timeout(timeout, asked).await;
-    answer.unwrap_or_else(|_| Err(format!("no answer within {} s", timeout.as_secs())))
-}
-
-/// The port by number or by the name that the container gives it.
-fn port(container: &Container, port: Option<&api::meta_v1::IntOrString>) -> Result<u16, String> {
-    let Some(port) = port else { return Ok(HTTP_PORT) };
-    let number = if port.r#type == 0 {
-        Some(port.int_val)
-    } else {
-        let named = container.ports.iter().find(|known| known.name == port.str_val).map(|known| known.container_port);
-        named.or_else(|| port.str_val.parse().ok())
-    };
-    number
-        .and_then(|number| u16::try_from(number).ok())
-        .ok_or_else(|| format!("the container has no port {:?}", port.str_val))
-}
-
-async fn tcp(containers: &Containers, run: &Run, address: SocketAddr) -> Result<(), String> {
-    // A handler has no socket of its own: that it serves the port is all that a connection could tell.
-    if containers.http(run).is_some() {
-        return served(containers, run, address);
+impl Prober {
+    /// Carries a probe out and tells the brain.
+    pub(crate) async fn probe(&self, run: Run, kind: ProbeKind, pod: &Pod, address: Ipv4Addr) {
+        let result = if kind == ProbeKind::Settling {
+            let settled = self.runs.look(&run, |running| running.container.has_settled()).unwrap_or(false);
+            settled.then_some(()).ok_or_else(|| "the program has not begun its work yet".to_owned())
+        } else {
+            let Some(container) = manifest::container(pod, &run.container) else { return };
+            let Some(probe) = kind.of(container) else { return };
+            self.target(&run).ask(container, probe, address).await
+        };
+        self.inbox.say(Event::Probed(run, kind, result)).await;
     }
-    dial(address).await.map(drop)
+
+    fn target(&self, run: &Run) -> Target {
+        let found = self.runs.look(run, |running| Target {
+            handler: running.container.http(),
+            ports: running.addresses.iter().map(SocketAddr::port).collect(),
+        });
+        found.unwrap_or_default()
+    }
+}
+
+/// Whom a probe asks.
+#[derive(Default)]
+struct Target {
+    /// A handler, which has no socket of its own.
+    handler: Option<HttpHandle>,
+    /// The ports under which it answers.
+    ports: Vec<u16>,
+}
+
+impl Target {
+    async fn ask(&self, container: &Container, probe: &Probe, address: Ipv4Addr) -> Result<(), String> {
+        let timeout = Duration::from_secs(u64::try_from(probe.timeout_seconds).unwrap_or(1).max(1));
+        let question = probe.handler.clone().unwrap_or_default();
+        let at = |port| Ok::<_, String>(SocketAddr::from((address, manifest::port(container, port)?)));
+        let asked = async {
+            match (&question.http_get, &question.tcp_socket) {
+                (Some(get), _) => self.http(get, at(get.port.as_ref())?).await,
+                (None, Some(socket)) => self.tcp(at(socket.port.as_ref())?).await,
+                (None, None) => Err("the probe asks nothing that this node understands".to_owned()),
+            }
+        };
+        let asked = tokio::time::timeout(timeout, asked).await;
+        asked.unwrap_or_else(|_| Err(format!("no answer within {} s", timeout.as_secs())))
+    }
+
+    async fn tcp(&self, address: SocketAddr) -> Result<(), String> {
+        // A handler has no socket of its own: that it serves the port is all that a connection could tell.
+        if self.handler.is_some() {
+            return served(&self.ports, address);
+        }
+        dial(address).await.map(drop)
+    }
+
+    async fn http(&self, get: &HttpGetAction, address: SocketAddr) -> Result<(), String> {
+        if get.scheme == "HTTPS" {
+            return Err("probes do not speak TLS; use scheme HTTP, or tcpSocket".to_owned());
+        }
+        let request = request(get, address)?;
+        let url = format!("http://{address}{}", request.uri());
+        let told = |why: String| format!("Get {url:?}: {why}");
+        let status = match &self.handler {
+            Some(handle) => {
+                served(&self.ports, address).map_err(told)?;
+                handle.handle(request).await.status()
+            }
+            None => over(request, address).await.map_err(told)?,
+        };
+        let status = status.as_u16();
+        if (200..400).contains(&status) { Ok(()) } else { Err(format!("HTTP probe failed with statuscode: {status}")) }
+    }
 }
 
 async fn dial(address: SocketAddr) -> Result<TcpStream, String> {
@@ -87,8 +110,7 @@ async fn dial(address: SocketAddr) -> Result<TcpStream, String> {
 }
 
 /// Whether a handler serves a port: whoever connects to another one is refused.
-fn served(containers: &Containers, run: &Run, address: SocketAddr) -> Result<(), String> {
-    let ports = containers.ports(run);
+fn served(ports: &[u16], address: SocketAddr) -> Result<(), String> {
     if ports.contains(&address.port()) {
         return Ok(());
     }
@@ -97,24 +119,6 @@ fn served(containers: &Containers, run: &Run, address: SocketAddr) -> Result<(),
         "dial tcp {address}: connection refused: the container serves port {} only; name the others in `ports`",
         ports.join(", ")
     ))
-}
-
-async fn http(containers: &Containers, run: &Run, get: &HttpGetAction, address: SocketAddr) -> Result<(), String> {
-    if get.scheme == "HTTPS" {
-        return Err("probes do not speak TLS; use scheme HTTP, or tcpSocket".to_owned());
-    }
-    let request = request(get, address)?;
-    let url = format!("http://{address}{}", request.uri());
-    let told = |why: String| format!("Get {url:?}: {why}");
-    let status = match containers.http(run) {
-        Some(handle) => {
-            served(containers, run, address).map_err(told)?;
-            handle.handle(request).await.status()
-        }
-        None => over(request, address).await.map_err(told)?,
-    };
-    let status = status.as_u16();
-    if (200..400).contains(&status) { Ok(()) } else { Err(format!("HTTP probe failed with statuscode: {status}")) }
 }
 
 /// The request of a probe. What it says itself goes before what is said otherwise, `Host` too.
@@ -156,11 +160,73 @@ async fn over(request: Request<Body>, address: SocketAddr) -> Result<StatusCode,
 #[cfg(test)]
 mod tests {
     #![expect(clippy::unwrap_used, reason = "tests")]
-    use std::net::{Ipv4Addr, SocketAddr};
+    use api::{
+        core_v1::{HttpHeader, ProbeHandler, TcpSocketAction},
+        meta_v1::IntOrString,
+    };
+    use tokio::{
+        io::{AsyncReadExt as _, AsyncWriteExt as _},
+        net::TcpListener,
+    };
 
-    use api::core_v1::{HttpGetAction, HttpHeader};
+    use super::*;
 
-    use super::request;
+    /// A program that listens, and its port.
+    async fn program() -> (TcpListener, Option<IntOrString>) {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+        let int_val = listener.local_addr().unwrap().port().into();
+        (listener, Some(IntOrString { int_val, ..IntOrString::default() }))
+    }
+
+    async fn ask(handler: ProbeHandler) -> Result<(), String> {
+        let probe = Probe { handler: Some(handler), timeout_seconds: 60, ..Probe::default() };
+        Target::default().ask(&Container::default(), &probe, Ipv4Addr::LOCALHOST).await
+    }
+
+    #[tokio::test]
+    async fn a_program_is_well_if_it_takes_connections() {
+        let (listener, port) = program().await;
+        let socket = TcpSocketAction { port, ..TcpSocketAction::default() };
+        let handler = ProbeHandler { tcp_socket: Some(socket), ..ProbeHandler::default() };
+        assert_eq!(ask(handler.clone()).await, Ok(()));
+        drop(listener);
+        let refused = ask(handler).await.unwrap_err();
+        assert!(refused.starts_with("dial tcp 127.0.0.1:"), "{refused}");
+        assert!(ask(ProbeHandler::default()).await.unwrap_err().contains("asks nothing"));
+    }
+
+    #[tokio::test]
+    async fn the_status_of_an_answer_says_how_a_program_is() {
+        for (status, expected) in [
+            ("204 No Content", Ok(())),
+            ("302 Found", Ok(())),
+            ("404 Not Found", Err("HTTP probe failed with statuscode: 404".to_owned())),
+        ] {
+            let (listener, port) = program().await;
+            let serve = async {
+                let (mut stream, _) = listener.accept().await.unwrap();
+                let mut head = Vec::new();
+                while !head.ends_with(b"\r\n\r\n") {
+                    head.push(stream.read_u8().await.unwrap());
+                }
+                stream.write_all(format!("HTTP/1.1 {status}\r\n\r\n").as_bytes()).await.unwrap();
+                String::from_utf8(head).unwrap()
+            };
+            let get = HttpGetAction { path: "/healthz".to_owned(), port, ..HttpGetAction::default() };
+            let asked = ask(ProbeHandler { http_get: Some(get), ..ProbeHandler::default() });
+            let (head, told) = tokio::join!(serve, asked);
+            assert!(head.starts_with("GET /healthz HTTP/1.1\r\n"), "{head}");
+            assert_eq!(told, expected, "{status}");
+        }
+    }
+
+    #[test]
+    fn a_handler_is_connected_to_on_its_ports_only() {
+        let at = |port: u16| SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+        assert_eq!(served(&[80, 81], at(81)), Ok(()));
+        let refused = served(&[80, 81], at(82)).unwrap_err();
+        assert!(refused.contains("connection refused: the container serves port 80, 81 only"), "{refused}");
+    }
 
     #[test]
     fn what_a_probe_says_itself_goes_before_what_is_said_otherwise() {

@@ -17,7 +17,7 @@ use api::{
 use rustix::fs::Mode;
 use sandbox::{Access, Host, Mount};
 
-use super::{World, beneath::Root, environment};
+use super::{beneath::Root, dirs::PodDirs, environment::too_large, sources::Sources};
 use crate::brain::Failure;
 
 /// The files of a volume, by relative path.
@@ -43,7 +43,8 @@ impl Content {
 
 /// Makes the volumes that a container mounts, and says where they appear.
 pub(crate) async fn mounts(
-    world: &World,
+    sources: &Sources,
+    dirs: &PodDirs,
     pod: &Pod,
     container: &Container,
     env: &Environment,
@@ -52,10 +53,10 @@ pub(crate) async fn mounts(
     for mount in &container.volume_mounts {
         let volume = pod.spec.iter().flat_map(|spec| &spec.volumes).find(|volume| volume.name == mount.name);
         let volume = volume.ok_or_else(|| wrong(format!("the Pod has no volume {:?}", mount.name)))?;
-        let dir = make(world, pod, volume).await?;
+        let dir = make(sources, dirs, pod, volume).await?;
         let host = match sub_path(mount, env)? {
             (_, path) if path.is_empty() => Host::Path(dir),
-            (field, path) => part(dir, field, path).await?,
+            (field, path) => sub_directory(dir, field, path).await?,
         };
         let fixed = volume.volume_source.as_ref().is_some_and(|source| source.empty_dir.is_none());
         let access = if mount.read_only || fixed { Access::ReadOnly } else { Access::ReadWrite };
@@ -64,22 +65,17 @@ pub(crate) async fn mounts(
     Ok(mounts)
 }
 
-/// The directory of a Pod's volumes.
-pub(crate) fn dir(pod_dir: &Path) -> PathBuf {
-    pod_dir.join("volumes")
-}
-
-/// The field that names a part of a volume, and the part.
+/// The directory within a volume that a mount asks for, and the field that names it.
 fn sub_path(mount: &VolumeMount, env: &Environment) -> Result<(&'static str, String), Failure> {
     if mount.sub_path_expr.is_empty() {
         return Ok(("subPath", mount.sub_path.clone()));
     }
-    let path = env.expand(&mount.sub_path_expr).map_err(environment::too_large)?;
+    let path = env.expand(&mount.sub_path_expr).map_err(too_large)?;
     Ok(("subPathExpr", path))
 }
 
-/// A directory below a volume, opened: guests that share the volume may have made links there, and may change them at any time.
-async fn part(volume: PathBuf, field: &'static str, path: String) -> Result<Host, Failure> {
+/// A directory within a volume, opened: guests that share the volume may have made links there, and may change them at any time.
+async fn sub_directory(volume: PathBuf, field: &'static str, path: String) -> Result<Host, Failure> {
     let told = path.clone();
     let open = move || Ok(Host::Open(Arc::new(Root::open(&volume)?.directory(Path::new(&path))?)));
     blocking(open).await.map_err(|error| wrong(format!("{field} {told:?}: {error}")))
@@ -89,9 +85,9 @@ fn wrong(message: String) -> Failure {
     Failure { reason: "CreateContainerConfigError", message }
 }
 
-async fn make(world: &World, pod: &Pod, volume: &Volume) -> Result<PathBuf, Failure> {
-    let dir = dir(&world.pod_dir(pod.uid())).join(&volume.name);
-    let files = files(world, pod, volume).await?;
+async fn make(sources: &Sources, dirs: &PodDirs, pod: &Pod, volume: &Volume) -> Result<PathBuf, Failure> {
+    let dir = dirs.volumes(pod.uid()).join(&volume.name);
+    let files = files(sources, pod, volume).await?;
     let (made, mode) = (dir.clone(), default_mode(volume));
     let fill = move || {
         std::fs::create_dir_all(&made)?;
@@ -116,32 +112,32 @@ async fn blocking<T: Send + 'static>(work: impl FnOnce() -> io::Result<T> + Send
     tokio::task::spawn_blocking(work).await.unwrap_or_else(|error| Err(io::Error::other(error)))
 }
 
-async fn files(world: &World, pod: &Pod, volume: &Volume) -> Result<Files, Failure> {
+async fn files(sources: &Sources, pod: &Pod, volume: &Volume) -> Result<Files, Failure> {
     let Some(source) = &volume.volume_source else { return Ok(Files::new()) };
     if let Some(map) = &source.config_map {
         let name = map.local_object_reference.as_ref().map(|reference| reference.name.clone()).unwrap_or_default();
-        return keyed(world, pod, Kind::ConfigMap, &name, &map.items, map.optional).await;
+        return keyed(sources, pod, Kind::ConfigMap, &name, &map.items, map.optional).await;
     }
     if let Some(secret) = &source.secret {
-        return keyed(world, pod, Kind::Secret, &secret.secret_name, &secret.items, secret.optional).await;
+        return keyed(sources, pod, Kind::Secret, &secret.secret_name, &secret.items, secret.optional).await;
     }
     if let Some(downward) = &source.downward_api {
-        return fields(world, pod, &downward.items);
+        return fields(sources, pod, &downward.items);
     }
     let mut files = Files::new();
     for projection in source.projected.iter().flat_map(|projected| &projected.sources) {
-        files.extend(projected(world, pod, projection).await?);
+        files.extend(projected(sources, pod, projection).await?);
     }
     Ok(files)
 }
 
-async fn projected(world: &World, pod: &Pod, projection: &VolumeProjection) -> Result<Files, Failure> {
+async fn projected(sources: &Sources, pod: &Pod, projection: &VolumeProjection) -> Result<Files, Failure> {
     let name = |reference: Option<&api::core_v1::LocalObjectReference>| {
         reference.map(|reference| reference.name.clone()).unwrap_or_default()
     };
     if let Some(map) = &projection.config_map {
         return keyed(
-            world,
+            sources,
             pod,
             Kind::ConfigMap,
             &name(map.local_object_reference.as_ref()),
@@ -152,7 +148,7 @@ async fn projected(world: &World, pod: &Pod, projection: &VolumeProjection) -> R
     }
     if let Some(secret) = &projection.secret {
         return keyed(
-            world,
+            sources,
             pod,
             Kind::Secret,
             &name(secret.local_object_reference.as_ref()),
@@ -161,11 +157,11 @@ async fn projected(world: &World, pod: &Pod, projection: &VolumeProjection) -> R
         )
         .await;
     }
-    projection.downward_api.as_ref().map_or(Ok(Files::new()), |downward| fields(world, pod, &downward.items))
+    projection.downward_api.as_ref().map_or(Ok(Files::new()), |downward| fields(sources, pod, &downward.items))
 }
 
 async fn keyed(
-    world: &World,
+    sources: &Sources,
     pod: &Pod,
     kind: Kind,
     name: &str,
@@ -173,7 +169,7 @@ async fn keyed(
     optional: Option<bool>,
 ) -> Result<Files, Failure> {
     let optional = optional.unwrap_or(false);
-    let Some(mut values) = environment::data(world, pod, kind, name, optional).await? else { return Ok(Files::new()) };
+    let Some(mut values) = sources.data(pod.namespace(), kind, name, optional).await? else { return Ok(Files::new()) };
     if items.is_empty() {
         return Ok(values.into_iter().map(|(path, bytes)| (path, Content { bytes, mode: None })).collect());
     }
@@ -188,14 +184,98 @@ async fn keyed(
     Ok(files)
 }
 
-fn fields(world: &World, pod: &Pod, items: &[DownwardApiVolumeFile]) -> Result<Files, Failure> {
+fn fields(sources: &Sources, pod: &Pod, items: &[DownwardApiVolumeFile]) -> Result<Files, Failure> {
     let address: Ipv4Addr =
         pod.status.as_ref().and_then(|status| status.pod_ip.parse().ok()).unwrap_or(Ipv4Addr::UNSPECIFIED);
     let value = |item: &DownwardApiVolumeFile| match (&item.field_ref, &item.resource_field_ref) {
-        (Some(field), _) => environment::field_value(pod, address, world, &field.field_path),
-        (None, Some(resource)) => environment::amount(pod, None, resource),
+        (Some(field), _) => sources.field(pod, address, &field.field_path),
+        (None, Some(resource)) => sources.amount(pod, None, resource),
         (None, None) => Ok(String::new()),
     };
     let content = |item| Ok(Content { bytes: value(item)?.into_bytes(), mode: item.mode });
     items.iter().map(|item| Ok((item.path.clone(), content(item)?))).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "tests")]
+    use std::{fs, os::unix::fs::PermissionsExt as _};
+
+    use api::core_v1::{
+        ConfigMap, ConfigMapVolumeSource, DownwardApiVolumeSource, EmptyDirVolumeSource, LocalObjectReference,
+        ObjectFieldSelector, PodSpec, VolumeSource,
+    };
+
+    use super::*;
+    use crate::driver::testing::sources;
+
+    fn pod(volumes: &[(&str, VolumeSource)]) -> Pod {
+        let volume = |(name, source): &(&str, VolumeSource)| Volume {
+            name: (*name).to_owned(),
+            volume_source: Some(source.clone()),
+        };
+        let volumes = volumes.iter().map(volume).collect();
+        let mut pod = Pod { spec: Some(PodSpec { volumes, ..PodSpec::default() }), ..Pod::default() };
+        let meta = pod.metadata_mut();
+        (meta.name, meta.namespace, meta.uid) = ("web-1".to_owned(), "default".to_owned(), "u1".to_owned());
+        pod
+    }
+
+    fn mount(name: &str, sub_path: &str) -> VolumeMount {
+        let (name, mount_path) = (name.to_owned(), format!("/{name}"));
+        VolumeMount { name, mount_path, sub_path: sub_path.to_owned(), ..VolumeMount::default() }
+    }
+
+    fn container(mounts: Vec<VolumeMount>) -> Container {
+        Container { volume_mounts: mounts, ..Container::default() }
+    }
+
+    #[tokio::test]
+    async fn volumes_are_filled_from_what_they_name_with_the_modes_that_they_name() {
+        let mut map = ConfigMap { data: [("k".to_owned(), "v".to_owned())].into(), ..ConfigMap::default() };
+        (map.metadata_mut().name, map.metadata_mut().namespace) = ("settings".to_owned(), "default".to_owned());
+        let (dir, sources) = sources(&[map.into()]).await;
+        let dirs = PodDirs::below(dir.path());
+        let item =
+            KeyToPath { key: "k".to_owned(), path: "sub/file".to_owned(), mode: Some(0o400), ..KeyToPath::default() };
+        let settings = ConfigMapVolumeSource {
+            local_object_reference: Some(LocalObjectReference { name: "settings".to_owned() }),
+            items: vec![item],
+            ..ConfigMapVolumeSource::default()
+        };
+        let field = ObjectFieldSelector { field_path: "metadata.name".to_owned(), ..ObjectFieldSelector::default() };
+        let item = DownwardApiVolumeFile { path: "name".to_owned(), field_ref: Some(field), ..Default::default() };
+        let downward = DownwardApiVolumeSource { items: vec![item], ..DownwardApiVolumeSource::default() };
+        let pod = pod(&[
+            ("settings", VolumeSource { config_map: Some(Box::new(settings)), ..VolumeSource::default() }),
+            ("self", VolumeSource { downward_api: Some(Box::new(downward)), ..VolumeSource::default() }),
+        ]);
+        let mounted = container(vec![mount("settings", ""), mount("self", "")]);
+        let mounts = mounts(&sources, &dirs, &pod, &mounted, &Environment::default()).await.unwrap();
+        assert!(mounts.iter().all(|mount| mount.access == Access::ReadOnly), "nobody may write there");
+        let volumes = dirs.volumes("u1");
+        let file = volumes.join("settings/sub/file");
+        assert_eq!(fs::read_to_string(&file).unwrap(), "v");
+        assert_eq!(fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o400);
+        assert_eq!(fs::read_to_string(volumes.join("self/name")).unwrap(), "web-1");
+    }
+
+    #[tokio::test]
+    async fn a_sub_path_stays_within_its_volume() {
+        let (dir, sources) = sources(&[]).await;
+        let dirs = PodDirs::below(dir.path());
+        let empty =
+            VolumeSource { empty_dir: Some(Box::new(EmptyDirVolumeSource::default())), ..VolumeSource::default() };
+        let pod = pod(&[("data", empty)]);
+        let env = Environment::default();
+        let one = container(vec![mount("data", "logs/today")]);
+        let made = mounts(&sources, &dirs, &pod, &one, &env).await.unwrap();
+        assert!(matches!(made[..], [Mount { host: Host::Open(_), access: Access::ReadWrite, .. }]), "{made:?}");
+        assert!(dirs.volumes("u1").join("data/logs/today").is_dir());
+        for (name, sub_path, why) in [("data", "../..", "leads out of the volume"), ("none", "", "has no volume")] {
+            let failure =
+                mounts(&sources, &dirs, &pod, &container(vec![mount(name, sub_path)]), &env).await.unwrap_err();
+            assert!(failure.message.contains(why), "{failure:?}");
+        }
+    }
 }

@@ -8,10 +8,15 @@ use std::{
 };
 
 use api::{Cidr, event::EventType};
-use proxy::{News, Shield, Way};
+use proxy::{News, Proxy, Shield, Way};
+use rpc::Client;
 use tokio::sync::mpsc;
 
-use super::{World, health::Trouble, now};
+use crate::driver::{
+    clock::now,
+    node::health::{Health, Trouble},
+    reports::Reports,
+};
 
 /// How many problems the condition names; the Events of the Services have them all.
 const NAMED_MAX: usize = 5;
@@ -25,10 +30,10 @@ pub(crate) struct Keeper {
 
 impl Keeper {
     /// Keeps the ranges of this node to those who listen on their addresses, and tells the proxy who its fellows are.
-    pub(crate) fn follow(&mut self, world: &World, own: Option<Cidr>, ways: &BTreeMap<Cidr, Way>) {
+    pub(crate) fn follow(&mut self, proxy: &Proxy, own: Option<Cidr>, ways: &BTreeMap<Cidr, Way>) {
         let (source, others) = sources(own, ways);
-        world.proxy.set_nodes(source, others);
-        world.proxy.listen_again();
+        proxy.set_nodes(source, others);
+        proxy.listen_again();
         let ranges: Vec<Cidr> = ways.iter().filter(|(_, way)| **way == Way::Here).map(|(range, _)| *range).collect();
         if self.ranges == ranges {
             return;
@@ -50,46 +55,80 @@ fn sources(own: Option<Cidr>, ways: &BTreeMap<Cidr, Way>) -> (Option<IpAddr>, Ha
     (own.as_ref().and_then(source), others.filter_map(|(range, _)| source(range)).collect())
 }
 
-/// Tells users on which addresses the proxy cannot listen: an Event at the Service or Pod, and a condition of the Node.
-pub(crate) async fn report(world: Arc<World>, mut news: mpsc::UnboundedReceiver<News>) {
-    let mut problems: BTreeMap<SocketAddr, String> = BTreeMap::new();
-    while let Some(first) = news.recv().await {
-        let more = std::iter::from_fn(|| news.try_recv().ok());
-        for one in std::iter::once(first).chain(more).collect::<Vec<_>>() {
-            match one {
-                News::Failed(problem) => {
+/// What tells users on which addresses the proxy cannot listen: by an Event at the Service or Pod, and a condition of the Node.
+pub(crate) struct Listening {
+    pub(crate) client: Client,
+    pub(crate) reports: Reports,
+    pub(crate) health: Arc<Health>,
+}
+
+impl Listening {
+    /// Tells for ever what the proxy tells.
+    pub(crate) async fn report(self, mut news: mpsc::UnboundedReceiver<News>) {
+        let mut problems = Problems::default();
+        while let Some(first) = news.recv().await {
+            let more = std::iter::from_fn(|| news.try_recv().ok());
+            for one in std::iter::once(first).chain(more).collect::<Vec<_>>() {
+                if let News::Failed(problem) = &one {
                     tracing::warn!(about = %problem.about, "{}", problem.message);
-                    if let Ok(object) = world.client.get(&problem.about).await {
-                        world.reports.event(&object, EventType::Warning, "ListenFailed", &problem.message, now());
+                    if let Ok(object) = self.client.get(&problem.about).await {
+                        self.reports.event(&object, EventType::Warning, "ListenFailed", &problem.message, now());
                     }
-                    problems.insert(problem.address, format!("{}: {}", problem.about, problem.message));
                 }
-                News::Mended(address) => drop(problems.remove(&address)),
+                problems.take(one);
             }
+            self.health.listening(problems.trouble());
         }
-        world.health.listening(trouble(&problems));
     }
 }
 
-fn trouble(problems: &BTreeMap<SocketAddr, String>) -> Option<Trouble> {
-    let mut named: Vec<&str> = problems.values().take(NAMED_MAX).map(String::as_str).collect();
-    let more = format!("and {} more", problems.len().saturating_sub(NAMED_MAX));
-    if problems.len() > NAMED_MAX {
-        named.push(&more);
+/// The addresses on which the proxy cannot listen, and why.
+#[derive(Default)]
+struct Problems(BTreeMap<SocketAddr, String>);
+
+impl Problems {
+    fn take(&mut self, news: News) {
+        match news {
+            News::Failed(problem) => {
+                drop(self.0.insert(problem.address, format!("{}: {}", problem.about, problem.message)))
+            }
+            News::Mended(address) => drop(self.0.remove(&address)),
+        }
     }
-    (!named.is_empty()).then(|| Trouble { reason: "ListenFailed", message: named.join("; ") })
+
+    /// What the condition says: some by name, and how many more.
+    fn trouble(&self) -> Option<Trouble> {
+        let mut named: Vec<&str> = self.0.values().take(NAMED_MAX).map(String::as_str).collect();
+        let more = format!("and {} more", self.0.len().saturating_sub(NAMED_MAX));
+        if self.0.len() > NAMED_MAX {
+            named.push(&more);
+        }
+        (!named.is_empty()).then(|| Trouble { reason: "ListenFailed", message: named.join("; ") })
+    }
 }
 
 #[cfg(test)]
 mod tests {
+    use api::{Key, Kind};
+    use proxy::Problem;
+
     use super::*;
 
     #[test]
     fn the_condition_names_some_problems_and_counts_the_rest() {
-        let problem = |port: u16| (SocketAddr::from(([10, 0, 0, 1], port)), format!("problem {port}"));
-        assert_eq!(trouble(&BTreeMap::new()), None);
-        let some = trouble(&(1..=7).map(problem).collect()).map(|trouble| trouble.message).unwrap_or_default();
-        assert_eq!(some, "problem 1; problem 2; problem 3; problem 4; problem 5; and 2 more");
+        let address = |port: u16| SocketAddr::from(([10, 0, 0, 1], port));
+        let failed = |port: u16| {
+            let (about, message) = (Key::namespaced(Kind::Service, "default", "web"), format!("problem {port}"));
+            News::Failed(Problem { about, address: address(port), message })
+        };
+        let mut problems = Problems::default();
+        assert_eq!(problems.trouble(), None);
+        (1..=7).for_each(|port| problems.take(failed(port)));
+        let some = problems.trouble().map(|trouble| trouble.message).unwrap_or_default();
+        assert!(some.ends_with("problem 4; Service default/web: problem 5; and 2 more"), "{some}");
+        (1..=6).for_each(|port| problems.take(News::Mended(address(port))));
+        let last = problems.trouble().map(|trouble| trouble.message).unwrap_or_default();
+        assert!(last.ends_with("problem 7") && !last.contains(';'), "{last}");
     }
 
     #[test]

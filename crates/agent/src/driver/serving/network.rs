@@ -1,42 +1,47 @@
 //! What a guest can reach: the Services of the cluster by name and address, and outside hosts if that is allowed.
 
 use std::{
-    collections::BTreeSet,
     net::{IpAddr, Ipv4Addr},
     sync::Arc,
-    time::Duration,
 };
 
-use api::{Cidr, Object, core_v1::Node};
-use http::Uri;
-use proxy::{Denied, Resolved};
+use proxy::{Denied, Proxy, Resolved};
 use sandbox::{Name, Network, Refusal, SendError};
 
-use super::{World, mirror::Mirror, ranges::Map};
+/// What makes the networks of Pods. Cloning shares it.
+#[derive(Clone)]
+pub(crate) struct Networks {
+    proxy: Proxy,
+    /// Whether Pods may reach hosts outside the cluster.
+    allow_external: bool,
+}
 
-/// How often the masters' addresses are looked up again: they may be names.
-const MASTERS_EVERY: Duration = Duration::from_secs(10);
+impl Networks {
+    pub(crate) fn new(proxy: Proxy, allow_external: bool) -> Self {
+        Self { proxy, allow_external }
+    }
 
-/// The network of a Pod in a namespace.
-pub(crate) fn of(world: Arc<World>, address: Ipv4Addr, namespace: String) -> Network {
-    let address = IpAddr::V4(address);
-    let namespace: Arc<str> = namespace.into();
-    let (resolver, connector, listener, sender) = (world.clone(), world.clone(), world.clone(), world);
-    let resolve_in = namespace.clone();
-    Network {
-        ip: Some(address),
-        resolve: Arc::new(move |name| match resolver.proxy.resolve(name, &resolve_in) {
-            Resolved::Inside(inside) => Name::Known(inside.addresses),
-            // The addresses of hosts outside are asked about when they are connected to, like all others.
-            Resolved::Outside(name) if resolver.config.allow_external => Name::Outside(name),
-            Resolved::Nobody | Resolved::Outside(_) => Name::Unknown,
-        }),
-        connect: Arc::new(move |to| connector.proxy.way(to, address).map_err(refused)),
-        listen: Arc::new(move |at| Box::new(listener.proxy.listening(at))),
-        send: Arc::new(move |request, _| {
-            let (world, namespace) = (sender.clone(), namespace.clone());
-            Box::pin(async move { world.proxy.send(request, &namespace, address).await.map_err(refusal) })
-        }),
+    /// The network of a Pod in a namespace.
+    pub(crate) fn of(&self, address: Ipv4Addr, namespace: &str) -> Network {
+        let (address, namespace) = (IpAddr::V4(address), Arc::<str>::from(namespace));
+        let (resolver, connector, listener) = (self.proxy.clone(), self.proxy.clone(), self.proxy.clone());
+        let (sender, allow_external) = (self.proxy.clone(), self.allow_external);
+        let resolve_in = namespace.clone();
+        Network {
+            ip: Some(address),
+            resolve: Arc::new(move |name| match resolver.resolve(name, &resolve_in) {
+                Resolved::Inside(inside) => Name::Known(inside.addresses),
+                // The addresses of hosts outside are asked about when they are connected to, like all others.
+                Resolved::Outside(name) if allow_external => Name::Outside(name),
+                Resolved::Nobody | Resolved::Outside(_) => Name::Unknown,
+            }),
+            connect: Arc::new(move |to| connector.way(to, address).map_err(refused)),
+            listen: Arc::new(move |at| Box::new(listener.listening(at))),
+            send: Arc::new(move |request, _| {
+                let (proxy, namespace) = (sender.clone(), namespace.clone());
+                Box::pin(async move { proxy.send(request, &namespace, address).await.map_err(refusal) })
+            }),
+        }
     }
 }
 
@@ -58,49 +63,46 @@ fn refusal(error: proxy::SendError) -> SendError {
     }
 }
 
-/// Tells the proxy which addresses the Nodes say are theirs, and which their Pods', as far as that is believed.
-pub(crate) fn know_nodes(world: &World, map: &Map<'_>, nodes: &Mirror) {
-    let mut addresses = BTreeSet::from([IpAddr::V4(world.config.host)]);
-    let here: Vec<Cidr> = map.own.into_iter().chain([world.config.services]).collect();
-    let elsewhere: Vec<Cidr> = map.others.keys().copied().collect();
-    for node in nodes.objects().filter_map(Object::get::<Node>) {
-        let status = node.status.iter().flat_map(|status| &status.addresses);
-        addresses.extend(status.filter_map(|address| address.address.parse::<IpAddr>().ok()));
-    }
-    world.proxy.learn(|ranges| {
-        ranges.here.clone_from(&here);
-        ranges.elsewhere.clone_from(&elsewhere);
-        ranges.nodes.clone_from(&addresses);
-    });
-}
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "tests")]
+    use std::net::SocketAddr;
 
-/// Tells the proxy, for ever, where the masters are.
-pub(crate) async fn follow_masters(world: Arc<World>) {
-    loop {
-        know_masters(&world).await;
-        tokio::time::sleep(MASTERS_EVERY).await;
-    }
-}
+    use super::*;
 
-/// Tells the proxy where the masters are. What a name meant before stays in force while it cannot be looked up.
-pub(crate) async fn know_masters(world: &World) {
-    let mut addresses = BTreeSet::new();
-    let mut complete = true;
-    for url in world.client.masters() {
-        let Some(authority) = url.parse::<Uri>().ok().and_then(|uri| uri.authority().cloned()) else { continue };
-        let host = authority.host().trim_start_matches('[').trim_end_matches(']');
-        match tokio::net::lookup_host((host, authority.port_u16().unwrap_or_default())).await {
-            Ok(found) => addresses.extend(found.map(|address| address.ip().to_canonical())),
-            Err(error) => {
-                tracing::debug!(%error, url, "the address of a master cannot be looked up");
-                complete = false;
-            }
-        }
+    const POD: Ipv4Addr = Ipv4Addr::new(127, 64, 0, 7);
+
+    fn network(allow_external: bool) -> Network {
+        let (proxy, _news) = Proxy::new(proxy::Config { allow_external });
+        Networks::new(proxy, allow_external).of(POD, "default")
     }
-    world.proxy.learn(|ranges| {
-        if complete {
-            ranges.masters.clear();
-        }
-        ranges.masters.extend(&addresses);
-    });
+
+    #[tokio::test]
+    async fn names_outside_are_known_only_where_hosts_outside_may_be_reached() {
+        let name = "example.com";
+        assert_eq!((network(true).resolve)(name), Name::Outside(name.to_owned()));
+        assert_eq!((network(false).resolve)(name), Name::Unknown);
+        let outside: SocketAddr = "203.0.113.9:80".parse().unwrap();
+        assert_eq!((network(false).connect)(outside), Err(Refusal::Denied));
+        assert_eq!((network(true).connect)("169.254.169.254:80".parse().unwrap()), Err(Refusal::Denied));
+    }
+
+    #[tokio::test]
+    async fn a_pod_is_reached_where_it_listens_and_for_as_long() {
+        let (proxy, _news) = Proxy::new(proxy::Config { allow_external: false });
+        let network = Networks::new(proxy, false).of(POD, "default");
+        let own = SocketAddr::from((POD, 80));
+        assert!((network.connect)(own).is_err());
+        let listens = (network.listen)(own);
+        assert_eq!((network.connect)(own), Ok(own));
+        drop(listens);
+        assert!((network.connect)(own).is_err());
+    }
+
+    #[tokio::test]
+    async fn a_request_to_nobody_tells_the_guest_that_the_name_is_unknown() {
+        let request = http::Request::get("http://nowhere.default.svc.cluster.local/").body(sandbox::Body::default());
+        let refused = (network(false).send)(request.unwrap(), sandbox::SendOptions::default()).await.unwrap_err();
+        assert!(matches!(refused, SendError::NameUnknown(_)), "{refused:?}");
+    }
 }

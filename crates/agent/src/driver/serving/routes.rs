@@ -1,13 +1,21 @@
 //! The ranges of addresses of this and the other nodes, kept as routes of this host.
 
-use std::{collections::BTreeMap, fmt, net::Ipv4Addr, sync::Arc, time::Duration};
+use std::{net::Ipv4Addr, sync::Arc, time::Duration};
 
-use api::{Cidr, Object, Timestamp, core_v1::Node, event::EventType, kinds::Resource as _};
-use proxy::{Net, NetError, Way};
-use rpc::Query;
+use api::{Cidr, Object, core_v1::Node, event::EventType};
+use proxy::{Net, Proxy, Way};
+use tokio::sync::watch;
 
-use super::{World, health::Trouble, listening::Keeper, mirror::Mirror, network, now, surroundings::Surroundings};
-use crate::Event;
+use super::{
+    hosts,
+    listening::Keeper,
+    map::{Map, summary, trouble},
+    surroundings::Surroundings,
+};
+use crate::{
+    Event,
+    driver::{clock::now, inbox::Inbox, memory::Remembered, mirror::Mirror, node::health::Health, reports::Reports},
+};
 
 /// How long to wait before routes are tried again that the kernel refused.
 const RETRY: Duration = Duration::from_secs(5);
@@ -15,8 +23,23 @@ const RETRY: Duration = Duration::from_secs(5);
 /// How often it is looked whether the routes are still there: a link that was down has lost those over it.
 const LOOK_EVERY: Duration = Duration::from_secs(15);
 
+/// Who this node is, and whom its routes concern.
+pub(crate) struct Routing {
+    /// The node's name.
+    pub(crate) node: String,
+    /// The node's own address.
+    pub(crate) host: Ipv4Addr,
+    /// What this node knows of addresses by itself, kept up to date here.
+    pub(crate) surroundings: watch::Sender<Surroundings>,
+    pub(crate) proxy: Proxy,
+    pub(crate) health: Arc<Health>,
+    pub(crate) reports: Reports,
+    pub(crate) inbox: Inbox,
+}
+
 /// The routes of this host.
 pub(crate) struct Routes {
+    with: Routing,
     net: Net,
     keeper: Keeper,
     /// The range that the brain knows.
@@ -33,19 +56,19 @@ struct Complaint {
 
 impl Routes {
     /// Makes the addresses of Services this host's, before anybody listens on them: a host that was just started has no route.
-    pub(crate) async fn begin(world: &World) -> Self {
+    pub(crate) async fn begin(with: Routing) -> Self {
         let mut net = Net::default();
+        let services = with.surroundings.borrow().services();
         // What is refused here is tried again, and told, with everything else.
-        let _ = net.add(world.config.services, Way::Here).await;
-        network::know_nodes(world, &Map::default(), &Mirror::default());
+        let _ = net.add(services, Way::Here).await;
+        hosts::know_nodes(&with.proxy, with.host, services, &Map::default(), &Mirror::default());
         let [unrouted, refused] =
             ["RoutesFailed", "RangeRefused"].map(|reason| Complaint { reason, last: String::new() });
-        Self { net, keeper: Keeper::default(), told: None, unrouted, refused }
+        Self { with, net, keeper: Keeper::default(), told: None, unrouted, refused }
     }
 
     /// Follows the Nodes for ever: routes their ranges, and tells the brain this node's own once its addresses work.
-    pub(crate) async fn follow(mut self, world: Arc<World>) {
-        let mut nodes = world.watch(Query::all(api::Kind::Node));
+    pub(crate) async fn follow(mut self, mut nodes: Remembered) {
         let mut mirror = Mirror::default();
         let (mut is_known, mut wait) = (false, LOOK_EVERY);
         loop {
@@ -55,29 +78,31 @@ impl Routes {
             };
             if look {
                 is_known = true;
-                wait = if self.settle(&world, &mirror).await { LOOK_EVERY } else { RETRY };
+                wait = if self.settle(&mirror).await { LOOK_EVERY } else { RETRY };
             }
         }
     }
 
-    /// Answers whether everything is as it should be.
-    async fn settle(&mut self, world: &World, mirror: &Mirror) -> bool {
-        let surroundings = look_around(world).await;
-        let map = Map::of(&world.config.name, &surroundings, mirror);
-        network::know_nodes(world, &map, mirror);
-        world.health.saw(map.node);
+    /// Makes everything as the Nodes say; returns whether all of it worked.
+    async fn settle(&mut self, nodes: &Mirror) -> bool {
+        let surroundings = look_around(&self.with.surroundings).await;
+        let services = surroundings.services();
+        let map = Map::of(&self.with.node, &surroundings, nodes);
+        hosts::know_nodes(&self.with.proxy, self.with.host, services, &map, nodes);
+        self.with.health.saw(map.node);
         let refusals = match self.net.set(&map.ways).await {
             Ok(refusals) => refusals,
             Err(error) => vec![error],
         };
-        self.keeper.follow(world, map.own, &map.ways);
-        world.health.network(trouble(world.config.services, &map, &refusals), map.without(&refusals), map.others.len());
-        self.unrouted.say(world, map.node, summary(&refusals));
-        self.refused.say(world, map.node, summary(&map.refused));
+        self.keeper.follow(&self.with.proxy, map.own, &map.ways);
+        let trouble = trouble(services, &map, &refusals);
+        self.with.health.network(trouble, map.without(&refusals), map.others.len());
+        self.unrouted.say(&self.with.reports, map.node, summary(&refusals));
+        self.refused.say(&self.with.reports, map.node, summary(&map.refused));
         let fails = |range: Cidr| refusals.iter().any(|refusal| refusal.range().is_none_or(|failed| failed == range));
         if let Some(own) = map.own.filter(|own| self.told != Some(*own) && !fails(*own)) {
             self.told = Some(own);
-            world.say(Event::Range(own.to_string())).await;
+            self.with.inbox.say(Event::Range(own.to_string())).await;
         }
         refusals.is_empty()
     }
@@ -85,12 +110,12 @@ impl Routes {
 
 impl Complaint {
     /// Says it if it is another than the last.
-    fn say(&mut self, world: &World, node: Option<&Node>, complaint: String) {
+    fn say(&mut self, reports: &Reports, node: Option<&Node>, complaint: String) {
         if self.last != complaint && !complaint.is_empty() {
             tracing::error!("{complaint}");
             if let Some(node) = node {
                 let node = Object::from(node.clone());
-                world.reports.event(&node, EventType::Warning, self.reason, &complaint, now());
+                reports.event(&node, EventType::Warning, self.reason, &complaint, now());
             }
         }
         self.last = complaint;
@@ -98,8 +123,8 @@ impl Complaint {
 }
 
 /// What this host is like now. What the kernel does not tell stays as it was.
-async fn look_around(world: &World) -> Surroundings {
-    let known = world.surroundings.borrow().clone();
+async fn look_around(surroundings: &watch::Sender<Surroundings>) -> Surroundings {
+    let known = surroundings.borrow().clone();
     let seen = match known.seen_now().await {
         Ok(seen) => seen,
         Err(error) => {
@@ -107,223 +132,61 @@ async fn look_around(world: &World) -> Surroundings {
             known
         }
     };
-    world.surroundings.send_if_modified(|known| std::mem::replace(known, seen.clone()) != seen);
+    surroundings.send_if_modified(|known| std::mem::replace(known, seen.clone()) != seen);
     seen
-}
-
-/// Where the ranges of the cluster are.
-#[derive(Default)]
-pub(crate) struct Map<'a> {
-    /// This node.
-    node: Option<&'a Node>,
-    /// This node's range.
-    pub(crate) own: Option<Cidr>,
-    ways: BTreeMap<Cidr, Way>,
-    /// The names of the other nodes, by their ranges.
-    pub(crate) others: BTreeMap<Cidr, &'a str>,
-    /// The nodes whose ranges are none.
-    refused: Vec<Refused<'a>>,
-}
-
-/// A node whose range is not believed.
-struct Refused<'a> {
-    name: &'a str,
-    range: Cidr,
-    why: String,
-}
-
-impl fmt::Display for Refused<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { name, range, why } = self;
-        write!(f, "the range {range} of the node {name:?} is not used: {why}; its Pods are not reached from here")
-    }
-}
-
-impl<'a> Map<'a> {
-    /// As the node of a name sees it. Where ranges overlap, this node's own counts, then that of the oldest.
-    fn of(own: &str, surroundings: &Surroundings, mirror: &'a Mirror) -> Self {
-        let mut map = Self { ways: BTreeMap::from([(surroundings.services(), Way::Here)]), ..Self::default() };
-        let mut nodes: Vec<&Node> = mirror.objects().filter_map(Object::get::<Node>).collect();
-        nodes.sort_by_key(|node| (node.name() != own, age(node), node.name()));
-        for node in nodes {
-            let is_own = node.name() == own;
-            map.node = if is_own { Some(node) } else { map.node };
-            let Some(range) = range(node) else { continue };
-            // What this host is on was looked at when it started: its own Pods are not cut off by a network that came later.
-            let others = || if is_own { None } else { surroundings.crossed(range).or_else(|| map.taken(range)) };
-            match surroundings.doubt(range).or_else(others) {
-                Some(why) => map.refused.push(Refused { name: node.name(), range, why }),
-                None if is_own => {
-                    map.own = Some(range);
-                    map.ways.insert(range, Way::Here);
-                }
-                None => map.lead(node, range),
-            }
-        }
-        map
-    }
-
-    /// Whose range overlaps another one that is used.
-    fn taken(&self, range: Cidr) -> Option<String> {
-        if let Some(own) = self.own.filter(|own| own.overlaps(range)) {
-            return Some(format!("it overlaps {own}, the range of this node"));
-        }
-        // Those that are used overlap nobody: only the next ones can be in the way.
-        let next = [self.others.range(..range).next_back(), self.others.range(range..).next()];
-        let (other, name) = next.into_iter().flatten().find(|(other, _)| other.overlaps(range))?;
-        Some(format!("it overlaps {other}, the range of the node {name:?}"))
-    }
-
-    fn lead(&mut self, node: &'a Node, range: Cidr) {
-        if let Some(address) = address(node) {
-            self.ways.insert(range, Way::Via(address));
-            self.others.insert(range, node.name());
-        }
-    }
-}
-
-impl Map<'_> {
-    /// The nodes to which there is no way.
-    fn without(&self, refusals: &[NetError]) -> Vec<String> {
-        let failed = refusals.iter().filter_map(NetError::range).filter_map(|range| self.others.get(&range)).copied();
-        let refused = self.refused.iter().filter(|refused| !self.is_own(refused)).map(|refused| refused.name);
-        failed.chain(refused).map(ToOwned::to_owned).collect()
-    }
-
-    fn is_own(&self, refused: &Refused<'_>) -> bool {
-        self.node.is_some_and(|node| node.name() == refused.name)
-    }
-}
-
-/// The range of addresses that a node was given.
-pub(crate) fn range(node: &Node) -> Option<Cidr> {
-    node.spec.as_ref()?.pod_cidr.parse().ok()
-}
-
-/// Since when there is a node.
-fn age(node: &Node) -> Option<Timestamp> {
-    node.metadata()?.creation_timestamp.as_ref().map(Timestamp::from)
-}
-
-fn address(node: &Node) -> Option<Ipv4Addr> {
-    let addresses = &node.status.as_ref()?.addresses;
-    addresses.iter().find(|address| address.r#type == "InternalIP")?.address.parse().ok()
-}
-
-/// Why this node is not reached by Pods elsewhere, or does not reach them: it has no addresses of its own, or no way to most
-/// of the others. A single node to which there is no way is that node's trouble.
-fn trouble(services: Cidr, map: &Map<'_>, refusals: &[NetError]) -> Option<Trouble> {
-    if let Some(refused) = map.refused.iter().find(|refused| map.is_own(refused)) {
-        return Some(Trouble { reason: "RangeRefused", message: refused.to_string() });
-    }
-    let is_here = |refusal: &&NetError| refusal.range().is_none_or(|range| range == services || map.own == Some(range));
-    if let Some(refusal) = refusals.iter().find(is_here) {
-        return Some(Trouble { reason: "RoutesFailed", message: refusal.to_string() });
-    }
-    let is_most = 2 * refusals.len() > map.others.len();
-    is_most.then(|| Trouble { reason: "NoRouteToNodes", message: summary(refusals) })
-}
-
-fn summary(refusals: &[impl fmt::Display]) -> String {
-    match refusals {
-        [] => String::new(),
-        [only] => only.to_string(),
-        [first, rest @ ..] => format!("{first} (and {} more)", rest.len()),
-    }
 }
 
 #[cfg(test)]
 mod tests {
     #![expect(clippy::unwrap_used, reason = "tests")]
-    use api::{
-        Change, ChangeType, Revision,
-        core_v1::{NodeAddress, NodeSpec, NodeStatus},
-    };
-    use rpc::Update;
+    use api::{core_v1::NodeSpec, kinds::Resource as _};
 
     use super::*;
+    use crate::driver::testing;
 
-    fn map(own: Option<&str>, others: &[&str]) -> Map<'static> {
-        let others = others.iter().map(|range| (range.parse().unwrap(), "another")).collect();
-        Map { own: own.map(|own| own.parse().unwrap()), others, ..Map::default() }
-    }
-
-    /// Nodes with their ranges, each as old as it stands behind the first.
+    /// Nodes with ranges within 127.0.0.0/8, which need no route and no privilege.
     fn nodes(nodes: &[(&str, &str)]) -> Mirror {
-        let node = |(age, (name, range)): (i64, &(&str, &str))| {
-            let address = format!("192.168.0.{}", age + 1);
-            let addresses = vec![NodeAddress { r#type: "InternalIP".to_owned(), address }];
-            let mut node = Node {
-                spec: Some(NodeSpec { pod_cidr: (*range).to_owned(), ..NodeSpec::default() }),
-                status: Some(NodeStatus { addresses, ..NodeStatus::default() }),
-                ..Node::default()
-            };
-            let metadata = node.metadata_mut();
-            (*name).clone_into(&mut metadata.name);
-            metadata.creation_timestamp = Some(Timestamp(age * 1000).into());
-            let object = Arc::new(Object::from(node));
-            Change { change: ChangeType::Added, object, revision: Revision::default() }
+        let node = |(name, range): &(&str, &str)| {
+            let spec = NodeSpec { pod_cidr: (*range).to_owned(), ..NodeSpec::default() };
+            let mut node = Node { spec: Some(spec), ..Node::default() };
+            (*name).clone_into(&mut node.metadata_mut().name);
+            node
         };
         let mut mirror = Mirror::default();
-        mirror.take(Ok(Update::Changes((0..).zip(nodes).map(node).collect())));
-        mirror.take(Ok(Update::Synced(Revision::default())));
+        mirror.take(Ok(testing::added(nodes.iter().map(node))));
+        mirror.take(Ok(testing::synced()));
         mirror
     }
 
-    #[test]
-    fn a_range_that_can_be_no_nodes_is_not_used_and_the_node_is_named() {
-        let known = Surroundings::new(
-            Some("10.244.0.0/16".parse().unwrap()),
-            "10.96.0.0/12".parse().unwrap(),
-            [192, 168, 0, 2].into(),
-        );
-        let mirror = nodes(&[
-            ("w2", "10.244.2.0/24"),
-            ("w1", "10.244.1.0/24"),
-            ("all", "0.0.0.0/1"),
-            ("double", "10.244.2.128/25"),
-            ("mine", "10.244.0.0/23"),
-            ("services", "10.100.0.0/24"),
-        ]);
-        let map = Map::of("w1", &known, &mirror);
-        let ways: Vec<String> = map.ways.keys().map(ToString::to_string).collect();
-        assert_eq!(ways, ["10.96.0.0/12", "10.244.1.0/24", "10.244.2.0/24"]);
-        assert_eq!(map.own, Some("10.244.1.0/24".parse().unwrap()));
-        let refused: Vec<String> = map.refused.iter().map(ToString::to_string).collect();
-        for (told, words) in refused.iter().zip([
-            ["0.0.0.0/1 of the node \"all\"", "no part of the Pods' range"],
-            ["10.244.2.128/25 of the node \"double\"", "the range of the node \"w2\""],
-            ["10.244.0.0/23 of the node \"mine\"", "the range of this node"],
-            ["10.100.0.0/24 of the node \"services\"", "no part of the Pods' range"],
-        ]) {
-            assert!(words.iter().all(|word| told.contains(word)), "{told}");
-        }
-        assert_eq!(refused.len(), 4);
-        assert_eq!(map.without(&[]), ["all", "double", "mine", "services"]);
-        assert!(trouble(known.services(), &map, &[]).is_none(), "that is the others' trouble");
+    #[tokio::test]
+    async fn the_brain_hears_of_its_range_once_and_users_of_one_that_is_refused() {
+        let (inbox, mut events) = Inbox::new();
+        let (proxy, _news) = Proxy::new(proxy::Config { allow_external: false });
+        let (pods, services) = ("127.64.0.0/10".parse().unwrap(), "127.128.0.0/12".parse().unwrap());
+        let host = Ipv4Addr::LOCALHOST;
+        let surroundings = watch::Sender::new(Surroundings::new(Some(pods), services, host.into()));
+        let (health, reports) = (Arc::new(Health::new()), Reports::new("n1"));
+        let with = Routing {
+            node: "n1".to_owned(),
+            host,
+            surroundings,
+            proxy,
+            health: health.clone(),
+            reports: reports.clone(),
+            inbox,
+        };
+        let mut routes = Routes::begin(with).await;
 
-        let map = Map::of("all", &known, &mirror);
-        assert_eq!((map.own, map.ways.len()), (None, 3), "its own counts as little");
-        assert_eq!(trouble(known.services(), &map, &[]).unwrap().reason, "RangeRefused");
-        assert!(!map.without(&[]).contains(&"all".to_owned()));
-    }
+        let whole = nodes(&[("n1", "127.64.0.0/18")]);
+        assert!(routes.settle(&whole).await && routes.settle(&whole).await);
+        assert!(matches!(events.try_recv().unwrap(), Event::Range(range) if range == "127.64.0.0/18"));
+        assert!(events.try_recv().is_err(), "it is told once");
+        assert!(health.subscribe().borrow().network_trouble().is_none());
+        assert!(reports.is_empty());
 
-    fn beside(range: &str) -> NetError {
-        NetError::NotBeside { range: range.parse().unwrap(), node: Ipv4Addr::new(10, 9, 0, 1) }
-    }
-
-    #[test]
-    fn a_node_is_cut_off_if_it_has_no_addresses_or_no_way_to_most_others() {
-        let services = "10.96.0.0/12".parse().unwrap();
-        let reason = |map: &Map<'_>, refusals: &[NetError]| trouble(services, map, refusals).map(|found| found.reason);
-        let all = map(Some("10.244.0.0/24"), &["10.244.1.0/24", "10.244.2.0/24"]);
-        assert_eq!(reason(&all, &[]), None);
-        assert_eq!(reason(&all, &[beside("10.244.1.0/24")]), None, "that is the other's trouble");
-        assert_eq!(reason(&all, &[beside("10.244.1.0/24"), beside("10.244.2.0/24")]), Some("NoRouteToNodes"));
-        for range in ["10.244.0.0/24", "10.96.0.0/12"] {
-            assert_eq!(reason(&all, &[NetError::NotPermitted(range.parse().unwrap())]), Some("RoutesFailed"));
-        }
-        let told = trouble(services, &map(None, &["10.244.1.0/24"]), &[beside("10.244.1.0/24")]).unwrap().message;
-        assert!(told.contains("10.9.0.1") && told.contains("--address"), "{told}");
+        routes.settle(&nodes(&[("n1", "10.0.0.0/24")])).await;
+        let trouble = health.subscribe().borrow().network_trouble().unwrap();
+        assert_eq!(trouble.reason, "RangeRefused");
+        assert!(!reports.is_empty() && events.try_recv().is_err());
     }
 }

@@ -1,42 +1,51 @@
 //! What the proxy routes by: the cluster's Services and EndpointSlices, without what this node does not believe.
 
-use std::{borrow::Cow, collections::BTreeMap, sync::Arc};
+use std::{borrow::Cow, collections::BTreeMap};
 
-use api::{Key, Kind, Object, core_v1::Service, discovery_v1::EndpointSlice, event::EventType, kinds::Resource as _};
-use proxy::Table;
-use rpc::Query;
+use api::{Key, Object, core_v1::Service, discovery_v1::EndpointSlice, event::EventType, kinds::Resource as _};
+use proxy::{Proxy, Table};
+use tokio::sync::watch;
 
-use super::{World, mirror::Mirror, now, surroundings::Surroundings};
+use super::surroundings::Surroundings;
+use crate::driver::{clock::now, memory::Remembered, mirror::Mirror, reports::Reports};
 
-/// Keeps the proxy's table equal to what masters tell, for ever.
-pub(crate) async fn follow(world: Arc<World>) {
-    let mut services = world.watch(Query::all(Kind::Service));
-    let mut slices = world.watch(Query::all(Kind::EndpointSlice));
-    let (mut known_services, mut known_slices) = (Mirror::default(), Mirror::default());
-    let mut surroundings = world.surroundings.subscribe();
-    let mut doubted = BTreeMap::new();
-    loop {
-        let is_news = tokio::select! {
-            Some(update) = services.next() => known_services.take(update),
-            Some(update) = slices.next() => known_slices.take(update),
-            Ok(()) = surroundings.changed() => true,
-            else => return,
-        };
-        if is_news {
-            let believed = Believed::of(&surroundings.borrow_and_update(), &known_slices);
-            world.proxy.update(believed.table(&world.config.name, &known_services));
-            tell_doubts(&world, &known_slices, &believed.doubted, &doubted);
-            doubted = believed.doubted;
+/// What keeps the proxy's table equal to what masters tell.
+pub(crate) struct Tables {
+    /// The node's name.
+    pub(crate) node: String,
+    pub(crate) proxy: Proxy,
+    pub(crate) reports: Reports,
+    pub(crate) surroundings: watch::Receiver<Surroundings>,
+}
+
+impl Tables {
+    /// Follows Services and EndpointSlices for ever.
+    pub(crate) async fn follow(mut self, mut services: Remembered, mut slices: Remembered) {
+        let (mut known_services, mut known_slices) = (Mirror::default(), Mirror::default());
+        let mut doubted = BTreeMap::new();
+        loop {
+            let is_news = tokio::select! {
+                Some(update) = services.next() => known_services.take(update),
+                Some(update) = slices.next() => known_slices.take(update),
+                Ok(()) = self.surroundings.changed() => true,
+                else => return,
+            };
+            if is_news {
+                let believed = Believed::of(&self.surroundings.borrow_and_update(), &known_slices);
+                self.proxy.update(believed.table(&self.node, &known_services));
+                tell_doubts(&self.reports, &known_slices, &believed.doubted, &doubted);
+                doubted = believed.doubted;
+            }
         }
     }
 }
 
 /// Tells users which endpoints get nothing, at the slice that names them, when that changes.
-fn tell_doubts(world: &World, slices: &Mirror, doubted: &BTreeMap<Key, String>, before: &BTreeMap<Key, String>) {
+fn tell_doubts(reports: &Reports, slices: &Mirror, doubted: &BTreeMap<Key, String>, before: &BTreeMap<Key, String>) {
     for (key, message) in doubted.iter().filter(|(key, message)| before.get(key) != Some(message)) {
         tracing::warn!(slice = %key, "{message}");
         if let Some(slice) = slices.get(key) {
-            world.reports.event(slice, EventType::Warning, "EndpointRefused", message, now());
+            reports.event(slice, EventType::Warning, "EndpointRefused", message, now());
         }
     }
 }
@@ -73,20 +82,18 @@ impl<'a> Believed<'a> {
 mod tests {
     #![expect(clippy::unwrap_used, reason = "tests")]
     use api::{
-        Change, ChangeType, Revision,
         core_v1::{ServicePort, ServiceSpec},
         discovery_v1::{Endpoint, EndpointPort},
+        well_known::SERVICE_NAME_LABEL,
     };
-    use rpc::Update;
 
     use super::*;
+    use crate::driver::testing;
 
     fn mirror(object: impl Into<Object>) -> Mirror {
         let mut mirror = Mirror::default();
-        let change =
-            Change { change: ChangeType::Added, object: Arc::new(object.into()), revision: Revision::default() };
-        mirror.take(Ok(Update::Changes(vec![change])));
-        mirror.take(Ok(Update::Synced(Revision::default())));
+        mirror.take(Ok(testing::added([object])));
+        mirror.take(Ok(testing::synced()));
         mirror
     }
 
@@ -103,7 +110,7 @@ mod tests {
             ..EndpointSlice::default()
         };
         slice.metadata_mut().name = "web-1".to_owned();
-        slice.metadata_mut().labels = BTreeMap::from([("kubernetes.io/service-name".to_owned(), "web".to_owned())]);
+        slice.metadata_mut().labels = BTreeMap::from([(SERVICE_NAME_LABEL.to_owned(), "web".to_owned())]);
         let known = Surroundings::new(
             Some("10.244.0.0/16".parse().unwrap()),
             "10.96.0.0/12".parse().unwrap(),
@@ -119,5 +126,11 @@ mod tests {
         assert_eq!(leads_to, ["10.244.1.7:8080"]);
         let told: Vec<&String> = believed.doubted.values().collect();
         assert!(matches!(told[..], [told] if told.contains("127.0.0.1 and 2 more")), "{told:?}");
+
+        let reports = Reports::new("n1");
+        tell_doubts(&reports, &slices, &believed.doubted, &believed.doubted);
+        assert!(reports.is_empty(), "that was told before");
+        tell_doubts(&reports, &slices, &believed.doubted, &BTreeMap::new());
+        assert!(!reports.is_empty());
     }
 }

@@ -3,13 +3,19 @@
 use api::Reason;
 use futures::TryStreamExt as _;
 use oci_client::Reference;
+use rpc::Client;
 use sandbox::Digest;
 use serde_json::Value;
 
-use super::{Images, Pulled, module};
+use super::{
+    pulled::{Pulled, module},
+    store::Store,
+};
 
 /// The largest module, in bytes: the limit of the masters' registry.
 const MODULE_BYTES_MAX: usize = 512 << 20;
+
+const _: () = assert!(MODULE_BYTES_MAX as u64 >= sandbox::MAX_IMAGE_BYTES, "what could be run could not be pulled");
 
 /// Why an image was not had.
 pub(super) struct Refusal {
@@ -31,10 +37,15 @@ impl From<api::Error> for Refusal {
 }
 
 /// Gets the module of an image, unless it is there.
-pub(super) async fn pull(images: &Images, image: &str, reference: &Reference) -> Result<Pulled, Refusal> {
+pub(super) async fn pull(
+    masters: &Client,
+    store: &Store,
+    image: &str,
+    reference: &Reference,
+) -> Result<Pulled, Refusal> {
     let repository = reference.repository();
     let tag = reference.digest().or(reference.tag()).unwrap_or("latest");
-    let manifest = images.masters.manifest(repository, tag, false).await.map_err(|error| match error.reason {
+    let manifest = masters.manifest(repository, tag, false).await.map_err(|error| match error.reason {
         Reason::NotFound => Refusal::from(format!(
             "it is not in the cluster's registry; push it with `kapelle push FILE.wasm {image}`, or correct its name"
         )),
@@ -49,10 +60,10 @@ pub(super) async fn pull(images: &Images, image: &str, reference: &Reference) ->
         layers.iter().map(|layer| (text("mediaType")(layer), text("digest")(layer))).collect();
     let (_, digest) = module(named.iter().map(|(media_type, digest)| (media_type.as_str(), digest.as_str())))?;
     let pulled = Pulled { module: digest, manifest: digest_of_manifest };
-    if images.has(digest).await {
+    if store.has(digest).await {
         return Ok(pulled);
     }
-    let chunks = images.masters.blob(&digest.to_string(), false).await?;
+    let chunks = masters.blob(&digest.to_string(), false).await?;
     let gather = |mut bytes: Vec<u8>, chunk: bytes::Bytes| async move {
         if bytes.len() + chunk.len() > MODULE_BYTES_MAX {
             return Err(api::Error::internal(format!("the module is larger than {MODULE_BYTES_MAX} bytes")));
@@ -61,6 +72,6 @@ pub(super) async fn pull(images: &Images, image: &str, reference: &Reference) ->
         Ok(bytes)
     };
     let bytes = chunks.try_fold(Vec::new(), gather).await?;
-    images.keep(digest, &bytes).await?;
+    store.keep(digest, &bytes).await?;
     Ok(pulled)
 }

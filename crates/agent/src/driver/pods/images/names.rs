@@ -10,7 +10,7 @@ use std::{
 
 use sandbox::Digest;
 
-use super::Pulled;
+use super::pulled::Pulled;
 
 /// The file, a JSON object: by name the digests of module and manifest.
 const FILE: &str = "names.json";

@@ -15,7 +15,10 @@ use oci_client::{
 };
 use serde::Deserialize;
 
-use super::{Images, Pulled, module};
+use super::{
+    pulled::{Pulled, module},
+    store::Store,
+};
 
 /// The key of a Secret of the type `kubernetes.io/dockerconfigjson`.
 const DOCKER_CONFIG: &str = ".dockerconfigjson";
@@ -38,22 +41,27 @@ struct Login {
 }
 
 /// Gets the module of an image, unless it is there.
-pub(super) async fn pull(images: &Images, pod: &Pod, reference: &Reference) -> Result<Pulled, String> {
+pub(super) async fn pull(
+    masters: &rpc::Client,
+    store: &Store,
+    pod: &Pod,
+    reference: &Reference,
+) -> Result<Pulled, String> {
     rpc::identity::install_provider();
-    let auth = login(images, pod, reference.registry()).await?;
+    let auth = login(masters, pod, reference.registry()).await?;
     let client = Client::new(ClientConfig { protocol: protocol(reference.registry()), ..ClientConfig::default() });
     let (manifest, digest_of_manifest) =
         client.pull_image_manifest(reference, &auth).await.map_err(|error| why(&error))?;
     let layers = manifest.layers.iter().map(|layer| (layer.media_type.as_str(), layer.digest.as_str()));
     let (index, digest) = module(layers)?;
     let pulled = Pulled { module: digest, manifest: digest_of_manifest };
-    if images.has(digest).await {
+    if store.has(digest).await {
         return Ok(pulled);
     }
     let layer = manifest.layers.get(index).ok_or("the image has no layers")?;
     let mut bytes = Vec::new();
     client.pull_blob(reference, layer, &mut bytes).await.map_err(|error| why(&error))?;
-    images.keep(digest, &bytes).await?;
+    store.keep(digest, &bytes).await?;
     Ok(pulled)
 }
 
@@ -65,11 +73,11 @@ fn protocol(registry: &str) -> ClientProtocol {
 }
 
 /// The login that the Pod's `imagePullSecrets` have for a registry.
-async fn login(images: &Images, pod: &Pod, registry: &str) -> Result<RegistryAuth, String> {
+async fn login(masters: &rpc::Client, pod: &Pod, registry: &str) -> Result<RegistryAuth, String> {
     let secrets = pod.spec.iter().flat_map(|spec| &spec.image_pull_secrets);
     for name in secrets.map(|reference| reference.name.as_str()) {
         let key = Key::namespaced(Kind::Secret, pod.namespace(), name);
-        let object = images.masters.get(&key).await.map_err(|error| format!("imagePullSecrets: {error}"))?;
+        let object = masters.get(&key).await.map_err(|error| format!("imagePullSecrets: {error}"))?;
         let config = object.get::<Secret>().and_then(|secret| secret.data.get(DOCKER_CONFIG)).ok_or_else(|| {
             format!("imagePullSecrets: secret {name:?} has no {DOCKER_CONFIG}; make it with `kubectl create secret docker-registry`")
         })?;

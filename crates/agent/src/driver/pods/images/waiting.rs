@@ -9,32 +9,32 @@ use crate::brain::{Run, Uid};
 
 /// The latest run of each container that waits, by the image's name.
 #[derive(Default)]
-pub(crate) struct Waiting(Mutex<HashMap<Place, (String, Run)>>);
+pub(super) struct Waiting(Mutex<HashMap<Slot, (String, Run)>>);
 
 /// A container of a Pod, whichever run of it.
-type Place = (Uid, Arc<str>);
+type Slot = (Uid, Arc<str>);
 
-fn place(run: &Run) -> Place {
+fn slot(run: &Run) -> Slot {
     (run.pod.clone(), run.container.clone())
 }
 
 impl Waiting {
-    fn lock(&self) -> MutexGuard<'_, HashMap<Place, (String, Run)>> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<Slot, (String, Run)>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// A run asks for an image.
     pub(super) fn begin(&self, name: String, run: &Run) {
-        self.lock().insert(place(run), (name, run.clone()));
+        self.lock().insert(slot(run), (name, run.clone()));
     }
 
     /// A run has its image.
     pub(super) fn end(&self, run: &Run) {
-        self.lock().remove(&place(run));
+        self.lock().remove(&slot(run));
     }
 
     /// A Pod is gone.
-    pub(crate) fn forget(&self, pod: &Uid) {
+    pub(super) fn forget(&self, pod: &Uid) {
         self.lock().retain(|(waiting, _), _| waiting != pod);
     }
 

@@ -1,0 +1,18 @@
+//! The wall clock of this node.
+
+use std::time::SystemTime;
+
+use api::Timestamp;
+
+/// What it shows.
+pub(crate) fn now() -> Timestamp {
+    SystemTime::now().into()
+}
+
+/// Waits until it shows a time; for ever if there is none.
+pub(crate) async fn reached(at: Option<Timestamp>) {
+    match at {
+        Some(at) => tokio::time::sleep(at.since(now())).await,
+        None => std::future::pending().await,
+    }
+}
