@@ -65,11 +65,21 @@ async fn bodies_go_in_and_out() {
     }
 }
 
+/// A quick guest answers on the thread of whoever asks, who then has the whole answer. One that a busy machine holds up goes on
+/// elsewhere, and nobody knows yet how long its answer will be: so one of many is enough.
 #[tokio::test]
 async fn a_short_answer_knows_its_length() {
+    const ATTEMPTS: usize = 1_000;
     let (_container, handle) = serve(Spec::new(image("hello-http").await));
-    let response = handle.handle(get("/healthz")).await;
-    assert_eq!(http_body::Body::size_hint(response.body()).exact(), Some(3));
+    for _ in 0..ATTEMPTS {
+        let response = handle.handle(get("/healthz")).await;
+        let length = http_body::Body::size_hint(response.body()).exact();
+        assert_eq!(text(response).await, "ok\n");
+        if length.is_some() {
+            return assert_eq!(length, Some(3));
+        }
+    }
+    panic!("of {ATTEMPTS} answers none knew its length");
 }
 
 /// Tokio lets a task do only so much before things look pending to it; answers must not get lost there.
