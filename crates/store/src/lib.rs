@@ -6,8 +6,10 @@
 //!
 //! The crate knows nothing of what objects mean: defaults, validation and deletion rules are the API server's.
 
+mod history;
 mod machine;
 mod record;
+mod shared;
 mod snapshot;
 mod state;
 #[cfg(test)]
@@ -15,8 +17,9 @@ mod tests;
 mod txn;
 mod watch;
 
+pub use history::{EVENTS_MAX, Expired, RING_BYTES_MAX};
 pub use machine::{Machine, Store, new};
 pub use record::{Event, Record};
 pub use state::{Applied, Refusal, State, View};
 pub use txn::{BadTxn, Expect, Op, Txn};
-pub use watch::{EVENTS_MAX, Expired, RING_BYTES_MAX, Watch};
+pub use watch::Watch;

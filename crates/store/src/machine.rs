@@ -2,17 +2,13 @@
 
 use std::{
     io::{self, Read, Write},
-    sync::{Arc, Mutex},
+    sync::Arc,
 };
 
 use api::{Kind, Revision};
-use arc_swap::ArcSwap;
 use bytes::Bytes;
 
-use crate::{
-    Applied, Event, Expired, Op, Refusal, State, Txn, View, Watch, snapshot,
-    watch::{Lane, lock},
-};
+use crate::{Applied, Event, Expired, Op, Refusal, State, Txn, View, Watch, shared::Shared, snapshot};
 
 /// The state as `consensus` drives it: applies what was agreed, in order, on one thread.
 #[derive(Debug)]
@@ -29,25 +25,11 @@ pub struct Store {
     shared: Arc<Shared>,
 }
 
-#[derive(Debug)]
-pub(crate) struct Shared {
-    view: ArcSwap<View>,
-    /// In the order of [`Kind::ALL`].
-    pub(crate) lanes: Vec<Mutex<Lane>>,
-}
-
-impl Shared {
-    pub(crate) fn view(&self) -> View {
-        View::clone(&self.view.load())
-    }
-}
-
 /// An empty state: the half that is driven and the half that is read.
 #[must_use]
 pub fn new() -> (Machine, Store) {
     let state = State::default();
-    let lanes = Kind::ALL.iter().map(|_| Mutex::default()).collect();
-    let shared = Arc::new(Shared { view: ArcSwap::from_pointee(state.view()), lanes });
+    let shared = Arc::new(Shared::new(state.view()));
     (Machine { state, shared: shared.clone(), unseen: Vec::new() }, Store { shared })
 }
 
@@ -70,8 +52,8 @@ impl Store {
 impl Machine {
     /// Ends the history: watches from before a revision must list again.
     fn forget(&self, floor: Revision) {
-        for lane in &self.shared.lanes {
-            lock(lane).restart(floor);
+        for kind in Kind::ALL {
+            self.shared.lane(*kind).restart(floor);
         }
     }
 
@@ -80,7 +62,7 @@ impl Machine {
         self.state = state;
         self.unseen.clear();
         self.forget(revision);
-        self.shared.view.store(Arc::new(self.state.view()));
+        self.shared.publish(self.state.view());
     }
 }
 
@@ -106,17 +88,16 @@ impl consensus::Machine for Machine {
     /// First the history, then the state, then the watchers are woken, so that a watcher who sees a revision finds every
     /// event up to it. Until then nobody else holds the newest nodes of the maps, so that they are changed in place.
     fn show(&mut self) {
-        let lane = |kind: Kind| lock(&self.shared.lanes[kind as usize]);
         let mut kinds = Vec::new();
         for event in self.unseen.drain(..) {
             let kind = event.record.key.kind;
             if !kinds.contains(&kind) {
                 kinds.push(kind);
             }
-            lane(kind).push(event);
+            self.shared.lane(kind).push(event);
         }
-        self.shared.view.store(Arc::new(self.state.view()));
-        kinds.into_iter().for_each(|kind| lane(kind).wake());
+        self.shared.publish(self.state.view());
+        kinds.into_iter().for_each(|kind| self.shared.lane(kind).wake());
     }
 
     fn snapshot(&self) -> Box<dyn FnOnce(&mut dyn Write) -> io::Result<()> + Send> {

@@ -21,7 +21,7 @@ use crate::{
 /// The largest message that is read, in bytes: far above any object (1.5 MiB), far below what would hurt.
 const MESSAGE_MAX: usize = 16 << 20;
 
-/// So much room is made for a message before it is there, in bytes: most objects fit.
+/// Most bytes that are allocated for a message before they are there: most objects fit.
 const ROOM_MAX: usize = 64 << 10;
 
 #[derive(Clone, PartialEq, Message)]
@@ -109,7 +109,7 @@ fn take<M: Message + Default>(from: &mut dyn Read) -> io::Result<M> {
     M::decode(content(from, length)?).map_err(|error| invalid(error.into()))
 }
 
-/// So many bytes. Those of a long message are made room for as they come: its length alone must not take memory.
+/// Reads `length` bytes. For a long message memory is allocated as they come: a length alone must not take memory.
 fn content(from: &mut dyn Read, length: usize) -> io::Result<Bytes> {
     let mut bytes = Vec::with_capacity(length.min(ROOM_MAX));
     from.take(length as u64).read_to_end(&mut bytes)?;

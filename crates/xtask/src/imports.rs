@@ -22,7 +22,6 @@ const KNOWN: &[(&str, &[&str])] = &[
     ("consensus", &["codec", "types"]),
     ("control", &["brain", "flight"]),
     ("rpc", &["client", "watch"]),
-    ("store", &["machine", "watch"]),
 ];
 
 /// Crates whose folders are held to the same: modules that stand beside each other form no circle, at any level.
