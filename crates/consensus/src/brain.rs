@@ -35,30 +35,30 @@ pub(crate) use storage::FOUNDING_INDEX;
 use crate::{
     ChangeError, ELECTION_TICKS_MAX, ELECTION_TICKS_MIN, EntryKind, HEARTBEAT_TICKS, Mark, MemberId, Members, Origin,
     PeerStatus, ProposeError, Role, Status,
-    codec::{self, Message},
-    types::{from_raft_entry, from_raft_hard_state, from_raft_snapshot, kind_of},
+    message::{self, Message},
+    raft_types::{from_raft_entry, from_raft_hard_state, from_raft_snapshot, kind_of},
 };
 use reads::Reads;
 use storage::Log;
 use succession::mix;
 
-/// Entries for one follower are sent in messages of about so many bytes: large enough to amortise a message, small enough
+/// About how many bytes of entries go to a follower in one message: large enough to amortise a message, small enough
 /// that a heartbeat on the same link is not late.
 const MESSAGE_BYTES: u64 = 1 << 20;
 
-/// A follower may be so many messages behind before it is waited for.
+/// Messages that a follower may leave unanswered before the next one waits for it.
 const INFLIGHT_MESSAGES: usize = 256;
 
-/// The leader holds so many bytes of commands that are not agreed yet; more are refused as overload.
+/// Most bytes of commands not yet agreed that the leader holds; more are refused as overload.
 const UNCOMMITTED_BYTES_MAX: u64 = 64 << 20;
 
-/// The leader holds so many proposals that are not agreed yet: short ones cost more than their bytes.
+/// Most proposals not yet agreed that the leader holds: short ones cost more than their bytes.
 const WAITING_MAX: usize = 1 << 18;
 
 /// What was proposed to a leader that leads no more waits so many ticks for the next one: three election timeouts.
 pub(crate) const WAIT_TICKS_MAX: u64 = 3 * ELECTION_TICKS_MAX as u64;
 
-/// So many bytes of commands are applied in one step, so that a long replay does not hold the thread.
+/// Most bytes of commands applied in one step, so that a long replay does not hold the thread.
 const COMMITTED_BYTES_A_STEP: u64 = 16 << 20;
 
 /// Marks a command for the machine; the empty entry of a new leader has no mark. A later format takes another number.
@@ -129,7 +129,7 @@ impl<P, R> Brain<P, R> {
     pub fn new(setup: Setup) -> Self {
         let Setup { member, nonce, mark, hard, entries, snapshot_bytes, snapshot_after_bytes, log_tail_bytes } = setup;
         let (applied, members) = (mark.index, mark.members.clone());
-        let entries = entries.into_iter().map(crate::types::to_raft_entry).collect();
+        let entries = entries.into_iter().map(crate::raft_types::to_raft_entry).collect();
         let log = Log::new(mark, hard, entries);
         let logger = slog::Logger::root(slog::Discard, slog::o!());
         let node = RawNode::new(&settings(member, applied), log, &logger)
@@ -335,7 +335,7 @@ impl<P, R> Brain<P, R> {
     /// Steps a message of another member, or holds it: Raft 0.7 panics when a vote makes a leader of a member whose log is
     /// still on its way to the disk.
     fn receive(&mut self, message: Message) {
-        if message.to().0 != self.node.raft.id || !codec::may_travel(&message) {
+        if message.to().0 != self.node.raft.id || !message::may_travel(&message) {
             return;
         }
         if self.members.contains(message.from()) {

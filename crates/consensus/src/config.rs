@@ -14,14 +14,16 @@ pub const COMMAND_BYTES_MAX: usize = 2 << 20;
 /// election finish well below a second.
 pub const TICK_MS: u64 = 50;
 
-/// A leader shows itself every so many ticks.
+/// Ticks between two heartbeats of a leader.
 pub const HEARTBEAT_TICKS: usize = 2;
 
-/// A follower waits at least so many ticks for its leader: ten missed heartbeats, so that a busy disk elects nobody.
+/// Fewest ticks that a follower waits for its leader: ten missed heartbeats, so that a busy disk elects nobody.
 pub const ELECTION_TICKS_MIN: usize = 20;
 
-/// And less than so many; the spread keeps candidates from meeting.
+/// The follower waits fewer ticks than this; the spread keeps candidates from meeting.
 pub const ELECTION_TICKS_MAX: usize = 40;
+
+const _: () = assert!(10 * HEARTBEAT_TICKS <= ELECTION_TICKS_MIN && ELECTION_TICKS_MIN < ELECTION_TICKS_MAX);
 
 /// The smallest segment of the log, in bytes: one frame with the longest command must fit beside the header.
 pub(crate) const SEGMENT_BYTES_MIN: u64 = 4 << 20;
@@ -90,7 +92,7 @@ pub struct Config {
     /// A snapshot is taken when so many bytes of commands were applied since the last one, or half the size of that
     /// snapshot if it is more: so at most a third of what is written is written by snapshots.
     pub snapshot_after_bytes: u64,
-    /// So many bytes of commands stay in memory after a snapshot, for followers that are a little behind.
+    /// Bytes of commands that stay in memory after a snapshot, for followers that are a little behind.
     pub log_tail_bytes: u64,
     /// What to do when the disk fails.
     pub on_failure: OnFailure,

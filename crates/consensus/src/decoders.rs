@@ -17,8 +17,8 @@ use bytes::Bytes;
 
 use crate::{
     Change, ClusterId, Entry, HardState, Mark,
-    codec::Message,
     driver::{Frame, Hello, piece},
+    message::Message,
     snapshot::{self, SnapshotReader},
     wal::Record,
     wal_image::{Sizes, recover},

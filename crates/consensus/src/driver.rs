@@ -6,6 +6,7 @@
 
 mod backup;
 mod digests;
+mod directory;
 mod failure;
 mod forward;
 #[cfg(test)]
@@ -30,36 +31,35 @@ use tokio::{
 };
 
 pub use backup::BackupFile;
+pub(crate) use directory::from_origin;
 pub(crate) use log::records;
 pub(crate) use peers::{Frame, Hello, Wish, piece};
 pub use renew::{Restored, force_new, restore};
-pub(crate) use start::from_origin;
 pub use start::open;
 
 use crate::{
     COMMAND_BYTES_MAX, Change, ChangeError, ELECTION_TICKS_MAX, Mark, MemberId, Members, PeerStatus, ProposeError,
-    Role, Status, Stream, TICK_MS,
-    codec::{CONTACT_BYTES_MAX, Message},
+    Role, Status, Stream, TICK_MS, codec::CONTACT_BYTES_MAX, message::Message,
 };
 use backup::BackupAnswer;
 use forward::WishAnswer;
 use inbox::{Budget, Inbox, Rejected};
 use peers::{Peers, WishOutcome};
 
-/// So many calls may wait to be looked at: at 100,000 commands a second a tenth of a second's work; more would only be
-/// answered later.
-const WAITING_CALLS_MAX: usize = 16_384;
+/// Most calls queued for the Raft thread: a tenth of a second's work at 100,000 commands a second. More would only be answered
+/// later.
+pub const WAITING_CALLS_MAX: usize = 16_384;
 
-/// So many bytes of commands may wait to be looked at.
+/// Most bytes of commands queued for the Raft thread.
 const WAITING_BYTES_MAX: usize = 32 << 20;
 
 /// What a caller's work weighs beside its command, in bytes.
 const CALL_OVERHEAD_BYTES: usize = 128;
 
-/// So many notes wait for a slow reader; it misses older ones.
+/// Most notes queued for a slow reader; it misses older ones.
 const NOTES_MAX: usize = 1024;
 
-/// A hand-over takes an election at most; after twice the longest one it has failed.
+/// How long a hand-over may take: twice the longest election. A hand-over takes one election at most.
 const HAND_OVER_TIME_MAX: Duration = Duration::from_millis(2 * ELECTION_TICKS_MAX as u64 * TICK_MS);
 
 /// A leader that ends has so long to hand over; the others manage without.

@@ -13,6 +13,8 @@ pub mod decoders;
 mod driver;
 mod error;
 mod machine;
+pub mod message;
+mod raft_types;
 mod snapshot;
 mod status;
 mod types;
@@ -24,7 +26,7 @@ pub use config::{
     Begin, BoxFuture, COMMAND_BYTES_MAX, Config, Dial, ELECTION_TICKS_MAX, ELECTION_TICKS_MIN, HEARTBEAT_TICKS,
     InvalidConfig, OnFailure, Stream, TICK_MS,
 };
-pub use driver::{BackupFile, Consensus, Restored, force_new, open, restore};
+pub use driver::{BackupFile, Consensus, Restored, WAITING_CALLS_MAX, force_new, open, restore};
 pub use error::{ChangeError, OpenError, ProposeError};
 pub use machine::{Machine, SnapshotWriter};
 pub use status::{PeerStatus, Role, Status};

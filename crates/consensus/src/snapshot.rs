@@ -37,7 +37,7 @@ const MARK_BYTES_MAX: u32 = 64 << 10;
 /// The file is synced every so many bytes, so that a commit never waits behind a heap of unwritten pages.
 const SYNC_EVERY_BYTES: u64 = 4 << 20;
 
-/// So many snapshots are kept: the newest, and one in case the newest is damaged.
+/// Snapshots that are kept: the newest, and one in case the newest is damaged.
 const KEPT: usize = 2;
 
 /// Writes a snapshot and returns its size when it survives a crash.

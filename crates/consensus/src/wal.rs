@@ -45,7 +45,7 @@ use segment::Segment;
 /// A frame is closed when it holds so many bytes; the longest command still fits behind that.
 const FRAME_BYTES: usize = 1 << 20;
 
-/// So many unused segments are kept for reuse.
+/// Most unused segments that are kept for reuse.
 const SPARES_MAX: usize = 2;
 
 /// How long segments are, in bytes.

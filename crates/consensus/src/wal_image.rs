@@ -11,8 +11,8 @@ use bytes::Bytes;
 use crate::{
     ClusterId, HardState, Mark, MemberId, OpenError,
     brain::{Persist, Setup},
-    codec::Message,
     driver::{from_origin, records},
+    message::Message,
     wal::{BLOCK, Framer, Identity, LogImage, Position, Reader, Record, SegmentHeader, name},
 };
 

@@ -19,7 +19,6 @@ const KNOWN: &[(&str, &[&str])] = &[
             "warnings",
         ],
     ),
-    ("consensus", &["codec", "types"]),
     ("control", &["brain", "flight"]),
     ("rpc", &["client", "watch"]),
 ];

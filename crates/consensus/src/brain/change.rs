@@ -10,7 +10,7 @@ use super::{Brain, Effect, storage};
 use crate::{
     ChangeError, MemberId, Members, ProposeError,
     codec::{CONTACT_BYTES_MAX, MEMBERS_MAX, Malformed, Source, put_bytes},
-    types::from_raft_members,
+    raft_types::from_raft_members,
 };
 
 /// A member that lacks so many entries may still be given a vote: it catches up within a moment.

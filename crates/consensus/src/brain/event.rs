@@ -3,7 +3,7 @@
 use bytes::Bytes;
 
 use super::Change;
-use crate::{ChangeError, Entry, HardState, Mark, MemberId, Origin, ProposeError, codec::Message};
+use crate::{ChangeError, Entry, HardState, Mark, MemberId, Origin, ProposeError, message::Message};
 
 /// What a member starts from.
 #[derive(Clone, Debug, Default)]

@@ -9,7 +9,7 @@ use raft::{
 
 use crate::{
     HardState, Mark, MemberId,
-    types::{to_raft_hard_state, to_raft_members, to_raft_snapshot},
+    raft_types::{to_raft_hard_state, to_raft_members, to_raft_snapshot},
 };
 
 /// The index of the founding: the empty machine with its first members. It has no entry and no snapshot file, so that a

@@ -7,7 +7,11 @@ mod random;
 use std::collections::{BTreeMap, VecDeque};
 
 use super::*;
-use crate::{ClusterId, Entry, HardState};
+use crate::{
+    ClusterId, Entry, HardState,
+    codec::CONTACT_BYTES_MAX,
+    message::{Lane, may_travel},
+};
 
 type TestBrain = Brain<u64, u64>;
 
@@ -163,7 +167,7 @@ impl Net {
         }
         let message = Message::decode(message.encode(ClusterId(4)), ClusterId(4)).unwrap();
         self.delivered.push(message.clone());
-        if message.lane() == codec::Lane::Snapshot {
+        if message.lane() == Lane::Snapshot {
             // The bytes travel beside the message and are durable before it is told.
             let index = message.0.get_snapshot().get_metadata().index;
             let content = self.nodes[&from].disk.snapshots[&index].clone();
@@ -284,7 +288,7 @@ fn regression_a_follower_passes_on_no_transfer_of_the_lead() {
     let mut net = Net::new();
     net.elect(1);
     net.event(2, Event::TransferLeader(MemberId(3)));
-    assert!(net.messages.iter().all(codec::may_travel), "{:?}", net.messages);
+    assert!(net.messages.iter().all(may_travel), "{:?}", net.messages);
     net.settle();
     assert!(net.nodes[&1].brain.is_leader());
 }
@@ -543,7 +547,7 @@ fn a_member_far_behind_gets_a_snapshot() {
     net.tick(&[1], 4 * HEARTBEAT_TICKS);
     assert_eq!(net.state(3), net.state(1));
     assert!(net.nodes[&3].disk.mark.index > 100);
-    assert!(net.delivered.iter().any(|message| message.lane() == codec::Lane::Snapshot));
+    assert!(net.delivered.iter().any(|message| message.lane() == Lane::Snapshot));
 }
 
 /// The leader holds a bounded number of bytes that are not agreed.
@@ -613,7 +617,7 @@ fn unwise_changes_are_refused() {
     net.elect(1);
     let member = MemberId;
     let add = |id| Change::AddLearner { member: member(id), contact: String::new() };
-    let contact = "x".repeat(codec::CONTACT_BYTES_MAX + 1);
+    let contact = "x".repeat(CONTACT_BYTES_MAX + 1);
     let refused = [
         (add(2), ChangeError::AlreadyMember { member: member(2) }),
         (Change::Promote(member(2)), ChangeError::AlreadyMember { member: member(2) }),

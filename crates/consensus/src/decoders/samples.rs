@@ -7,10 +7,10 @@ use super::{CLUSTER, Format, SEGMENT_BYTES, SIZES};
 use crate::{
     Change, ChangeError, Entry, EntryKind, HardState, Mark, MemberId, Members, ProposeError,
     brain::Persist,
-    codec::{KINDS, Lane, Message},
     driver::{Frame, Hello, Wish},
+    message::{KINDS, Lane, Message},
+    raft_types::{to_raft_entry, to_raft_snapshot},
     snapshot,
-    types::{to_raft_entry, to_raft_snapshot},
     wal::Record,
     wal_image::{ImageLog, Write},
 };

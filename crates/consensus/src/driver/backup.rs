@@ -10,7 +10,7 @@ use tokio::sync::oneshot;
 
 use crate::Mark;
 
-/// So many backups may be in the making or in use: each pins a version of the state and takes its size on the disk.
+/// Most backups in the making or in use: each pins a version of the state and takes its size on the disk.
 pub(super) const BACKUPS_MAX: usize = 4;
 
 /// The directory for them.

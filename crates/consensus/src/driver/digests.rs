@@ -8,8 +8,8 @@ use crate::MemberId;
 /// States are compared every so many entries.
 const EVERY_ENTRIES: u64 = 1024;
 
-/// So many of one's own and of the others' digests are remembered: a member may be so many times 1024 entries behind and
-/// is still compared.
+/// Digests that are remembered, of this member and of the others: a member that is this many times 1024 entries behind is
+/// still compared.
 const REMEMBERED: usize = 64;
 
 /// Digests by index.

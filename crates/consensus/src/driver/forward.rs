@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{Change, ChangeError, MemberId, Members, ProposeError, brain::WAIT_TICKS_MAX};
 
-/// So many commands may be with the leader at once: as many as may wait here.
+/// Most commands that are with the leader at once: as many as may wait here.
 const WAITING_MAX: usize = super::WAITING_CALLS_MAX;
 
 /// Where the outcome of a request goes.

@@ -10,7 +10,7 @@ use super::{
 use crate::{
     HardState, Mark, OnFailure,
     brain::Persist,
-    codec::Message,
+    message::Message,
     snapshot,
     wal::{Record, Wal},
 };

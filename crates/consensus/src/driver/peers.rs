@@ -35,27 +35,28 @@ pub(crate) use transfer::piece;
 use super::News;
 use crate::{
     ClusterId, Dial, MemberId, Members, Stream,
-    codec::{CONTACT_BYTES_MAX, Lane, Message},
+    codec::CONTACT_BYTES_MAX,
+    message::{Lane, Message},
 };
 use outbox::Outbox;
 
-/// So many bytes of votes, heartbeats and answers may wait for a peer; they are some hundred bytes each.
+/// Most bytes of votes, heartbeats and answers queued for a peer; they are some hundred bytes each.
 const CONTROL_BYTES_MAX: usize = 1 << 20;
 
-/// So many bytes of entries, forwarded commands and notes may wait for a peer. A message is about 1 MiB, and a follower
+/// Most bytes of entries, forwarded commands and notes queued for a peer. A message is about 1 MiB, and a follower
 /// that is further behind is served no faster by more.
 const APPEND_BYTES_MAX: usize = 32 << 20;
 
-/// So many bytes of urgent messages may wait for the raft thread, from all peers.
+/// Most bytes of urgent messages queued for the Raft thread, from all peers.
 const CONTROL_BACKLOG_BYTES: usize = 16 << 20;
 
-/// So many bytes of entries and commands may wait for the raft thread, from all peers.
+/// Most bytes of entries and commands queued for the Raft thread, from all peers.
 const APPEND_BACKLOG_BYTES: usize = 32 << 20;
 
-/// So many connections of others are served at once: three for each of the peers that a group may sensibly have.
+/// Most connections of others that are served at once: three for each of the peers that a group may sensibly have.
 const INCOMING_MAX: usize = 256;
 
-/// So many callers' contacts are remembered beside those of the members.
+/// Most callers whose contacts are remembered beside those of the members.
 const CALLERS_MAX: usize = 16;
 
 /// The longest note, in bytes: a heartbeat of a node is a few kilobytes.

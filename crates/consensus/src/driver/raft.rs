@@ -28,14 +28,14 @@ use super::{
 use crate::{
     ChangeError, ClusterId, Machine, Mark, MemberId, Members, OnFailure, Origin, ProposeError, Role, Status, TICK_MS,
     brain::{Brain, Commit, Effect, Event, Proposal},
-    codec::Message,
+    message::Message,
     snapshot::{self, SnapshotReader},
 };
 
-/// So many proposals, at most, are stepped as one message.
+/// Most proposals that are stepped as one message.
 const STEP_PROPOSALS_MAX: usize = 4096;
 
-/// So many bytes of proposals, about, are stepped as one message: a frame of the log.
+/// About how many bytes of proposals are stepped as one message: a frame of the log.
 const STEP_BYTES: usize = 1 << 20;
 
 const TICK: Duration = Duration::from_millis(TICK_MS);

@@ -7,7 +7,9 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::start::{Dirs, alone, begin_log, from_origin, goes_on, io as failed, new_identity, sizes, unreachable_log};
+use super::directory::{
+    Dirs, alone, begin_log, from_origin, goes_on, io as failed, new_identity, sizes, unreachable_log,
+};
 use crate::{
     ClusterId, Config, Entry, EntryKind, HardState, InvalidConfig, Mark, MemberId, OpenError,
     codec::CONTACT_BYTES_MAX,

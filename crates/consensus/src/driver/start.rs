@@ -1,7 +1,7 @@
 //! From a directory to running threads: lock, recover or found, restore, start.
 
 use std::{
-    fs::{File, TryLockError},
+    fs::File,
     path::{Path, PathBuf},
     sync::{Arc, atomic::AtomicBool},
     thread::JoinHandle,
@@ -15,6 +15,7 @@ use tokio::{
 use super::{
     BUDGET, Consensus, NOTES_MAX, RaftInbox, Shared, backup,
     digests::Digests,
+    directory::{Dirs, alone, begin_log, from_origin, goes_on, io, new_identity, random, sizes, unreachable_log},
     forward::Forwards,
     inbox::{Budget, Inbox},
     log::LogThread,
@@ -23,10 +24,10 @@ use super::{
     renew,
 };
 use crate::{
-    Begin, ClusterId, Config, HardState, InvalidConfig, Machine, Mark, MemberId, Members, OpenError, Status,
+    Begin, Config, HardState, InvalidConfig, Machine, Mark, MemberId, Members, OpenError, Status,
     brain::{Brain, FOUNDING_INDEX, Setup},
     snapshot::{self, SnapshotReader},
-    wal::{self, Identity, LogImage, Record, Sizes, Wal},
+    wal::{self, Identity, LogImage, Wal},
 };
 
 /// The term of the founding; the first election has the next one.
@@ -81,55 +82,6 @@ fn remove_backups(dirs: &Dirs) -> Result<(), OpenError> {
     }
 }
 
-pub(super) struct Dirs {
-    pub(super) top: PathBuf,
-    pub(super) log: PathBuf,
-    pub(super) snapshots: PathBuf,
-}
-
-impl Dirs {
-    pub(super) fn make(top: &Path) -> Result<Self, OpenError> {
-        let dirs = Self { top: top.into(), log: top.join("log"), snapshots: top.join("snapshots") };
-        for dir in [&dirs.log, &dirs.snapshots] {
-            std::fs::create_dir_all(dir).map_err(io("create", dir))?;
-        }
-        // The directory itself is a name in its parent.
-        let parent = top.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        for dir in [top, parent] {
-            wal::sync_dir(dir).map_err(io("sync", dir))?;
-        }
-        Ok(dirs)
-    }
-
-    /// The system lets go of the lock when the process ends, however it ends.
-    pub(super) fn lock(&self) -> Result<File, OpenError> {
-        let path = self.top.join("lock");
-        let file = File::create(&path).map_err(io("create", &path))?;
-        match file.try_lock() {
-            Ok(()) => Ok(file),
-            Err(TryLockError::WouldBlock) => Err(OpenError::Locked { dir: self.top.clone() }),
-            Err(TryLockError::Error(source)) => Err(OpenError::Io { what: "lock", path, source }),
-        }
-    }
-}
-
-pub(super) fn io(what: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> OpenError {
-    let path = path.to_path_buf();
-    move |source| OpenError::Io { what, path, source }
-}
-
-fn random(dir: &Path) -> Result<u64, OpenError> {
-    let mut bytes = [0; 8];
-    let refused = |error: getrandom::Error| std::io::Error::other(error.to_string());
-    getrandom::fill(&mut bytes).map_err(refused).map_err(io("draw random numbers for", dir))?;
-    // Zero is nobody's id.
-    Ok(u64::from_le_bytes(bytes).max(1))
-}
-
-pub(super) fn sizes(config: &Config) -> Sizes {
-    Sizes { first: config.segment_bytes_first, max: config.segment_bytes_max }
-}
-
 fn recover_or_found(dirs: &Dirs, config: &Config) -> Result<(Wal, Identity, LogImage), OpenError> {
     let sizes = sizes(config);
     let found = wal::recover(&dirs.log, sizes)?;
@@ -169,27 +121,6 @@ fn recover_or_found(dirs: &Dirs, config: &Config) -> Result<(Wal, Identity, LogI
     Ok((wal, identity, image))
 }
 
-/// A group and a member that never were before.
-pub(super) fn new_identity(dir: &Path) -> Result<Identity, OpenError> {
-    let cluster = ClusterId(u128::from(random(dir)?) << 64 | u128::from(random(dir)?));
-    Ok(Identity { cluster, member: MemberId(random(dir)?), incarnation: random(dir)? })
-}
-
-/// A new log that says what an image says.
-pub(super) fn begin_log(dirs: &Dirs, sizes: Sizes, identity: Identity, image: &LogImage) -> Result<Wal, OpenError> {
-    let mut wal = Wal::found(&dirs.log, sizes, identity)?;
-    let mark = image.mark.clone().map(Record::Mark);
-    let entries = image.entries.iter().cloned().map(Record::Entry);
-    let hard = HardState { commit: image.mark.as_ref().map_or(0, |mark| mark.index), ..image.hard };
-    let records = mark.into_iter().chain([Record::HardState(hard)]).chain(entries);
-    // A log may be cut after any frame: the commit index comes when everything that it speaks of is there.
-    wal.append(records).map_err(io("begin the log in", &dirs.log))?;
-    if hard != image.hard {
-        wal.append([Record::HardState(image.hard)]).map_err(io("begin the log in", &dirs.log))?;
-    }
-    Ok(wal)
-}
-
 /// Whoever joins must not meet another member's directory.
 fn is_expected(dirs: &Dirs, found: Identity, begin: &Begin) -> Result<(), OpenError> {
     match begin {
@@ -205,21 +136,11 @@ fn is_expected(dirs: &Dirs, found: Identity, begin: &Begin) -> Result<(), OpenEr
     }
 }
 
-pub(super) fn unreachable_log(dirs: &Dirs) -> OpenError {
-    OpenError::Corrupt { path: dirs.log.clone(), detail: "the beginning of the log is missing".into() }
-}
-
 /// A new group: the empty machine and one member.
 fn founding(identity: Identity, contact: &str) -> LogImage {
     let mark = Mark { index: FOUNDING_INDEX, term: FOUNDING_TERM, members: alone(identity.member, contact) };
     let hard = HardState { term: FOUNDING_TERM, vote: 0, commit: FOUNDING_INDEX };
     LogImage { hard, origin: Some(mark.clone()), mark: Some(mark), entries: [].into() }
-}
-
-/// One member that decides alone.
-pub(super) fn alone(member: MemberId, contact: &str) -> Members {
-    let contacts = [(member, contact.to_owned())].into();
-    Members { voters: vec![member], contacts, ..Members::default() }
 }
 
 /// A member that joins: it knows of nothing and nobody until its leader comes.
@@ -277,19 +198,6 @@ fn set_aside(damaged: &[PathBuf]) -> Result<(), OpenError> {
     damaged.iter().try_for_each(|path| {
         std::fs::rename(path, path.with_extension("damaged")).map_err(io("rename the damaged", path))
     })
-}
-
-/// Whether the log continues a snapshot of the same group.
-pub(super) fn goes_on(identity: Identity, image: &LogImage, reader: &SnapshotReader) -> bool {
-    reader.cluster == identity.cluster && image.continues(reader.mark.index)
-}
-
-/// Where the member began, if the log still holds everything since, so that no snapshot is needed.
-pub(crate) fn from_origin(image: &LogImage) -> Option<&Mark> {
-    let mark = image.mark.as_ref().map_or(0, |mark| mark.index);
-    let origin = image.origin.as_ref()?;
-    let is_whole = image.entries.front().map_or(mark == origin.index, |first| first.index == origin.index + 1);
-    is_whole.then_some(origin)
 }
 
 /// What the threads are given.

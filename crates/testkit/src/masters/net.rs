@@ -4,7 +4,7 @@ use bytes::Bytes;
 use consensus::{
     MemberId,
     brain::Event,
-    codec::{Lane, Message},
+    message::{Lane, Message},
 };
 
 use super::{

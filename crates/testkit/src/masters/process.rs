@@ -5,7 +5,7 @@ use std::{collections::VecDeque, io};
 use consensus::{
     Entry, Machine as _, Mark,
     brain::{Brain, Event, Persist},
-    codec::Message,
+    message::Message,
     wal_image::{ImageLog, Recovered, Write},
 };
 use store::Store;

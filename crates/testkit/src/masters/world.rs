@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use consensus::{
     ClusterId, HardState, Mark, MemberId, Members, Role,
     brain::{Commit, Effect, Event},
-    codec::Message,
+    message::Message,
     wal_image::{ImageLog, Sizes, recover},
 };
 

@@ -157,12 +157,12 @@ impl World {
         let message = if fate == 0 { self.messages[place].clone() } else { self.messages.swap_remove(place) };
         let (from, to) = (message.from().0 as usize - 1, message.to().0 as usize - 1);
         if fate == 1 || self.members[from].is_cut_off || self.members[to].is_cut_off {
-            if message.lane() == codec::Lane::Snapshot {
+            if message.lane() == Lane::Snapshot {
                 self.event(from, Event::SnapshotSent { to: message.to(), delivered: false });
             }
             return;
         }
-        if message.lane() == codec::Lane::Snapshot {
+        if message.lane() == Lane::Snapshot {
             let index = message.0.get_snapshot().get_metadata().index;
             let content = self.members[from].disk.snapshots[&index].clone();
             self.members[to].disk.snapshots.insert(index, content);

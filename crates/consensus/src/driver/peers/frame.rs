@@ -13,7 +13,8 @@ use tokio::io::{AsyncRead, AsyncReadExt};
 
 use crate::{
     Change, ChangeError, ClusterId, MemberId, Members, ProposeError,
-    codec::{CONTACT_BYTES_MAX, Lane, MESSAGE_BYTES_MAX, Malformed, Message, Source, put_bytes, put_members},
+    codec::{CONTACT_BYTES_MAX, Malformed, Source, put_bytes, put_members},
+    message::{Lane, MESSAGE_BYTES_MAX, Message},
 };
 
 /// The version of everything in here.
@@ -24,7 +25,7 @@ const MAGIC: &[u8; 8] = b"KPL-PEER";
 /// The longest frame, in bytes: the longest message and what is around it.
 const FRAME_BYTES_MAX: usize = MESSAGE_BYTES_MAX + 1024;
 
-/// So much room is made for a frame before it is there, in bytes: all but batches of entries fit.
+/// Most bytes that are allocated for a frame before they are there: all but batches of entries fit.
 const ROOM_BYTES_MAX: usize = 256 << 10;
 
 /// The bytes of a hello before its contact.
@@ -138,7 +139,7 @@ pub(crate) enum Frame {
         length: u64,
         message: Message,
     },
-    /// So many bytes of it are here already.
+    /// Bytes up to `offset` are here already.
     Have {
         offset: u64,
     },
@@ -257,7 +258,7 @@ impl Frame {
     }
 }
 
-/// So many bytes. Those of a long frame are made room for as they come: its length alone must not take memory.
+/// Reads `length` bytes. For a long frame memory is allocated as they come: a length alone must not take memory.
 async fn content(from: &mut (impl AsyncRead + Unpin), length: usize) -> io::Result<Bytes> {
     let mut bytes = Vec::with_capacity(length.min(ROOM_BYTES_MAX));
     from.take(length as u64).read_to_end(&mut bytes).await?;

@@ -15,14 +15,14 @@ use super::{
 };
 use crate::{
     MemberId, Stream,
-    codec::{Lane, Message},
     driver::News,
+    message::{Lane, Message},
 };
 
 /// Whoever calls says hello within this.
 const HELLO_TIME_MAX: Duration = Duration::from_secs(5);
 
-/// So many bytes are read at once.
+/// Bytes that are read at once.
 const READ_BYTES: usize = 64 << 10;
 
 /// Reads a connection to its end.

@@ -14,7 +14,7 @@ use tokio::{
 };
 
 use super::{Peer, Peers, frame::Hello, outbox::Outbox};
-use crate::{Stream, codec::Lane, driver::News};
+use crate::{Stream, driver::News, message::Lane};
 
 /// After a failure a member is called again after so long, and twice as long after each further one.
 const BACK_OFF_MIN: Duration = Duration::from_millis(50);

@@ -23,8 +23,8 @@ use super::{
 };
 use crate::{
     ClusterId, Mark, MemberId, OpenError, Stream,
-    codec::{Lane, Message},
     driver::News,
+    message::{Lane, Message},
     snapshot::{self, SnapshotReader},
     wal::sync_dir,
 };
