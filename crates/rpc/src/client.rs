@@ -20,20 +20,20 @@ use crate::{
     Carried, MESSAGE_BYTES_MAX, Security, convert,
     security::Channel,
     services::{self, logs_client::LogsClient, objects_client::ObjectsClient},
-    status, watch,
+    status,
 };
 
 /// How long a connection may take to be made before another master is tried.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// How long an answer, or the beginning of a stream, may take. Masters themselves give up earlier.
-const ANSWER_TIMEOUT: Duration = Duration::from_secs(20);
+pub const ANSWER_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// How often a quiet connection is tried, and how long an answer may take: a dead host is noticed in ten seconds.
 const KEEP_ALIVE: (Duration, Duration) = (Duration::from_secs(5), Duration::from_secs(5));
 
 /// How long masters that have no leader are asked again: several elections.
-const NO_LEADER_TIMEOUT: Duration = Duration::from_secs(10);
+pub const NO_LEADER_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// How long to wait before masters without a leader are asked again: the first time, and at most after doublings.
 const NO_LEADER_PAUSE: (Duration, Duration) = (Duration::from_millis(25), Duration::from_millis(400));
@@ -216,11 +216,8 @@ impl Client {
             key: Some(convert::key_to_wire(key)),
             resource_version: convert::read_at_to_wire(at),
         };
-        let ask = |mut client: Objects| {
-            let request = request.clone();
-            async move { client.get(request).await }
-        };
-        convert::object_from_wire(Some(self.objects(Repeat::Always, ask).await?))
+        let send = |mut client: Objects, request| async move { client.get(request).await };
+        convert::object_from_wire(Some(self.ask(Repeat::Always, objects, request, send).await?))
     }
 
     /// Reads all objects that a query selects, page by page, in one state.
@@ -257,43 +254,8 @@ impl Client {
             r#continue: token,
             resource_version: String::new(),
         };
-        let ask = |mut client: Objects| {
-            let request = request.clone();
-            async move { client.list(request).await }
-        };
-        self.objects(Repeat::Always, ask).await
-    }
-
-    /// Watches what a query selects: from the beginning, or after a revision. See [`watch::Update`].
-    ///
-    /// The stream never ends by itself; it connects again as often as needed. It yields an error, and then ends, only if
-    /// the query itself is refused.
-    pub fn watch(
-        &self,
-        query: Query,
-        after: Option<Revision>,
-    ) -> impl Stream<Item = Result<watch::Update, Error>> + Send + 'static + use<> {
-        watch::stream(self.clone(), query, after)
-    }
-
-    pub(crate) async fn open_watch(
-        &self,
-        query: &Query,
-        after: Option<Revision>,
-    ) -> Result<tonic::Streaming<services::WatchResponse>, Error> {
-        let request = services::WatchRequest {
-            kind: query.kind.to_string(),
-            namespace: query.namespace.clone(),
-            label_selector: query.labels.clone(),
-            field_selector: query.fields.clone(),
-            resource_version: after.map(|revision| revision.to_string()).unwrap_or_default(),
-            allow_bookmarks: true,
-        };
-        let ask = |mut client: Objects| {
-            let request = request.clone();
-            async move { client.watch(request).await }
-        };
-        self.objects(Repeat::Always, ask).await
+        let send = |mut client: Objects, request| async move { client.list(request).await };
+        self.ask(Repeat::Always, objects, request, send).await
     }
 
     /// Stores a new object. Answers it as stored.
@@ -302,11 +264,8 @@ impl Client {
     /// If it is invalid or its name is taken, or no master answers.
     pub async fn create(&self, object: Object) -> Result<Object, Error> {
         let request = services::CreateRequest { object: Some(object.into()), options: Some(self.options.clone()) };
-        let ask = |mut client: Objects| {
-            let request = request.clone();
-            async move { client.create(request).await }
-        };
-        convert::object_from_wire(Some(self.objects(Repeat::IfNotDone, ask).await?))
+        let send = |mut client: Objects, request| async move { client.create(request).await };
+        convert::object_from_wire(Some(self.ask(Repeat::IfNotDone, objects, request, send).await?))
     }
 
     /// Replaces an object, or the part that `part` names. A `metadata.resourceVersion` is a precondition.
@@ -319,11 +278,8 @@ impl Client {
             subresource: part.word().to_owned(),
             options: Some(self.options.clone()),
         };
-        let ask = |mut client: Objects| {
-            let request = request.clone();
-            async move { client.update(request).await }
-        };
-        convert::object_from_wire(Some(self.objects(Repeat::IfNotDone, ask).await?))
+        let send = |mut client: Objects, request| async move { client.update(request).await };
+        convert::object_from_wire(Some(self.ask(Repeat::IfNotDone, objects, request, send).await?))
     }
 
     /// Changes parts of an object. `patch` is JSON text.
@@ -344,11 +300,8 @@ impl Client {
             subresource: part.word().to_owned(),
             options: Some(self.options.clone()),
         };
-        let ask = |mut client: Objects| {
-            let request = request.clone();
-            async move { client.patch(request).await }
-        };
-        convert::object_from_wire(Some(self.objects(Repeat::IfNotDone, ask).await?))
+        let send = |mut client: Objects, request| async move { client.patch(request).await };
+        convert::object_from_wire(Some(self.ask(Repeat::IfNotDone, objects, request, send).await?))
     }
 
     /// Makes an object as a manifest (JSON text with apiVersion and kind) says. `namespace` is for one that names none.
@@ -361,11 +314,8 @@ impl Client {
             namespace: namespace.to_owned(),
             options: Some(self.options.clone()),
         };
-        let ask = |mut client: Objects| {
-            let request = request.clone();
-            async move { client.apply(request).await }
-        };
-        let answer = self.objects(Repeat::Always, ask).await?;
+        let send = |mut client: Objects, request| async move { client.apply(request).await };
+        let answer = self.ask(Repeat::Always, objects, request, send).await?;
         let outcome = match answer.outcome() {
             services::apply_response::Outcome::Created => ApplyOutcome::Created,
             services::apply_response::Outcome::Configured => ApplyOutcome::Configured,
@@ -387,11 +337,8 @@ impl Client {
             key: Some(convert::key_to_wire(key)),
             options: Some(convert::delete_to_wire(&DeleteOptions { dry_run, ..options.clone() })),
         };
-        let ask = |mut client: Objects| {
-            let request = request.clone();
-            async move { client.delete(request).await }
-        };
-        let answer = self.objects(Repeat::IfNotDone, ask).await?;
+        let send = |mut client: Objects, request| async move { client.delete(request).await };
+        let answer = self.ask(Repeat::IfNotDone, objects, request, send).await?;
         Ok(Deleted { object: answer.object.and_then(Carried::into_object), uid: answer.uid })
     }
 
@@ -404,11 +351,8 @@ impl Client {
         let keys: Vec<Key> = writes.iter().map(Write::key).collect();
         let writes = writes.into_iter().map(|write| convert::write_to_wire(write, &self.options)).collect();
         let request = services::BatchRequest { writes };
-        let ask = |mut client: Objects| {
-            let request = request.clone();
-            async move { client.batch(request).await }
-        };
-        let answer = self.objects(Repeat::IfNotDone, ask).await?;
+        let send = |mut client: Objects, request| async move { client.batch(request).await };
+        let answer = self.ask(Repeat::IfNotDone, objects, request, send).await?;
         if answer.results.len() != keys.len() {
             return Err(Error::internal("the master answered another number of writes"));
         }
@@ -423,36 +367,31 @@ impl Client {
         &self,
         request: services::LogRequest,
     ) -> Result<impl Stream<Item = Result<Bytes, Error>> + Send + 'static + use<>, Error> {
-        let ask = |channel: Channel| {
-            let request = request.clone();
-            async move { LogsClient::new(channel).max_decoding_message_size(MESSAGE_BYTES_MAX).read(request).await }
-        };
-        let stream = self.call(Repeat::Always, ask).await?;
+        let logs = |channel| LogsClient::new(channel).max_decoding_message_size(MESSAGE_BYTES_MAX);
+        let send = |mut client: LogsClient<Channel>, request| async move { client.read(request).await };
+        let stream = self.ask(Repeat::Always, logs, request, send).await?;
         Ok(stream.map(|chunk| chunk.map(|chunk| chunk.data).map_err(|error| status::from_tonic(&error))))
     }
 
-    async fn objects<T, F>(&self, repeat: Repeat, mut ask: impl FnMut(Objects) -> F) -> Result<T, Error>
+    /// Sends a request to the master that answered last, then to each of the others, as far as sending it again does no harm.
+    /// While masters answer that nobody leads, they are asked again for a while: an election takes a second or two. So are
+    /// those that lost the leader before they knew what became of a request, if it may be done twice.
+    pub(crate) async fn ask<S, Q, T, F>(
+        &self,
+        repeat: Repeat,
+        service: impl Fn(Channel) -> S,
+        request: Q,
+        send: impl Fn(S, Q) -> F,
+    ) -> Result<T, Error>
     where
+        Q: Clone,
         F: Future<Output = Result<Response<T>, Status>>,
     {
-        let limited = |channel| {
-            let client = ObjectsClient::new(channel);
-            client.max_decoding_message_size(MESSAGE_BYTES_MAX).max_encoding_message_size(MESSAGE_BYTES_MAX)
-        };
-        self.call(repeat, |channel| ask(limited(channel))).await
-    }
-
-    /// Asks the master that answered last, then each of the others, as far as asking again does no harm. While masters
-    /// answer that nobody leads, they are asked again for a while: an election takes a second or two. So are those that
-    /// lost the leader before they knew what became of a request, if it may be done twice.
-    pub(crate) async fn call<T, F>(&self, repeat: Repeat, mut ask: impl FnMut(Channel) -> F) -> Result<T, Error>
-    where
-        F: Future<Output = Result<Response<T>, Status>>,
-    {
+        let ask = |channel| send(service(channel), request.clone());
         let until = Instant::now() + NO_LEADER_TIMEOUT;
         let (mut pause, longest) = NO_LEADER_PAUSE;
         loop {
-            match self.round(repeat, &mut ask).await {
+            match self.round(repeat, &ask).await {
                 Err(Refused::ForNow(_)) if Instant::now() < until => {
                     tokio::time::sleep(pause).await;
                     pause = (pause * 2).min(longest);
@@ -465,7 +404,7 @@ impl Client {
 
     /// Asks each master once. If none carries the request out, the most telling refusal is answered: what a master said,
     /// else why the first could not be reached.
-    async fn round<T, F>(&self, repeat: Repeat, ask: &mut impl FnMut(Channel) -> F) -> Result<T, Refused>
+    async fn round<T, F>(&self, repeat: Repeat, ask: &impl Fn(Channel) -> F) -> Result<T, Refused>
     where
         F: Future<Output = Result<Response<T>, Status>>,
     {
@@ -507,7 +446,12 @@ fn was_said(refused: &Status) -> bool {
     refused.metadata().get_bin(status::STATUS_KEY).is_some()
 }
 
-type Objects = ObjectsClient<Channel>;
+pub(crate) type Objects = ObjectsClient<Channel>;
+
+pub(crate) fn objects(channel: Channel) -> Objects {
+    let client = ObjectsClient::new(channel);
+    client.max_decoding_message_size(MESSAGE_BYTES_MAX).max_encoding_message_size(MESSAGE_BYTES_MAX)
+}
 
 /// Whether another master may be asked the same.
 pub(crate) fn elsewhere(refused: &Status, repeat: Repeat) -> bool {

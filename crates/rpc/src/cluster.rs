@@ -28,14 +28,13 @@ pub async fn join(masters: &[String], token: &Token, mut request: JoinRequest) -
     request.token_id.clone_from(&token.id);
     request.token_secret.clone_from(&token.secret);
     let client = Client::connect_with(masters, Security::Joining(Arc::clone(&pinned_client(token.pin))))?;
-    let ask = |channel: Channel| {
-        let request = request.clone();
-        async move { JoinClient::new(channel).join(request).await }
-    };
-    client.call(Repeat::IfNotDone, ask).await
+    let send = |mut client: JoinClient<Channel>, request| async move { client.join(request).await };
+    client.ask(Repeat::IfNotDone, JoinClient::new, request, send).await
 }
 
-fn cluster(channel: Channel) -> ClusterClient<Channel> {
+type Operators = ClusterClient<Channel>;
+
+fn cluster(channel: Channel) -> Operators {
     ClusterClient::new(channel).max_decoding_message_size(MESSAGE_BYTES_MAX)
 }
 
@@ -46,11 +45,8 @@ impl Client {
     /// If no master answers or the request is malformed.
     pub async fn renew(&self, request: Vec<u8>) -> Result<String, Error> {
         let request = RenewRequest { certificate_request: request.into() };
-        let ask = |channel: Channel| {
-            let request = request.clone();
-            async move { JoinClient::new(channel).renew(request).await }
-        };
-        Ok(self.call(Repeat::Always, ask).await?.certificate_chain)
+        let send = |mut client: JoinClient<Channel>, request| async move { client.renew(request).await };
+        Ok(self.ask(Repeat::Always, JoinClient::new, request, send).await?.certificate_chain)
     }
 
     /// What a master knows of the group.
@@ -58,8 +54,9 @@ impl Client {
     /// # Errors
     /// If no master answers.
     pub async fn cluster_status(&self) -> Result<ClusterStatus, Error> {
-        let ask = |channel: Channel| async move { cluster(channel).status(ClusterStatusRequest {}).await };
-        self.call(Repeat::Always, ask).await
+        let request = ClusterStatusRequest {};
+        let send = |mut client: Operators, request| async move { client.status(request).await };
+        self.ask(Repeat::Always, cluster, request, send).await
     }
 
     /// Says where this master serves, so that the others can reach it: it becomes a learner if it is none yet.
@@ -68,11 +65,8 @@ impl Client {
     /// If no master answers, or another change is under way.
     pub async fn admit(&self, contact: &str) -> Result<(), Error> {
         let request = AdmitRequest { contact: contact.to_owned() };
-        let ask = |channel: Channel| {
-            let request = request.clone();
-            async move { cluster(channel).admit(request).await }
-        };
-        self.call(Repeat::Always, ask).await.map(drop)
+        let send = |mut client: Operators, request| async move { client.admit(request).await };
+        self.ask(Repeat::Always, cluster, request, send).await.map(drop)
     }
 
     /// Gives a learner a vote.
@@ -80,8 +74,9 @@ impl Client {
     /// # Errors
     /// If no master answers, or the change is refused.
     pub async fn promote(&self, member: u64) -> Result<(), Error> {
-        let ask = |channel: Channel| async move { cluster(channel).promote(ChangeRequest { member }).await };
-        self.call(Repeat::Always, ask).await.map(drop)
+        let request = ChangeRequest { member };
+        let send = |mut client: Operators, request| async move { client.promote(request).await };
+        self.ask(Repeat::Always, cluster, request, send).await.map(drop)
     }
 
     /// Removes a member for ever.
@@ -89,8 +84,9 @@ impl Client {
     /// # Errors
     /// As [`Client::promote`].
     pub async fn remove_member(&self, member: u64) -> Result<(), Error> {
-        let ask = |channel: Channel| async move { cluster(channel).remove(ChangeRequest { member }).await };
-        self.call(Repeat::Always, ask).await.map(drop)
+        let request = ChangeRequest { member };
+        let send = |mut client: Operators, request| async move { client.remove(request).await };
+        self.ask(Repeat::Always, cluster, request, send).await.map(drop)
     }
 
     /// Makes another member the leader.
@@ -98,8 +94,9 @@ impl Client {
     /// # Errors
     /// As [`Client::promote`].
     pub async fn transfer_leader(&self, member: u64) -> Result<(), Error> {
-        let ask = |channel: Channel| async move { cluster(channel).transfer_leader(ChangeRequest { member }).await };
-        self.call(Repeat::Always, ask).await.map(drop)
+        let request = ChangeRequest { member };
+        let send = |mut client: Operators, request| async move { client.transfer_leader(request).await };
+        self.ask(Repeat::Always, cluster, request, send).await.map(drop)
     }
 
     /// Streams a consistent copy of the state.
@@ -107,8 +104,9 @@ impl Client {
     /// # Errors
     /// If no master answers.
     pub async fn backup(&self) -> Result<impl Stream<Item = Result<Bytes, Error>> + Send + 'static + use<>, Error> {
-        let ask = |channel: Channel| async move { cluster(channel).backup(BackupRequest {}).await };
-        let chunks = self.call(Repeat::Always, ask).await?;
+        let request = BackupRequest {};
+        let send = |mut client: Operators, request| async move { client.backup(request).await };
+        let chunks = self.ask(Repeat::Always, cluster, request, send).await?;
         Ok(chunks.map(|chunk| chunk.map(|chunk| chunk.data).map_err(|error| status::from_tonic(&error))))
     }
 
@@ -117,10 +115,7 @@ impl Client {
     /// # Errors
     /// If no master answers, or the life is not allowed.
     pub async fn create_token(&self, request: CreateTokenRequest) -> Result<CreateTokenResponse, Error> {
-        let ask = |channel: Channel| {
-            let request = request.clone();
-            async move { cluster(channel).create_token(request).await }
-        };
-        self.call(Repeat::IfNotDone, ask).await
+        let send = |mut client: Operators, request| async move { client.create_token(request).await };
+        self.ask(Repeat::IfNotDone, cluster, request, send).await
     }
 }

@@ -30,6 +30,8 @@ const CONNECT_TIMEOUT: Duration = Duration::from_millis(1500);
 /// and later, so a new connection is sooner there than an old one.
 const SILENCE_MAX: Duration = Duration::from_secs(2);
 
+const _: () = assert!(BEAT_EVERY.as_millis() * 3 < SILENCE_MAX.as_millis(), "a master may miss some beats");
+
 impl Client {
     /// Says to the master at a URL that a node is alive, until the connection breaks, the master is silent, or it refuses:
     /// answers why. `say` makes each message, `heard` is called with each answer.

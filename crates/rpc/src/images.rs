@@ -23,11 +23,8 @@ impl Client {
     pub async fn manifest(&self, repository: &str, reference: &str, local: bool) -> Result<services::Manifest, Error> {
         let request =
             services::ManifestRequest { repository: repository.to_owned(), reference: reference.to_owned(), local };
-        let ask = |channel: Channel| {
-            let request = request.clone();
-            async move { images(channel).read_manifest(request).await }
-        };
-        self.call(Repeat::Always, ask).await
+        let send = |mut client: Images, request| async move { client.read_manifest(request).await };
+        self.ask(Repeat::Always, images, request, send).await
     }
 
     /// Reads a blob by its digest, piece by piece.
@@ -40,11 +37,8 @@ impl Client {
         local: bool,
     ) -> Result<impl Stream<Item = Result<Bytes, Error>> + Send + 'static + use<>, Error> {
         let request = services::BlobRequest { digest: digest.to_owned(), local };
-        let ask = |channel: Channel| {
-            let request = request.clone();
-            async move { images(channel).read_blob(request).await }
-        };
-        let chunks = self.call(Repeat::Always, ask).await?;
+        let send = |mut client: Images, request| async move { client.read_blob(request).await };
+        let chunks = self.ask(Repeat::Always, images, request, send).await?;
         Ok(chunks.map(|chunk| chunk.map(|chunk| chunk.data).map_err(|error| status::from_tonic(&error))))
     }
 
@@ -54,11 +48,9 @@ impl Client {
     /// If the name is malformed, the module is too large, or no master answers.
     pub async fn push(&self, repository: &str, tag: &str, module: Bytes) -> Result<String, Error> {
         // Storing the same bytes twice changes nothing, so it may be sent again.
-        let ask = |channel: Channel| {
-            let pieces = stream::iter(pieces(repository, tag, &module));
-            async move { images(channel).push(pieces).await }
-        };
-        Ok(self.call(Repeat::Always, ask).await?.digest)
+        let pieces = pieces(repository, tag, &module);
+        let send = |mut client: Images, pieces| async move { client.push(stream::iter(pieces)).await };
+        Ok(self.ask(Repeat::Always, images, pieces, send).await?.digest)
     }
 
     /// Tells a master that the one at the URL `master` has an image.
@@ -71,19 +63,19 @@ impl Client {
             reference: reference.to_owned(),
             master: master.to_owned(),
         };
-        let ask = |channel: Channel| {
-            let request = request.clone();
-            async move { images(channel).announce(request).await }
-        };
-        self.call(Repeat::Always, ask).await.map(drop)
+        let send = |mut client: Images, request| async move { client.announce(request).await };
+        self.ask(Repeat::Always, images, request, send).await.map(drop)
     }
 }
 
-fn images(channel: Channel) -> ImagesClient<Channel> {
+type Images = ImagesClient<Channel>;
+
+fn images(channel: Channel) -> Images {
     let client = ImagesClient::new(channel);
     client.max_decoding_message_size(MESSAGE_BYTES_MAX).max_encoding_message_size(MESSAGE_BYTES_MAX)
 }
 
+/// The messages of a push. They share the module's bytes.
 fn pieces(repository: &str, tag: &str, module: &Bytes) -> Vec<services::PushRequest> {
     let first = services::PushRequest {
         repository: repository.to_owned(),

@@ -7,9 +7,9 @@ use futures::{Stream, stream};
 use tonic::Streaming;
 
 use crate::{
-    client::{Client, Query},
+    client::{Client, Objects, Query, Repeat, objects},
     convert,
-    services::{WatchEvent, WatchResponse, watch_event},
+    services::{WatchEvent, WatchRequest, WatchResponse, watch_event},
     status,
 };
 
@@ -28,22 +28,41 @@ pub enum Update {
     Restarted,
 }
 
-pub(crate) fn stream(
-    client: Client,
-    query: Query,
-    after: Option<Revision>,
-) -> impl Stream<Item = Result<Update, Error>> + Send + 'static {
-    let watcher = Watcher {
-        client,
-        query,
-        after,
-        open: None,
-        told: false,
-        pause: Duration::ZERO,
-        queue: Vec::new(),
-        ended: false,
-    };
-    stream::unfold(watcher, |mut watcher| async move { Some((watcher.next().await?, watcher)) })
+impl Client {
+    /// Watches what a query selects: from the beginning, or after a revision. See [`Update`].
+    ///
+    /// The stream never ends by itself; it connects again as often as needed. It yields an error, and then ends, only if
+    /// the query itself is refused.
+    pub fn watch(
+        &self,
+        query: Query,
+        after: Option<Revision>,
+    ) -> impl Stream<Item = Result<Update, Error>> + Send + 'static + use<> {
+        let watcher = Watcher {
+            client: self.clone(),
+            query,
+            after,
+            open: None,
+            told: false,
+            pause: Duration::ZERO,
+            queue: Vec::new(),
+            ended: false,
+        };
+        stream::unfold(watcher, |mut watcher| async move { Some((watcher.next().await?, watcher)) })
+    }
+
+    async fn open_watch(&self, query: &Query, after: Option<Revision>) -> Result<Streaming<WatchResponse>, Error> {
+        let request = WatchRequest {
+            kind: query.kind.to_string(),
+            namespace: query.namespace.clone(),
+            label_selector: query.labels.clone(),
+            field_selector: query.fields.clone(),
+            resource_version: after.map(|revision| revision.to_string()).unwrap_or_default(),
+            allow_bookmarks: true,
+        };
+        let send = |mut client: Objects, request| async move { client.watch(request).await };
+        self.ask(Repeat::Always, objects, request, send).await
+    }
 }
 
 struct Watcher {

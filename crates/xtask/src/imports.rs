@@ -20,7 +20,6 @@ const KNOWN: &[(&str, &[&str])] = &[
         ],
     ),
     ("control", &["brain", "flight"]),
-    ("rpc", &["client", "watch"]),
 ];
 
 /// Crates whose folders are held to the same: modules that stand beside each other form no circle, at any level.
