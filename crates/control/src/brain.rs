@@ -7,9 +7,9 @@ use api::{Change, Key, Kind, Reason, Timestamp, Write, WriteOutcome};
 use crate::{
     config::Config,
     controller::Controller,
-    event_log,
-    flight::{Flight, Flights},
-    node,
+    flight::{Flight, Flights, Ticket},
+    lifecycle::event_log,
+    nodes,
     plan::{Note, Plan, Step},
     queue::{Queue, Task},
     trigger,
@@ -61,10 +61,6 @@ pub enum Effect {
     /// Send [`Event::Woken`] at this time. Replaces the time asked for before.
     WakeAt(Timestamp),
 }
-
-/// Names one write. Never used twice by one brain.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Ticket(pub u64);
 
 /// After a conflict the newer object is usually observed at once and the task looked at because of that. This long after
 /// the conflict it is looked at in any case.
@@ -134,7 +130,7 @@ impl Brain {
                 let key = Key::cluster(Kind::Node, node.as_str());
                 self.world.hear(&node, at);
                 // A healthy node's task looks at the time by itself; only one that was given up has to know at once.
-                if node::is_silent(&self.world, &key) {
+                if self.world.get(&key).is_some_and(nodes::is_given_up) {
                     self.queue.push(Task { controller: Controller::Node, key }, now);
                 }
             }

@@ -7,11 +7,15 @@ use std::{
 
 use api::{Key, Timestamp};
 
-use crate::{brain::Ticket, plan::Note, queue::Task};
+use crate::{plan::Note, queue::Task};
 
-/// How long a write of unknown outcome is believed to be still under way. Masters give up agreeing after ten seconds, so
-/// what has not happened by then will not happen any more.
-const DOUBT: Duration = Duration::from_secs(15);
+/// How long a write of unknown outcome is believed to be still under way: longer than masters try to agree, so what has not
+/// happened by then will not happen any more.
+pub const DOUBT: Duration = Duration::from_secs(15);
+
+/// Names one write. Never used twice by one brain.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Ticket(pub u64);
 
 /// A write under way.
 #[derive(Debug)]

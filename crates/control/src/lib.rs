@@ -4,31 +4,46 @@
 //! decided but not yet observed, and a queue of tasks: one object in the eyes of one controller. A controller is a function
 //! `reconcile(world, key, now) -> Plan`; it is asked whenever something that concerns its object changed, looks at the
 //! present state only, and may be asked once too often without harm. The files read in this order: [`Brain`] (`brain.rs`),
-//! `world.rs`, `controller.rs` (the table of controllers), `trigger.rs` (who is concerned by a change), then any controller.
+//! `world.rs`, `controller.rs` (the table of controllers), then any controller. They stand in rooms:
+//!
+//! | room | who decides there |
+//! |---|---|
+//! | `workloads` | what makes, replaces and evicts Pods; `owned.rs` is what all owners of children share |
+//! | `scheduler` | where a Pod runs |
+//! | `nodes` | which nodes live, and which addresses and taints they have |
+//! | `network` | what stands behind a Service |
+//! | `lifecycle` | when objects of any kind end: garbage collection, Namespaces, old Events |
 //!
 //! Everything is pure but [`driver`].
 
 mod brain;
 mod config;
 mod controller;
-mod deployment;
 pub mod driver;
-mod endpoint_slice;
-mod event_log;
 mod flight;
-mod garbage;
+mod lifecycle;
 mod names;
-mod namespace;
-mod node;
+mod network;
+mod nodes;
+mod owners;
 mod plan;
-mod pod_life;
 mod queue;
-mod replica_set;
 mod scheduler;
 #[cfg(test)]
 mod testing;
 mod trigger;
+mod workloads;
 mod world;
 
-pub use brain::{Brain, Effect, Event, Ticket};
+/// Limits that depend on those of other crates. `testkit` sees both sides and asserts how.
+pub mod limits {
+    pub use crate::{
+        flight::DOUBT,
+        nodes::{GRACE, LATE_AFTER, SILENCE_MAX},
+        plan::BURST_MAX,
+    };
+}
+
+pub use brain::{Brain, Effect, Event};
 pub use config::{Config, InvalidRange, PodRange};
+pub use flight::Ticket;

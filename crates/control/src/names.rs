@@ -1,5 +1,7 @@
 //! Names that follow from their reasons, so that deciding twice decides the same.
 
+use api::validate::names::LABEL_BYTES_MAX;
+
 /// Letters and digits without vowels and without what is easily misread, so that no suffix spells a word. Kubernetes' set.
 const ALPHABET: &[u8; 27] = b"bcdfghjklmnpqrstvwxz2456789";
 
@@ -7,7 +9,7 @@ const ALPHABET: &[u8; 27] = b"bcdfghjklmnpqrstvwxz2456789";
 const SUFFIX_LENGTH: usize = 5;
 
 /// The most bytes of a generated name: that of a DNS label, because a Pod's name is also its host name.
-const NAME_BYTES_MAX: usize = 63;
+const NAME_BYTES_MAX: usize = LABEL_BYTES_MAX;
 
 /// A name for the `slot`-th child of an owner: the owner's name and a suffix that nobody else would choose.
 pub(crate) fn child(owner: &str, uid: &str, slot: u64) -> String {

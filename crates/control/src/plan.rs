@@ -4,6 +4,10 @@ use std::{fmt, sync::Arc};
 
 use api::{DeleteOptions, Key, Object, Propagation, Subresource, Timestamp, Write, event::EventType, kinds::Resource};
 
+/// The most objects that one look creates or deletes: a batch that the masters take in one piece. The rest follows when these
+/// are settled.
+pub const BURST_MAX: usize = 2000;
+
 /// What should happen to bring one object closer to what is wanted. Nothing in it is an effect yet.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Plan {

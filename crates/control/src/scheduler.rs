@@ -24,11 +24,11 @@ use self::{demands::Demands, filter::Misfit};
 use crate::{
     names,
     plan::{Note, Plan},
-    world::World,
+    world::{Shift, World},
 };
 
-/// How many nodes that fit are compared. On large clusters looking at all of them costs more than the best is better than
-/// the best of so many.
+/// How many nodes that fit are compared. On a large cluster the best of all is hardly better than the best of these, and
+/// finding it costs far more.
 const CANDIDATES_MAX: usize = 128;
 
 pub(crate) fn reconcile(world: &World, key: &Key, now: Timestamp) -> Plan {
@@ -65,6 +65,18 @@ pub(crate) fn reconcile(world: &World, key: &Key, now: Timestamp) -> Plan {
     plan
 }
 
+pub(crate) fn concerns(world: &World, shift: &Shift, look: &mut dyn FnMut(Key)) {
+    if shift.states::<Pod>().any(|pod| pod::node_name(pod).is_none()) {
+        look(shift.key.clone());
+    }
+    // A Pod that left its node makes room, and so may whatever happened to a node.
+    let occupies = |pod: &&Pod| pod::node_name(pod).is_some() && !pod::is_terminal(pod);
+    let left = shift.was().filter(occupies).is_some() && shift.became().filter(occupies).is_none();
+    if left || shift.became::<Node>().is_some() {
+        world.unbound().for_each(|key| look(key.clone()));
+    }
+}
+
 /// Whether the Pod waits for a node. One that was not stored yet cannot be bound.
 fn waits(pod: &Pod, spec: &PodSpec) -> bool {
     spec.node_name.is_empty() && pod::is_active(pod) && !pod.uid().is_empty()
@@ -77,7 +89,7 @@ fn choose<'a>(world: &'a World, demands: &Demands<'_>) -> Result<&'a str, String
     let mut misfits: BTreeMap<Misfit, usize> = BTreeMap::new();
     let mut fitting = Vec::new();
     for node in nodes[start..].iter().chain(&nodes[..start]) {
-        match filter::check(world, demands, node) {
+        match filter::check(demands, node, world.load(node.name())) {
             Ok(()) => fitting.push(*node),
             Err(reasons) => reasons.into_iter().for_each(|reason| *misfits.entry(reason).or_default() += 1),
         }
@@ -85,7 +97,7 @@ fn choose<'a>(world: &'a World, demands: &Demands<'_>) -> Result<&'a str, String
             break;
         }
     }
-    let best = fitting.into_iter().max_by_key(|node| score::of(world, demands, node));
+    let best = fitting.into_iter().max_by_key(|node| score::of(demands, node, world.load(node.name())));
     best.map(Resource::name).ok_or_else(|| explain(nodes.len(), &misfits))
 }
 

@@ -18,7 +18,7 @@ use api::{
     pod,
 };
 
-use crate::{config::Config, controller::Controller, plan::Plan, replica_set::controller_reference, world::World};
+use crate::{config::Config, controller::Controller, owners::controller_reference, plan::Plan, world::World};
 
 /// When tests happen.
 pub(crate) const NOW: Timestamp = Timestamp(1_000_000_000);

@@ -6,6 +6,8 @@
 mod cover;
 mod index;
 
+#[cfg(test)]
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::{
     collections::{BTreeMap, HashMap},
     sync::Arc,
@@ -13,9 +15,10 @@ use std::{
 
 use api::{
     Change, ChangeType, Key, Kind, Object, Revision, Timestamp, Write,
-    apps_v1::{Deployment, ReplicaSet},
-    core_v1::{Node, Pod, Service},
+    core_v1::{Node, Pod},
     kinds::Resource,
+    pod,
+    selector::Labels,
 };
 
 pub(crate) use self::index::{Load, owner_of};
@@ -36,6 +39,8 @@ pub(crate) struct World {
     gone: HashMap<String, Timestamp>,
     trouble: HashMap<Key, String>,
     began: Timestamp,
+    #[cfg(test)]
+    looks: AtomicUsize,
 }
 
 #[derive(Debug, Default)]
@@ -49,8 +54,31 @@ struct Entry {
 /// How an object that controllers see has changed.
 #[derive(Clone, Debug)]
 pub(crate) struct Shift {
+    pub(crate) key: Key,
     pub(crate) before: Option<Arc<Object>>,
     pub(crate) after: Option<Arc<Object>>,
+}
+
+impl Shift {
+    /// The object's key, if it is a `T`.
+    pub(crate) fn key_of<T: Resource>(&self) -> Option<&Key> {
+        Some(&self.key).filter(|key| key.kind == T::KIND)
+    }
+
+    /// The object before the change, if it existed and is a `T`.
+    pub(crate) fn was<T: Resource>(&self) -> Option<&T> {
+        self.before.as_deref()?.get()
+    }
+
+    /// The object after the change, if it exists and is a `T`.
+    pub(crate) fn became<T: Resource>(&self) -> Option<&T> {
+        self.after.as_deref()?.get()
+    }
+
+    /// The object before and after the change, as far as it existed, if it is a `T`.
+    pub(crate) fn states<T: Resource + 'static>(&self) -> impl Iterator<Item = &T> {
+        self.was().into_iter().chain(self.became())
+    }
 }
 
 impl World {
@@ -64,12 +92,14 @@ impl World {
             gone: HashMap::new(),
             trouble: HashMap::new(),
             began: Timestamp(0),
+            #[cfg(test)]
+            looks: AtomicUsize::new(0),
         }
     }
 
     /// An object of any kind.
     pub(crate) fn object(&self, key: &Key) -> Option<&Arc<Object>> {
-        self.entries.get(key)?.shown.as_ref()
+        self.look_at(self.entries.get(key)?)
     }
 
     /// An object, with the shared pointer for notes about it.
@@ -84,7 +114,7 @@ impl World {
     }
 
     /// All objects of a kind, by name.
-    pub(crate) fn all<T: Resource + 'static>(&self) -> impl Iterator<Item = &T> {
+    pub(crate) fn all<T: Resource + 'static>(&self) -> impl Iterator<Item = &T> + Clone {
         let from = Key::cluster(T::KIND, "");
         self.range(from).take_while(|(key, _)| key.kind == T::KIND).filter_map(|(_, object)| object.get())
     }
@@ -110,28 +140,30 @@ impl World {
     /// The objects of a kind that an object controls, by name.
     pub(crate) fn controlled<T: Resource + 'static>(&self, uid: &str) -> impl Iterator<Item = &T> {
         let controls = move |object: &&Arc<Object>| {
-            let owner = object.metadata().and_then(api::pod::controller_of);
+            let owner = object.metadata().and_then(pod::controller_of);
             owner.is_some_and(|owner| owner.uid == uid)
         };
         self.dependents(uid).filter(controls).filter_map(|object| object.get())
     }
 
-    /// The Pods or ReplicaSets of a namespace that nothing controls, by name.
+    /// The objects of a kind that can be adopted, in a namespace, that nothing controls, by name.
     pub(crate) fn orphans<T: Resource + 'static>(&self, namespace: &str) -> impl Iterator<Item = &T> {
         self.index.orphans(T::KIND, namespace).filter_map(|key| self.get(key))
     }
 
-    /// The Pods of a namespace that have all of some labels, by name.
-    pub(crate) fn pods_labelled(
-        &self,
-        namespace: &str,
-        labels: &BTreeMap<String, String>,
-    ) -> impl Iterator<Item = &Pod> {
-        let matches = move |pod: &&Pod| {
-            let own = pod.metadata.as_ref().map(|meta| &meta.labels);
-            labels.iter().all(|(key, value)| own.and_then(|own| own.get(key)) == Some(value))
-        };
-        self.index.labelled(namespace, labels).filter_map(|key| self.get(key)).filter(matches)
+    /// The Pods of a namespace whose labels a selector means; by name, if it names one value for each label. Where it names
+    /// values, only the Pods with those of its rarest label are looked at.
+    pub(crate) fn pods_matching<'w>(&'w self, namespace: &str, selector: &Labels) -> impl Iterator<Item = &'w Pod> {
+        let indexed = self.index.selected(namespace, selector);
+        let rest = indexed.is_none().then(|| self.in_namespace::<Pod>(namespace));
+        let indexed = indexed.into_iter().flatten().filter_map(|key| self.get(key));
+        let matches = move |pod: &&Pod| pod.metadata.as_ref().is_some_and(|meta| selector.matches(&meta.labels));
+        indexed.chain(rest.into_iter().flatten()).filter(matches)
+    }
+
+    /// The node to which a Pod is bound, if it is there.
+    pub(crate) fn node_of(&self, pod: &Pod) -> Option<&Node> {
+        self.named("", pod::node_name(pod)?)
     }
 
     /// The Pods that are bound to a node, by name.
@@ -159,7 +191,7 @@ impl World {
         self.index.departed(owner)
     }
 
-    /// A Deployment, ReplicaSet or Service by the name that another object gives it.
+    /// An object by the name that another object gives it.
     pub(crate) fn named<T: Resource + 'static>(&self, namespace: &str, name: &str) -> Option<&T> {
         self.get(&Key::namespaced(T::KIND, namespace, name))
     }
@@ -190,25 +222,26 @@ impl World {
         self.trouble.get(key).map(String::as_str)
     }
 
-    /// What controllers see of a kind whose name is in every signature: shorthands.
-    pub(crate) fn deployments(&self, namespace: &str) -> impl Iterator<Item = &Deployment> {
-        self.in_namespace(namespace)
-    }
-
-    pub(crate) fn replica_sets(&self, namespace: &str) -> impl Iterator<Item = &ReplicaSet> {
-        self.in_namespace(namespace)
-    }
-
-    pub(crate) fn services(&self, namespace: &str) -> impl Iterator<Item = &Service> {
-        self.in_namespace(namespace)
-    }
-
-    pub(crate) fn nodes(&self) -> impl Iterator<Item = &Node> {
+    /// All nodes, by name.
+    pub(crate) fn nodes(&self) -> impl Iterator<Item = &Node> + Clone {
         self.all()
     }
 
-    fn range(&self, from: Key) -> impl Iterator<Item = (&Key, &Arc<Object>)> {
-        self.entries.range(from..).filter_map(|(key, entry)| Some((key, entry.shown.as_ref()?)))
+    fn range(&self, from: Key) -> impl Iterator<Item = (&Key, &Arc<Object>)> + Clone {
+        self.entries.range(from..).filter_map(|(key, entry)| Some((key, self.look_at(entry)?)))
+    }
+
+    /// Every object that a controller sees comes from here.
+    fn look_at<'w>(&self, entry: &'w Entry) -> Option<&'w Arc<Object>> {
+        #[cfg(test)]
+        self.looks.fetch_add(1, Ordering::Relaxed);
+        entry.shown.as_ref()
+    }
+
+    /// How many objects were looked at since this was last asked: what a decision costs, whatever the machine.
+    #[cfg(test)]
+    pub(crate) fn take_looks(&self) -> usize {
+        self.looks.swap(0, Ordering::Relaxed)
     }
 }
 
@@ -226,7 +259,8 @@ impl World {
         *seen = (*seen).max(change.revision);
         let entry = self.entries.entry(key.clone()).or_default();
         if revision(entry.observed.as_ref()) > change.revision {
-            return Shift { before: entry.shown.clone(), after: entry.shown.clone() };
+            let (before, after) = (entry.shown.clone(), entry.shown.clone());
+            return Shift { key, before, after };
         }
         entry.observed = match change.change {
             ChangeType::Added | ChangeType::Modified => Some(change.object.clone()),
@@ -252,7 +286,7 @@ impl World {
     /// Takes in that a write has happened: what was stored is as good as observed.
     pub(crate) fn confirm(&mut self, key: &Key, stored: &Arc<Object>) -> Shift {
         let known = self.observed[key.kind as usize];
-        let Some(entry) = self.entries.get_mut(key) else { return Shift { before: None, after: None } };
+        let Some(entry) = self.entries.get_mut(key) else { return self.refresh(key) };
         match &mut entry.cover {
             // The answer to a deletion does not say whether the object is gone; only an observation does.
             Some(Cover::Deleted { base, written, .. }) => {
@@ -300,7 +334,9 @@ impl World {
     }
 
     fn refresh(&mut self, key: &Key) -> Shift {
-        let Some(entry) = self.entries.get_mut(key) else { return Shift { before: None, after: None } };
+        let Some(entry) = self.entries.get_mut(key) else {
+            return Shift { key: key.clone(), before: None, after: None };
+        };
         let after = match &entry.cover {
             Some(cover) => cover.over(entry.observed.as_ref()),
             None => entry.observed.clone(),
@@ -314,7 +350,7 @@ impl World {
         if !same {
             self.index.replace(key, before.as_deref(), after.as_deref());
         }
-        Shift { before, after }
+        Shift { key: key.clone(), before, after }
     }
 
     fn forget(&mut self, key: &Key) {

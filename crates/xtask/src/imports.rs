@@ -19,7 +19,6 @@ const KNOWN: &[(&str, &[&str])] = &[
             "warnings",
         ],
     ),
-    ("control", &["brain", "flight"]),
 ];
 
 /// Crates whose folders are held to the same: modules that stand beside each other form no circle, at any level.

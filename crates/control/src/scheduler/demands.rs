@@ -103,7 +103,7 @@ impl<'a> Spread<'a> {
         let eligible = world.nodes().filter(|node| filter::is_selected(spec, node));
         let mut counts: BTreeMap<String, u64> =
             eligible.filter_map(|node| Some((filter::label(node, key)?.to_owned(), 0))).collect();
-        for other in world.in_namespace::<Pod>(pod.namespace()).filter(|other| is_meant(&pods, other)) {
+        for other in world.pods_matching(pod.namespace(), &pods).filter(|other| pod::is_active(other)) {
             if let Some(count) = domain_of(world, other, key).and_then(|domain| counts.get_mut(domain)) {
                 *count += 1;
             }
@@ -130,7 +130,7 @@ impl<'a> Domains<'a> {
         let pods = Labels::from_optional(term.label_selector.as_ref()).unwrap_or_else(|_| Labels::nothing());
         let mut values = BTreeSet::new();
         for namespace in namespaces(world, pod, term) {
-            let meant = world.in_namespace::<Pod>(&namespace).filter(|other| is_meant(&pods, other));
+            let meant = world.pods_matching(&namespace, &pods).filter(|other| pod::is_active(other));
             values.extend(meant.filter_map(|other| domain_of(world, other, key)).map(ToOwned::to_owned));
         }
         let anywhere = values.is_empty() && is_meant(&pods, pod);
@@ -167,8 +167,7 @@ fn is_meant(pods: &Labels, pod: &Pod) -> bool {
 
 /// The part of the cluster in which a Pod is.
 fn domain_of<'a>(world: &'a World, pod: &Pod, key: &str) -> Option<&'a str> {
-    let node = world.named::<Node>("", pod::node_name(pod)?)?;
-    filter::label(node, key)
+    filter::label(world.node_of(pod)?, key)
 }
 
 /// Whether a Pod's wishes for nodes mean this one, and how much.

@@ -5,16 +5,12 @@ use std::fmt;
 use api::{
     conditions,
     core_v1::{Node, PodSpec, Taint},
-    kinds::Resource,
     pod,
     well_known::HOSTNAME_LABEL,
 };
 
 use super::{demands::Demands, selector};
-use crate::{
-    node::UNSCHEDULABLE,
-    world::{Load, World},
-};
+use crate::{nodes::UNSCHEDULABLE, world::Load};
 
 /// Why a Pod may not run on a node. In the order in which explanations list them.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -53,7 +49,7 @@ impl fmt::Display for Misfit {
 const REPELLING: [&str; 2] = ["NoSchedule", "NoExecute"];
 
 /// Whether the Pod may run on the node. The first reason counts; of resources all that are missing are named.
-pub(super) fn check(world: &World, demands: &Demands<'_>, node: &Node) -> Result<(), Vec<Misfit>> {
+pub(super) fn check(demands: &Demands<'_>, node: &Node, load: Option<&Load>) -> Result<(), Vec<Misfit>> {
     let because = |misfit| Err(vec![misfit]);
     if is_cordoned(demands.spec, node) {
         return because(Misfit::Cordoned);
@@ -67,7 +63,7 @@ pub(super) fn check(world: &World, demands: &Demands<'_>, node: &Node) -> Result
     if !is_selected(demands.spec, node) {
         return because(Misfit::Affinity);
     }
-    let missing = missing(demands, world.load(node.name()));
+    let missing = missing(demands, load);
     if !missing.is_empty() {
         return Err(missing);
     }

@@ -9,7 +9,7 @@ use super::{
     demands::{self, Demands},
     filter,
 };
-use crate::{names, world::World};
+use crate::{names, world::Load};
 
 /// Reasons for a node, the weightiest first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -28,8 +28,7 @@ pub(super) struct Score {
 /// Thousandths in a whole.
 const WHOLE: u128 = 1000;
 
-pub(super) fn of(world: &World, demands: &Demands<'_>, node: &Node) -> Score {
-    let load = world.load(node.name());
+pub(super) fn of(demands: &Demands<'_>, node: &Node, load: Option<&Load>) -> Score {
     let siblings = demands.owner.and_then(|owner| load?.by_owner.get(owner).copied());
     let skew = |spread: &demands::Spread<'_>| filter::label(node, spread.key).and_then(|domain| spread.skew(domain));
     let uid = demands.pod.uid();

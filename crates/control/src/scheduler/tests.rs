@@ -199,3 +199,34 @@ fn pods_that_may_not_be_neighbours_are_not() {
     "#]],
     );
 }
+
+/// What a term costs follows from how many Pods it means, not from how many there are.
+#[test]
+fn a_term_looks_at_the_pods_that_it_means_only() {
+    let meaning = || Some(LabelSelector { match_labels: labels("app=db"), ..LabelSelector::default() });
+    let term = PodAffinityTerm { topology_key: "zone".into(), label_selector: meaning(), ..PodAffinityTerm::default() };
+    let constraint = TopologySpreadConstraint {
+        max_skew: 1,
+        topology_key: "zone".into(),
+        when_unsatisfiable: "ScheduleAnyway".into(),
+        label_selector: meaning(),
+        ..TopologySpreadConstraint::default()
+    };
+    let choosy = pod("a").spec(|spec| {
+        let affinity = spec.affinity.get_or_insert_default();
+        let near = affinity.pod_affinity.get_or_insert_default();
+        near.required_during_scheduling_ignored_during_execution.push(term.clone());
+        spec.topology_spread_constraints.push(constraint);
+    });
+    let looks = |crowd: usize| {
+        let others = (0..crowd).map(|n| pod(&format!("other-{n}")).labelled("app=web").on("n1").object());
+        let meant = (0..3).map(|n| pod(&format!("db-{n}")).labelled("app=db").on("n2").object());
+        let nodes = [node("n1").labelled("zone=east").object(), node("n2").labelled("zone=west").object()];
+        let world = world(nodes.into_iter().chain(others).chain(meant).chain([choosy.object()]));
+        world.take_looks();
+        let plan = plan(&world, Controller::Scheduler, &key(Kind::Pod, "a"));
+        assert!(plan.to_string().starts_with("bind Pod default/a to n2"), "{plan}");
+        world.take_looks()
+    };
+    assert_eq!(looks(1_000), looks(10));
+}

@@ -69,14 +69,12 @@ impl Cover {
 }
 
 fn bound(observed: &Arc<Object>, node: &str) -> Arc<Object> {
-    match &**observed {
-        Object::Pod(pod) if api::pod::node_name(pod).is_none() => {
-            let mut pod = pod.clone();
-            pod.spec.get_or_insert_default().node_name = node.to_owned();
-            Arc::new(pod.into())
-        }
-        _ => observed.clone(),
-    }
+    let Some(pod) = observed.get::<Pod>().filter(|pod| api::pod::node_name(pod).is_none()) else {
+        return observed.clone();
+    };
+    let mut pod = pod.clone();
+    pod.spec.get_or_insert_default().node_name = node.to_owned();
+    Arc::new(pod.into())
 }
 
 /// Nobody counts on an object that is being deleted, and it keeps its room until it is seen to be gone.

@@ -1,6 +1,6 @@
 //! Ways to find objects without looking at all of them. Follows what controllers see, cover included.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap};
 
 use api::{
     Key, Kind, Object,
@@ -8,6 +8,7 @@ use api::{
     meta_v1::ObjectMeta,
     pod::{self, Resources},
     quantity::Quantity,
+    selector::{Labels, Operator},
 };
 
 #[derive(Debug, Default)]
@@ -57,14 +58,19 @@ impl Index {
         self.orphans.range(from..).take_while(move |key| key.kind == kind && key.namespace == namespace)
     }
 
-    /// The Pods with the rarest of some labels; without labels none.
-    pub(super) fn labelled(&self, namespace: &str, labels: &BTreeMap<String, String>) -> impl Iterator<Item = &Key> {
-        let sets = labels.iter().map(|(key, value)| {
-            let label = (namespace.to_owned(), key.clone(), value.clone());
-            self.labels.get(&label)
+    /// The Pods with one of the values that a selector names for a label; of several labels the rarest. Nothing, if it
+    /// names no values: then any Pod may be meant.
+    pub(super) fn selected<'w>(&'w self, namespace: &str, selector: &Labels) -> Option<impl Iterator<Item = &'w Key>> {
+        if selector.is_nothing() {
+            return Some(Vec::new().into_iter().flatten());
+        }
+        let named = selector.requirements().iter().filter(|requirement| requirement.operator == Operator::In);
+        let sets = named.map(|requirement| {
+            let label = |value: &String| (namespace.to_owned(), requirement.key.clone(), value.clone());
+            requirement.values.iter().filter_map(|value| self.labels.get(&label(value))).collect::<Vec<_>>()
         });
-        // A label that no Pod has sorts first, as an empty set.
-        sets.min_by_key(|set| set.map_or(0, BTreeSet::len)).flatten().into_iter().flatten()
+        let rarest = sets.min_by_key(|sets| sets.iter().map(|set| set.len()).sum::<usize>())?;
+        Some(rarest.into_iter().flatten())
     }
 
     pub(super) fn load(&self, node: &str) -> Option<&Load> {
@@ -95,13 +101,14 @@ impl Index {
         if let Some(meta) = after.and_then(Object::metadata) {
             self.insert_meta(key, meta);
         }
-        match (before, after) {
-            (Some(Object::Pod(_)), _) | (_, Some(Object::Pod(_))) => {
-                self.replace_pod(key, before.and_then(Object::get), after.and_then(Object::get));
+        if key.kind == Kind::Pod {
+            self.replace_pod(key, before.and_then(Object::get), after.and_then(Object::get));
+        }
+        if key.kind == Kind::Node {
+            match after.and_then(Object::get) {
+                Some(node) => self.insert_node(key, node),
+                None => self.remove_node(key),
             }
-            (_, Some(Object::Node(node))) => self.insert_node(key, node),
-            (Some(Object::Node(_)), None) => self.remove_node(key),
-            _ => {}
         }
     }
 
@@ -214,8 +221,20 @@ pub(crate) fn owner_of(pod: &Pod) -> Option<&str> {
     pod.metadata.as_ref().and_then(pod::controller_of).map(|owner| owner.uid.as_str())
 }
 
+/// Whether there are controllers that adopt objects of a kind: only of these it is kept who belongs to nobody.
 fn can_be_adopted(kind: Kind) -> bool {
-    matches!(kind, Kind::Pod | Kind::ReplicaSet)
+    match kind {
+        Kind::Pod | Kind::ReplicaSet => true,
+        Kind::Namespace
+        | Kind::Node
+        | Kind::Service
+        | Kind::EndpointSlice
+        | Kind::ConfigMap
+        | Kind::Secret
+        | Kind::Event
+        | Kind::Lease
+        | Kind::Deployment => false,
+    }
 }
 
 fn take<K: std::hash::Hash + Eq>(map: &mut HashMap<K, BTreeSet<Key>>, at: &K, key: &Key) {

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use api::{
-    Object,
+    Kind, Object,
     apps_v1::{Deployment, ReplicaSet, ReplicaSetSpec},
     core_v1::PodTemplateSpec,
     kinds::{Resource, apps::deployment::REVISION_HISTORY_LIMIT},
@@ -17,9 +17,8 @@ use super::{
     wanted,
 };
 use crate::{
-    names,
+    names, owners,
     plan::{Note, Plan},
-    replica_set::controller_reference,
 };
 
 /// The numbers that a template had before it came back.
@@ -34,11 +33,6 @@ pub(super) fn hash(template: &PodTemplateSpec, collisions: i32) -> String {
     let spec = ReplicaSetSpec { template: Some(template.clone()), ..ReplicaSetSpec::default() };
     let bytes = Object::from(ReplicaSet { spec: Some(spec), ..ReplicaSet::default() }).encode_bytes();
     names::template_hash(&bytes, collisions)
-}
-
-/// Whether the name for the set of the present template is taken by something else.
-pub(super) fn collides(world: &crate::world::World, family: &Family<'_>) -> bool {
-    family.new.is_none() && world.named::<ReplicaSet>(&family.meta.namespace, &family.new_name).is_some()
 }
 
 /// Gives the newest set the highest number, and answers it.
@@ -104,7 +98,7 @@ pub(super) fn create(family: &Family<'_>, size: i32, plan: &mut Plan) {
         namespace: family.meta.namespace.clone(),
         labels,
         annotations: inherited(family.meta),
-        owner_references: vec![controller_reference(api::Kind::Deployment, family.meta)],
+        owner_references: vec![owners::controller_reference(Kind::Deployment, family.meta)],
         ..ObjectMeta::default()
     };
     metadata.annotations.insert(REVISION_ANNOTATION.to_owned(), next_revision(family).to_string());

@@ -11,9 +11,9 @@ use api::{
 };
 
 use crate::{
-    node::NO_EXECUTE,
+    nodes::NO_EXECUTE,
     plan::{Note, Plan},
-    world::World,
+    world::{Shift, World},
 };
 
 pub(crate) fn reconcile(world: &World, key: &Key, now: Timestamp) -> Plan {
@@ -45,11 +45,25 @@ pub(crate) fn reconcile(world: &World, key: &Key, now: Timestamp) -> Plan {
     plan
 }
 
+pub(crate) fn concerns(world: &World, shift: &Shift, look: &mut dyn FnMut(Key)) {
+    if let Some(key) = shift.key_of::<Pod>() {
+        look(key.clone());
+    }
+    // Of a node it matters whether it is there and what taints it has.
+    if shift.was().map(taints) != shift.became().map(taints) {
+        world.pods_on(&shift.key.name).for_each(|pod| look(pod.key()));
+    }
+}
+
 /// When a Pod has to leave its node; never, if it tolerates all taints for good.
 fn eviction(pod: &Pod, node: &Node) -> Option<Timestamp> {
     let tolerations = pod.spec.as_ref().map_or(&[][..], |spec| &spec.tolerations);
-    let taints = node.spec.iter().flat_map(|spec| &spec.taints).filter(|taint| taint.effect == NO_EXECUTE);
-    taints.filter_map(|taint| limit(tolerations, taint)).min()
+    let evicting = taints(node).iter().filter(|taint| taint.effect == NO_EXECUTE);
+    evicting.filter_map(|taint| limit(tolerations, taint)).min()
+}
+
+fn taints(node: &Node) -> &[Taint] {
+    node.spec.as_ref().map_or(&[], |spec| &spec.taints)
 }
 
 /// Until when a taint is tolerated; `None` is for good. Of several tolerations the shortest counts, as in Kubernetes.

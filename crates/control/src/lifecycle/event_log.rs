@@ -6,7 +6,7 @@ use api::{Key, Object, Subresource, Timestamp, Write, core_v1, event, kinds::Res
 
 use crate::{
     plan::{Note, Plan},
-    world::World,
+    world::{Shift, World},
 };
 
 /// How long an Event is kept after it was last seen: Kubernetes' `event-ttl`.
@@ -30,6 +30,12 @@ pub(crate) fn reconcile(world: &World, key: &Key, now: Timestamp) -> Plan {
         plan.again_at(expiry);
     }
     plan
+}
+
+pub(crate) fn concerns(_world: &World, shift: &Shift, look: &mut dyn FnMut(Key)) {
+    if let Some(key) = shift.key_of::<core_v1::Event>() {
+        look(key.clone());
+    }
 }
 
 /// The write that records a note: a new Event, or one more count of the Event that says the same.

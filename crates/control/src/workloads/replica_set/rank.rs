@@ -4,40 +4,32 @@ use std::{cmp::Reverse, collections::HashMap};
 
 use api::{
     Timestamp,
-    apps_v1::ReplicaSet,
     conditions::READY,
     core_v1::Pod,
     kinds::Resource,
-    meta_v1::ObjectMeta,
     pod::{self, Phase},
 };
-
-use crate::world::World;
 
 /// What users write on a Pod to have it deleted later (greater) or earlier (less, also negative) than its siblings.
 const DELETION_COST: &str = "controller.kubernetes.io/pod-deletion-cost";
 
-/// The Pods in the order in which Kubernetes deletes them.
-pub(super) fn first_to_go<'a>(world: &World, owner: &ObjectMeta, active: &[&'a Pod], now: Timestamp) -> Vec<&'a Pod> {
-    let crowds = crowds(world, owner);
-    let mut pods = active.to_vec();
-    pods.sort_by_cached_key(|pod| Standing::of(pod, &crowds, now));
-    pods
-}
+/// How many Pods of one family run on each node.
+pub(super) type Crowds<'a> = HashMap<&'a str, usize>;
 
-/// How many Pods of the same Deployment run on each node: of two equal Pods the one in the greater crowd goes.
-fn crowds<'a>(world: &'a World, owner: &'a ObjectMeta) -> HashMap<&'a str, usize> {
-    let family: Vec<&str> = match pod::controller_of(owner) {
-        Some(deployment) => world.controlled::<ReplicaSet>(&deployment.uid).map(Resource::uid).collect(),
-        None => vec![&owner.uid],
-    };
-    let mut crowds = HashMap::new();
-    for pod in family.into_iter().flat_map(|uid| world.controlled::<Pod>(uid)).filter(|pod| pod::is_active(pod)) {
-        if let Some(node) = pod::node_name(pod) {
-            *crowds.entry(node).or_default() += 1;
-        }
+/// Counts a family by nodes: of two equal Pods the one in the greater crowd goes.
+pub(super) fn crowds<'a>(family: impl Iterator<Item = &'a Pod>) -> Crowds<'a> {
+    let mut crowds = Crowds::new();
+    for node in family.filter(|pod| pod::is_active(pod)).filter_map(pod::node_name) {
+        *crowds.entry(node).or_default() += 1;
     }
     crowds
+}
+
+/// The Pods in the order in which Kubernetes deletes them.
+pub(super) fn first_to_go<'a>(active: &[&'a Pod], crowds: &Crowds<'_>, now: Timestamp) -> Vec<&'a Pod> {
+    let mut pods = active.to_vec();
+    pods.sort_by_cached_key(|pod| Standing::of(pod, crowds, now));
+    pods
 }
 
 /// Why a Pod should stay, the weightiest reason first. The least goes first.
@@ -67,7 +59,7 @@ enum Started {
 struct Magnitude(u32);
 
 impl Standing {
-    fn of(pod: &Pod, crowds: &HashMap<&str, usize>, now: Timestamp) -> Self {
+    fn of(pod: &Pod, crowds: &Crowds<'_>, now: Timestamp) -> Self {
         let node = pod::node_name(pod);
         let meta = pod.metadata.as_ref();
         let ready_since = pod::condition(pod, READY).filter(|ready| ready.status == "True");

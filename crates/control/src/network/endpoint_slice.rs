@@ -13,11 +13,16 @@ use api::{
     kinds::{Resource, core::service::HEADLESS},
     meta_v1::ObjectMeta,
     pod,
+    selector::Labels,
     validate::ENDPOINTS_MAX,
     well_known::SERVICE_NAME_LABEL,
 };
 
-use crate::{names, node, plan::Plan, replica_set::controller_reference, world::World};
+use crate::{
+    names, nodes, owners,
+    plan::Plan,
+    world::{Shift, World},
+};
 
 /// Says who keeps a slice; slices that others keep are left alone.
 const MANAGER_LABEL: &str = "endpointslice.kubernetes.io/managed-by";
@@ -34,7 +39,10 @@ pub(crate) fn reconcile(world: &World, key: &Key, _now: Timestamp) -> Plan {
     if spec.selector.is_empty() || meta.deletion_timestamp.is_some() || meta.uid.is_empty() {
         return plan;
     }
-    let wanted = if spec.r#type == "ExternalName" { BTreeMap::new() } else { wanted(world, meta, spec) };
+    let selector = Labels::from_map(&spec.selector);
+    let pods = world.pods_matching(&meta.namespace, &selector);
+    let pods = pods.map(|pod| (pod, nodes::vouches(world.node_of(pod))));
+    let wanted = if spec.r#type == "ExternalName" { BTreeMap::new() } else { wanted(meta, spec, pods) };
     for slice in ours(world, meta).filter(|slice| !wanted.contains_key(slice.name())) {
         plan.delete_object(&slice.clone().into(), Propagation::Background);
     }
@@ -48,6 +56,34 @@ pub(crate) fn reconcile(world: &World, key: &Key, _now: Timestamp) -> Plan {
         }
     }
     plan
+}
+
+pub(crate) fn concerns(world: &World, shift: &Shift, look: &mut dyn FnMut(Key)) {
+    if let Some(key) = shift.key_of::<Service>() {
+        look(key.clone());
+    }
+    if let Some(key) = shift.states().last().and_then(service_of) {
+        look(key);
+    }
+    for pod in shift.states::<Pod>().chain(nodes::pods_in_question(world, shift)) {
+        let Some(meta) = &pod.metadata else { continue };
+        let services = world.in_namespace::<Service>(&meta.namespace).filter(|service| serves(service, meta));
+        services.for_each(|service| look(service.key()));
+    }
+}
+
+/// The Service whose Pods a slice lists.
+fn service_of(slice: &EndpointSlice) -> Option<Key> {
+    let meta = slice.metadata.as_ref()?;
+    Some(Key::namespaced(Kind::Service, meta.namespace.as_str(), meta.labels.get(SERVICE_NAME_LABEL)?.as_str()))
+}
+
+/// Whether a Service's Pods are those with these labels among others. A Service without selector has none.
+fn serves(service: &Service, pod: &ObjectMeta) -> bool {
+    let selector = service.spec.as_ref().map(|spec| &spec.selector);
+    selector.is_some_and(|selector| {
+        !selector.is_empty() && selector.iter().all(|(key, value)| pod.labels.get(key) == Some(value))
+    })
 }
 
 fn update(present: &EndpointSlice, wanted: EndpointSlice, plan: &mut Plan) {
@@ -72,11 +108,15 @@ fn ours<'a>(world: &'a World, service: &'a ObjectMeta) -> impl Iterator<Item = &
     world.controlled::<EndpointSlice>(&service.uid).filter(kept)
 }
 
-/// The slices that there should be, by name.
-fn wanted(world: &World, meta: &ObjectMeta, spec: &ServiceSpec) -> BTreeMap<String, EndpointSlice> {
+/// The slices that there should be, by name, for these Pods; of each it is known whether its node vouches for it.
+fn wanted<'a>(
+    meta: &ObjectMeta,
+    spec: &ServiceSpec,
+    pods: impl Iterator<Item = (&'a Pod, bool)>,
+) -> BTreeMap<String, EndpointSlice> {
     let mut groups: BTreeMap<Vec<PortNumber>, Vec<Endpoint>> = BTreeMap::new();
-    for pod in world.pods_labelled(&meta.namespace, &spec.selector) {
-        if let Some(endpoint) = endpoint(world, meta, spec, pod) {
+    for (pod, vouched) in pods {
+        if let Some(endpoint) = endpoint(meta, spec, pod, vouched) {
             groups.entry(port_numbers(spec, pod)).or_default().push(endpoint);
         }
     }
@@ -87,6 +127,7 @@ fn wanted(world: &World, meta: &ObjectMeta, spec: &ServiceSpec) -> BTreeMap<Stri
     let mut slices = BTreeMap::new();
     for (numbers, endpoints) in &groups {
         let ports = ports(spec, numbers);
+        // The most that a slice may list, so that one Pod's change is not a huge write.
         let chunks = endpoints.chunks(ENDPOINTS_MAX);
         let empty = endpoints.is_empty().then_some(&[][..]);
         for endpoints in chunks.chain(empty) {
@@ -115,7 +156,7 @@ fn slice(
         name,
         namespace: service.namespace.clone(),
         labels,
-        owner_references: vec![controller_reference(Kind::Service, service)],
+        owner_references: vec![owners::controller_reference(Kind::Service, service)],
         ..ObjectMeta::default()
     };
     EndpointSlice { metadata: Some(metadata), endpoints, ports, address_type: "IPv4".to_owned() }
@@ -149,13 +190,13 @@ fn ports(spec: &ServiceSpec, numbers: &[PortNumber]) -> Vec<EndpointPort> {
 }
 
 /// A Pod as an endpoint, if it has an address and has not ended.
-fn endpoint(world: &World, service: &ObjectMeta, spec: &ServiceSpec, pod: &Pod) -> Option<Endpoint> {
+fn endpoint(service: &ObjectMeta, spec: &ServiceSpec, pod: &Pod, vouched: bool) -> Option<Endpoint> {
     let address = pod.status.as_ref().map(|status| status.pod_ip.clone()).filter(|ip| !ip.is_empty())?;
     if pod::is_terminal(pod) {
         return None;
     }
     let node = pod::node_name(pod);
-    let serving = pod::is_ready(pod) && node::vouches(world, pod);
+    let serving = pod::is_ready(pod) && vouched;
     let terminating = pod::is_terminating(pod);
     let hostname = pod.spec.as_ref().filter(|pod| pod.subdomain == service.name).map(|pod| pod.hostname.clone());
     Some(Endpoint {

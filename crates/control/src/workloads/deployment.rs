@@ -14,18 +14,55 @@ mod tests;
 
 use std::collections::BTreeMap;
 
-use api::{Key, Timestamp, apps_v1::ReplicaSet, core_v1::Pod, kinds::Resource, pod};
+use api::{
+    Key, Kind, Timestamp,
+    apps_v1::{Deployment, ReplicaSet},
+    core_v1::Pod,
+    kinds::Resource,
+    pod,
+    selector::Labels,
+};
 
 use self::family::{Edits, Family};
-use crate::{plan::Plan, world::World};
+use super::owned::{self, Selects};
+use crate::{
+    owners,
+    plan::Plan,
+    world::{Shift, World},
+};
+
+impl Selects for Deployment {
+    fn selector(&self) -> Option<Labels> {
+        Labels::from_optional(self.spec.as_ref()?.selector.as_ref()).ok()
+    }
+}
 
 pub(crate) fn reconcile(world: &World, key: &Key, now: Timestamp) -> Plan {
     let mut plan = Plan::default();
     let Some(family) = Family::gather(world, key, &mut plan) else { return plan };
-    let lives = family.meta.deletion_timestamp.is_none() && !world.is_closing(&family.meta.namespace);
-    let number = lives.then(|| advance(world, &family, &mut plan)).flatten();
-    status::report(world, &family, number, now, &mut plan);
+    let number = if family.in_charge { advance(world, &family, &mut plan) } else { None };
+    status::report(&family, number, now, &mut plan);
     plan
+}
+
+pub(crate) fn concerns(world: &World, shift: &Shift, look: &mut dyn FnMut(Key)) {
+    if let Some(key) = shift.key_of::<Deployment>() {
+        look(key.clone());
+    }
+    for set in shift.states::<ReplicaSet>() {
+        set.metadata.iter().for_each(|meta| owned::owners_of::<Deployment>(world, meta, look));
+    }
+    // A Pod that ended or vanished is what a `Recreate` waits for.
+    let over = shift.was::<Pod>().filter(|_| shift.became().is_none_or(pod::is_terminal));
+    over.and_then(|pod| deployment_of(world, pod)).into_iter().for_each(look);
+}
+
+/// The Deployment of a Pod's ReplicaSet.
+fn deployment_of(world: &World, pod: &Pod) -> Option<Key> {
+    let set = owners::controller_of_kind(pod.metadata.as_ref()?, Kind::ReplicaSet)?;
+    let set = world.named::<ReplicaSet>(pod.namespace(), &set.name)?;
+    let deployment = owners::controller_of_kind(set.metadata.as_ref()?, Kind::Deployment)?;
+    Some(Key::namespaced(Kind::Deployment, pod.namespace(), deployment.name.as_str()))
 }
 
 /// Answers the number of the newest ReplicaSet, if there is one.
@@ -35,7 +72,8 @@ fn advance(world: &World, family: &Family<'_>, plan: &mut Plan) -> Option<String
     if family.spec.paused {
         scale::all(family, &mut edits);
     } else if family.recreates() {
-        recreate(world, family, &mut edits, plan);
+        let has_pods = |set: &ReplicaSet| world.controlled::<Pod>(set.uid()).any(|pod| !pod::is_terminal(pod));
+        recreate(family, has_pods, &mut edits, plan);
     } else if scale::was_asked_for(family) {
         scale::all(family, &mut edits);
     } else {
@@ -63,14 +101,14 @@ fn roll(family: &Family<'_>, edits: &mut Edits, plan: &mut Plan) {
     }
 }
 
-/// Every old Pod is gone before the first new one starts.
-fn recreate(world: &World, family: &Family<'_>, edits: &mut Edits, plan: &mut Plan) {
+/// Every old Pod is gone before the first new one starts. `has_pods` tells of a set whether any of its Pods has not ended.
+fn recreate(family: &Family<'_>, has_pods: impl Fn(&ReplicaSet) -> bool, edits: &mut Edits, plan: &mut Plan) {
     for set in &family.old {
         edits.resize(family, set, 0);
     }
     let runs = |set: &&ReplicaSet| {
         let reported = set.status.as_ref().is_some_and(|status| status.replicas > 0);
-        reported || wanted(set) > 0 || world.controlled::<Pod>(set.uid()).any(|pod| !pod::is_terminal(pod))
+        reported || wanted(set) > 0 || has_pods(set)
     };
     if family.old.iter().any(runs) {
         return;

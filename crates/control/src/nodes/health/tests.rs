@@ -12,6 +12,7 @@ use expect_test::{Expect, expect};
 use super::{GRACE, SILENCE_MAX};
 use crate::{
     controller::Controller,
+    nodes::readiness::ready,
     plan::Plan,
     testing::{NOW, Told, key, node, plan, world},
     world::World,
@@ -114,7 +115,7 @@ fn look(world: &World, now: Timestamp) -> Plan {
 /// What a plan makes of the node: its readiness and the effects of its taints.
 fn outcome(plan: &Plan) -> String {
     let told = plan.steps.iter().filter_map(|step| match &step.write {
-        Write::Update(Object::Node(node), Subresource::Status) => super::ready(node).map(|ready| ready.status.clone()),
+        Write::Update(Object::Node(node), Subresource::Status) => ready(node).map(|ready| ready.status.clone()),
         Write::Update(Object::Node(node), _) => {
             let taints = node.spec.iter().flat_map(|spec| &spec.taints).map(|taint| taint.effect.clone());
             Some(taints.collect::<Vec<_>>().join(" "))

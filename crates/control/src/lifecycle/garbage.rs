@@ -11,7 +11,10 @@ use api::{
     well_known::{FOREGROUND_FINALIZER, ORPHAN_FINALIZER},
 };
 
-use crate::{plan::Plan, world::World};
+use crate::{
+    plan::Plan,
+    world::{Shift, World},
+};
 
 pub(crate) fn reconcile(world: &World, key: &Key, _now: Timestamp) -> Plan {
     let mut plan = Plan::default();
@@ -27,8 +30,24 @@ pub(crate) fn reconcile(world: &World, key: &Key, _now: Timestamp) -> Plan {
     plan
 }
 
+pub(crate) fn concerns(world: &World, shift: &Shift, look: &mut dyn FnMut(Key)) {
+    let (was, became) = (shift.before.as_deref(), shift.after.as_deref());
+    let (was, became) = (was.and_then(Object::metadata), became.and_then(Object::metadata));
+    if became.is_some_and(is_waiting) || owners(was) != owners(became) {
+        look(shift.key.clone());
+    }
+    let Some(gone) = was.filter(|_| became.is_none()) else { return };
+    world.dependents(&gone.uid).for_each(|dependent| look(dependent.key()));
+    let living = owners(was).iter().filter_map(|owner| world.by_uid(&owner.uid));
+    living.for_each(|owner| look(owner.clone()));
+}
+
+fn owners(meta: Option<&ObjectMeta>) -> &[OwnerReference] {
+    meta.map_or(&[], |meta| &meta.owner_references)
+}
+
 /// Whether an object is being deleted and its dependents have to be dealt with first.
-pub(crate) fn is_waiting(meta: &ObjectMeta) -> bool {
+fn is_waiting(meta: &ObjectMeta) -> bool {
     has(meta, ORPHAN_FINALIZER) || has(meta, FOREGROUND_FINALIZER)
 }
 

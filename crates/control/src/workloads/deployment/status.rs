@@ -16,7 +16,7 @@ use super::{
     rolling::{Limits, Size},
     wanted,
 };
-use crate::{plan::Plan, replica_set::status::REPLICA_FAILURE, world::World};
+use crate::{plan::Plan, workloads::replica_set::status::REPLICA_FAILURE};
 
 const AVAILABLE: &str = "Available";
 const PROGRESSING: &str = "Progressing";
@@ -36,13 +36,13 @@ const NO_DEADLINE_S: i32 = i32::MAX;
 
 /// Writes the status, and the number of the newest set with it, if they are not what they should be, and comes back when the
 /// deadline passes. The number goes this way because an annotation that is written otherwise is a change of what is wanted.
-pub(super) fn report(world: &World, family: &Family<'_>, number: Option<String>, now: Timestamp, plan: &mut Plan) {
+pub(super) fn report(family: &Family<'_>, number: Option<String>, now: Timestamp, plan: &mut Plan) {
     let old = family.deployment.status.clone().unwrap_or_default();
-    let mut new = counts(world, family, &old);
+    let mut new = counts(family, &old);
     set_available(&mut new, family.limits(), now);
     set_failure(family, &mut new);
     if let Some(deadline) = deadline(family) {
-        set_progress(world, family, &old, &mut new, deadline, now);
+        set_progress(family, &old, &mut new, deadline, now);
         if let Some(time) = expiry(&new, deadline).filter(|time| *time > now) {
             plan.again_at(time);
         }
@@ -55,14 +55,13 @@ pub(super) fn report(world: &World, family: &Family<'_>, number: Option<String>,
     }
 }
 
-fn counts(world: &World, family: &Family<'_>, old: &DeploymentStatus) -> DeploymentStatus {
+fn counts(family: &Family<'_>, old: &DeploymentStatus) -> DeploymentStatus {
     let sum = |of: fn(&api::apps_v1::ReplicaSetStatus) -> i32| {
         family.sets().filter_map(|set| set.status.as_ref()).map(of).sum::<i32>()
     };
     let total: i32 = family.sets().map(wanted).sum();
     let available = sum(|status| status.available_replicas);
     let updated = family.new.and_then(|set| set.status.as_ref()).map_or(0, |status| status.replicas);
-    let collides = history::collides(world, family);
     DeploymentStatus {
         observed_generation: family.meta.generation,
         replicas: sum(|status| status.replicas),
@@ -71,7 +70,11 @@ fn counts(world: &World, family: &Family<'_>, old: &DeploymentStatus) -> Deploym
         available_replicas: available,
         unavailable_replicas: (total - available).max(0),
         terminating_replicas: Some(sum(|status| status.terminating_replicas.unwrap_or(0))),
-        collision_count: if collides { Some(old.collision_count.unwrap_or(0) + 1) } else { old.collision_count },
+        collision_count: if family.name_is_taken {
+            Some(old.collision_count.unwrap_or(0) + 1)
+        } else {
+            old.collision_count
+        },
         conditions: old.conditions.clone(),
     }
 }
@@ -114,7 +117,6 @@ struct Progress {
 }
 
 fn set_progress(
-    world: &World,
     family: &Family<'_>,
     old: &DeploymentStatus,
     new: &mut DeploymentStatus,
@@ -122,7 +124,7 @@ fn set_progress(
     now: Timestamp,
 ) {
     let current = conditions::get(&old.conditions, PROGRESSING);
-    let Some(progress) = progress(world, family, current, [old, new], deadline, now) else { return };
+    let Some(progress) = progress(family, current, [old, new], deadline, now) else { return };
     let Progress { status, reason, message, anew } = progress;
     let mut condition: DeploymentCondition = conditions::new(PROGRESSING, status, reason, &message, now);
     if !anew {
@@ -137,7 +139,6 @@ fn set_progress(
 }
 
 fn progress(
-    world: &World,
     family: &Family<'_>,
     current: Option<&DeploymentCondition>,
     [old, new]: [&DeploymentStatus; 2],
@@ -157,7 +158,7 @@ fn progress(
     if reason == PAUSED {
         return unclear(RESUMED, "Deployment is resumed").map(|progress| Progress { anew: true, ..progress });
     }
-    let Some(set) = family.new else { return creation(world, family) };
+    let Some(set) = family.new else { return creation(family) };
     let name = set.name();
     if is_complete(family, new) {
         return holds(NEW_SET_AVAILABLE, format!("ReplicaSet \"{name}\" has successfully progressed."));
@@ -184,8 +185,8 @@ fn progress(
 }
 
 /// There is no set of the present template: either it is being created or that was refused.
-fn creation(world: &World, family: &Family<'_>) -> Option<Progress> {
-    let message = world.trouble(&family.deployment.key())?.to_owned();
+fn creation(family: &Family<'_>) -> Option<Progress> {
+    let message = family.trouble?.to_owned();
     Some(Progress { status: ConditionStatus::False, reason: CREATE_FAILED, message, anew: false })
 }
 

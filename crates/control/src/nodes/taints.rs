@@ -6,8 +6,12 @@ use api::{
     well_known::{NOT_READY_TAINT, UNREACHABLE_TAINT},
 };
 
-use super::{GRACE, doubt, given_up_at, ready};
-use crate::{plan::Plan, world::World};
+use super::{
+    doubt,
+    health::GRACE,
+    readiness::{given_up_at, ready},
+};
+use crate::plan::Plan;
 
 /// The taint of a node that is closed for maintenance.
 pub(crate) const UNSCHEDULABLE: &str = "node.kubernetes.io/unschedulable";
@@ -23,8 +27,14 @@ const TROUBLES: [(&str, &str); 3] = [
 ];
 
 /// The users' taints, and those that follow from the node's state. One that is there already keeps its time.
-pub(super) fn settle(world: &World, node: &Node, spec: &mut NodeSpec, now: Timestamp, plan: &mut Plan) {
-    let wanted = wanted(world, node, spec, now, plan);
+pub(super) fn settle<'a>(
+    node: &Node,
+    nodes: impl Iterator<Item = &'a Node>,
+    spec: &mut NodeSpec,
+    now: Timestamp,
+    plan: &mut Plan,
+) {
+    let wanted = wanted(node, nodes, spec, now, plan);
     let is = |taint: &Taint, (key, effect): (&str, &str)| taint.key == key && taint.effect == effect;
     spec.taints.retain(|taint| !is_ours(taint) || wanted.iter().any(|wanted| is(taint, *wanted)));
     for (key, effect) in wanted {
@@ -40,9 +50,9 @@ fn is_ours(taint: &Taint) -> bool {
     known.chain(TROUBLES.into_iter().map(|(_, key)| key)).any(|key| taint.key == key)
 }
 
-fn wanted(
-    world: &World,
+fn wanted<'a>(
     node: &Node,
+    nodes: impl Iterator<Item = &'a Node>,
     spec: &NodeSpec,
     now: Timestamp,
     plan: &mut Plan,
@@ -52,7 +62,7 @@ fn wanted(
         Some("False") => wanted.extend([(NOT_READY_TAINT, NO_SCHEDULE), (NOT_READY_TAINT, NO_EXECUTE)]),
         Some("Unknown") => {
             wanted.push((UNREACHABLE_TAINT, NO_SCHEDULE));
-            if must_leave(world, node, now, plan) {
+            if must_leave(node, nodes, now, plan) {
                 wanted.push((UNREACHABLE_TAINT, NO_EXECUTE));
             }
         }
@@ -69,13 +79,13 @@ fn wanted(
 
 /// Whether the Pods of a node that is lost should go elsewhere: after a grace period, and not while most nodes are lost, for
 /// then there is nowhere to go, or the fault is here.
-fn must_leave(world: &World, node: &Node, now: Timestamp, plan: &mut Plan) -> bool {
+fn must_leave<'a>(node: &Node, nodes: impl Iterator<Item = &'a Node>, now: Timestamp, plan: &mut Plan) -> bool {
     let due = given_up_at(node).unwrap_or_default().after(GRACE);
     if now < due {
         plan.again_at(due);
         return false;
     }
-    if doubt::most_are_lost(world) {
+    if doubt::most_are_lost(nodes) {
         plan.again_at(now.after(GRACE));
         return has_left(node);
     }

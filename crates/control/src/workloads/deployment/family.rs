@@ -3,19 +3,18 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use api::{
-    Key, Kind, Object,
+    Key, Object,
     apps_v1::{Deployment, DeploymentSpec, ReplicaSet},
     core_v1::PodTemplateSpec,
     int_or_string::Rounding,
     kinds::Resource,
     meta_v1::{IntOrString, ObjectMeta},
-    selector::Labels,
 };
 
 use super::{annotations, rolling::Limits, wanted};
 use crate::{
     plan::{Note, Plan},
-    replica_set::controller_reference,
+    workloads::owned::Owner,
     world::World,
 };
 
@@ -41,6 +40,12 @@ pub(super) struct Family<'a> {
     pub(super) old: Vec<&'a ReplicaSet>,
     /// How the set of the present template is called if it has to be made.
     pub(super) new_name: String,
+    /// Whether that set has to be made and something else has its name.
+    pub(super) name_is_taken: bool,
+    /// Whether sets are still made and changed.
+    pub(super) in_charge: bool,
+    /// Why the last write for the Deployment was refused.
+    pub(super) trouble: Option<&'a str>,
 }
 
 impl<'a> Family<'a> {
@@ -49,18 +54,17 @@ impl<'a> Family<'a> {
         let (object, deployment) = world.find::<Deployment>(key)?;
         let (meta, spec) = (deployment.metadata.as_ref()?, deployment.spec.as_ref()?);
         let template = spec.template.as_ref()?;
-        let selector = Labels::from_optional(spec.selector.as_ref()).ok()?;
-        // Before it has an identity nothing can belong to it; the answer to its creation is on its way.
-        if meta.uid.is_empty() {
-            return None;
-        }
-        let mut sets = own_sets(world, meta, &selector, plan);
+        let owner = Owner::of(deployment)?;
+        let (controlled, orphans) = (world.controlled(owner.uid()), world.orphans(owner.namespace()));
+        let mut sets: Vec<&ReplicaSet> = owner.claim(controlled, orphans, plan);
         sets.sort_by(|a, b| age(a).cmp(&age(b)));
         let new = sets.iter().copied().find(|set| has_template(set, template));
-        let old = sets.into_iter().filter(|set| new.is_none_or(|new| new.name() != set.name())).collect();
+        let old: Vec<_> = sets.into_iter().filter(|set| new.is_none_or(|new| new.name() != set.name())).collect();
         let collisions = deployment.status.as_ref().and_then(|status| status.collision_count).unwrap_or(0);
         let new_name = format!("{}-{}", meta.name, super::history::hash(template, collisions));
-        Some(Self { object, deployment, meta, spec, template, new, old, new_name })
+        let name_is_taken = new.is_none() && world.named::<ReplicaSet>(&meta.namespace, &new_name).is_some();
+        let (in_charge, trouble) = (owner.is_in_charge(world), world.trouble(key));
+        Some(Self { object, deployment, meta, spec, template, new, old, new_name, name_is_taken, in_charge, trouble })
     }
 
     pub(super) fn sets(&self) -> impl Iterator<Item = &'a ReplicaSet> {
@@ -145,33 +149,6 @@ pub(super) fn mark(meta: &mut ObjectMeta, limits: Limits) {
 /// A number that an earlier look noted on a set.
 pub(super) fn marked(set: &ReplicaSet, annotation: &str) -> Option<i32> {
     annotations(set).get(annotation)?.parse().ok()
-}
-
-fn own_sets<'a>(world: &'a World, meta: &ObjectMeta, selector: &Labels, plan: &mut Plan) -> Vec<&'a ReplicaSet> {
-    let matches = |set: &ReplicaSet| set.metadata.as_ref().is_some_and(|meta| selector.matches(&meta.labels));
-    let mut sets = Vec::new();
-    for set in world.controlled::<ReplicaSet>(&meta.uid) {
-        if matches(set) {
-            sets.push(set);
-            continue;
-        }
-        let mut released = set.clone();
-        released.metadata_mut().owner_references.retain(|owner| owner.uid != meta.uid);
-        plan.update(released);
-    }
-    if meta.deletion_timestamp.is_some() {
-        return sets;
-    }
-    let alive =
-        |set: &ReplicaSet| set.metadata.as_ref().is_some_and(|m| m.deletion_timestamp.is_none() && !m.uid.is_empty());
-    for set in world.orphans::<ReplicaSet>(&meta.namespace).filter(|set| matches(set) && alive(set)) {
-        let mut adopted = set.clone();
-        adopted.metadata_mut().owner_references.push(controller_reference(Kind::Deployment, meta));
-        plan.update(adopted);
-        // It takes part at once, or a twin would be made; what is decided about it waits for the adoption to be written.
-        sets.push(set);
-    }
-    sets
 }
 
 /// Oldest first; sets of the same second by name.

@@ -7,19 +7,27 @@ use api::{
     apps_v1::{ReplicaSet, ReplicaSetCondition, ReplicaSetStatus},
     conditions::{self, ConditionStatus},
     core_v1::Pod,
-    kinds::Resource,
     pod,
 };
 
-use crate::{node, plan::Plan, world::World};
+use crate::plan::Plan;
 
 /// The condition under which a ReplicaSet says that its writes are refused.
 pub(crate) const REPLICA_FAILURE: &str = "ReplicaFailure";
 
-/// Writes the status if it is not what it should be, and comes back when a Pod becomes available by mere waiting.
-pub(super) fn report(world: &World, set: &ReplicaSet, pods: &[&Pod], now: Timestamp, plan: &mut Plan) {
-    let old = set.status.clone().unwrap_or_default();
-    let new = status(world, set, pods, &old, now);
+/// Writes the status if it is not what it should be, and comes back when a Pod becomes available by mere waiting. What a Pod
+/// says of itself counts if it is `vouched` for; `trouble` is why writes for the set are refused.
+pub(super) fn report(
+    set: &ReplicaSet,
+    pods: &[&Pod],
+    vouched: impl Fn(&Pod) -> bool,
+    trouble: Option<&str>,
+    now: Timestamp,
+    plan: &mut Plan,
+) {
+    let mut new = counts(set, pods, vouched, now);
+    new.conditions = set.status.as_ref().map(|status| status.conditions.clone()).unwrap_or_default();
+    set_failure(set, trouble, now, &mut new.conditions);
     if let Some(time) = next_available(set, pods, now) {
         plan.again_at(time);
     }
@@ -28,7 +36,8 @@ pub(super) fn report(world: &World, set: &ReplicaSet, pods: &[&Pod], now: Timest
     }
 }
 
-fn status(world: &World, set: &ReplicaSet, pods: &[&Pod], old: &ReplicaSetStatus, now: Timestamp) -> ReplicaSetStatus {
+/// All of the status but the conditions.
+fn counts(set: &ReplicaSet, pods: &[&Pod], vouched: impl Fn(&Pod) -> bool, now: Timestamp) -> ReplicaSetStatus {
     let spec = set.spec.as_ref();
     let min_ready_s = spec.map_or(0, |spec| spec.min_ready_seconds);
     let labels = spec.and_then(|spec| spec.template.as_ref()?.metadata.as_ref()).map(|meta| &meta.labels);
@@ -36,19 +45,17 @@ fn status(world: &World, set: &ReplicaSet, pods: &[&Pod], old: &ReplicaSetStatus
         let own = pod.metadata.as_ref().map(|meta| &meta.labels);
         labels.into_iter().flatten().all(|(key, value)| own.and_then(|own| own.get(key)) == Some(value))
     };
-    let is_available = |pod: &Pod| pod::is_available(pod, min_ready_s, now) && node::vouches(world, pod);
+    let is_available = |pod: &Pod| pod::is_available(pod, min_ready_s, now) && vouched(pod);
     let active = || pods.iter().copied().filter(|pod| pod::is_active(pod));
     let terminating = pods.iter().filter(|pod| pod::is_terminating(pod) && !pod::is_terminal(pod)).count();
-    let mut conditions = old.conditions.clone();
-    failure(world, set, now, &mut conditions);
     ReplicaSetStatus {
         replicas: count(active()),
         fully_labeled_replicas: count(active().filter(labelled)),
-        ready_replicas: count(active().filter(|pod| pod::is_ready(pod) && node::vouches(world, pod))),
+        ready_replicas: count(active().filter(|pod| pod::is_ready(pod) && vouched(pod))),
         available_replicas: count(active().filter(|pod| is_available(pod))),
         terminating_replicas: Some(i32::try_from(terminating).unwrap_or(i32::MAX)),
         observed_generation: set.metadata.as_ref().map_or(0, |meta| meta.generation),
-        conditions,
+        conditions: Vec::new(),
     }
 }
 
@@ -56,8 +63,8 @@ fn count<'a>(pods: impl Iterator<Item = &'a Pod>) -> i32 {
     i32::try_from(pods.count()).unwrap_or(i32::MAX)
 }
 
-fn failure(world: &World, set: &ReplicaSet, now: Timestamp, all: &mut Vec<ReplicaSetCondition>) {
-    match world.trouble(&set.key()) {
+fn set_failure(set: &ReplicaSet, trouble: Option<&str>, now: Timestamp, all: &mut Vec<ReplicaSetCondition>) {
+    match trouble {
         Some(message) => {
             let status = set.status.as_ref().map_or(0, |status| status.replicas);
             let wanted = set.spec.as_ref().and_then(|spec| spec.replicas).unwrap_or(1);

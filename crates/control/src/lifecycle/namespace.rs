@@ -4,13 +4,13 @@ use std::sync::Arc;
 
 use api::{Key, Kind, Object, Propagation, Subresource, Timestamp, Write, core_v1::Namespace, kinds::Resource};
 
-use crate::{plan::Plan, world::World};
+use crate::{
+    plan::{BURST_MAX, Plan},
+    world::{Shift, World},
+};
 
 /// What keeps a Namespace until it is empty.
 const FINALIZER: &str = "kubernetes";
-
-/// The most objects that one look deletes: a batch that the log takes in one piece. The rest follows when these are gone.
-const BURST_MAX: usize = 2000;
 
 const TERMINATING: &str = "Terminating";
 
@@ -30,6 +30,16 @@ pub(crate) fn reconcile(world: &World, key: &Key, _now: Timestamp) -> Plan {
     }
     announce(namespace, &mut plan);
     plan
+}
+
+pub(crate) fn concerns(world: &World, shift: &Shift, look: &mut dyn FnMut(Key)) {
+    if let Some(key) = shift.key_of::<Namespace>() {
+        look(key.clone());
+    }
+    let within = &shift.key.namespace;
+    if shift.after.is_none() && world.is_closing(within) {
+        look(Key::cluster(Kind::Namespace, within.clone()));
+    }
 }
 
 fn contents<'a>(world: &'a World, namespace: &'a str) -> impl Iterator<Item = &'a Arc<Object>> {

@@ -1,0 +1,3 @@
+//! What stands behind the addresses of Services.
+
+pub(crate) mod endpoint_slice;

@@ -1,0 +1,6 @@
+//! What makes Pods, replaces them and takes them away.
+
+pub(crate) mod deployment;
+mod owned;
+pub(crate) mod pod_life;
+pub(crate) mod replica_set;
