@@ -1,6 +1,6 @@
 //! Stories in text files: commands, and what comes of them.
 //!
-//! A file begins with lines that say what it shows. Then follow blocks, with an empty line between them: a command, whatever
+//! A file begins with lines that say what it shows; the last names the controllers that it shows at work. Then follow blocks, with an empty line between them: a command, whatever
 //! it reads, a line `----`, and what it answers. `UPDATE_EXPECT=1` writes the answers anew; look at the difference before
 //! you keep it.
 //!
@@ -17,14 +17,14 @@
 //! | `restart-control` | the controllers start again, knowing nothing |
 //! | `hold NAME 3` | from now on at least three Pods labelled `app: NAME` must be ready at every step |
 //! | `advance 5s` | time passes; answers what the controllers said |
-//! | `pods`, `sets`, `rollout NAME`, `endpoints NAME`, `objects` | what there is |
+//! | `pods`, `sets`, `rollout NAME`, `endpoints NAME`, `events`, `objects` | what there is |
 //! | `settled` | whether everything has become what was wanted |
 
 use std::{collections::BTreeMap, time::Duration};
 
 use api::{
     Key, Kind, Propagation,
-    core_v1::Pod,
+    core_v1::{self, Pod},
     kinds::Resource,
     meta_v1::ObjectMeta,
     well_known::{REVISION_ANNOTATION, SERVICE_NAME_LABEL},
@@ -114,6 +114,7 @@ fn command(cluster: &mut Cluster, block: &Block) -> Result<String, String> {
         ["sets"] => Ok(sets(cluster)),
         ["rollout", name] => rollout(cluster, name),
         ["endpoints", name] => Ok(endpoints(cluster, name)),
+        ["events"] => Ok(events(cluster)),
         ["objects"] => Ok(objects(cluster)),
         ["settled"] => Ok(cluster.settled().map_or_else(|why| why, |()| "yes".to_owned())),
         _ => Err("no such command; the list is at the top of crates/testkit/src/scenario.rs".to_owned()),
@@ -271,6 +272,12 @@ fn endpoints(cluster: &Cluster, service: &str) -> String {
         format!("{} on {node}{ready}{terminating}\n", endpoint.addresses.join(","))
     };
     own.flat_map(|slice| &slice.endpoints).map(line).collect()
+}
+
+/// What was said and is kept, and how often it was said.
+fn events(cluster: &Cluster) -> String {
+    let line = |event: core_v1::Event| format!("{} x{}: {}\n", event.reason, event.count, event.message);
+    cluster.all::<core_v1::Event>().into_iter().map(line).collect()
 }
 
 /// Everything but what every cluster has and what was said.

@@ -1,10 +1,12 @@
 //! Checks that the repository keeps its own rules. `cargo run -p xtask` prints what breaks them; `cargo test` fails on it.
 //!
 //! The rules are those of ARCHITECTURE.md and CONTRIBUTING.md that a compiler does not check: which crate may know which,
-//! which modules may import which, where clocks and files may be touched, how long a file or a function may be, and that every file says what it is for.
+//! which modules may import which, where clocks and files may be touched, how long a file or a function may be, that every
+//! file says what it is for, and that each controller has a scenario.
 
 mod imports;
 mod plan;
+mod scenarios;
 mod source;
 
 use std::{path::Path, process::ExitCode};
@@ -27,6 +29,7 @@ fn problems(root: &Path) -> Vec<String> {
     let mut problems = plan::problems(root);
     problems.extend(imports::problems(root));
     problems.extend(source::problems(root));
+    problems.extend(scenarios::problems(root));
     problems
 }
 
