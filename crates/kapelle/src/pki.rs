@@ -8,7 +8,9 @@ use apiserver::LEAF_LIFE;
 use rpc::identity::{Authority, Csr, Identity, KeyPair, Shared, Subject};
 
 /// How often a certificate is looked at.
-const RENEW_EVERY: Duration = Duration::from_secs(3600);
+pub(crate) const RENEW_EVERY: Duration = Duration::from_secs(3600);
+
+const _: () = assert!(RENEW_EVERY.as_secs() * 2 < LEAF_LIFE.as_secs() / 3, "a certificate is due in its last third");
 
 /// The authority in `DIR/pki`, made if there is none.
 pub(crate) fn authority(dir: &Path) -> Result<Authority> {

@@ -28,6 +28,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     group::{self, urls},
     logging,
+    pki::RENEW_EVERY,
     process::{self, announce},
     ranges,
     ticket::Ticket,
@@ -38,9 +39,6 @@ const SETTINGS: &str = "cluster.json";
 
 /// How long masters may take to say that they do not know this node, before it starts as what it was.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
-
-/// How often the certificate is looked at.
-const RENEW_EVERY: Duration = Duration::from_secs(3600);
 
 /// How long masters may take to answer before a worker that has been here before is ready without them.
 const ALONE_AFTER: Duration = Duration::from_secs(5);

@@ -43,12 +43,12 @@ pub use limits::{
     quota::QUOTA_BYTES,
 };
 pub use membership::{
-    Heartbeat, Invitation, JoinAs, Masters, PEER_PROTOCOL, Presented, Sign, TOKEN_LIFE, TOKEN_LIFE_MAX, Worker,
-    cluster_id, fresh_member, is_over, member_id,
+    Heartbeat, Invitation, JoinAs, LEASE_SECONDS, MERGED_WITHIN, Masters, PEER_PROTOCOL, Presented, SHARE_EVERY, Sign,
+    TOKEN_LIFE, TOKEN_LIFE_MAX, Worker, cluster_id, fresh_member, is_over, member_id,
 };
 pub use open::{Membership, OpenError, open};
 pub use read::{Encoded, Found, Item, ListPage, ListQuery, WatchFrom, WatchQuery};
-pub use write::{WriteOptions, Written};
+pub use write::{AGREEMENT_TIMEOUT, WriteOptions, Written};
 
 use decide::Rules;
 use limits::events::Events;

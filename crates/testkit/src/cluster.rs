@@ -25,9 +25,6 @@ use crate::{
 /// When every simulation begins.
 const BEGINNING: Timestamp = Timestamp(1_700_000_000_000);
 
-/// How often a worker gives a sign of life.
-const HEARTBEAT: Duration = Duration::from_millis(500);
-
 /// How long the controllers are busy with what has reached them, as their driver is while it sends a batch of writes.
 const ROUND: Duration = Duration::from_millis(5);
 
@@ -318,7 +315,7 @@ impl Cluster {
             return;
         }
         let at = self.now;
-        self.agenda.add(self.now.after(HEARTBEAT), Happening::Beat(node.clone()));
+        self.agenda.add(self.now.after(rpc::BEAT_EVERY), Happening::Beat(node.clone()));
         self.tell(Event::Heartbeat { node, at });
     }
 

@@ -11,6 +11,7 @@ mod checker;
 mod cluster;
 pub mod fuzz;
 mod hands;
+mod limits;
 pub mod masters;
 mod prng;
 pub mod scenario;

@@ -11,15 +11,13 @@ use std::{
 };
 
 /// Circles that are older than this check: none may grow, and one that is gone is removed here.
-const KNOWN: &[(&str, &[&str])] = &[
-    (
-        "api",
-        &[
-            "defaults", "encoded", "error", "event", "json", "key", "kinds", "selector", "table", "validate", "verbs",
-            "warnings",
-        ],
-    ),
-];
+const KNOWN: &[(&str, &[&str])] = &[(
+    "api",
+    &[
+        "defaults", "encoded", "error", "event", "json", "key", "kinds", "selector", "table", "validate", "verbs",
+        "warnings",
+    ],
+)];
 
 /// Crates whose folders are held to the same: modules that stand beside each other form no circle, at any level.
 const DEEP: &[&str] = &["agent", "proxy", "sandbox"];

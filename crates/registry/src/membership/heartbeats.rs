@@ -25,10 +25,10 @@ const BACKLOG_MAX: usize = 4096;
 
 /// Signs of life of one node within this time are told to readers once: nodes talk to every master, and masters tell each
 /// other.
-const MERGED_WITHIN: Duration = Duration::from_millis(200);
+pub const MERGED_WITHIN: Duration = Duration::from_millis(200);
 
 /// How often masters tell each other whom they have heard: well below what counts as silence.
-const SHARE_EVERY: Duration = Duration::from_millis(200);
+pub const SHARE_EVERY: Duration = Duration::from_millis(200);
 
 /// How long an agent may take to accept a connection before nobody knows what became of it.
 const LOOK_TIMEOUT: Duration = Duration::from_secs(1);

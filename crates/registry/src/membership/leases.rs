@@ -9,7 +9,7 @@ use super::heartbeats::{Heartbeats, Sign};
 use crate::read::{Found, ListPage, ListQuery, selected};
 
 /// Seconds for which a node counts as alive after a heartbeat, as its Lease says: Kubernetes' value.
-pub(crate) const LEASE_SECONDS: i32 = 40;
+pub const LEASE_SECONDS: i32 = 40;
 
 impl Heartbeats {
     /// A Lease as readers see it: the stored one renewed by the latest heartbeat, or one made up from it.

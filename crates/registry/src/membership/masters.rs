@@ -30,8 +30,11 @@ use tokio_rustls::TlsConnector;
 /// What masters call their own protocol in the TLS handshake.
 pub const PEER_PROTOCOL: &[u8] = b"kapelle-peer/1";
 
-/// How long a connection to another master may take to be made: longer than a lost packet, shorter than an election.
+/// How long a connection to another master may take to be made: longer than a lost packet, no longer than an election.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
+
+const _: () =
+    assert!(CONNECT_TIMEOUT.as_millis() <= consensus::ELECTION_TICKS_MAX as u128 * consensus::TICK_MS as u128);
 
 /// The other masters, as this one reaches them. Cloning shares it.
 ///

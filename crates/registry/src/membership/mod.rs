@@ -10,8 +10,9 @@ mod presence;
 pub(crate) mod routes;
 mod tokens;
 
-pub use heartbeats::{Heartbeat, Sign};
+pub use heartbeats::{Heartbeat, MERGED_WITHIN, SHARE_EVERY, Sign};
 pub use ids::{cluster_id, fresh_member, is_over, member_id};
 pub use joining::Worker;
+pub use leases::LEASE_SECONDS;
 pub use masters::{Masters, PEER_PROTOCOL};
 pub use tokens::{Invitation, JoinAs, Presented, TOKEN_LIFE, TOKEN_LIFE_MAX};

@@ -25,7 +25,7 @@ pub(crate) const ATTEMPTS_MAX: u32 = 16;
 
 /// How long a write may take to be agreed on. Longer means that the masters cannot reach each other; the outcome is then
 /// unknown.
-const AGREEMENT_TIMEOUT: Duration = Duration::from_secs(10);
+pub const AGREEMENT_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// How to write.
 #[derive(Clone, Debug)]
