@@ -43,11 +43,13 @@ use node::{
     masters::Masters,
     status::{Identity, StatusKeeper},
 };
+pub use pods::images::MODULE_BYTES_MAX;
 use pods::{
     Pods, containers::Containers, dirs::PodDirs, images::Images, log_server::LogServer, probing::Prober, runs::Runs,
     sources::Sources, watch::PodWatch,
 };
 use reports::Reports;
+pub use reports::{BATCH_WRITES_MAX, FLUSH_WITHIN};
 use serving::{
     hosts,
     listening::Listening,
@@ -267,7 +269,7 @@ impl Shared {
 async fn live(status: StatusKeeper, heartbeats: Heartbeats) -> Error {
     let known = Notify::new();
     let speak = async {
-        // Nobody takes the heartbeats of a node that is not known.
+        // Masters refuse the heartbeats of a node that they do not know.
         known.notified().await;
         heartbeats.send().await
     };

@@ -38,7 +38,7 @@ use nodes::NodeService;
 use reflection::Reflection;
 
 /// The most writes in one batch. Each is decided and awaited at the same time as the others.
-const BATCH_WRITES_MAX: usize = 8192;
+pub const BATCH_WRITES_MAX: usize = 8192;
 
 /// The longest message of somebody who wants to come in, or to renew, in bytes: it is read before anybody knows who asks.
 pub(crate) const JOIN_BYTES_MAX: usize = 64 << 10;

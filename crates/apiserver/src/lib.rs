@@ -19,5 +19,5 @@ mod server;
 mod tests;
 
 pub use bearer::Bearers;
-pub use grpc::{Entrance, LEAF_LIFE};
+pub use grpc::{BATCH_WRITES_MAX, Entrance, LEAF_LIFE};
 pub use server::{Setup, serve};

@@ -8,6 +8,7 @@ mod demo;
 mod desk;
 mod dev;
 mod group;
+mod limits;
 mod logging;
 mod master;
 mod memory;

@@ -17,11 +17,11 @@ use tokio::sync::{Notify, watch};
 
 use crate::brain::Note;
 
-/// Who says so, in events.
+/// The source of this node's events.
 const COMPONENT: &str = "kapelle-agent";
 
 /// The most writes of one batch.
-const BATCH_MAX: usize = 256;
+pub const BATCH_WRITES_MAX: usize = 256;
 
 /// The most events that wait; more are dropped, since statuses matter more.
 const EVENTS_MAX: usize = 10_000;
@@ -30,7 +30,7 @@ const EVENTS_MAX: usize = 10_000;
 const RETRY: Duration = Duration::from_millis(200);
 
 /// How long a stopping agent waits for what is not written yet.
-const FLUSH_WITHIN: Duration = Duration::from_secs(1);
+pub const FLUSH_WITHIN: Duration = Duration::from_secs(1);
 
 /// What this node has to tell the masters. Cloning shares it.
 #[derive(Clone)]
@@ -56,27 +56,27 @@ impl Reports {
         reports
     }
 
-    /// The status of a Pod.
+    /// Writes the status of a Pod.
     pub(crate) fn status(&self, pod: Arc<Pod>) {
         let write = Write::Update(Object::from(Pod::clone(&pod)), Subresource::Status);
         self.lock().status(pod.uid().into(), write);
         self.wake.notify_one();
     }
 
-    /// A Pod has ended here and goes.
+    /// Removes a Pod from the cluster's state: it has ended here.
     pub(crate) fn remove(&self, key: Key, uid: &Arc<str>) {
         let options = DeleteOptions { grace_period_s: Some(0), uid: Some(uid.to_string()), ..DeleteOptions::default() };
         self.lock().remove(uid.clone(), Write::Delete(key, options));
         self.wake.notify_one();
     }
 
-    /// Something that users want to know of a Pod.
+    /// Tells users something of a Pod.
     pub(crate) fn tell(&self, pod: &Arc<Pod>, note: &Note, now: Timestamp) {
         let kind = if note.warning { EventType::Warning } else { EventType::Normal };
         self.event(&Object::from(Pod::clone(pod)), kind, note.reason, &note.message, now);
     }
 
-    /// Something that users want to know of any object.
+    /// Tells users something of any object.
     pub(crate) fn event(&self, about: &Object, kind: EventType, reason: &str, message: &str, now: Timestamp) {
         let mut event = event::new(about, kind, reason, message, COMPONENT, now);
         event.source.get_or_insert_default().host = self.node.to_string();
@@ -192,10 +192,10 @@ impl Queue {
 
     /// The next batch, statuses first.
     fn take(&mut self) -> Vec<Queued> {
-        let uids: Vec<Arc<str>> = self.pods.keys().take(BATCH_MAX).cloned().collect();
+        let uids: Vec<Arc<str>> = self.pods.keys().take(BATCH_WRITES_MAX).cloned().collect();
         let removed = uids.into_iter().filter_map(|uid| self.pods.remove_entry(&uid));
         let mut batch: Vec<_> = removed.map(|(uid, write)| Queued { pod: Some(uid), write }).collect();
-        let more = BATCH_MAX.saturating_sub(batch.len()).min(self.events.len());
+        let more = BATCH_WRITES_MAX.saturating_sub(batch.len()).min(self.events.len());
         batch.extend(self.events.drain(..more).map(|write| Queued { pod: None, write }));
         // After a burst the queue gives its memory back.
         if self.is_empty() {
@@ -284,7 +284,7 @@ mod tests {
         reports.status(about.clone());
         assert_eq!(reports.lock().events.len(), EVENTS_MAX);
         let batch = reports.lock().take();
-        assert_eq!((batch.len(), phases(&batch).len()), (BATCH_MAX, 1));
+        assert_eq!((batch.len(), phases(&batch).len()), (BATCH_WRITES_MAX, 1));
         assert!(batch[0].pod.is_some());
         let Write::Create(Object::Event(event)) = &batch[1].write else { unreachable!("an event") };
         assert_eq!((event.r#type.as_str(), event.reason.as_str()), ("Warning", "Failed"));

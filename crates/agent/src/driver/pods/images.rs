@@ -24,6 +24,7 @@ use crate::{
     brain::{Event, Failure, Run, Uid},
     driver::{inbox::Inbox, node::health::Health},
 };
+pub use cluster::MODULE_BYTES_MAX;
 use names::Names;
 use pulled::Pulled;
 use store::Store;
@@ -127,7 +128,7 @@ impl Images {
         self.lock().ready.remove(run)
     }
 
-    /// Gives up what is being made ready for a Pod, and what was and is not wanted any more.
+    /// Stops making images ready for a Pod, and drops those that are.
     pub(crate) fn forget(&self, pod: &Uid) {
         let mut state = self.lock();
         state.ready.retain(|run, _| run.pod != *pod);
@@ -197,7 +198,7 @@ impl Images {
         flights.entry(name.to_owned()).or_default().clone()
     }
 
-    /// Gets the module into the image store, unless it is there.
+    /// Pulls the module into the store, unless it is here already.
     async fn pull(&self, pod: &Pod, image: &str, reference: &Reference, name: &str) -> Result<Pulled, Failure> {
         let failed = |why: String| failure("ErrImagePull", format!("cannot pull {image:?}: {why}"));
         if reference.registry() != CLUSTER {

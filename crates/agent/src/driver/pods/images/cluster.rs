@@ -12,12 +12,10 @@ use super::{
     store::Store,
 };
 
-/// The largest module, in bytes: the limit of the masters' registry.
-const MODULE_BYTES_MAX: usize = 512 << 20;
+/// The largest module that is pulled from the masters' registry, in bytes.
+pub const MODULE_BYTES_MAX: usize = 512 << 20;
 
-const _: () = assert!(MODULE_BYTES_MAX as u64 >= sandbox::MAX_IMAGE_BYTES, "what could be run could not be pulled");
-
-/// Why an image was not had.
+/// Why an image could not be pulled.
 pub(super) struct Refusal {
     /// No master answers.
     pub(super) is_away: bool,
@@ -36,7 +34,7 @@ impl From<api::Error> for Refusal {
     }
 }
 
-/// Gets the module of an image, unless it is there.
+/// Pulls the module of an image, unless it is here already.
 pub(super) async fn pull(
     masters: &Client,
     store: &Store,
