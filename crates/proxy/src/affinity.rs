@@ -14,7 +14,7 @@ use std::{
 /// not seen for longest is forgotten at once, which costs less than looking for the oldest one.
 pub(crate) const CLIENTS_MIN: usize = 32_768;
 
-/// Goes on when the table changes.
+/// Survives a change of the table.
 #[derive(Debug, Default)]
 pub(crate) struct Turns {
     next: AtomicUsize,

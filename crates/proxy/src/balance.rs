@@ -135,7 +135,7 @@ impl Next {
 /// What leads requests and connections to Pods.
 pub(crate) struct Balancer {
     table: ArcSwap<Table>,
-    /// Says that the table is another one.
+    /// Told when the table is replaced.
     pub(crate) changed: watch::Sender<()>,
     /// Pods behind sockets.
     pub(crate) peers: Peers,

@@ -1,7 +1,7 @@
 //! An HTTP/1 connection to a Pod behind a socket.
 //!
-//! No task of its own drives it: whoever waits for the answer, and then whoever reads its body (`download`), does. So a request passes
-//! through without a change of threads, and a connection that waits for the next one costs its socket only.
+//! No task of its own drives it: whoever waits for the answer, and then whoever reads its body (`download`), does. So a
+//! request passes through without a change of threads, and a connection that waits for the next one costs its socket only.
 
 use std::{
     future::poll_fn,

@@ -35,7 +35,7 @@ pub(crate) const RETRY_MIN: Duration = Duration::from_millis(250);
 /// The longest pause between two tries.
 const RETRY_MAX: Duration = Duration::from_secs(5);
 
-/// The try from which on it is told that an address is not this machine's: routes are set while Services are read.
+/// From this try on users are told that an address is not this machine's: routes are set while Services are read.
 const TOLD_FROM_TRY: u32 = 3;
 
 /// News of an address on which the proxy should listen.
@@ -90,7 +90,7 @@ pub(crate) struct Listeners {
 /// What opens addresses.
 struct Opener {
     server: Arc<Server>,
-    /// For connections at the same time.
+    /// One for each connection that may stand at the same time.
     permits: Arc<Semaphore>,
     news: mpsc::UnboundedSender<News>,
 }

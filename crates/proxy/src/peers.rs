@@ -237,7 +237,7 @@ impl Peer {
     }
 
     /// Waits until the node is known to be silent. What was sent to it is lost without a sign, and a Pod may take its time
-    /// to answer or to read, so only a trial can tell; whoever waits longest makes it for all.
+    /// to answer or to read, so only a trial can tell; the first who has waited long enough makes it for all.
     pub(crate) async fn silence(self: &Arc<Self>) {
         loop {
             tokio::time::sleep(LOOK_EVERY).await;

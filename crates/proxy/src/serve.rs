@@ -155,7 +155,7 @@ async fn decide(balancer: &Balancer, stream: &mut TcpStream, first: &mut BytesMu
         return guess.into();
     }
     match balancer.connect(course).await {
-        // It waits for its client as well.
+        // A handler waits for its client as well.
         Some(Connected::Local) => Decided::Http,
         Some(Connected::Pod(pod)) => tokio::select! {
             biased;
@@ -196,7 +196,7 @@ async fn listen(stream: &mut TcpStream, first: &mut BytesMut) -> Guess {
             },
         };
         since.get_or_insert_with(tokio::time::Instant::now);
-        // Who has ended without a request still may want to hear something.
+        // A client that has closed its side may still wait for an answer.
         if !read.is_ok_and(|bytes| bytes > 0) {
             return Guess::Bytes;
         }

@@ -1,6 +1,6 @@
 //! The books of a container: what it may use, what it has used and done, and where it is in its life.
 //!
-//! Everything that runs or carries a guest writes here, and knows nothing else of the others.
+//! Everything that runs a guest writes here; none of it needs to know the others.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};

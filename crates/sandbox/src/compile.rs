@@ -38,7 +38,7 @@ const REPORT_WITHIN: Duration = Duration::from_secs(600);
 /// What compiling one image may take.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CompileLimits {
-    /// Stack, in bytes: what languages' tools produce was compiled on 2 MiB for long.
+    /// Stack, in bytes: whatever the languages' tools have produced so far was compiled on 2 MiB.
     pub stack_bytes: u64,
     /// Address space, in bytes: 18 MB of code, as much as a Python component has, were seen to need 1.4 GiB.
     pub memory_bytes: u64,

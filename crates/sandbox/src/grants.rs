@@ -143,7 +143,7 @@ pub enum Stream {
     Stderr,
 }
 
-/// Receives output as the guest writes it, in pieces of at most 64 KiB that need not be whole lines.
+/// Receives output as the guest writes it, in pieces of at most `LOG_PIECE_BYTES` that need not be whole lines.
 ///
 /// It is called on the thread that runs the guest and must not block: the time it takes is the guest's own.
 /// The sandbox slows a flooding guest down (see `LOG_BYTES_PER_SECOND`) before it calls.

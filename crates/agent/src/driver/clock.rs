@@ -4,12 +4,12 @@ use std::time::SystemTime;
 
 use api::Timestamp;
 
-/// What it shows.
+/// The time.
 pub(crate) fn now() -> Timestamp {
     SystemTime::now().into()
 }
 
-/// Waits until it shows a time; for ever if there is none.
+/// Waits until a time; for ever if there is none.
 pub(crate) async fn reached(at: Option<Timestamp>) {
     match at {
         Some(at) => tokio::time::sleep(at.since(now())).await,

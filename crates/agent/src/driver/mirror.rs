@@ -1,4 +1,4 @@
-//! What a watch shows, as a map that is never half of it.
+//! What a watch shows, as a map that is always complete.
 
 use std::{collections::HashMap, sync::Arc};
 

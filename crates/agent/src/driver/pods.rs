@@ -55,7 +55,7 @@ impl Pods {
             Effect::Report(pod) => self.reports.status(pod),
             Effect::Remove(key, uid) => self.reports.remove(key, &uid),
             Effect::Tell(pod, note) => self.reports.tell(&pod, &note, now()),
-            // Whoever listens to the brain knows the time.
+            // The loop that asks the brain has set its alarm.
             Effect::WakeAt(_) => {}
         }
     }

@@ -139,7 +139,7 @@ impl tcp::HostTcpSocket for View<'_> {
 }
 
 impl View<'_> {
-    /// Makes an IPv6 socket that is used for nothing yet an IPv4 one if that is what its address is: a guest that means itself
+    /// Turns an IPv6 socket that is not in use yet into an IPv4 one if its address is of that family: a guest that means itself
     /// by `::` or `::1` means its Pod, whose address may be of the other family.
     fn follow_family(&mut self, socket: &Resource<TcpSocket>, address: SocketAddr) -> Returned<()> {
         let same = || Resource::new_borrow(socket.rep());

@@ -8,7 +8,7 @@ pub(crate) struct Health {
     state: watch::Sender<State>,
 }
 
-/// What is known at a moment.
+/// What is known at one moment.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct State {
     /// Why Pods elsewhere do not reach this node, or it does not reach them.
@@ -63,7 +63,7 @@ impl Health {
         self.state.subscribe()
     }
 
-    /// What came of the routes to so many other nodes.
+    /// Whether the routes to the other nodes could be set, to which they could not, and how many others there are.
     pub(crate) fn network(&self, trouble: Option<Trouble>, unrouted: Vec<String>, others: usize) {
         self.change(|state| (state.network, state.unrouted, state.others) = (trouble, unrouted, others));
     }
@@ -86,7 +86,7 @@ impl Health {
         self.change(|state| state.listening = trouble);
     }
 
-    /// The masters told of this node.
+    /// This node as the masters tell of it; `None` if they do not.
     pub(crate) fn saw(&self, node: Option<&Node>) {
         self.change(|state| state.node = node.cloned());
     }

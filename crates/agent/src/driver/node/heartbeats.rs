@@ -19,7 +19,7 @@ use tokio::task::JoinSet;
 
 use super::{health::Health, masters::Masters};
 
-/// How often it is looked whether the masters are others.
+/// How often the connections are compared with the list of masters.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
 /// How long to wait before a master is tried again.

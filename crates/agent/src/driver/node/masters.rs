@@ -1,6 +1,6 @@
 //! Who the masters are: only they may ask this node for anything.
 //!
-//! Certificates of masters are good for years, and one that was removed keeps its own. So masters tell nodes who belongs to
+//! Certificates of masters are good for years, and a master that was removed keeps its certificate. So masters tell nodes who belongs to
 //! the group, in their answers to heartbeats, and whoever has applied more of the log knows better.
 
 use std::time::Duration;

@@ -33,7 +33,7 @@ pub(crate) struct Identity {
     pub(crate) port: u16,
 }
 
-/// What keeps the Node object, which the masters made, saying what this node is.
+/// Keeps the status of the Node object, which the masters made, up to date.
 pub(crate) struct StatusKeeper {
     pub(crate) client: Client,
     pub(crate) identity: Identity,
@@ -41,7 +41,7 @@ pub(crate) struct StatusKeeper {
 }
 
 impl StatusKeeper {
-    /// Writes the status whenever it is another. Waits for masters that do not answer yet; `known` is told once they have heard.
+    /// Writes the status whenever it changes. Waits for masters that do not answer yet; `known` is told once they have heard.
     /// Ends only if they refuse, and says why.
     pub(crate) async fn keep(&self, known: &Notify) -> Error {
         let mut health = self.health.subscribe();

@@ -63,7 +63,7 @@ pub(crate) struct Listening {
 }
 
 impl Listening {
-    /// Tells for ever what the proxy tells.
+    /// Passes the proxy's news on, for ever.
     pub(crate) async fn report(self, mut news: mpsc::UnboundedReceiver<News>) {
         let mut problems = Problems::default();
         while let Some(first) = news.recv().await {

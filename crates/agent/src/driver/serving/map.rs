@@ -40,7 +40,7 @@ impl fmt::Display for Refused<'_> {
 }
 
 impl<'a> Map<'a> {
-    /// As the node of a name sees it. Where ranges overlap, this node's own counts, then that of the oldest.
+    /// The map as the node of this name sees it. Where ranges overlap, this node's own counts, then that of the oldest.
     pub(super) fn of(own: &str, surroundings: &Surroundings, mirror: &'a Mirror) -> Self {
         let mut map = Self { ways: BTreeMap::from([(surroundings.services(), Way::Here)]), ..Self::default() };
         let mut nodes: Vec<&Node> = mirror.objects().filter_map(Object::get::<Node>).collect();
@@ -49,7 +49,7 @@ impl<'a> Map<'a> {
             let is_own = node.name() == own;
             map.node = if is_own { Some(node) } else { map.node };
             let Some(range) = range(node) else { continue };
-            // What this host is on was looked at when it started: its own Pods are not cut off by a network that came later.
+            // The networks of this host were checked when it started: its own Pods are not cut off by one that came later.
             let others = || if is_own { None } else { surroundings.crossed(range).or_else(|| map.taken(range)) };
             match surroundings.doubt(range).or_else(others) {
                 Some(why) => map.refused.push(Refused { name: node.name(), range, why }),
@@ -95,7 +95,7 @@ impl Map<'_> {
     }
 }
 
-/// Since when there is a node.
+/// When a node was made.
 fn age(node: &Node) -> Option<Timestamp> {
     node.metadata()?.creation_timestamp.as_ref().map(Timestamp::from)
 }
@@ -141,7 +141,7 @@ mod tests {
         Map { own: own.map(|own| own.parse().unwrap()), others, ..Map::default() }
     }
 
-    /// Nodes with their ranges, each as old as it stands behind the first.
+    /// Nodes with their ranges, the oldest first.
     fn nodes(nodes: &[(&str, &str)]) -> Mirror {
         let node = |(age, (name, range)): (i64, &(&str, &str))| {
             let address = format!("192.168.0.{}", age + 1);

@@ -20,7 +20,7 @@ use crate::{
 /// How long to wait before routes are tried again that the kernel refused.
 const RETRY: Duration = Duration::from_secs(5);
 
-/// How often it is looked whether the routes are still there: a link that was down has lost those over it.
+/// How often the routes are compared with those of the kernel: a link that was down has lost those over it.
 const LOOK_EVERY: Duration = Duration::from_secs(15);
 
 /// Who this node is, and whom its routes concern.
@@ -109,7 +109,7 @@ impl Routes {
 }
 
 impl Complaint {
-    /// Says it if it is another than the last.
+    /// Says it unless that was said last.
     fn say(&mut self, reports: &Reports, node: Option<&Node>, complaint: String) {
         if self.last != complaint && !complaint.is_empty() {
             tracing::error!("{complaint}");

@@ -1,6 +1,6 @@
 //! What this node knows of addresses by itself, against which it holds what masters tell: a second check.
 //!
-//! Masters refuse to give a node a range that is none, and to take an address of a Pod that is none. But administrators may
+//! Masters refuse ranges that cannot be a node's and addresses that cannot be a Pod's. But administrators may
 //! write what they like, and one slip must not lead the traffic of every host, this one's own included, to some node.
 
 use std::{borrow::Cow, collections::BTreeSet, net::IpAddr};
@@ -8,7 +8,7 @@ use std::{borrow::Cow, collections::BTreeSet, net::IpAddr};
 use api::{Cidr, discovery_v1::EndpointSlice};
 use proxy::{Net, NetError, is_special};
 
-/// What is local to every host, or to its link, or leads to many: nobody's range.
+/// Ranges that are local to every host or its link, or mean many hosts: no node can have them.
 const NOBODYS: [&str; 4] = ["0.0.0.0/8", "127.0.0.0/8", "169.254.0.0/16", "224.0.0.0/3"];
 
 /// The addresses of the cluster and of this host.
@@ -34,7 +34,7 @@ impl Surroundings {
         self.services
     }
 
-    /// The same on a host that is as the kernel says now.
+    /// The same, with the networks and addresses that the kernel reports now.
     pub(crate) async fn seen_now(&self) -> Result<Self, NetError> {
         let mut net = Net::default();
         let networks = net.networks().await?.into_iter().map(|(_, network)| network).collect();
@@ -60,7 +60,7 @@ impl Surroundings {
         Some(format!("it overlaps {network}, a network of this host"))
     }
 
-    /// A slice without the endpoints to which nothing is sent, and the addresses of those.
+    /// A slice without the endpoints that are not believed, and the addresses of those.
     pub(crate) fn believed<'a>(&self, slice: &'a EndpointSlice) -> (Cow<'a, EndpointSlice>, Vec<IpAddr>) {
         let doubted = |text: &String| text.parse::<IpAddr>().ok().filter(|ip| !self.may_be_endpoint(*ip));
         let found: Vec<IpAddr> = slice.endpoints.iter().flat_map(|one| &one.addresses).filter_map(doubted).collect();

@@ -53,7 +53,7 @@ fn tell_doubts(reports: &Reports, slices: &Mirror, doubted: &BTreeMap<Key, Strin
 /// What this node believes of the EndpointSlices.
 struct Believed<'a> {
     slices: Vec<Cow<'a, EndpointSlice>>,
-    /// What is said of those that it does not believe in all.
+    /// What users are told of slices of which endpoints are left out.
     doubted: BTreeMap<Key, String>,
 }
 

@@ -18,7 +18,8 @@ pub(super) struct Pulled {
     pub(super) manifest: String,
 }
 
-/// The layer with the module, of those with these media types, and its digest: the one with a type of ours, or the only one.
+/// The index and the digest of the layer with the module, of layers with these media types and digests: the first with a type of
+/// ours, or else the only one.
 pub(super) fn module<'a>(layers: impl Iterator<Item = (&'a str, &'a str)> + Clone) -> Result<(usize, Digest), String> {
     let known = layers.clone().position(|(media_type, _)| MODULE_TYPES.contains(&media_type));
     let only = (layers.clone().count() == 1).then_some(0);

@@ -40,7 +40,7 @@ struct Login {
     auth: String,
 }
 
-/// Gets the module of an image, unless it is there.
+/// Pulls the module of an image, unless it is here already.
 pub(super) async fn pull(
     masters: &rpc::Client,
     store: &Store,

@@ -11,7 +11,7 @@ use crate::brain::{Run, Uid};
 #[derive(Default)]
 pub(super) struct Waiting(Mutex<HashMap<Slot, (String, Run)>>);
 
-/// A container of a Pod, whichever run of it.
+/// A container of a Pod, in any of its runs.
 type Slot = (Uid, Arc<str>);
 
 fn slot(run: &Run) -> Slot {
