@@ -341,3 +341,54 @@ pub(crate) fn be_nice(nice: i32) {
     // On Linux this call changes one thread, not the process. It cannot fail when it lowers.
     let _ = rustix::process::setpriority_process(Some(rustix::thread::gettid()), nice);
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{Duration, Instant, Meter, QUOTA_PERIOD, Quota, SLICE_PER_CORE, TICK};
+
+    /// A quota of so many thousandths of a core, and when it began.
+    fn quota(millis: u32) -> (Quota, Instant) {
+        let quota = Quota::new(millis);
+        let began = quota.level.lock().expect("nobody panicked").at;
+        (quota, began)
+    }
+
+    #[test]
+    fn what_is_overdrawn_is_paid_in_waiting_at_the_rate_of_the_limit() {
+        let (half, began) = quota(500);
+        assert_eq!(half.debt(began), None, "it begins with a period's worth");
+        half.charge(QUOTA_PERIOD, began);
+        assert_eq!(
+            half.debt(began),
+            Some(QUOTA_PERIOD),
+            "half of it was in hand, and the other half takes twice as long"
+        );
+        assert_eq!(half.debt(began + QUOTA_PERIOD / 2), Some(QUOTA_PERIOD / 2));
+        assert_eq!(half.debt(began + QUOTA_PERIOD), None);
+    }
+
+    #[test]
+    fn a_rest_brings_no_more_than_a_period() {
+        let (whole, began) = quota(1_000);
+        let later = began + 100 * QUOTA_PERIOD;
+        whole.charge(2 * QUOTA_PERIOD, later);
+        assert_eq!(whole.debt(later), Some(QUOTA_PERIOD));
+    }
+
+    #[test]
+    fn lighter_containers_give_way_sooner_but_not_before_a_tick() {
+        let slice = |weight| Meter::new(None, weight).slice;
+        assert_eq!([slice(4_000), slice(1_000), slice(500)], [SLICE_PER_CORE, SLICE_PER_CORE, SLICE_PER_CORE / 2]);
+        assert_eq!(slice(1), TICK);
+    }
+
+    #[test]
+    fn a_command_has_settled_when_it_has_computed_for_a_while() {
+        let meter = Meter::new(None, 1_000);
+        meter.charge(Duration::from_millis(99));
+        assert!(!meter.has_settled());
+        meter.charge(Duration::from_millis(1));
+        assert!(meter.has_settled() && meter.used() == Duration::from_millis(100));
+        assert_eq!(meter.pause(), None, "without a limit nobody pauses");
+    }
+}

@@ -264,3 +264,50 @@ fn join(frames: VecDeque<Result<Frame<Bytes>, Error>>) -> Bytes {
     pieces.for_each(|piece| whole.extend_from_slice(&piece));
     whole.freeze()
 }
+
+#[cfg(test)]
+mod tests {
+    use http::HeaderMap;
+    use http_body_util::BodyExt as _;
+
+    use super::{Bytes, Context, Error, Frame, Pin, Poll, Ready, VecDeque, take_ready};
+
+    /// A body of some frames, and whether it ends behind them.
+    struct Frames(VecDeque<Frame<Bytes>>, bool);
+
+    impl http_body::Body for Frames {
+        type Data = Bytes;
+        type Error = Error;
+
+        fn poll_frame(mut self: Pin<&mut Self>, _cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
+            match self.0.pop_front() {
+                None if !self.1 => Poll::Pending,
+                frame => Poll::Ready(frame.map(Ok)),
+            }
+        }
+    }
+
+    fn data(text: &'static str) -> Frame<Bytes> {
+        Frame::data(Bytes::from_static(text.as_bytes()))
+    }
+
+    /// The whole body if it is there, or how many frames are.
+    fn ready(frames: Vec<Frame<Bytes>>, is_whole: bool) -> Result<Bytes, usize> {
+        match take_ready(&mut Frames(frames.into(), is_whole).boxed_unsync()) {
+            Ready::All(bytes) => Ok(bytes),
+            Ready::Some(frames) => Err(frames.len()),
+        }
+    }
+
+    #[test]
+    fn a_body_is_taken_whole_only_if_it_has_ended_and_is_data_alone() {
+        assert_eq!(ready(vec![], true), Ok(Bytes::new()));
+        assert_eq!(ready(vec![data("one ")], true), Ok(Bytes::from_static(b"one ")));
+        assert_eq!(
+            ready(vec![data("one "), data("two "), data("three")], true),
+            Ok(Bytes::from_static(b"one two three"))
+        );
+        assert_eq!(ready(vec![data("one"), Frame::trailers(HeaderMap::new())], true), Err(2));
+        assert_eq!(ready(vec![data("one")], false), Err(1), "its guest is still at work");
+    }
+}
