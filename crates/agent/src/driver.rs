@@ -1,6 +1,6 @@
 //! Carries the brain's effects out: the only part of the crate that waits, reads clocks, and touches files and sockets.
 //!
-//! Three rooms: [`pods`] runs what the brain wants to run, [`node`] tells the masters how this node is, [`serving`] gets bytes to
+//! Three folders: [`pods`] runs what the brain wants to run, [`node`] tells the masters how this node is, [`serving`] gets bytes to
 //! Pods and from them. They stand on what all need: [`memory`] of what the masters said, [`reports`] to them, the brain's
 //! [`inbox`], the [`clock`]. Each part is handed what it uses, here.
 

@@ -278,3 +278,11 @@ fn modules_that_import_each_other_are_found() {
     let below = named_of_root("use super::a;\nuse crate::{b, room::{c, d::E}};\n", 1, &["room".to_owned()]);
     assert_eq!(below, ["a", "c", "d"]);
 }
+
+#[test]
+fn what_modules_of_a_folder_import_of_each_other_is_seen() {
+    let agent = Path::new(env!("CARGO_MANIFEST_DIR")).join("../agent/src");
+    let edges = edges(&agent, Path::new("driver"));
+    assert!(edges["serving"].contains("node") && edges["pods"].contains("serving"), "{edges:?}");
+    assert!(!edges["node"].contains("serving"), "{edges:?}");
+}

@@ -1,7 +1,7 @@
 //! What containers wrote, in files of this node: one a run, cut into pieces that are thrown away in turn.
 //!
-//! A line in a file is `TIME STREAM F|P TEXT`, as other node agents write it; `P` marks a line that goes on in
-//! the next one.
+//! A line in a file is `TIME STREAM F|P TEXT`, as other node agents write it; `P` marks one that goes on in the
+//! next.
 
 use std::{
     fs::{self, File, OpenOptions},
@@ -22,7 +22,7 @@ const PIECE_BYTES_MAX: u64 = 10 << 20;
 /// How many full pieces of a run are kept beside the one that is written.
 const PIECES_KEPT: u32 = 2;
 
-/// The longest line, in bytes; longer ones are cut.
+/// The longest line, in bytes; longer ones are written as several.
 const LINE_BYTES_MAX: usize = 16 << 10;
 
 /// How often it is told that nothing can be written.
