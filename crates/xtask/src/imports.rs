@@ -20,7 +20,7 @@ const KNOWN: &[(&str, &[&str])] = &[(
 )];
 
 /// Crates whose folders are held to the same: modules that stand beside each other form no circle, at any level.
-const DEEP: &[&str] = &["agent", "proxy", "sandbox"];
+const DEEP: &[&str] = &["agent", "apiserver", "images", "kapelle", "proxy", "registry", "sandbox"];
 
 /// Crates of ours that take of another one only some names: the images know no objects.
 const ONLY: &[(&str, &str, &[&str])] = &[("images", "api", &["Error", "Reason"])];
