@@ -25,7 +25,7 @@ use std::{
 use api::{Cidr, Error, Kind, Timestamp};
 use futures::Stream;
 use proxy::{Net, NetError, News, Proxy};
-use rpc::{Client, Incoming, Query, Security, seats::Rooms};
+use rpc::{Client, Incoming, Query, Security, connections::ConnectionLimits};
 use sandbox::Sandbox;
 use tokio::{
     net::TcpListener,
@@ -81,7 +81,7 @@ pub struct Config {
     /// Whether Pods may reach hosts outside the cluster.
     pub allow_external: bool,
     /// How many connections its own port, and Services and Pods, take.
-    pub rooms: Rooms,
+    pub connections: ConnectionLimits,
 }
 
 /// Why the agent cannot run.
@@ -127,7 +127,7 @@ pub async fn run(config: Config, shutdown: CancellationToken) -> Result<(), Agen
     let client = config.masters.clone().with_field_manager("kapelle-agent");
     let sandbox = Sandbox::new(sandbox::Config::new(config.dir.join("compiled")))?;
     let (proxy, news) = Proxy::new(proxy::Config { allow_external: config.allow_external });
-    proxy.limit(config.rooms.proxied);
+    proxy.limit(config.connections.proxied);
     let (inbox, events) = Inbox::new();
     let reports = Reports::start(client.clone(), &config.name);
     let shared = Shared {
@@ -165,7 +165,7 @@ async fn listen(config: &Config) -> Result<(u16, impl Stream<Item = io::Result<I
     let listener = TcpListener::bind(SocketAddr::from((config.host, 0))).await;
     let listener = listener.map_err(cannot(format!("cannot listen on {}", config.host)))?;
     let port = listener.local_addr().map_err(cannot("cannot listen".to_owned()))?.port();
-    Ok((port, rpc::incoming(listener, &config.security, config.rooms)?))
+    Ok((port, rpc::incoming(listener, &config.security, config.connections)?))
 }
 
 /// What several parts are handed; none is handed all of it.

@@ -11,7 +11,7 @@ use std::{
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
-use rpc::seats::Busy;
+use rpc::connections::Busy;
 use tokio::time::Sleep;
 
 use crate::metered::Left;

@@ -19,9 +19,9 @@ use registry::{
     budget::{Account, BODY_BYTES_MAX, Budget, Permit},
 };
 use rpc::{
+    connections::{ConnectionLimits, Leave, Party, Slot},
     identity::{Shared, Subject},
     reception::{Arrival, Reception, Visitor},
-    seats::{Leave, Party, Rooms, Seat},
 };
 use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::server::TlsStream;
@@ -95,7 +95,7 @@ pub struct Setup {
     /// What it needs to let others in; without it nobody joins.
     pub entrance: Option<Entrance>,
     /// How many connections it takes.
-    pub rooms: Rooms,
+    pub connections: ConnectionLimits,
 }
 
 /// Serves until `shutdown` is cancelled, then ends within a few seconds: open watches say where they are and end,
@@ -105,7 +105,8 @@ pub struct Setup {
 /// If the services cannot be built. Failing connections are logged and harm nobody else.
 pub async fn serve(listener: TcpListener, setup: Setup, shutdown: CancellationToken) -> io::Result<()> {
     let protocols: [&[u8]; 3] = [PEER_PROTOCOL, b"h2", b"http/1.1"];
-    let reception = Reception::new(listener, &setup.identity, &protocols, setup.rooms).map_err(io::Error::other)?;
+    let reception =
+        Reception::new(listener, &setup.identity, &protocols, setup.connections).map_err(io::Error::other)?;
     let port = Arc::new(Port {
         languages: Languages::new(setup.registry.clone(), setup.images, setup.entrance).await,
         bearers: setup.bearers,
@@ -147,7 +148,7 @@ struct Session {
     caller: Arc<Caller>,
     from: IpAddr,
     account: Account,
-    seat: Seat,
+    slot: Slot,
 }
 
 impl Session {
@@ -156,7 +157,7 @@ impl Session {
     fn caller(&self, shown: Option<Subject>) -> Arc<Caller> {
         match (&*self.caller, shown) {
             (Caller::Nobody, Some(subject)) => {
-                self.seat.prove(Party::Known(subject.clone()));
+                self.slot.prove(Party::Known(subject.clone()));
                 Arc::new(Caller::new(subject, self.from))
             }
             _ => self.caller.clone(),
@@ -167,7 +168,7 @@ impl Session {
 impl Port {
     /// A connection: who calls, and what for?
     async fn welcome(self: Arc<Self>, arrival: Arrival) {
-        let Visitor { stream, peer, subject, seat } = match arrival.prove().await {
+        let Visitor { stream, peer, subject, slot } = match arrival.prove().await {
             Ok(visitor) => visitor,
             Err(error) => return debug!(%error, "a connection was not taken in"),
         };
@@ -175,7 +176,7 @@ impl Port {
         let caller = subject.map_or(Caller::Nobody, |subject| Caller::new(subject, from));
         if stream.get_ref().1.alpn_protocol() != Some(PEER_PROTOCOL) {
             let account = self.budget.account(&caller, from);
-            return self.converse(stream, Session { caller: Arc::new(caller), from, account, seat }).await;
+            return self.converse(stream, Session { caller: Arc::new(caller), from, account, slot }).await;
         }
         match caller {
             Caller::Master { member } => self.languages.registry.hear(member, stream),
@@ -194,14 +195,14 @@ impl Port {
             ended = connection.as_mut() => return ended.unwrap_or_else(|error| debug!(%error, "a connection broke")),
             () = registry.until_gone(&session.caller) => return debug!(caller = session.caller.user(), "left; cut off"),
             () = shutdown.cancelled() => DRAIN_TIMEOUT,
-            leave = session.seat.must_leave() => match leave {
+            leave = session.slot.must_leave() => match leave {
                 Leave::Now => return,
                 Leave::Idle => FAREWELL_TIMEOUT,
             },
         };
         connection.as_mut().graceful_shutdown();
         // A request that came at the last moment is answered.
-        while tokio::time::timeout(limit, connection.as_mut()).await.is_err() && session.seat.is_busy() {}
+        while tokio::time::timeout(limit, connection.as_mut()).await.is_err() && session.slot.is_busy() {}
     }
 
     /// Streams give their permit back when they begin: watches have a limit of their own.
@@ -210,7 +211,7 @@ impl Port {
         mut request: Request<Incoming>,
         session: Arc<Session>,
     ) -> Result<Response<Reply>, Infallible> {
-        let busy = session.seat.busy();
+        let busy = session.slot.busy();
         let language = Language::of(request.uri().path(), request.headers());
         let (response, left) = match self.admit(&mut request, language, &session) {
             Ok((caller, permit)) => {

@@ -21,7 +21,7 @@ use control::PodRange;
 use futures::StreamExt as _;
 use images::Alone;
 use registry::{Membership, Options, QUOTA_BYTES, Registry};
-use rpc::{Client, Security, identity::Subject, seats::Rooms};
+use rpc::{Client, Security, connections::ConnectionLimits, identity::Subject};
 use tokio::net::TcpListener;
 
 use crate::{
@@ -83,7 +83,7 @@ impl Dev {
         ranges::check(self.pod_cidr, self.service_cidr)?;
         let dir = process::data_dir(&self.data_dir.clone().unwrap_or_else(cli::default_data_dir))?;
         let stop = process::stop_on_signal()?;
-        let rooms = Rooms::for_files(process::raise_file_limit());
+        let connections = ConnectionLimits::for_files(process::raise_file_limit());
         let mut progress = cli::Progress::start(&format!("opening {}", dir.display()));
         let options = Options { service_cidr: self.service_cidr, quota_bytes: QUOTA_BYTES, now };
         let (registry, images) = open(&dir, options, Membership::default(), Arc::new(Alone)).await?;
@@ -100,7 +100,7 @@ impl Dev {
         registry.introduce(identity.clone());
         let (own, token) = (identity.clone(), desk::token(&dir)?);
         let (registered, bearers) = (registry.clone(), desk::bearers(&token));
-        let setup = Setup { registry: registered, images, identity, bearers, hosts, entrance: None, rooms };
+        let setup = Setup { registry: registered, images, identity, bearers, hosts, entrance: None, connections };
         let server = tokio::spawn(apiserver::serve(listener, setup, stop.clone()));
         let served = cli::Served { masters: vec![format!("https://{listen}")], local: None };
         let admin = desk::administrator(&authority)?;
@@ -110,7 +110,7 @@ impl Dev {
         bridge::start(registry.clone(), control::Config { pods: self.pods()? })?;
         let uid = registry.ensure_node(NODE, Ipv4Addr::LOCALHOST).await?;
         let node = pki::identity(&authority, Subject::Node { name: NODE.to_owned(), uid }, Vec::new())?;
-        let node = self.node(&dir, listen, Security::Tls(node), rooms)?;
+        let node = self.node(&dir, listen, Security::Tls(node), connections)?;
         let mut agent = tokio::spawn(agent::driver::run(node, stop.clone()));
         tokio::select! {
             ready = node_ready(&registry, self.pod_cidr) => ready?,
@@ -162,7 +162,13 @@ impl Dev {
         Ok(PodRange::new(pod_cidr.base(), pod_cidr.prefix(), part.min(30))?)
     }
 
-    fn node(&self, dir: &Path, listen: SocketAddr, security: Security, rooms: Rooms) -> Result<agent::driver::Config> {
+    fn node(
+        &self,
+        dir: &Path,
+        listen: SocketAddr,
+        security: Security,
+        connections: ConnectionLimits,
+    ) -> Result<agent::driver::Config> {
         Ok(agent::driver::Config {
             name: NODE.to_owned(),
             host: Ipv4Addr::LOCALHOST,
@@ -173,7 +179,7 @@ impl Dev {
             security,
             file_images: true,
             allow_external: true,
-            rooms,
+            connections,
         })
     }
 }

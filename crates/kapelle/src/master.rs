@@ -25,8 +25,8 @@ use control::PodRange;
 use registry::{Begin, Masters, Membership, Options, QUOTA_BYTES, Registry};
 use rpc::{
     Client, Security,
+    connections::ConnectionLimits,
     identity::{Authority, KeyPair, Shared, Subject, Token},
-    seats::Rooms,
     services::{JoinRequest, Role},
 };
 use serde::{Deserialize, Serialize};
@@ -161,7 +161,7 @@ impl Master {
     async fn serve(self) -> Result<()> {
         let dir = process::data_dir(&self.data_dir)?;
         let stop = process::stop_on_signal()?;
-        let rooms = Rooms::for_files(process::raise_file_limit());
+        let connections = ConnectionLimits::for_files(process::raise_file_limit());
         let listener = TcpListener::bind(self.listen).await;
         let listener = listener.with_context(|| format!("cannot listen on {}", self.listen))?;
         let listen = listener.local_addr()?;
@@ -197,7 +197,7 @@ impl Master {
             bearers: Bearers::default(),
             hosts: hosts.clone(),
             entrance: Some(entrance.clone()),
-            rooms,
+            connections,
         };
         let server = tokio::spawn(apiserver::serve(listener, setup, stop.clone()));
         let hearing = registry.clone();

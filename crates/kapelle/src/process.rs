@@ -9,7 +9,7 @@ use std::{
 };
 
 use anyhow::{Context as _, Result};
-use rpc::seats::Rooms;
+use rpc::connections::ConnectionLimits;
 use rustix::{
     fs::Mode,
     process::{Resource, Rlimit, getrlimit, setrlimit},
@@ -72,7 +72,7 @@ pub(crate) fn raise_file_limit() -> u64 {
         Err(_) => limit.current,
     };
     let files = files.unwrap_or(u64::MAX);
-    let connections = Rooms::for_files(files).sum();
+    let connections = ConnectionLimits::for_files(files).sum();
     tracing::info!("this process may open {files} files, so it takes {connections} connections");
     if files < FILES_WANTED {
         tracing::warn!("{files} files are few: raise the limit (`LimitNOFILE=` of its service, or `ulimit -Hn`)");

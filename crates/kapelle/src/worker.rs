@@ -19,8 +19,8 @@ use api::{Cidr, core_v1::Node};
 use clap::Args;
 use rpc::{
     Client, Security,
+    connections::ConnectionLimits,
     identity::{Identity, KeyPair, Shared, Subject, Token},
-    seats::Rooms,
     services::{JoinRequest, Role},
 };
 use serde::{Deserialize, Serialize};
@@ -123,7 +123,7 @@ impl Worker {
             security,
             file_images: false,
             allow_external: true,
-            rooms: Rooms::for_files(files),
+            connections: ConnectionLimits::for_files(files),
         };
         tokio::spawn(group::pass_on(self.api_listen, client.clone()));
         let mut agent = tokio::spawn(agent::driver::run(config, stop.clone()));

@@ -17,9 +17,9 @@ use tonic::transport::server::Connected;
 
 use crate::{
     Security,
+    connections::{ConnectionLimits, Slot},
     identity::{IdentityError, Subject},
     reception::{Arrival, Reception, Visitor},
-    seats::{Rooms, Seat},
 };
 
 /// How many connections may wait to be served.
@@ -36,7 +36,7 @@ pub struct Calling {
 pub struct Incoming {
     calling: Calling,
     stream: Box<TlsStream<TcpStream>>,
-    _seat: Seat,
+    _slot: Slot,
 }
 
 /// The connections of a listener, protected as those that go out are. Failing ones are dropped and logged.
@@ -46,7 +46,7 @@ pub struct Incoming {
 pub fn incoming(
     listener: TcpListener,
     security: &Security,
-    rooms: Rooms,
+    limits: ConnectionLimits,
 ) -> Result<impl Stream<Item = io::Result<Incoming>> + Send + 'static + use<>, IdentityError> {
     let identity = match security {
         Security::Tls(identity) | Security::TlsWith(identity, _) => identity,
@@ -57,7 +57,7 @@ pub fn incoming(
             });
         }
     };
-    let reception = Reception::new(listener, identity, &[b"h2"], rooms)?;
+    let reception = Reception::new(listener, identity, &[b"h2"], limits)?;
     let (ready, waiting) = mpsc::channel(WAITING_MAX);
     tokio::spawn(accept(reception, ready));
     Ok(stream::unfold(waiting, |mut waiting| async move { Some((waiting.recv().await?, waiting)) }))
@@ -80,10 +80,10 @@ async fn accept(reception: Reception, ready: mpsc::Sender<io::Result<Incoming>>)
 }
 
 async fn prove(arrival: Arrival) -> io::Result<Incoming> {
-    let Visitor { stream, subject, seat, .. } = arrival.prove().await?;
+    let Visitor { stream, subject, slot, .. } = arrival.prove().await?;
     match subject {
         Some(Subject::Master { member }) => {
-            Ok(Incoming { calling: Calling { member }, stream: Box::new(stream), _seat: seat })
+            Ok(Incoming { calling: Calling { member }, stream: Box::new(stream), _slot: slot })
         }
         _ => Err(io::Error::new(io::ErrorKind::PermissionDenied, "only masters call agents")),
     }

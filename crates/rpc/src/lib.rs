@@ -6,6 +6,7 @@ mod carried;
 pub mod client;
 mod clocks;
 mod cluster;
+pub mod connections;
 pub mod convert;
 mod heartbeats;
 pub mod identity;
@@ -14,7 +15,6 @@ mod incoming;
 pub mod node;
 pub mod reception;
 mod relay;
-pub mod seats;
 mod security;
 pub mod status;
 #[cfg(test)]

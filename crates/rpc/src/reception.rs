@@ -1,4 +1,4 @@
-//! Taking connections in: who is it, is there a seat, and what if the process has no file left.
+//! Taking connections in: who is it, do the limits allow it, and what if the process has no file left.
 
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
@@ -6,8 +6,8 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::{TlsAcceptor, server::TlsStream};
 
 use crate::{
+    connections::{ConnectionLimits, Connections, Party, Slot},
     identity::{IdentityError, Shared, Subject},
-    seats::{Party, Rooms, Seat, Seats},
 };
 
 /// How long a caller may take to prove who it is.
@@ -16,12 +16,12 @@ const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long to wait after the system refused a connection, usually for want of files.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
-/// A listener with seats for those who come.
+/// A listener that takes as many connections as its limits allow.
 #[derive(Debug)]
 pub struct Reception {
     listener: TcpListener,
     acceptor: Acceptor,
-    seats: Seats,
+    connections: Connections,
 }
 
 #[derive(Clone)]
@@ -33,13 +33,13 @@ impl std::fmt::Debug for Acceptor {
     }
 }
 
-/// A connection that has a seat and has said nothing yet.
+/// A connection that is counted and has said nothing yet.
 #[derive(Debug)]
 pub struct Arrival {
     stream: TcpStream,
     peer: SocketAddr,
     acceptor: Acceptor,
-    seat: Seat,
+    slot: Slot,
 }
 
 /// A connection of which it is known whose it is.
@@ -52,7 +52,7 @@ pub struct Visitor {
     /// Whose certificate was shown; `None` for nobody's.
     pub subject: Option<Subject>,
     /// To be kept as long as the connection.
-    pub seat: Seat,
+    pub slot: Slot,
 }
 
 impl Reception {
@@ -64,10 +64,10 @@ impl Reception {
         listener: TcpListener,
         identity: &Arc<Shared>,
         protocols: &[&[u8]],
-        rooms: Rooms,
+        limits: ConnectionLimits,
     ) -> Result<Self, IdentityError> {
         let acceptor = Acceptor(TlsAcceptor::from(identity.server(protocols)?));
-        Ok(Self { listener, acceptor, seats: Seats::new(rooms) })
+        Ok(Self { listener, acceptor, connections: Connections::new(limits) })
     }
 
     /// The next connection. While the process has no file left nobody is taken in, and those who are there go on.
@@ -75,10 +75,10 @@ impl Reception {
         loop {
             match self.listener.accept().await {
                 Ok((stream, peer)) => {
-                    let Some(seat) = self.seats.enter(Party::Arriving(peer.ip())) else { continue };
+                    let Some(slot) = self.connections.enter(Party::Arriving(peer.ip())) else { continue };
                     // Without it answers are a little later; it fails only if the connection is gone already.
                     let _ = stream.set_nodelay(true);
-                    return Arrival { stream, peer, acceptor: self.acceptor.clone(), seat };
+                    return Arrival { stream, peer, acceptor: self.acceptor.clone(), slot };
                 }
                 Err(error) => {
                     tracing::warn!(%error, "cannot accept a connection; trying again");
@@ -93,18 +93,18 @@ impl Arrival {
     /// Lets the caller prove who it is.
     ///
     /// # Errors
-    /// If it does not in time, had to give way meanwhile, or all seats of its sort are busy.
+    /// If it does not in time, had to give way meanwhile, or all connections of its sort are busy.
     pub async fn prove(self) -> io::Result<Visitor> {
-        let Self { stream, peer, acceptor, seat } = self;
+        let Self { stream, peer, acceptor, slot } = self;
         let stream = tokio::select! {
             accepted = tokio::time::timeout(HANDSHAKE_TIMEOUT, acceptor.0.accept(stream)) => accepted??,
-            leave = seat.must_leave() => return Err(io::Error::other(format!("before its handshake: {leave:?}"))),
+            leave = slot.must_leave() => return Err(io::Error::other(format!("before its handshake: {leave:?}"))),
         };
         let shown = stream.get_ref().1.peer_certificates().and_then(|chain| chain.first());
         let subject = shown.and_then(|certificate| Subject::of(certificate).ok());
         let party = subject.clone().map_or(Party::Nobody(peer.ip()), Party::Known);
-        match seat.change(party) {
-            Some(seat) => Ok(Visitor { stream, peer, subject, seat }),
+        match slot.change(party) {
+            Some(slot) => Ok(Visitor { stream, peer, subject, slot }),
             None => Err(io::Error::new(io::ErrorKind::QuotaExceeded, "all connections of its sort are busy")),
         }
     }

@@ -15,7 +15,7 @@ use rpc::{
 };
 use rustls::ClientConfig;
 
-use super::{ROOMS, Server, TOKEN, config_map, flood::unfinished, node_caller, soon};
+use super::{LIMITS, Server, TOKEN, config_map, flood::unfinished, node_caller, soon};
 
 const MAPS: &str = "/api/v1/namespaces/default/configmaps";
 
@@ -153,7 +153,7 @@ async fn those_who_show_nothing_keep_no_administrator_with_a_token_out() {
     assert_eq!(told(&mut idle, asking(&server, Method::GET, MAPS, RIGHT)).await, 200);
 
     let mut crowd = Vec::new();
-    for _ in 0..10 * ROOMS.nobody.all {
+    for _ in 0..10 * LIMITS.nobody.all {
         crowd.push(server.sender(server.nobody()).await);
     }
     // Questions without end, until one address may ask no more without showing anything.

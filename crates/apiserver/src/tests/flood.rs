@@ -15,7 +15,7 @@ use tokio::{
     net::TcpStream,
 };
 
-use super::{ROOMS, Server, node_caller, soon};
+use super::{LIMITS, Server, node_caller, soon};
 
 /// Where nodes write.
 const EVENTS: &str = "/api/v1/namespaces/default/events";
@@ -43,7 +43,7 @@ pub(super) fn unfinished(pieces: usize) -> Body {
 async fn slow_requests_without_a_certificate_leave_administrators_their_share() {
     let server = Server::new().await;
     let (mut senders, mut answers) = (Vec::new(), FuturesUnordered::new());
-    for _ in 0..ROOMS.nobody.all {
+    for _ in 0..LIMITS.nobody.all {
         let mut sender = server.sender(server.nobody()).await;
         answers.extend((0..150).map(|_| sender.send_request(post(&server, unfinished(0)))));
         senders.push(sender);
@@ -83,10 +83,10 @@ async fn nobody_sends_long_bodies() {
 async fn silent_connections_give_way_and_never_lock_anybody_out() {
     let server = Server::new().await;
     let (mut silent, mut nobody) = (Vec::new(), Vec::new());
-    for _ in 0..10 * ROOMS.arriving.all {
+    for _ in 0..10 * LIMITS.arriving.all {
         silent.push(TcpStream::connect(server.address).await.unwrap());
     }
-    for _ in 0..10 * ROOMS.nobody.all {
+    for _ in 0..10 * LIMITS.nobody.all {
         nobody.push(server.connect_as(server.nobody()).await);
     }
     server.is_answered().await;
@@ -103,7 +103,7 @@ async fn watches_stay_when_the_room_is_full() {
     let request = Request::get(format!("{}{path}", server.url)).body(Body::empty()).unwrap();
     let mut lines = soon(watch.send_request(request)).await.unwrap().into_body().into_data_stream();
     let mut all = Vec::new();
-    for _ in 0..3 * ROOMS.admins.all {
+    for _ in 0..3 * LIMITS.admins.all {
         let mut idle = server.connect_as(server.pki.admin().client()).await;
         idle.write_all(b"GET /livez HTTP/1.1\r\nHost: localhost\r\n\r\n").await.unwrap();
         let mut answer = [0; 15];

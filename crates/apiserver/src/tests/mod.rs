@@ -18,8 +18,8 @@ use images::Images;
 use registry::{Caller, Membership, Options, QUOTA_BYTES, Registry};
 use rpc::{
     Security,
+    connections::{ConnectionLimits, Limit},
     identity::{Authority, BearerHash, Csr, Identity, KeyPair, Shared, Subject, pinned_client},
-    seats::{Room, Rooms},
 };
 use tokio::{
     net::{TcpListener, TcpStream},
@@ -37,12 +37,12 @@ const PATIENCE: Duration = Duration::from_secs(20);
 const TOKEN: &str = "kapelle_admin_0ne";
 
 /// Few connections, so that tests reach their limits.
-const ROOMS: Rooms = Rooms {
-    arriving: Room { all: 8, each: 8 },
-    nobody: Room { all: 4, each: 4 },
-    admins: Room { all: 8, each: 8 },
-    nodes: Room { all: 4, each: 2 },
-    masters: Room { all: 4, each: 4 },
+const LIMITS: ConnectionLimits = ConnectionLimits {
+    arriving: Limit { all: 8, each: 8 },
+    nobody: Limit { all: 4, each: 4 },
+    admins: Limit { all: 8, each: 8 },
+    nodes: Limit { all: 4, each: 2 },
+    masters: Limit { all: 4, each: 4 },
     proxied: 0,
 };
 
@@ -117,7 +117,7 @@ impl Pki {
             bearers: Bearers::one(BearerHash::of(TOKEN), Subject::Admin { name: "tester".to_owned() }),
             hosts: Vec::new(),
             entrance: None,
-            rooms: ROOMS,
+            connections: LIMITS,
         }
     }
 }

@@ -19,7 +19,7 @@ use tokio::{
 use tokio_rustls::{TlsConnector, client::TlsStream};
 use tokio_util::sync::CancellationToken;
 
-use super::{House, ROOMS, config_map, soon};
+use super::{House, LIMITS, config_map, soon};
 use crate::{Entrance, LEAF_LIFE, Setup, serve};
 
 /// A master with TLS.
@@ -56,7 +56,7 @@ impl Castle {
             bearers: crate::Bearers::default(),
             hosts: vec!["127.0.0.1".to_owned()],
             entrance: Some(entrance),
-            rooms: ROOMS,
+            connections: LIMITS,
         };
         tokio::spawn(serve(listener, setup, CancellationToken::new()));
         let admin = issued(&authority, &Subject::Admin { name: "root".to_owned() });

@@ -1,10 +1,10 @@
 //! Who is connected to a server, and who gives way when too many are.
 //!
-//! Each sort of caller has a room of its own, so that none can take the others' places: connections that have not proven
-//! yet who they are, those that have no certificate, administrators, nodes, masters. Within a room each caller has a share.
-//! Who comes to a full one takes the place of the connection that has had nothing to do for longest, its own caller's first;
-//! only where all are busy is it turned away. Connections that have not proven themselves are never busy, so there is always
-//! a place to begin. Who proves itself with a request, by a token, moves to its own room then.
+//! Each sort of caller has a limit of its own, so that none can keep the others out: connections that have not proven yet who
+//! they are, those that have no certificate, administrators, nodes, masters. Within it each caller has a limit, too. Who comes
+//! when a limit is reached replaces the connection that has had nothing to do for longest, its own caller's first; only where
+//! all are busy is it turned away. Connections that have not proven themselves are never busy, so that anybody can begin. Who
+//! proves itself with a request, by a token, counts as that one from then on.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -26,7 +26,7 @@ const CONNECTIONS_MAX: u64 = 16_384;
 /// The fewest, so that a server with hardly any files still answers.
 const CONNECTIONS_MIN: u64 = 64;
 
-/// How many of the files that a process may open are for connections: one in so many. The others are for the log, images,
+/// One in this many of the files that a process may open is for connections. The others are for the log, images,
 /// Pods and calls to other processes.
 const FILES_A_CONNECTION: u64 = 2;
 
@@ -56,7 +56,7 @@ pub enum Party {
     Known(Subject),
 }
 
-/// The rooms, in the order of [`Rooms`].
+/// Sorts of callers, in the order of [`ConnectionLimits`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Sort {
     Arriving,
@@ -66,9 +66,9 @@ enum Sort {
     Masters,
 }
 
-/// How many connections fit into a room.
+/// The most connections of a sort.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Room {
+pub struct Limit {
     /// Of all callers.
     pub all: usize,
     /// Of one caller: a name, or an address where there is no name.
@@ -77,33 +77,33 @@ pub struct Room {
 
 /// How many connections of each sort a server takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Rooms {
+pub struct ConnectionLimits {
     /// Those that have not proven yet who they are.
-    pub arriving: Room,
+    pub arriving: Limit,
     /// Those without a certificate.
-    pub nobody: Room,
+    pub nobody: Limit,
     /// Administrators'.
-    pub admins: Room,
+    pub admins: Limit,
     /// Nodes'.
-    pub nodes: Room,
+    pub nodes: Limit,
     /// Masters'.
-    pub masters: Room,
+    pub masters: Limit,
     /// Beside all these, those that a node's proxy takes for Services and Pods.
     pub proxied: usize,
 }
 
-impl Rooms {
-    /// The rooms of a server whose process may open so many files.
+impl ConnectionLimits {
+    /// The limits of a server whose process may open `files` files.
     #[must_use]
     pub fn for_files(files: u64) -> Self {
         let all = (files / FILES_A_CONNECTION).clamp(CONNECTIONS_MIN, CONNECTIONS_MAX);
         let part = |parts: u64, of: u64| usize::try_from(all * parts / of).unwrap_or(usize::MAX);
         Self {
-            arriving: Room { all: part(1, 8), each: part(1, 16) },
-            nobody: Room { all: part(1, 16), each: part(1, 64) },
-            admins: Room { all: part(1, 4), each: part(1, 4) },
-            nodes: Room { all: part(7, 16), each: NODE_CONNECTIONS_MAX },
-            masters: Room { all: part(1, 8), each: part(1, 8) },
+            arriving: Limit { all: part(1, 8), each: part(1, 16) },
+            nobody: Limit { all: part(1, 16), each: part(1, 64) },
+            admins: Limit { all: part(1, 4), each: part(1, 4) },
+            nodes: Limit { all: part(7, 16), each: NODE_CONNECTIONS_MAX },
+            masters: Limit { all: part(1, 8), each: part(1, 8) },
             proxied: usize::try_from(files / FILES_A_PROXIED).unwrap_or(usize::MAX).max(1),
         }
     }
@@ -111,10 +111,10 @@ impl Rooms {
     /// How many connections a server takes at most.
     #[must_use]
     pub fn sum(&self) -> usize {
-        [self.arriving, self.nobody, self.admins, self.nodes, self.masters].iter().map(|room| room.all).sum()
+        [self.arriving, self.nobody, self.admins, self.nodes, self.masters].iter().map(|limit| limit.all).sum()
     }
 
-    fn of(&self, sort: Sort) -> Room {
+    fn of(&self, sort: Sort) -> Limit {
         match sort {
             Sort::Arriving => self.arriving,
             Sort::Nobody => self.nobody,
@@ -160,25 +160,25 @@ impl Party {
     }
 }
 
-/// The seats of one server. Cloning shares them.
+/// The open connections of one server. Cloning shares them.
 #[derive(Clone, Debug)]
-pub struct Seats {
-    rooms: Rooms,
+pub struct Connections {
+    limits: ConnectionLimits,
     opened: Instant,
-    taken: Arc<Mutex<Taken>>,
+    open: Arc<Mutex<Open>>,
 }
 
 #[derive(Debug, Default)]
-struct Taken {
+struct Open {
     next: u64,
     /// By id, for each sort in its order.
-    seated: [BTreeMap<u64, Arc<Sitting>>; 5],
+    by_sort: [BTreeMap<u64, Arc<Connection>>; 5],
     each: HashMap<Party, usize>,
 }
 
-/// A connection that has a seat.
+/// What is known of an open connection.
 #[derive(Debug)]
-struct Sitting {
+struct Connection {
     /// Who came, as far as the handshake told.
     came_as: Party,
     /// Who it is, if a request has proven that since.
@@ -193,162 +193,162 @@ struct Sitting {
     gone: CancellationToken,
 }
 
-/// A connection's seat, free again when it is dropped.
+/// What counts a connection among the open ones, until it is dropped.
 #[derive(Debug)]
-pub struct Seat {
-    seats: Seats,
+pub struct Slot {
+    connections: Connections,
     id: u64,
-    sitting: Arc<Sitting>,
+    connection: Arc<Connection>,
 }
 
 /// A request that is under way; the connection is not idle until it is dropped.
 #[derive(Debug)]
 pub struct Busy {
-    sitting: Arc<Sitting>,
+    connection: Arc<Connection>,
     opened: Instant,
 }
 
 /// Why a connection ends before its client wants it to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Leave {
-    /// Another one needs its seat, or its time is over.
+    /// It gave way to another one, or its time is over.
     Now,
     /// It had nothing to do for too long.
     Idle,
 }
 
-impl Seats {
-    /// A server with nobody in it.
+impl Connections {
+    /// A server without connections.
     #[must_use]
-    pub fn new(rooms: Rooms) -> Self {
-        Self { rooms, opened: Instant::now(), taken: Arc::default() }
+    pub fn new(limits: ConnectionLimits) -> Self {
+        Self { limits, opened: Instant::now(), open: Arc::default() }
     }
 
-    /// A seat for a connection that just came; `None` if all are busy.
+    /// Counts a connection that just came; `None` if the limit is reached and all are busy.
     #[must_use]
-    pub fn enter(&self, party: Party) -> Option<Seat> {
+    pub fn enter(&self, party: Party) -> Option<Slot> {
         self.enter_at(party, ms_since(self.opened))
     }
 
-    fn enter_at(&self, party: Party, now_ms: u64) -> Option<Seat> {
+    fn enter_at(&self, party: Party, now_ms: u64) -> Option<Slot> {
         let party = party.counted();
-        let mut taken = self.taken();
-        taken.make_room(&party, self.rooms.of(party.sort()))?;
+        let mut open = self.open();
+        open.make_way(&party, self.limits.of(party.sort()))?;
         let (busy, idle_since_ms, gone) = (AtomicUsize::new(0), AtomicU64::new(now_ms), CancellationToken::new());
         let (came_as, proven) = (party, OnceLock::new());
-        let sitting = Arc::new(Sitting { came_as, proven, came_ms: now_ms, busy, idle_since_ms, gone });
-        taken.next += 1;
-        let id = taken.next;
-        taken.sit(id, sitting.clone());
-        Some(Seat { seats: self.clone(), id, sitting })
+        let connection = Arc::new(Connection { came_as, proven, came_ms: now_ms, busy, idle_since_ms, gone });
+        open.next += 1;
+        let id = open.next;
+        open.add(id, connection.clone());
+        Some(Slot { connections: self.clone(), id, connection })
     }
 
-    /// How many are seated.
+    /// How many are open.
     #[must_use]
     pub fn count(&self) -> usize {
-        self.taken().seated.iter().map(BTreeMap::len).sum()
+        self.open().by_sort.iter().map(BTreeMap::len).sum()
     }
 
-    fn taken(&self) -> MutexGuard<'_, Taken> {
-        self.taken.lock().unwrap_or_else(PoisonError::into_inner)
+    fn open(&self) -> MutexGuard<'_, Open> {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Taken {
-    /// Makes room for one more, if somebody idle can go.
-    fn make_room(&mut self, party: &Party, room: Room) -> Option<()> {
-        let seated = &self.seated[party.sort() as usize];
-        let is_own_share_full = self.each.get(party).copied().unwrap_or(0) >= room.each;
-        if !is_own_share_full && seated.len() < room.all {
+impl Open {
+    /// Makes way for one more, if somebody idle can go.
+    fn make_way(&mut self, party: &Party, limit: Limit) -> Option<()> {
+        let open = &self.by_sort[party.sort() as usize];
+        let is_own_limit_reached = self.each.get(party).copied().unwrap_or(0) >= limit.each;
+        if !is_own_limit_reached && open.len() < limit.all {
             return Some(());
         }
-        let may_go = |sitting: &&Arc<Sitting>| {
-            sitting.busy.load(Ordering::Relaxed) == 0 && (!is_own_share_full || sitting.party() == party)
+        let may_go = |connection: &&Arc<Connection>| {
+            connection.busy.load(Ordering::Relaxed) == 0 && (!is_own_limit_reached || connection.party() == party)
         };
-        let idle = seated.iter().filter(|(_, sitting)| may_go(sitting));
-        let (id, _) = idle.min_by_key(|(_, sitting)| sitting.idle_since_ms.load(Ordering::Relaxed))?;
+        let idle = open.iter().filter(|(_, connection)| may_go(connection));
+        let (id, _) = idle.min_by_key(|(_, connection)| connection.idle_since_ms.load(Ordering::Relaxed))?;
         let (sort, id) = (party.sort(), *id);
-        self.rise(sort, id).inspect(|sitting| sitting.gone.cancel()).map(drop)
+        self.remove(sort, id).inspect(|connection| connection.gone.cancel()).map(drop)
     }
 
-    fn sit(&mut self, id: u64, sitting: Arc<Sitting>) {
-        let party = sitting.party();
+    fn add(&mut self, id: u64, connection: Arc<Connection>) {
+        let party = connection.party();
         *self.each.entry(party.clone()).or_default() += 1;
-        self.seated[party.sort() as usize].insert(id, sitting);
+        self.by_sort[party.sort() as usize].insert(id, connection);
     }
 
-    fn rise(&mut self, sort: Sort, id: u64) -> Option<Arc<Sitting>> {
-        let sitting = self.seated[sort as usize].remove(&id)?;
-        let party = sitting.party();
+    fn remove(&mut self, sort: Sort, id: u64) -> Option<Arc<Connection>> {
+        let connection = self.by_sort[sort as usize].remove(&id)?;
+        let party = connection.party();
         if let Some(count) = self.each.get_mut(party) {
             *count -= 1;
             if *count == 0 {
                 self.each.remove(party);
             }
         }
-        Some(sitting)
+        Some(connection)
     }
 
-    /// Seats a connection in the room of whom it has proven to be, if there is a seat and it has not had to give way.
-    fn move_up(&mut self, id: u64, sitting: &Sitting, party: Party, rooms: Rooms) {
-        if self.make_room(&party, rooms.of(party.sort())).is_none() {
+    /// Counts a connection as that of whom it has proven to be, if the limit allows it and it has not had to give way.
+    fn count_as(&mut self, id: u64, connection: &Connection, party: Party, limits: ConnectionLimits) {
+        if self.make_way(&party, limits.of(party.sort())).is_none() {
             return;
         }
-        if let Some(sitting) = self.rise(sitting.party().sort(), id) {
+        if let Some(connection) = self.remove(connection.party().sort(), id) {
             // Nobody has set it: this happens once, under the lock.
-            let _ = sitting.proven.set(party);
-            self.sit(id, sitting);
+            let _ = connection.proven.set(party);
+            self.add(id, connection);
         }
     }
 }
 
-impl Seat {
-    /// The seat of the same connection once it is known who it is; `None` if all of that sort are busy.
+impl Slot {
+    /// Counts the same connection once it is known who it is; `None` if all of that sort are busy.
     #[must_use]
     pub fn change(self, party: Party) -> Option<Self> {
-        let seats = self.seats.clone();
+        let connections = self.connections.clone();
         drop(self);
-        seats.enter(party)
+        connections.enter(party)
     }
 
     /// A request has proven who is at the other end of a connection that came as somebody else, or as nobody: from now on it
-    /// sits in the room of that one. Where all are busy it stays where it is, until it proves it again.
+    /// counts as that one's. Where all are busy it counts as before, until it proves it again.
     pub fn prove(&self, party: Party) {
-        let mut taken = self.seats.taken();
-        if self.sitting.proven.get().is_none() {
-            taken.move_up(self.id, &self.sitting, party.counted(), self.seats.rooms);
+        let mut open = self.connections.open();
+        if self.connection.proven.get().is_none() {
+            open.count_as(self.id, &self.connection, party.counted(), self.connections.limits);
         }
     }
 
     /// A request begins.
     #[must_use]
     pub fn busy(&self) -> Busy {
-        self.sitting.busy.fetch_add(1, Ordering::Relaxed);
-        Busy { sitting: self.sitting.clone(), opened: self.seats.opened }
+        self.connection.busy.fetch_add(1, Ordering::Relaxed);
+        Busy { connection: self.connection.clone(), opened: self.connections.opened }
     }
 
     /// Whether a request is under way.
     #[must_use]
     pub fn is_busy(&self) -> bool {
-        self.sitting.busy.load(Ordering::Acquire) > 0
+        self.connection.busy.load(Ordering::Acquire) > 0
     }
 
     /// Waits until the connection must end, and says why.
     pub async fn must_leave(&self) -> Leave {
         loop {
-            let left = self.sitting.left(ms_since(self.seats.opened));
+            let left = self.connection.left(ms_since(self.connections.opened));
             if left.is_zero() {
                 return if self.is_busy() { Leave::Now } else { Leave::Idle };
             }
             tokio::select! {
-                () = self.sitting.gone.cancelled() => return Leave::Now,
+                () = self.connection.gone.cancelled() => return Leave::Now,
                 () = tokio::time::sleep(left) => {}
             }
         }
     }
 }
 
-impl Sitting {
+impl Connection {
     /// Who it is, as far as anything has told.
     fn party(&self) -> &Party {
         self.proven.get().unwrap_or(&self.came_as)
@@ -367,17 +367,17 @@ impl Sitting {
     }
 }
 
-impl Drop for Seat {
+impl Drop for Slot {
     fn drop(&mut self) {
-        let mut taken = self.seats.taken();
-        taken.rise(self.sitting.party().sort(), self.id);
+        let mut open = self.connections.open();
+        open.remove(self.connection.party().sort(), self.id);
     }
 }
 
 impl Drop for Busy {
     fn drop(&mut self) {
-        self.sitting.idle_since_ms.store(ms_since(self.opened), Ordering::Relaxed);
-        self.sitting.busy.fetch_sub(1, Ordering::Release);
+        self.connection.idle_since_ms.store(ms_since(self.opened), Ordering::Relaxed);
+        self.connection.busy.fetch_sub(1, Ordering::Release);
     }
 }
 
@@ -389,10 +389,17 @@ fn ms_since(opened: Instant) -> u64 {
 mod tests {
     use super::*;
 
-    const ROOM: Room = Room { all: 4, each: 2 };
+    const LIMIT: Limit = Limit { all: 4, each: 2 };
 
-    fn seats() -> Seats {
-        Seats::new(Rooms { arriving: ROOM, nobody: ROOM, admins: ROOM, nodes: ROOM, masters: ROOM, proxied: 1 })
+    fn connections() -> Connections {
+        Connections::new(ConnectionLimits {
+            arriving: LIMIT,
+            nobody: LIMIT,
+            admins: LIMIT,
+            nodes: LIMIT,
+            masters: LIMIT,
+            proxied: 1,
+        })
     }
 
     fn from(host: u8) -> Party {
@@ -407,122 +414,125 @@ mod tests {
         Party::Known(Subject::Admin { name: "a".to_owned() })
     }
 
-    fn gave_way(seat: &Seat) -> bool {
-        seat.sitting.gone.is_cancelled()
+    fn gave_way(slot: &Slot) -> bool {
+        slot.connection.gone.is_cancelled()
     }
 
     #[test]
     fn whoever_is_silent_for_longest_gives_way_to_newcomers() {
-        let seats = seats();
-        let mut seated: Vec<_> =
-            (0..4).map(|host| seats.enter_at(from(host), u64::from(host)).expect("a seat")).collect();
-        let newcomer = seats.enter_at(from(9), 9).expect("there is always a place to begin");
-        assert!(gave_way(&seated[0]) && !gave_way(&seated[1]) && !gave_way(&newcomer));
-        assert_eq!(seats.count(), 4);
-        drop(seated.remove(0));
-        assert_eq!(seats.count(), 4, "a seat is given back once");
-        let known = newcomer.change(admin()).expect("administrators have a room of their own");
-        assert_eq!(*known.sitting.party(), admin());
+        let connections = connections();
+        let mut open: Vec<_> =
+            (0..4).map(|host| connections.enter_at(from(host), u64::from(host)).expect("a slot")).collect();
+        let newcomer = connections.enter_at(from(9), 9).expect("anybody can begin");
+        assert!(gave_way(&open[0]) && !gave_way(&open[1]) && !gave_way(&newcomer));
+        assert_eq!(connections.count(), 4);
+        drop(open.remove(0));
+        assert_eq!(connections.count(), 4, "a slot is given back once");
+        let known = newcomer.change(admin()).expect("administrators have a limit of their own");
+        assert_eq!(*known.connection.party(), admin());
     }
 
     #[test]
     fn a_caller_with_its_share_displaces_only_itself() {
-        let seats = seats();
-        let other = seats.enter_at(from(1), 0).expect("a seat");
-        let flood: Vec<_> = (0..100).map(|at| seats.enter_at(from(2), at).expect("a seat")).collect();
+        let connections = connections();
+        let other = connections.enter_at(from(1), 0).expect("a slot");
+        let flood: Vec<_> = (0..100).map(|at| connections.enter_at(from(2), at).expect("a slot")).collect();
         assert!(!gave_way(&other));
-        assert_eq!((seats.count(), flood.iter().filter(|seat| !gave_way(seat)).count()), (3, 2));
+        assert_eq!((connections.count(), flood.iter().filter(|slot| !gave_way(slot)).count()), (3, 2));
         drop(flood);
         let v6 = |low| Party::Arriving(std::net::Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, low).into());
-        let same = [1, 2, 3].map(|low| seats.enter_at(v6(low), low.into()).expect("a seat"));
+        let same = [1, 2, 3].map(|low| connections.enter_at(v6(low), low.into()).expect("a slot"));
         assert!(gave_way(&same[0]), "the addresses of a /64 are one caller");
     }
 
     #[test]
     fn busy_ones_stay_and_new_ones_are_turned_away() {
-        let seats = seats();
+        let connections = connections();
         let busy = [1, 1, 2, 2].map(|host| {
-            let seat = seats.enter(nobody(host)).expect("a seat");
-            (seat.busy(), seat)
+            let slot = connections.enter(nobody(host)).expect("a slot");
+            (slot.busy(), slot)
         });
-        assert!(seats.enter(nobody(3)).is_none());
-        assert!(seats.enter(from(3)).is_some() && seats.enter(admin()).is_some(), "the others' rooms are free");
+        assert!(connections.enter(nobody(3)).is_none());
+        assert!(
+            connections.enter(from(3)).is_some() && connections.enter(admin()).is_some(),
+            "the others' limits are not reached"
+        );
         drop(busy);
-        assert!(seats.enter(nobody(3)).is_some());
+        assert!(connections.enter(nobody(3)).is_some());
     }
 
     #[test]
     fn idle_ones_leave_after_a_while_and_busy_ones_do_not() {
-        let seats = seats();
+        let connections = connections();
         let (silent, known) =
-            (seats.enter_at(nobody(1), 0).expect("a seat"), seats.enter_at(admin(), 0).expect("a seat"));
+            (connections.enter_at(nobody(1), 0).expect("a slot"), connections.enter_at(admin(), 0).expect("a slot"));
         let ms = |time: Duration| u64::try_from(time.as_millis()).expect("a short time");
-        assert_eq!(silent.sitting.left(1), NOBODY_IDLE - Duration::from_millis(1));
-        assert_eq!(silent.sitting.left(ms(NOBODY_IDLE)), Duration::ZERO);
-        assert_eq!(known.sitting.left(ms(KNOWN_IDLE)), Duration::ZERO);
+        assert_eq!(silent.connection.left(1), NOBODY_IDLE - Duration::from_millis(1));
+        assert_eq!(silent.connection.left(ms(NOBODY_IDLE)), Duration::ZERO);
+        assert_eq!(known.connection.left(ms(KNOWN_IDLE)), Duration::ZERO);
         let (one, other) = (known.busy(), silent.busy());
-        assert_eq!(known.sitting.left(ms(100 * KNOWN_IDLE)), KNOWN_IDLE, "a watch is not idle");
-        assert_eq!(silent.sitting.left(ms(NOBODY_LIFE)), Duration::ZERO, "nobody stays for ever");
+        assert_eq!(known.connection.left(ms(100 * KNOWN_IDLE)), KNOWN_IDLE, "a watch is not idle");
+        assert_eq!(silent.connection.left(ms(NOBODY_LIFE)), Duration::ZERO, "nobody stays for ever");
         drop((one, other));
-        assert!(!known.sitting.left(0).is_zero());
+        assert!(!known.connection.left(0).is_zero());
     }
 
     /// An administrator who shows a token has no certificate to be known by when it comes.
     #[test]
-    fn who_proves_itself_later_moves_to_its_own_room() {
-        let seats = seats();
-        let known = seats.enter_at(nobody(1), 0).expect("a seat");
+    fn who_proves_itself_later_counts_as_that_one() {
+        let connections = connections();
+        let known = connections.enter_at(nobody(1), 0).expect("a slot");
         known.prove(admin());
-        let flood: Vec<_> = (0..100).map(|at| seats.enter_at(nobody(1), at).expect("a seat")).collect();
+        let flood: Vec<_> = (0..100).map(|at| connections.enter_at(nobody(1), at).expect("a slot")).collect();
         assert!(!gave_way(&known), "it is nobody's neighbour any more");
         let ms = |time: Duration| u64::try_from(time.as_millis()).expect("a short time");
         let busy = known.busy();
-        assert_eq!(known.sitting.left(ms(100 * NOBODY_LIFE)), KNOWN_IDLE, "nor does it have to leave like nobody");
+        assert_eq!(known.connection.left(ms(100 * NOBODY_LIFE)), KNOWN_IDLE, "nor does it have to leave like nobody");
         drop(busy);
         // Proven a second time, and somebody who had to give way before it proved itself.
         known.prove(admin());
         flood[0].prove(admin());
         assert!(gave_way(&flood[0]));
-        assert_eq!(seats.count(), 3, "one administrator, and two who are nobody");
+        assert_eq!(connections.count(), 3, "one administrator, and two who are nobody");
         drop((known, flood));
-        assert_eq!(seats.count(), 0);
-        assert!(seats.taken().each.is_empty(), "everything came back");
+        assert_eq!(connections.count(), 0);
+        assert!(connections.open().each.is_empty(), "everything came back");
     }
 
     #[test]
-    fn who_proves_itself_to_a_room_that_is_busy_stays_where_it_is() {
-        let seats = seats();
+    fn who_proves_itself_where_all_are_busy_counts_as_before() {
+        let connections = connections();
         let crowd = [1, 2].map(|_| {
-            let seat = seats.enter(admin()).expect("a seat");
-            (seat.busy(), seat)
+            let slot = connections.enter(admin()).expect("a slot");
+            (slot.busy(), slot)
         });
-        let known = seats.enter(nobody(1)).expect("a seat");
+        let known = connections.enter(nobody(1)).expect("a slot");
         known.prove(admin());
-        assert_eq!(*known.sitting.party(), nobody(1));
+        assert_eq!(*known.connection.party(), nobody(1));
         drop(crowd);
         known.prove(admin());
-        assert_eq!(*known.sitting.party(), admin());
+        assert_eq!(*known.connection.party(), admin());
     }
 
     /// A connection that has nothing to do is told so by itself.
     #[tokio::test]
     async fn who_gives_way_is_told() {
-        let seats = seats();
-        let first = seats.enter_at(from(1), 0).expect("a seat");
+        let connections = connections();
+        let first = connections.enter_at(from(1), 0).expect("a slot");
         let wait = async { (first.must_leave().await, ()).0 };
-        let flood = async { (0..3).map(|at| seats.enter_at(from(1), at + 1)).collect::<Vec<_>>() };
+        let flood = async { (0..3).map(|at| connections.enter_at(from(1), at + 1)).collect::<Vec<_>>() };
         assert_eq!(tokio::join!(wait, flood).0, Leave::Now);
     }
 
     #[test]
-    fn rooms_fit_the_files() {
+    fn limits_fit_the_files() {
         for files in [0, 256, 1024, 65_536, u64::MAX / 2] {
-            let rooms = Rooms::for_files(files);
+            let limits = ConnectionLimits::for_files(files);
             let most = (files / FILES_A_CONNECTION).clamp(CONNECTIONS_MIN, CONNECTIONS_MAX);
-            assert!(rooms.sum() as u64 <= most, "{rooms:?}");
+            assert!(limits.sum() as u64 <= most, "{limits:?}");
             for sort in [Sort::Arriving, Sort::Nobody, Sort::Admins, Sort::Nodes, Sort::Masters] {
-                let room = rooms.of(sort);
-                assert!(room.each >= 1 && room.each <= room.all, "{files} {sort:?} {room:?}");
+                let limit = limits.of(sort);
+                assert!(limit.each >= 1 && limit.each <= limit.all, "{files} {sort:?} {limit:?}");
             }
         }
     }
