@@ -3,7 +3,9 @@
 //! A kind is one row here and one file below, which answers what is peculiar to it: see `strategy`.
 
 mod deletion;
+mod key;
 mod strategy;
+mod subresource;
 
 /// Kinds of the group `apps`.
 pub mod apps {
@@ -37,8 +39,10 @@ use std::fmt;
 use bytes::Bytes;
 use prost::Message as _;
 
-use crate::{Key, Revision, Subresource, api_v1, apps_v1, coordination_v1, core_v1, discovery_v1, meta_v1};
+use crate::{api_v1, apps_v1, coordination_v1, core_v1, discovery_v1, meta_v1};
+pub use key::{Key, Revision};
 pub use strategy::{Allocation, Scale};
+pub use subresource::Subresource;
 
 /// Any object of the cluster.
 pub use crate::api_v1::object::Object;

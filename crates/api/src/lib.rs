@@ -15,7 +15,6 @@ pub mod event;
 pub mod expansion;
 pub mod int_or_string;
 pub mod json;
-pub mod key;
 pub mod kinds;
 pub mod openapi;
 pub mod patch;
@@ -42,16 +41,13 @@ pub mod pb {
 
 pub use cidr::Cidr;
 pub use error::{Error, Reason};
-pub use key::{Key, Revision};
-pub use kinds::{Kind, Object};
+pub use kinds::{Key, Kind, Object, Revision, Subresource};
 pub use pb::kapelle::{
     api::v1 as api_v1, apps::v1 as apps_v1, autoscaling::v1 as autoscaling_v1, coordination::v1 as coordination_v1,
     core::v1 as core_v1, discovery::v1 as discovery_v1, meta::v1 as meta_v1,
 };
 pub use time::Timestamp;
-pub use verbs::{
-    ApplyOutcome, Change, ChangeType, DeleteOptions, PatchKind, Propagation, ReadAt, Subresource, Write, WriteOutcome,
-};
+pub use verbs::{ApplyOutcome, Change, ChangeType, DeleteOptions, PatchKind, Propagation, ReadAt, Write, WriteOutcome};
 
 /// The compiled `proto/` tree (a `FileDescriptorSet` with comments and field options), for codecs, reflection and `explain`.
 pub const DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/descriptors.bin"));

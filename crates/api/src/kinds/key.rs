@@ -2,7 +2,7 @@
 
 use std::{fmt, num::ParseIntError, str::FromStr, sync::Arc};
 
-use crate::Kind;
+use super::Kind;
 
 /// Names one object: kind, namespace (empty for kinds that have none) and name.
 ///
