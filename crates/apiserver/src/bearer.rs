@@ -1,11 +1,11 @@
-//! Bearer tokens: the one place where a token becomes somebody.
+//! Bearer tokens: who sends a request that shows one.
 //!
-//! `Authorization` is asked about with the head of a request, in every language, before a byte of the body is read. What it
-//! says must be true: a token that is wrong or malformed is refused, whoever the connection's certificate names, and never
-//! passed over. Nothing behind this place sees the header.
+//! `Authorization` is looked at with the head of a request, in every language, before a byte of the body is read. A token that
+//! is wrong or malformed is refused and never ignored, whomever the connection's certificate names. The header is taken away
+//! here, so that nothing else sees it.
 //!
 //! Today's tokens are those that a server was started with. None is withdrawn while it runs, so no open watch has to be cut
-//! for one. Whatever brings tokens that are signed, or that stand in the state, looks at them in [`Bearers::subject`].
+//! for one. Tokens that are signed, or kept in the state, will be looked up in [`Bearers::subject`].
 
 use std::sync::Arc;
 

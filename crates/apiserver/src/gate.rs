@@ -1,7 +1,7 @@
-//! What a request wants as far as its head tells: asked about before a byte of its body is read.
+//! Whether a request is allowed, as far as its head tells: checked before a byte of its body is read.
 //!
-//! Whatever is not named here is closed: a new service or path is nobody's until it stands in this file. Requests that are
-//! about objects are asked about again by the [`Registry`], with the object's name.
+//! Whatever is not named here is closed: nobody may use a new service or path until it is added to this file. Requests for
+//! objects are checked again by the [`Registry`], with the object's name.
 
 use api::Error;
 use axum::body::Body;

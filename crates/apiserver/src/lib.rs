@@ -1,9 +1,9 @@
 //! Two languages over one [`Registry`](registry::Registry): gRPC and the Kubernetes REST API, on one port with the registry
 //! of images.
 //!
-//! `server` takes connections in, `gate` asks for leave with the head of each request, [`rest`] and `grpc` translate. The
-//! law: nothing about an object is decided here, and the state and its log are not seen; what is asked is asked of `registry`
-//! and `images`.
+//! `server` takes connections in, `gate` checks by the head of each request whether it is allowed, [`rest`] and `grpc`
+//! translate. The law: nothing about an object is decided here, and neither the state nor its log is seen; `registry` and
+//! `images` are asked.
 
 mod bearer;
 pub mod decoders;

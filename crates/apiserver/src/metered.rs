@@ -17,13 +17,13 @@ use tokio::time::Sleep;
 
 use crate::gate::Language;
 
-/// How long the server waits for a body before its length is looked at.
+/// How long the server waits for a body in any case, however little has come.
 const GRACE: Duration = Duration::from_secs(30);
 
 /// The same for somebody without a certificate.
 const NOBODY_GRACE: Duration = Duration::from_secs(10);
 
-/// What a body must bring on average beyond that, in bytes a second: half a megabit.
+/// The least speed of a body beyond that, in bytes a second: half a megabit.
 const RATE_MIN: u64 = 64 << 10;
 
 /// The longest body without a certificate, in bytes: joining takes about two KiB.
@@ -34,15 +34,15 @@ const GRPC_PREFIX_BYTES: usize = 5;
 
 /// A body that is counted and must come in time.
 pub(crate) struct Metered<B> {
-    /// Only gone when it is dropped.
+    /// `None` only while this is dropped.
     body: Option<B>,
     left: Left<B>,
     held: Held,
     rules: Rules,
     read: usize,
-    /// How long was waited before the present wait.
+    /// How long the server has waited in all, without the present wait.
     waited: Duration,
-    /// Since when the body has nothing.
+    /// Since when the server waits for more of the body.
     waits_since: Option<Instant>,
     alarm: Option<Pin<Box<Sleep>>>,
 }
@@ -123,7 +123,7 @@ impl<B> Metered<B> {
         self.held.grow(self.read.max(announced).min(self.rules.held_max))
     }
 
-    /// What the beginning says of the length of a message, for which room is made at once.
+    /// The length of the message that its first bytes announce: that much is counted at once, since it is allocated at once.
     fn announced(&self, data: &Bytes) -> usize {
         if self.rules.language != Language::Grpc || data.len() < GRPC_PREFIX_BYTES {
             return 0;

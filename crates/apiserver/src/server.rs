@@ -152,8 +152,8 @@ struct Session {
 }
 
 impl Session {
-    /// Who sends a request that shows a token for `shown`. A certificate goes first, as in Kubernetes' API server: what it
-    /// may do was proven by a key. Where there is none the connection is from now on that of whom the token is for.
+    /// Who sends a request with a token for `shown`. A certificate goes first, as in Kubernetes' API server, because its owner
+    /// has proven that it holds the key. Without a certificate the connection counts from now on as that of the token's owner.
     fn caller(&self, shown: Option<Subject>) -> Arc<Caller> {
         match (&*self.caller, shown) {
             (Caller::Nobody, Some(subject)) => {
@@ -184,7 +184,7 @@ impl Port {
         }
     }
 
-    /// Answers requests until the client or the server has enough.
+    /// Answers the requests of a connection until the client or the server ends it.
     async fn converse(self: Arc<Self>, stream: TlsStream<TcpStream>, session: Session) {
         let (builder, shutdown, session) = (builder(&session.caller), self.shutdown.clone(), Arc::new(session));
         let (asked, registry) = (session.clone(), self.languages.registry.clone());
@@ -228,7 +228,7 @@ impl Port {
         Ok(response.map(|body| Reply::new(body, left, busy)))
     }
 
-    /// Who sends a request, and its permit of that one's budget, if it is meant for this server.
+    /// Who sends a request, and a permit of that caller's budget, if the request is meant for this server.
     fn admit(
         &self,
         request: &mut Request<Incoming>,

@@ -1,7 +1,7 @@
 //! The images of a cluster: the OCI registry that every master serves, and what it keeps on disk.
 //!
-//! [`Blobs`] is the disk of one master. [`Images`] is that and, behind it, the other masters: who was pushed to tells the
-//! others, and who lacks something asks them. [`oci`] speaks the distribution API, for standard tools.
+//! [`Blobs`] is what one master has on disk. [`Images`] are the images of all masters: what is pushed to one is copied to the
+//! others, and what one lacks it gets from them. [`oci`] speaks the distribution API, for standard tools.
 //!
 //! The law: it knows no objects, neither their kinds nor where they are kept. Who may read and who may write is decided
 //! before a request gets here, and the other masters are whatever [`Peers`] says. Nothing is deleted yet but names.

@@ -1,6 +1,7 @@
 //! The images of all masters: what this one has on disk, and what it gets from the others when somebody asks for it.
 //!
-//! Whoever is pushed to tells the others, and they copy; a master that was away gets what it lacks when it is asked for it.
+//! The master to which an image is pushed tells the others, which copy it. A master that was away copies what it lacks when it
+//! is asked for it.
 
 use std::{fmt, io, path::Path, sync::Arc, time::Duration};
 
@@ -19,7 +20,7 @@ use crate::{
 /// How long the others get to copy an image before whoever pushed it is answered.
 const COPY_TIMEOUT: Duration = Duration::from_secs(20);
 
-/// How many names of images may wait for a slow reader; it is told then that there were more.
+/// The most names of images that are kept for a slow reader; beyond that it is told that there were more.
 const ARRIVALS_MAX: usize = 256;
 
 /// The other masters of the cluster, as they are at the moment.

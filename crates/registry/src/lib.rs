@@ -1,10 +1,11 @@
 //! The one door to the cluster's state: every read and every write passes here, whichever language it was asked in.
 //!
-//! Who asks ([`Caller`]) must be allowed what is asked ([`Access`]), and a node what it says of itself; Events and the size of
-//! the state have limits. Then a write is decided by [`decide`], a pure function of the present state, and proposed to the
-//! log, which carries it out only if that state has not changed; if it has, the write is decided again. A read takes a view
-//! of the state that Raft applied in this process. Beside that the Registry knows who belongs to the cluster: it lets
-//! masters and workers in, hears who lives, and turns away who has left.
+//! A request comes with its [`Caller`] and is checked against what that caller may do ([`Access`]); what a node writes about
+//! itself is checked as well, and there are limits for Events and for the size of the state. A write is then decided by
+//! [`decide`], a pure function of the present state, and proposed to the log, which carries it out only if that state has not
+//! changed meanwhile; if it has, the write is decided again. A read takes a view of the state that Raft applied in this
+//! process. The Registry also knows who belongs to the cluster: it lets masters and workers in, hears which nodes are alive,
+//! and turns away callers that have left.
 //!
 //! The law: nothing else proposes to the log, and nothing here knows how a request was written: no HTTP, no gRPC but what
 //! `rpc` makes of it.
@@ -71,7 +72,7 @@ struct Inner {
     heartbeats: Heartbeats,
     events: Events,
     routes: Routes,
-    /// Who this master is to the agents of nodes; nobody in a cluster without TLS.
+    /// With which certificate this master calls the agents of nodes; empty until [`Registry::introduce`].
     identity: OnceLock<Arc<Shared>>,
     /// The only node of a cluster that nobody joins.
     only_node: OnceLock<Key>,
@@ -133,8 +134,8 @@ impl Registry {
 
     /// Allows what the caller wants to do, or says why not. Everything that is asked of a Registry begins here.
     ///
-    /// What a node may do depends on its Pods, and this master may not know yet what was bound to it a moment ago: a refusal
-    /// is thought over again in the latest state.
+    /// What a node may do depends on its Pods, and this master may not know yet what was bound to it a moment ago: before a
+    /// node is refused, the latest state is asked for and looked at.
     ///
     /// # Errors
     /// If the caller may not do it, or the masters cannot agree on what is newest.
@@ -185,7 +186,7 @@ impl Registry {
     }
 }
 
-/// What a reader or writer does about a refusal of the log.
+/// A refusal of the log, in the words that tell a client whether to try again.
 fn refused(error: &ProposeError) -> Error {
     let reason = match error {
         ProposeError::NoLeader { .. } | ProposeError::Stopped => Reason::ServiceUnavailable,

@@ -20,7 +20,7 @@ use crate::{
     nodes,
 };
 
-/// Names the container that is meant where nobody says.
+/// The annotation with the container whose log is read when a request names none.
 const DEFAULT_CONTAINER: &str = "kubectl.kubernetes.io/default-container";
 
 impl Registry {
@@ -49,7 +49,7 @@ impl Registry {
     }
 }
 
-/// Who must answer for a Node.
+/// Whose certificate the agent of a Node must show.
 fn subject(node: &Object) -> Subject {
     let metadata = node.metadata().cloned().unwrap_or_default();
     Subject::Node { name: metadata.name, uid: metadata.uid }

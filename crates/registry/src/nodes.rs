@@ -9,7 +9,7 @@ use api::{
 };
 use store::View;
 
-/// Which other node has an address. On loopback, where nothing is routed, all share one.
+/// Which node other than `but` has an address. On loopback, where nothing is routed, all nodes share one.
 pub(crate) fn holder(view: &View, address: Ipv4Addr, but: &str) -> Option<String> {
     if address.is_loopback() {
         return None;

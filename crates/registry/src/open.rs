@@ -19,7 +19,7 @@ pub enum OpenError {
 pub struct Membership {
     /// What an empty directory becomes.
     pub begin: Begin,
-    /// Where the other masters reach this one in this life; empty if there are none.
+    /// Where the other masters reach this one until it stops; empty if there are none.
     pub contact: String,
     /// How the other masters are reached; without it there are none.
     pub dial: Option<Arc<dyn Dial>>,

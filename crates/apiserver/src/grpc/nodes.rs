@@ -18,7 +18,7 @@ use tonic::{Request, Response, Status, Streaming};
 
 use crate::sender;
 
-/// How many answers may wait for a node that does not read them; what they would say is said with a later one.
+/// The most answers that wait for a node that does not read them; what further ones would say is said with a later one.
 const ANSWERS_WAITING: usize = 4;
 
 /// The longest heartbeat, in bytes: it names a thousand nodes.
@@ -80,7 +80,7 @@ impl Visit {
                 beat = self.beats.message() => {
                     let Ok(Some(beat)) = beat else { break };
                     if let Err(error) = self.hear(beat) {
-                        // Who is refused and does not listen needs no answer either.
+                        // A node that is refused and does not listen needs no answer.
                         let _ = self.answers.send(Err(to_tonic(&error))).await;
                         return;
                     }

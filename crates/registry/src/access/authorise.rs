@@ -14,8 +14,8 @@ use super::{Access, Asked, Caller, Verb};
 use crate::nodes::{is_bound, source_host};
 
 impl Caller {
-    /// Allows what somebody wants to do, or says why not: the one place where this is decided, whatever language it was
-    /// asked in, and before the object, the body or the rest of the state is looked at.
+    /// Allows what somebody wants to do, or says why not. Nothing else decides this, whatever language the request came in, and
+    /// it is decided before the object, the body or the rest of the state is looked at.
     ///
     /// What a node may do depends on its Pods, so `state` is taken for nodes. The answer never depends on whether an object
     /// exists that the caller may not see.
@@ -23,7 +23,7 @@ impl Caller {
         match (self, access) {
             (_, Access::Public) => Ok(()),
             (Self::Nobody, _) => Err(unauthorized()),
-            // It says where it serves, and is a master from then on.
+            // With this a newcomer says where it serves, and becomes a master.
             (Self::Newcomer { .. }, Access::Admit) => Ok(()),
             (Self::Newcomer { .. }, _) => Err(unauthorized()),
             (_, Access::Impersonate(header)) => {
@@ -59,8 +59,8 @@ impl Caller {
         }
     }
 
-    /// Where traffic goes is everybody's to know; otherwise a node reads what its own Pods use. What is another node's is
-    /// answered like what is not there.
+    /// Where traffic goes every node may know; otherwise a node reads what its own Pods use. What is another node's is answered
+    /// as if it did not exist.
     fn node_reads(&self, node: &str, asked: Asked<'_>, state: impl FnOnce() -> View) -> Result<(), Error> {
         let key = asked.key;
         let no = |why: &str| Err(self.forbidden(asked, why));
@@ -85,7 +85,7 @@ impl Caller {
         }
     }
 
-    /// A node writes its own status, its Pods' and what happens to them; a Pod that has ended it removes.
+    /// A node writes its own status, that of its Pods, and Events; and it deletes its Pods when they have ended.
     fn node_writes(&self, node: &str, asked: Asked<'_>, state: impl FnOnce() -> View) -> Result<(), Error> {
         let key = asked.key;
         let no = |why: &str| Err(self.forbidden(asked, why));
@@ -131,7 +131,7 @@ fn unauthorized() -> Error {
     Error::new(Reason::Unauthorized, message)
 }
 
-/// Whether something is the asker's own. What is others' is answered like what is gone, which agents understand.
+/// Allows a caller what is its own. For what is not it is told that nothing is there, which agents understand.
 fn own(key: &Key, is_own: bool) -> Result<(), Error> {
     if is_own { Ok(()) } else { Err(Error::not_found(key)) }
 }

@@ -1,4 +1,4 @@
-//! Who asks.
+//! Who sends a request: a process or person that a certificate or token names, or nobody that is known.
 
 use std::net::IpAddr;
 
@@ -38,7 +38,7 @@ pub enum Caller {
 }
 
 impl Caller {
-    /// Whom a certificate names, or for whom a token is, that was shown from an address.
+    /// The caller that a certificate or token names, shown by a connection from an address.
     #[must_use]
     pub fn new(subject: Subject, from: IpAddr) -> Self {
         match subject {

@@ -1,7 +1,7 @@
 //! Who asks, what is asked, and whether it is allowed.
 //!
-//! [`Access`] is the one vocabulary in which every language asks for leave, before it is known what it is asked of;
-//! `authorise` answers. What a node says in the writes that it may make is admitted or not by `node_restriction`.
+//! Every language describes what it is asked for as an [`Access`], before it looks at any object; `authorise` allows or refuses
+//! it. What a node may say within the writes that it is allowed is up to `node_restriction`.
 
 mod authorise;
 mod caller;
@@ -11,14 +11,14 @@ pub use caller::Caller;
 
 use api::{Key, Subresource, Write, selector::Fields};
 
-/// What somebody wants to do. Whatever comes in is told as one of these and put before
+/// What somebody wants to do. Every request is described as one of these and passed to
 /// [`Registry::authorise`](crate::Registry::authorise) before anything else of it is looked at.
 #[derive(Clone, Copy, Debug)]
 pub enum Access<'a> {
-    /// What everybody may, to come in and to see whether this process is well.
+    /// What everybody may do, with or without a certificate: join, and see whether this process is well.
     Public,
-    /// What everybody of the cluster may: read what there is to read, ask who one is, and name what is wanted. What is named
-    /// then is asked about again.
+    /// What everybody of the cluster may do: read what the API offers, and ask who one is. A request for objects is allowed in
+    /// as this, too; once its object is known, it is checked again as [`Access::Objects`].
     Inside,
     /// To do something with objects.
     Objects(Asked<'a>),
@@ -34,7 +34,7 @@ pub enum Access<'a> {
     SeeMasters,
     /// To join the group of masters, or to say where one of them is reached.
     Admit,
-    /// What only administrators and masters do: what completes "User … cannot".
+    /// What only administrators and masters do, in the words that complete "User … cannot".
     Administer(&'static str),
     /// To act as somebody else, by this header.
     Impersonate(&'a str),
@@ -43,14 +43,14 @@ pub enum Access<'a> {
 /// What is to be done with which objects.
 #[derive(Clone, Copy, Debug)]
 pub struct Asked<'a> {
-    /// What.
+    /// What is to be done.
     pub verb: Verb,
     /// With which object. The name is empty for a collection and for an object whose name is not known yet, the namespace
     /// for all of them.
     pub key: &'a Key,
     /// With which subresource of it.
     pub subresource: Subresource,
-    /// Of a collection, only what has these fields.
+    /// Of a collection, only those objects that have these fields.
     pub fields: Option<&'a Fields>,
 }
 

@@ -1,4 +1,5 @@
-//! What a node may say in the writes that it may make: Kubernetes' `NodeRestriction`, and what is checked there by nobody.
+//! What a node may say within the writes that it is allowed: Kubernetes' `NodeRestriction`, and more that Kubernetes does not
+//! check.
 //!
 //! A worker that was broken into must not draw the traffic of others to itself: its Pods have addresses of its own range,
 //! and the node is where masters have seen it.
@@ -15,7 +16,7 @@ use super::Caller;
 use crate::nodes::{holder, is_bound, source_host};
 
 impl Caller {
-    /// Allows what a write holds that the caller may make, or says why not.
+    /// Allows the content of a write, or says why not. Whether the caller may write this object was decided before.
     ///
     /// # Errors
     /// As [`Writer::admit`].
@@ -73,7 +74,7 @@ impl Writer<'_> {
         Ok(())
     }
 
-    /// The Pod is its own still: another may have come in its place since that was asked.
+    /// The Pod must still be the node's own: another one may have its name since that was checked.
     fn admit_pod(self, view: &View, write: &Write) -> Result<(), Error> {
         let key = write.key();
         match write {
@@ -83,7 +84,8 @@ impl Writer<'_> {
         }
     }
 
-    /// The addresses of its Pods lie within its range, and their host is itself. What stands there already may stay.
+    /// The addresses of its Pods must lie within its range, and their host must be the node itself. What the status says
+    /// already may stay.
     fn admit_status(self, view: &View, key: &Key, pod: &Pod) -> Result<(), Error> {
         let known = view.get(key).map(|record| record.object());
         let known = known.as_deref().and_then(|object| object.get::<Pod>()).and_then(|pod| pod.status.clone());
@@ -111,7 +113,7 @@ impl Writer<'_> {
         Ok(())
     }
 
-    /// It says itself that it is the one who says so.
+    /// An Event of a node must name that node as its source.
     fn admit_event(self, event: &Event) -> Result<(), Error> {
         if source_host(event) == self.name {
             return Ok(());

@@ -1,4 +1,4 @@
-//! What a write does, decided: a pure function of the state, the write, and the time and chance that came with it.
+//! What a write does: a pure function of the state, the write, and the time and randomness that come with it.
 //!
 //! Everything that Kubernetes lets happen between a request and the store is here: names and uids, defaults, validation,
 //! generations, the separation of spec and status, graceful deletion, finalizers, namespaces that end, addresses of
@@ -22,14 +22,14 @@ pub use join::join;
 /// The largest object, in bytes of protobuf: Kubernetes' limit of an entry in its store, and well below that of our log.
 pub const OBJECT_BYTES_MAX: usize = 1_536 << 10;
 
-/// Time and chance, drawn by who asks, so that the decision is a function.
+/// Time and randomness. They are handed in, so that the decision is a pure function.
 #[derive(Clone, Debug)]
 pub struct Stamp {
     /// When.
     pub now: Timestamp,
     /// The uid of an object that is created.
     pub uid: String,
-    /// Chance: generated names and addresses follow from it.
+    /// Randomness, from which generated names and addresses follow.
     pub random: u64,
     /// How often this write was decided before and met a state that had changed.
     pub attempt: u32,

@@ -11,7 +11,7 @@ use store::View;
 
 use crate::access::Caller;
 
-/// The most Events that are kept. They are forgotten after an hour, so that a cluster may say 27 things a second.
+/// The most Events that are kept. They are deleted after an hour, so that a cluster may write 27 a second.
 pub const EVENTS_MAX: usize = 100_000;
 
 /// The most that all Events may take, in percent of the quota.
@@ -20,7 +20,7 @@ const QUOTA_PERCENT: usize = 10;
 /// Percent of those two limits up to which nodes may write; the rest is for the controllers.
 const NODES_PERCENT: usize = 80;
 
-/// The most writes of Events that a node may send at once: a node whose Pods are all started anew.
+/// The most Events that a node may write at once: enough for a node whose Pods are all started anew.
 pub const NODE_BURST: u64 = 5_000;
 
 /// How often a node may write an Event in the long run, a second.

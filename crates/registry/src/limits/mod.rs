@@ -1,4 +1,5 @@
-//! How much anybody may ask for, and how much the state may hold. What is too much is refused at once, with what to do.
+//! How much a caller may ask for at a time, and how much the state may hold. What exceeds a limit is refused at once, and the
+//! refusal says what to do.
 
 pub mod budget;
 pub(crate) mod events;

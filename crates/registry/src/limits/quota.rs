@@ -9,7 +9,7 @@ use crate::{access::Caller, decide::Decision};
 /// The usual quota, in bytes: four times etcd's, since the state is in memory once and not beside a database.
 pub const QUOTA_BYTES: usize = 8 << 30;
 
-/// How full the state is, where that is worth a warning.
+/// How full a state is that is nearly full.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct NearlyFull {
     percent: usize,

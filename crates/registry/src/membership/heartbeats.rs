@@ -37,7 +37,7 @@ const LOOK_TIMEOUT: Duration = Duration::from_secs(1);
 const LOOKS_MAX: usize = 20;
 const LOOK_AGAIN: Duration = Duration::from_millis(20);
 
-/// Stands before the name of a node whose process has ended, in what masters tell each other. No name begins so.
+/// Marks, in what masters tell each other, a node whose process has ended. No name of a node begins with it.
 const GONE: char = '-';
 
 /// What is known of a node.
@@ -96,17 +96,18 @@ impl Registry {
         Ok(())
     }
 
-    /// The heartbeats of a node have ended: looks whether its process has. A process that ends closes its connections at
-    /// once, and its host refuses new ones; a host that is silent tells nothing, and is given up because of its silence.
+    /// The heartbeats of a node have ended: finds out whether its process has ended, too. When a process ends, its connections
+    /// close at once and its host refuses new ones. Of a host that does not answer nothing is known; its silence is noticed
+    /// later.
     pub async fn lost(&self, node: &str) {
         let (since, view) = (self.now(), self.state());
         let key = Key::cluster(Kind::Node, node);
-        // The others would take what was heard before for a sign after the end, and wait for silence.
+        // Told now, the other masters would take the last heartbeat for one that came after the end.
         lock(&self.inner.heartbeats.untold).remove(&*key.name);
         let Some(agent) = agent(&view, &key) else { return };
         let refuses = refuses(agent).await;
         let view = self.state();
-        // A process that has started meanwhile has said so, or listens elsewhere.
+        // If another process has started meanwhile, it has sent a heartbeat or listens elsewhere.
         let is_back = self.inner.heartbeats.alive(&key.name).is_some_and(|alive| alive > since);
         if !refuses || is_back || self::agent(&view, &key) != Some(agent) {
             return;
@@ -126,7 +127,7 @@ impl Registry {
             tokio::select! {
                 note = notes.recv() => match note {
                     Ok((_, note)) => self.take_note(&note),
-                    // The next note about a node that was missed comes in a moment.
+                    // What was missed is told again in a moment.
                     Err(RecvError::Lagged(_)) => {}
                     Err(RecvError::Closed) => return,
                 },
@@ -243,8 +244,8 @@ impl Heartbeats {
         Self { since, latest, untold, news: broadcast::channel(BACKLOG_MAX).0 }
     }
 
-    /// For how long nothing was heard of a node, at least; `None` if it never was. A master that has just begun to listen
-    /// cannot tell those who are silent, so it goes by whether the node was `ready` when it was heard last.
+    /// For how long at least nothing was heard of a node; `None` if it was never heard. A master that has just started has
+    /// heard nobody: of a node that `was_ready` it assumes that it was alive at that moment.
     pub(crate) fn silence(&self, node: &str, now: Timestamp, was_ready: bool) -> Option<Duration> {
         self.alive(node).or(was_ready.then_some(self.since)).map(|at| now.since(at))
     }

@@ -31,7 +31,7 @@ use crate::{
 pub struct Worker {
     /// The name of its node.
     pub name: String,
-    /// Under which address it says that it is reached, if it says so.
+    /// The address under which it claims to be reached, if it claims one.
     pub address: Option<Ipv4Addr>,
     /// Where it connects from.
     pub from: IpAddr,
@@ -41,7 +41,7 @@ impl Registry {
     /// Lets a worker in. Answers the uid of its Node. `ranges` are those of Pods and Services, where no node lives.
     ///
     /// # Errors
-    /// If the token, the name or the address will not do, or the masters cannot agree.
+    /// If the token, the name or the address is not acceptable, or the masters cannot agree.
     pub async fn take_worker(&self, token: &Presented, worker: &Worker, ranges: [Cidr; 2]) -> Result<String, Error> {
         self.taken(|view, attempt| {
             let terms = tokens::terms(view, token, JoinAs::Worker, self.now())?;
@@ -55,10 +55,10 @@ impl Registry {
         .await
     }
 
-    /// Expects a master under an id, which may then add itself to the group.
+    /// Notes that a master of this id is expected: it may then add itself to the group.
     ///
     /// # Errors
-    /// If the token will not do, or the masters cannot agree.
+    /// If the token is not acceptable, or the masters cannot agree.
     pub async fn take_master(&self, token: &Presented, member: u64) -> Result<(), Error> {
         self.taken(|view, attempt| {
             let terms = tokens::terms(view, token, JoinAs::Master, self.now())?;
@@ -129,7 +129,7 @@ impl Registry {
         decide::join(view, name, address, &self.stamp(attempt)?, &self.inner.rules)
     }
 
-    /// A name is new, or its node is silent and the token is for that very name.
+    /// A name must be new, or its node silent and the token made for just this name.
     fn may_take_name(&self, view: &View, terms: &Terms, name: &str) -> Result<(), Error> {
         let key = Key::cluster(Kind::Node, name);
         let Some(record) = view.get(&key) else { return Ok(()) };
@@ -202,7 +202,7 @@ impl Registry {
     }
 }
 
-/// Where it stands that a master is expected.
+/// The Secret that says that a master is expected.
 fn expected_key(member: u64) -> Key {
     tokens::expected(member, Timestamp::default()).key()
 }

@@ -66,7 +66,7 @@ impl Masters {
     #[must_use]
     pub fn urls(&self) -> Vec<String> {
         let Some(known) = self.inner.known.get() else { return Vec::new() };
-        // One that was made anew has not said yet where it is.
+        // A master that was made anew has no contact until it says where it is.
         let status = known.status.borrow();
         status.members.contacts.values().filter(|contact| !contact.is_empty()).map(|contact| url(contact)).collect()
     }
@@ -132,7 +132,7 @@ fn server_name(contact: &str) -> io::Result<ServerName<'static>> {
     ServerName::try_from(host).map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error))
 }
 
-/// A connection of another master, read until that is over.
+/// A connection of another master that reads nothing more once a condition (`over`) has come true.
 pub(crate) struct Heard<S> {
     stream: S,
     over: Option<BoxFuture<'static, ()>>,

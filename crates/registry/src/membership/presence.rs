@@ -1,8 +1,8 @@
-//! Who still belongs to the cluster: a certificate is believed as long as the node or master that it was made for is there.
+//! Who still belongs to the cluster: a certificate counts only as long as the node or master exists that it was made for.
 //!
-//! Each request is checked against what this master knows, without waiting; only before somebody is refused do the masters
-//! agree on what is newest, so that who has just joined is not turned away by a master that has not heard of it. Open
-//! connections are told when somebody leaves, and end.
+//! Each request is checked against what this master knows, without waiting. Only before a caller is refused does this master
+//! catch up with the others, so that it does not turn away a newcomer of which it has not heard yet. When a caller leaves, its
+//! open connections end.
 
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
@@ -23,7 +23,7 @@ use crate::{Registry, access::Caller};
 const LOOK_EVERY: Duration = Duration::from_millis(200);
 
 impl Registry {
-    /// Whoever calls, if it still belongs to the cluster.
+    /// The caller, if it still belongs to the cluster.
     ///
     /// # Errors
     /// 401 if it does not, with a [`REVOKED`] cause; 503 if the masters cannot agree on that at the moment.
@@ -41,7 +41,7 @@ impl Registry {
         }
     }
 
-    /// Ends when somebody who belonged to the cluster does so no more.
+    /// Waits until a caller that belongs to the cluster does so no more.
     pub async fn until_gone(&self, caller: &Caller) {
         if !matches!(caller, Caller::Node { .. } | Caller::Master { .. }) {
             return std::future::pending().await;
@@ -89,8 +89,8 @@ impl Registry {
         self.inner.consensus.accept(member, Box::new(Heard::new(stream, Box::pin(silenced))));
     }
 
-    /// Masters of the group are heard. As long as this one knows of none of them that leads, it may have been away while
-    /// the group changed, and whoever calls may be the one from whom it learns that.
+    /// Whether another master is listened to: if it belongs to the group, or if this one knows of no leader. Then it may have
+    /// been away while the group changed, and the caller may be the one from whom it learns that.
     #[must_use]
     pub fn may_speak(&self, member: MemberId) -> bool {
         let group = self.group();
@@ -174,7 +174,7 @@ fn identity(node: &Object) -> Option<&str> {
     Some(&metadata.uid)
 }
 
-/// Whether another node is meant by the name than before.
+/// Whether a change makes the name that of another node.
 fn is_other(event: &Event) -> bool {
     match event.change {
         ChangeType::Added | ChangeType::Deleted => true,

@@ -5,13 +5,13 @@ use std::{
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
-/// How many nodes one may name that it has no route to: more say nothing more about any of them.
+/// The most nodes to which one node may say that it has no route.
 const NAMED_MAX: usize = 1024;
 
 /// What nodes say of each other.
 #[derive(Debug, Default)]
 pub(crate) struct Routes {
-    /// By who says so.
+    /// By the node that says so.
     missing: Mutex<BTreeMap<String, BTreeSet<String>>>,
 }
 

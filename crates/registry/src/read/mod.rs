@@ -89,7 +89,7 @@ fn too_new(asked: Revision, current: Revision) -> Error {
     Error { causes: vec![cause], ..Error::new(Reason::Timeout, message) }
 }
 
-/// The page that a token of any list asks for, in a state; the token again stands in the query. For `decoders`.
+/// The query that a token of any list stands for, and the page that it asks for in a state. For `decoders`.
 pub(crate) fn page_of(view: &View, text: &str) -> Option<(ListQuery, ListPage)> {
     let token = Token::parse(text).ok()?;
     let (kind, namespace) = token.list()?;

@@ -14,7 +14,7 @@ use store::View;
 
 use super::ListQuery;
 
-/// How many states are kept for pages. A state shares all that has not changed since with the present one.
+/// The most states that are kept for pages. Each shares with the present state whatever has not changed since.
 const PINS_MAX: usize = 256;
 
 /// How long a state is kept after a page of it was read: Kubernetes' five minutes.
@@ -84,7 +84,7 @@ impl fmt::Display for Token {
     }
 }
 
-/// The states that pages may still be asked of, oldest use first.
+/// The states from which further pages may be read, the one that was used least recently first.
 #[derive(Debug, Default)]
 pub(crate) struct Pins(Mutex<VecDeque<(Timestamp, View)>>);
 

@@ -94,13 +94,13 @@ pub enum Item {
     Error(Error),
 }
 
-/// The only object that a query can mean, if its fields name one: found without looking at the others.
+/// The only object that a query can select, if it selects by name: it is found without looking at the others.
 pub(crate) fn single(kind: Kind, namespace: Option<&str>, fields: &Fields) -> Option<Key> {
     let namespace = if kind.info().namespaced { namespace? } else { "" };
     fields.required("metadata.name").map(|name| Key::namespaced(kind, namespace, name))
 }
 
-/// Whether an object of the kind and namespace of a query is one that it means.
+/// Whether a query selects an object, which is of its kind and namespace.
 pub(crate) fn selected(query: &ListQuery, object: &Object) -> bool {
     static NONE: BTreeMap<String, String> = BTreeMap::new();
     query.labels.matches(object.metadata().map_or(&NONE, |meta| &meta.labels)) && query.fields.matches(object)

@@ -34,7 +34,7 @@ impl Registry {
         Ok(())
     }
 
-    /// Waits until everything that was acknowledged before the start is known again.
+    /// Waits until this master knows again everything that was acknowledged before it started.
     async fn recovered(&self) -> Result<(), Error> {
         loop {
             match self.view(ReadAt::Latest).await {

@@ -115,7 +115,7 @@ impl Registry {
         Err(Error::conflict(key, "too many others write at the same moment; please try again"))
     }
 
-    /// Proposes what is no write of an object. Only for a master that nobody else uses.
+    /// Proposes a transaction that is no write of an object. Only for a master that serves nobody yet.
     pub(crate) async fn step(&self, txn: Txn) -> Result<(), Error> {
         self.propose(txn.encode()).await?.map(drop).map_err(Error::internal)
     }
@@ -133,7 +133,7 @@ impl Registry {
     }
 }
 
-/// Whether another name would do as well.
+/// Whether the name was generated, so that another one would do as well.
 fn generated(write: &Write) -> bool {
     let Write::Create(object) = write else { return false };
     object.metadata().is_some_and(|meta| meta.name.is_empty() && !meta.generate_name.is_empty())
