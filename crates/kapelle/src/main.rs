@@ -8,7 +8,6 @@ mod demo;
 mod desk;
 mod dev;
 mod group;
-mod limits;
 mod logging;
 mod master;
 mod memory;

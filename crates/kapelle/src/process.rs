@@ -20,6 +20,11 @@ use tokio_util::sync::CancellationToken;
 /// How long everything gets to stop after a signal.
 pub(crate) const STOP_WITHIN: Duration = Duration::from_secs(4);
 
+const _: () = assert!(
+    agent::driver::FLUSH_WITHIN.as_millis() < STOP_WITHIN.as_millis(),
+    "a worker that stops must have told the masters what it has to tell"
+);
+
 /// How long threads that are still busy get at the very end.
 const LINGER: Duration = Duration::from_millis(300);
 

@@ -2,8 +2,10 @@
 
 use std::time::Duration;
 
+use agent::driver::{BATCH_WRITES_MAX, MODULE_BYTES_MAX};
 use consensus::{ELECTION_TICKS_MAX, TICK_MS, WAITING_CALLS_MAX};
 use control::limits::{BURST_MAX, DOUBT, GRACE, LATE_AFTER, SILENCE_MAX};
+use images::BLOB_BYTES_MAX;
 use registry::{AGREEMENT_TIMEOUT, LEASE_SECONDS, MERGED_WITHIN, SHARE_EVERY};
 use rpc::{
     BEAT_EVERY,
@@ -38,3 +40,7 @@ const _: () = assert!(3 * ELECTION_MS_MAX <= ms(NO_LEADER_TIMEOUT), "clients wai
 
 // Bursts.
 const _: () = assert!(BURST_MAX < WAITING_CALLS_MAX, "the log takes a burst of a controller in one piece");
+
+// What workers send and pull.
+const _: () = assert!(BATCH_WRITES_MAX <= apiserver::BATCH_WRITES_MAX, "masters take the batches of workers");
+const _: () = assert!(MODULE_BYTES_MAX as u64 >= BLOB_BYTES_MAX, "workers pull whatever the masters' registry takes");

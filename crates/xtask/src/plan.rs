@@ -33,7 +33,7 @@ const PLAN: &[(&str, &[&str])] = &[
             "store",
         ],
     ),
-    ("testkit", &["agent", "api", "apiserver", "consensus", "control", "registry", "rpc", "store"]),
+    ("testkit", &["agent", "api", "apiserver", "consensus", "control", "images", "registry", "rpc", "store"]),
     ("xtask", &[]),
 ];
 

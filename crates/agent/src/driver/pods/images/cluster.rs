@@ -15,6 +15,8 @@ use super::{
 /// The largest module that is pulled from the masters' registry, in bytes.
 pub const MODULE_BYTES_MAX: usize = 512 << 20;
 
+const _: () = assert!(MODULE_BYTES_MAX as u64 >= sandbox::MAX_IMAGE_BYTES, "what could be run could not be pulled");
+
 /// Why an image could not be pulled.
 pub(super) struct Refusal {
     /// No master answers.
