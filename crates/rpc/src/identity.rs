@@ -8,7 +8,9 @@
 
 mod authority;
 mod bearer;
+mod files;
 mod leaf;
+mod subject;
 #[cfg(test)]
 mod tests;
 mod tls;
@@ -16,7 +18,8 @@ mod token;
 
 pub use authority::{Authority, Csr, KeyPair};
 pub use bearer::{Bearer, BearerHash};
-pub use leaf::{Identity, Subject};
+pub use leaf::Identity;
+pub use subject::Subject;
 pub use tls::{Shared, pinned_client};
 pub use token::{BadToken, Pin, Token, secret_hash};
 

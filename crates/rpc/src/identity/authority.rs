@@ -1,20 +1,21 @@
 //! The cluster's authority, and what it signs.
 
 use std::{
-    fs,
-    io::Write as _,
-    os::unix::fs::OpenOptionsExt as _,
     path::Path,
     time::{Duration, SystemTime},
 };
 
 use rcgen::{
-    BasicConstraints, CertificateParams, CertificateSigningRequestParams, DistinguishedName, DnType,
-    ExtendedKeyUsagePurpose, IsCa, Issuer, KeyUsagePurpose,
+    BasicConstraints, CertificateParams, CertificateSigningRequestParams, DistinguishedName, ExtendedKeyUsagePurpose,
+    IsCa, Issuer, KeyUsagePurpose,
 };
-use rustls_pki_types::{CertificateDer, CertificateSigningRequestDer, pem::PemObject as _};
+use rustls_pki_types::CertificateSigningRequestDer;
 
-use super::{IdentityError, Pin, Subject};
+use super::{
+    IdentityError, Pin, Subject,
+    files::{read, write},
+    subject::name,
+};
 
 /// How long the authority is valid. Changing it means that everybody joins anew, so it is long, as kubeadm's is.
 const AUTHORITY_LIFE: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
@@ -197,39 +198,4 @@ fn valid_until(mut params: CertificateParams, end: SystemTime) -> CertificatePar
     params.not_before = (SystemTime::now() - CLOCK_SKEW).into();
     params.not_after = end.into();
     params
-}
-
-/// A name of a common name and perhaps an organisation, which Kubernetes reads as user and group.
-pub(super) fn name(common: &str, organisation: Option<&str>) -> DistinguishedName {
-    let mut name = DistinguishedName::new();
-    if let Some(organisation) = organisation {
-        name.push(DnType::OrganizationName, organisation);
-    }
-    name.push(DnType::CommonName, common);
-    name
-}
-
-pub(super) fn certificate_from_pem(text: &str) -> Result<CertificateDer<'static>, IdentityError> {
-    CertificateDer::from_pem_slice(text.as_bytes()).map_err(|error| IdentityError::malformed("certificate", error))
-}
-
-pub(super) fn read(path: &Path) -> Result<Option<String>, IdentityError> {
-    match fs::read_to_string(path) {
-        Ok(text) => Ok(Some(text)),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
-        Err(source) => Err(IdentityError::Io { what: "read", path: path.to_owned(), source }),
-    }
-}
-
-/// Writes a file for its owner only, whole or not at all.
-pub(super) fn write(path: &Path, text: &str) -> Result<(), IdentityError> {
-    let io = |source| IdentityError::Io { what: "write", path: path.to_owned(), source };
-    if let Some(dir) = path.parent() {
-        fs::create_dir_all(dir).map_err(io)?;
-    }
-    let beside = path.with_extension("unfinished");
-    let _ = fs::remove_file(&beside);
-    let mut file = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&beside).map_err(io)?;
-    file.write_all(text.as_bytes()).and_then(|()| file.sync_all()).map_err(io)?;
-    fs::rename(&beside, path).map_err(io)
 }

@@ -6,7 +6,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::{
     IdentityError,
-    authority::{read, write},
+    files::{read, write},
 };
 
 /// Begins every token, so that people and programs that look for secrets recognise one.

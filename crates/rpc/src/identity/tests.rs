@@ -114,7 +114,7 @@ fn a_nodes_certificate_passes_for_no_server_under_any_name() {
     let checks = |subject: &Subject| {
         let chain = identity(&authority, subject, DAY).certified().unwrap().cert;
         let mut roots = rustls::RootCertStore::empty();
-        roots.add(super::authority::certificate_from_pem(authority.certificate_pem()).unwrap()).unwrap();
+        roots.add(super::files::certificate_from_pem(authority.certificate_pem()).unwrap()).unwrap();
         let by_name = rustls::client::WebPkiServerVerifier::builder_with_provider(roots.into(), super::provider());
         let name = ServerName::try_from("127.0.0.1").unwrap();
         let now = rustls_pki_types::UnixTime::now();

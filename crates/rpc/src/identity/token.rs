@@ -6,7 +6,7 @@ use rustls_pki_types::CertificateDer;
 use sha2::{Digest as _, Sha256};
 use x509_parser::prelude::{FromDer as _, X509Certificate};
 
-use super::{IdentityError, authority::certificate_from_pem};
+use super::{IdentityError, files::certificate_from_pem};
 
 /// Begins every token, with the version of its form.
 const PREFIX: &str = "kapelle1";
