@@ -28,8 +28,7 @@ use raft::{
     eraftpb::{self, MessageType},
 };
 
-pub use change::Change;
-pub use event::{Commit, Effect, Event, Persist, Proposal, Setup};
+pub use event::{Change, Commit, Effect, Event, Persist, Proposal, Setup};
 pub(crate) use storage::FOUNDING_INDEX;
 
 use crate::{

@@ -14,6 +14,7 @@
 mod descriptors;
 mod frame;
 mod framer;
+mod image;
 mod record;
 mod recovery;
 mod segment;
@@ -34,8 +35,9 @@ use std::{
 pub(crate) use descriptors::patiently;
 pub(crate) use frame::{BLOCK, Identity, Position, SegmentHeader};
 pub(crate) use framer::Framer;
+pub(crate) use image::LogImage;
 pub(crate) use record::Record;
-pub(crate) use recovery::{LogImage, Reader, recover};
+pub(crate) use recovery::{Reader, recover};
 pub(crate) use segment::{name, sync_dir};
 
 use crate::OpenError;

@@ -6,7 +6,7 @@
 use bytes::{BufMut, Bytes};
 use raft::eraftpb::{ConfChangeSingle, ConfChangeType, ConfChangeV2};
 
-use super::{Brain, Effect, storage};
+use super::{Brain, Change, Effect, storage};
 use crate::{
     ChangeError, MemberId, Members, ProposeError,
     codec::{CONTACT_BYTES_MAX, MEMBERS_MAX, Malformed, Source, put_bytes},
@@ -18,32 +18,6 @@ const BEHIND_ENTRIES_MAX: u64 = 1000;
 
 /// The same in bytes.
 const BEHIND_BYTES_MAX: u64 = 1 << 20;
-
-/// A change of the group.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Change {
-    /// A new member listens.
-    AddLearner {
-        /// Which: an id that was never used before.
-        member: MemberId,
-        /// Where it is reached.
-        contact: String,
-    },
-    /// A member that listened gets a vote.
-    Promote(MemberId),
-    /// A member leaves, for ever: its id is never used again. One with a vote loses that first, as if by
-    /// [`Demote`](Self::Demote); whoever asked asks again.
-    Remove(MemberId),
-    /// A member loses its vote and listens on.
-    Demote(MemberId),
-    /// A member is reached elsewhere from now on.
-    Contact {
-        /// Which.
-        member: MemberId,
-        /// Where it is reached.
-        contact: String,
-    },
-}
 
 impl Change {
     /// Whom it is about.

@@ -2,7 +2,6 @@
 
 use bytes::Bytes;
 
-use super::Change;
 use crate::{ChangeError, Entry, HardState, Mark, MemberId, Origin, ProposeError, message::Message};
 
 /// What a member starts from.
@@ -25,6 +24,32 @@ pub struct Setup {
     pub snapshot_after_bytes: u64,
     /// See [`Config::log_tail_bytes`](crate::Config::log_tail_bytes).
     pub log_tail_bytes: u64,
+}
+
+/// A change of the group.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Change {
+    /// A new member listens.
+    AddLearner {
+        /// Which: an id that was never used before.
+        member: MemberId,
+        /// Where it is reached.
+        contact: String,
+    },
+    /// A member that listened gets a vote.
+    Promote(MemberId),
+    /// A member leaves, for ever: its id is never used again. One with a vote loses that first, as if by
+    /// [`Demote`](Self::Demote); whoever asked asks again.
+    Remove(MemberId),
+    /// A member loses its vote and listens on.
+    Demote(MemberId),
+    /// A member is reached elsewhere from now on.
+    Contact {
+        /// Which.
+        member: MemberId,
+        /// Where it is reached.
+        contact: String,
+    },
 }
 
 /// A command and what the driver wants back with its outcome.

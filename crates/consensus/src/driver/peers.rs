@@ -13,6 +13,7 @@ mod transfer;
 
 use std::{
     collections::BTreeMap,
+    io,
     path::PathBuf,
     sync::{
         Arc, PoisonError, RwLock,
@@ -158,6 +159,19 @@ pub(super) struct Peers {
 }
 
 impl Peers {
+    /// Whether a message is from whoever sent it, and for this member.
+    ///
+    /// # Errors
+    /// If it is not: the connection is to be closed.
+    fn check(&self, from: MemberId, message: &Message) -> io::Result<()> {
+        if message.from() != from || message.to() != self.member {
+            let (claimed, to) = (message.from(), message.to());
+            let reason = format!("it sent a message from {claimed} to {to}");
+            return Err(io::Error::new(io::ErrorKind::InvalidData, reason));
+        }
+        Ok(())
+    }
+
     pub(super) fn new(setup: Setup) -> Self {
         let Setup { cluster, member, contact, dial, runtime, snapshots, notes, tell, gate } = setup;
         Self {

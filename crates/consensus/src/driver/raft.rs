@@ -19,11 +19,10 @@ use super::{
     Answer, Call, News, RaftInbox, ReadAnswer,
     backup::{BACKUPS_MAX, BackupAnswer, BackupFile},
     digests::Digests,
-    forward::Forwards,
+    forward::{Forwards, WishAnswer},
     inbox::Taken,
     log::{LogInbox, Task, route},
     peers::{Frame, Gate, Pass, Peers},
-    wishes::Asker,
 };
 use crate::{
     ChangeError, ClusterId, Machine, Mark, MemberId, Members, OnFailure, Origin, ProposeError, Role, Status, TICK_MS,
@@ -46,6 +45,15 @@ pub(super) enum Ticket<O> {
     Own(Answer<O>),
     /// A caller of another member, under that member's number, who asked the leader of a term.
     Forwarded { origin: Origin, term: u64 },
+}
+
+/// Who wants a change.
+#[derive(Debug)]
+pub(super) enum Asker {
+    /// A caller of this member.
+    Own(WishAnswer),
+    /// A caller of another member, under that member's number.
+    Peer { from: MemberId, id: u64 },
 }
 
 /// Commands on their way to the brain.

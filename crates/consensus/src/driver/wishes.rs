@@ -1,21 +1,10 @@
 //! Changes of the members and hand-overs, as the raft thread deals with them: its own callers' and those of others.
 
-use tokio::sync::oneshot;
-
 use super::{
     peers::{Frame, Wish, WishOutcome},
-    raft::RaftThread,
+    raft::{Asker, RaftThread},
 };
 use crate::{ChangeError, Machine, MemberId, brain::Event};
-
-/// Who wants a change.
-#[derive(Debug)]
-pub(super) enum Asker {
-    /// A caller of this member.
-    Own(oneshot::Sender<WishOutcome>),
-    /// A caller of another member, under that member's number.
-    Peer { from: MemberId, id: u64 },
-}
 
 impl<M: Machine> RaftThread<M> {
     /// Does what is wished if this member leads; else asks the leader, but never for somebody else.

@@ -4,7 +4,7 @@
 use super::{
     Record,
     frame::{FrameBuffer, Position},
-    recovery::LogImage,
+    image::LogImage,
 };
 use crate::{HardState, Mark};
 

@@ -13,11 +13,7 @@ use super::{
     frame::{Frame, Hello},
     transfer,
 };
-use crate::{
-    MemberId, Stream,
-    driver::News,
-    message::{Lane, Message},
-};
+use crate::{MemberId, Stream, driver::News, message::Lane};
 
 /// Whoever calls says hello within this.
 const HELLO_TIME_MAX: Duration = Duration::from_secs(5);
@@ -73,7 +69,7 @@ async fn listen(peers: &Peers, from: MemberId, lane: Lane, stream: &mut BufReade
         let Some(room) = peers.room(lane, bytes).await else { return Ok(()) };
         match frame {
             Frame::Message(message) => {
-                check(peers, from, &message)?;
+                peers.check(from, &message)?;
                 (peers.tell)(News::Peer { message, room: Some(room) });
             }
             Frame::Forward { id, term, command } => (peers.tell)(News::Forwarded { from, id, term, command, room }),
@@ -85,18 +81,6 @@ async fn listen(peers: &Peers, from: MemberId, lane: Lane, stream: &mut BufReade
             Frame::Note(note) => drop(peers.notes.send((from, note))),
             Frame::Offer { .. } | Frame::Have { .. } | Frame::Chunk(_) | Frame::Done { .. } => {}
         }
-    }
-    Ok(())
-}
-
-/// Whether a message is from whoever sent it, and for this member.
-///
-/// # Errors
-/// If it is not: the connection is to be closed.
-pub(super) fn check(peers: &Peers, from: MemberId, message: &Message) -> io::Result<()> {
-    if message.from() != from || message.to() != peers.member {
-        let (claimed, to) = (message.from(), message.to());
-        return Err(foreign(format!("it sent a message from {claimed} to {to}")));
     }
     Ok(())
 }

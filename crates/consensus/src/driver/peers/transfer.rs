@@ -18,7 +18,6 @@ use tokio::{
 use super::{
     Gate, Peer, Peers,
     frame::Frame,
-    incoming::check,
     outgoing::{connect, in_time},
 };
 use crate::{
@@ -102,7 +101,7 @@ pub(super) async fn receive(peers: &Peers, from: MemberId, stream: &mut BufReade
     let Frame::Offer { length, message } = read(peers, stream, CHECK_TIME_MAX).await? else {
         return Err(unexpected());
     };
-    check(peers, from, &message)?;
+    peers.check(from, &message)?;
     if message.lane() != Lane::Snapshot {
         return Err(unexpected());
     }
