@@ -7,10 +7,7 @@ mod readiness;
 mod signs;
 mod taints;
 
-pub use self::{
-    doubt::LATE_AFTER,
-    health::{GRACE, SILENCE_MAX},
-};
+pub use self::signs::{GRACE, LATE_AFTER, SILENCE_MAX};
 pub(crate) use self::{
     readiness::{is_given_up, pods_in_question, vouches},
     taints::{NO_EXECUTE, UNSCHEDULABLE},

@@ -1,14 +1,11 @@
 //! When a master doubts itself: if most nodes fall silent at once, the fault is rather where they are listened to than with
 //! all of them. The bounds are those of Kubernetes' zone disruption.
 
-use std::time::Duration;
-
 use api::{Timestamp, core_v1::Node};
 
 use super::{
-    health::GRACE,
     readiness::{answers, given_up_at},
-    signs::Signs,
+    signs::{GRACE, LATE_AFTER, Signs},
 };
 
 /// From which share of all nodes on, in percent, it counts as most of them.
@@ -16,11 +13,6 @@ const MOST_PERCENT: usize = 55;
 
 /// Fewer nodes than this may fail at once without it being a sign of anything else, unless they are all.
 const FEW: usize = 3;
-
-/// After which silence a node is late: two heartbeats are missing. Nodes fall silent one after the other as
-/// seen from here, within the time between two heartbeats, so whoever judges the first must see that the others are about to
-/// follow.
-pub const LATE_AFTER: Duration = Duration::from_millis(1200);
 
 /// Whether so many nodes fell silent at once that silence means nothing.
 pub(super) fn is_here<'a>(nodes: impl Iterator<Item = (&'a Node, Signs)>, now: Timestamp) -> bool {

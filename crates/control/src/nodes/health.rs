@@ -20,7 +20,7 @@ use api::{
 use super::{
     doubt, ranges,
     readiness::{GIVEN_UP, given_up_at},
-    signs::Signs,
+    signs::{GRACE, SILENCE_MAX, Signs},
     taints,
 };
 use crate::{
@@ -28,13 +28,6 @@ use crate::{
     plan::{Note, Plan},
     world::{Shift, World},
 };
-
-/// How long a node may be silent before nothing is sent to its Pods any more: three missed heartbeats, and the time of one
-/// more for one that is late. Users are promised three seconds.
-pub const SILENCE_MAX: Duration = Duration::from_secs(2);
-
-/// How long a node may be lost before its Pods are evicted: Kubernetes' `node-monitor-grace-period` of old.
-pub const GRACE: Duration = Duration::from_secs(40);
 
 /// While silence is not believed, it is looked again after so long.
 const DOUBT_LOOK_EVERY: Duration = Duration::from_millis(500);

@@ -8,8 +8,8 @@ use api::{
 
 use super::{
     doubt,
-    health::GRACE,
     readiness::{given_up_at, ready},
+    signs::GRACE,
 };
 use crate::plan::Plan;
 

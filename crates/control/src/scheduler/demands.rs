@@ -13,7 +13,7 @@ use api::{
     selector::Labels,
 };
 
-use super::{filter, selector};
+use super::selector;
 use crate::world::{World, owner_of};
 
 /// What a Pod demands of a node.
@@ -100,9 +100,9 @@ impl<'a> Spread<'a> {
     fn of(world: &World, pod: &Pod, spec: &PodSpec, constraint: &'a TopologySpreadConstraint) -> Self {
         let key = constraint.topology_key.as_str();
         let pods = Labels::from_optional(constraint.label_selector.as_ref()).unwrap_or_else(|_| Labels::nothing());
-        let eligible = world.nodes().filter(|node| filter::is_selected(spec, node));
+        let eligible = world.nodes().filter(|node| selector::is_selected(spec, node));
         let mut counts: BTreeMap<String, u64> =
-            eligible.filter_map(|node| Some((filter::label(node, key)?.to_owned(), 0))).collect();
+            eligible.filter_map(|node| Some((selector::label(node, key)?.to_owned(), 0))).collect();
         for other in world.pods_matching(pod.namespace(), &pods).filter(|other| pod::is_active(other)) {
             if let Some(count) = domain_of(world, other, key).and_then(|domain| counts.get_mut(domain)) {
                 *count += 1;
@@ -117,10 +117,10 @@ impl<'a> Spread<'a> {
         }
     }
 
-    /// How uneven it would be with the Pod in a domain.
-    pub(super) fn skew(&self, domain: &str) -> Option<u64> {
-        let least = self.counts.values().min()?;
-        Some((self.counts.get(domain)? + self.own).saturating_sub(*least))
+    /// How uneven it would be with the Pod on a node; nothing, if the node is in no domain that counts.
+    pub(super) fn skew_on(&self, node: &Node) -> Option<u64> {
+        let count = self.counts.get(selector::label(node, self.key)?)?;
+        Some((count + self.own).saturating_sub(*self.counts.values().min()?))
     }
 }
 
@@ -138,7 +138,7 @@ impl<'a> Domains<'a> {
     }
 
     pub(super) fn hold(&self, node: &Node) -> bool {
-        let Some(domain) = filter::label(node, self.key) else { return false };
+        let Some(domain) = selector::label(node, self.key) else { return false };
         self.anywhere || self.values.contains(domain)
     }
 }
@@ -167,7 +167,7 @@ fn is_meant(pods: &Labels, pod: &Pod) -> bool {
 
 /// The part of the cluster in which a Pod is.
 fn domain_of<'a>(world: &'a World, pod: &Pod, key: &str) -> Option<&'a str> {
-    filter::label(world.node_of(pod)?, key)
+    selector::label(world.node_of(pod)?, key)
 }
 
 /// Whether a Pod's wishes for nodes mean this one, and how much.

@@ -6,7 +6,6 @@ use api::{
     conditions,
     core_v1::{Node, PodSpec, Taint},
     pod,
-    well_known::HOSTNAME_LABEL,
 };
 
 use super::{demands::Demands, selector};
@@ -60,7 +59,7 @@ pub(super) fn check(demands: &Demands<'_>, node: &Node, load: Option<&Load>) -> 
     if !is_ready(node) {
         return because(Misfit::NotReady);
     }
-    if !is_selected(demands.spec, node) {
+    if !selector::is_selected(demands.spec, node) {
         return because(Misfit::Affinity);
     }
     let missing = missing(demands, load);
@@ -73,27 +72,11 @@ pub(super) fn check(demands: &Demands<'_>, node: &Node, load: Option<&Load>) -> 
     if demands.apart.iter().any(|domains| domains.hold(node)) {
         return because(Misfit::PodAntiAffinity);
     }
-    let skewed = |domain: Option<u64>, max| domain.is_none_or(|skew| skew > max);
     let mut limits = demands.spread.iter().filter(|spread| spread.strict);
-    if limits.any(|spread| skewed(label(node, spread.key).and_then(|domain| spread.skew(domain)), spread.skew_max)) {
+    if limits.any(|spread| spread.skew_on(node).is_none_or(|skew| skew > spread.skew_max)) {
         return because(Misfit::Spread);
     }
     Ok(())
-}
-
-/// Whether the Pod's `nodeSelector` and required `nodeAffinity` mean the node.
-pub(super) fn is_selected(spec: &PodSpec, node: &Node) -> bool {
-    let labelled = spec.node_selector.iter().all(|(key, value)| label(node, key) == Some(value));
-    let affinity = spec.affinity.as_ref().and_then(|affinity| affinity.node_affinity.as_ref());
-    let required = affinity.and_then(|affinity| affinity.required_during_scheduling_ignored_during_execution.as_ref());
-    labelled && required.is_none_or(|required| selector::matches(required, node))
-}
-
-/// A label of the node. Its own name is one, also if nobody has written it down.
-pub(super) fn label<'a>(node: &'a Node, key: &str) -> Option<&'a str> {
-    let meta = node.metadata.as_ref()?;
-    let own = || (key == HOSTNAME_LABEL).then_some(meta.name.as_str());
-    meta.labels.get(key).map(String::as_str).or_else(own)
 }
 
 /// How many taints that would rather not have the Pod it does not tolerate.

@@ -30,12 +30,13 @@ const WHOLE: u128 = 1000;
 
 pub(super) fn of(demands: &Demands<'_>, node: &Node, load: Option<&Load>) -> Score {
     let siblings = demands.owner.and_then(|owner| load?.by_owner.get(owner).copied());
-    let skew = |spread: &demands::Spread<'_>| filter::label(node, spread.key).and_then(|domain| spread.skew(domain));
     let uid = demands.pod.uid();
     Score {
         discouraged: Reverse(filter::discouragements(demands.spec, node)),
         liked: demands::preference(demands, node),
-        skew: Reverse(demands.spread.iter().map(|spread| skew(spread).unwrap_or(u64::MAX / 2)).max().unwrap_or(0)),
+        skew: Reverse(
+            demands.spread.iter().map(|spread| spread.skew_on(node).unwrap_or(u64::MAX / 2)).max().unwrap_or(0),
+        ),
         siblings: Reverse(siblings.unwrap_or(0)),
         fullness: Reverse(load.map_or(WHOLE, |load| {
             let after = load.requested + demands.requests;
