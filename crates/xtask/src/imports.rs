@@ -17,7 +17,19 @@ const KNOWN: &[(&str, &[&str])] = &[(
 )];
 
 /// Crates whose folders are held to the same: modules that stand beside each other form no circle, at any level.
-const DEEP: &[&str] = &["agent", "apiserver", "images", "kapelle", "proxy", "registry", "sandbox"];
+const DEEP: &[&str] = &[
+    "agent",
+    "apiserver",
+    "consensus",
+    "control",
+    "images",
+    "kapelle",
+    "proxy",
+    "registry",
+    "rpc",
+    "sandbox",
+    "store",
+];
 
 /// Crates of ours that take of another one only some names: the images know no objects.
 const ONLY: &[(&str, &str, &[&str])] = &[("images", "api", &["Error", "Reason"])];
