@@ -45,8 +45,7 @@ impl Addresses {
         self.range.is_some()
     }
 
-    /// An address that nobody has. Addresses come back late, so that
-    /// a client that remembers one does not meet another Pod.
+    /// An address that nobody has. Addresses come back late, so that a client that remembers one does not meet another Pod.
     pub(crate) fn take(&mut self) -> Option<Ipv4Addr> {
         let (base, size) = self.range?;
         let hosts = size.checked_sub(RESERVED).filter(|hosts| *hosts > 0)?;

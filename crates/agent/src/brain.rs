@@ -62,7 +62,7 @@ pub enum Event {
     Range(String),
     /// An image is ready; this names it, and by this it can be pulled again.
     Prepared(Run, String),
-    /// An image cannot be had, or not be run.
+    /// An image cannot be pulled, or cannot be run.
     NotPrepared(Run, Failure),
     /// What failed for a run may succeed now.
     Again(Run),

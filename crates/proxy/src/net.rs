@@ -187,7 +187,7 @@ impl Net {
 }
 
 /// Whether packets to an address leave this host, as the kernel would send them now; `false` for all of its own addresses, for
-/// broadcasts, and where there is no way. The kernel answers while it is asked, so nobody waits for anybody.
+/// broadcasts, and where there is no way. The kernel answers at once, so that this does not block.
 pub(crate) fn leads_away(to: IpAddr) -> io::Result<bool> {
     let bits = if to.is_ipv4() { 32 } else { 128 };
     let question = RouteMessageBuilder::<IpAddr>::new().destination_prefix(to, bits).map_err(io::Error::other)?.build();

@@ -76,7 +76,7 @@ enum Destination {
     Service(Aim),
     /// The address of one Pod.
     Pod(SocketAddr),
-    /// A host that is not the cluster's, if not as it was written, by the name of which it is an alias.
+    /// A host outside the cluster; with the name to go to instead, if what was written is an alias.
     Outside(Option<String>),
 }
 

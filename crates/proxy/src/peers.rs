@@ -41,10 +41,10 @@ const TRIAL_PAUSE_MIN: Duration = Duration::from_millis(250);
 /// The longest pause between trials.
 const TRIAL_PAUSE_MAX: Duration = Duration::from_secs(4);
 
-/// How often the other end of a connection on which nothing comes is asked by the kernel whether it is there.
+/// How often the kernel asks the other end of a quiet connection whether it is still there.
 const KEEPALIVE: Duration = Duration::from_secs(1);
 
-/// How long an answer is waited for before it is looked whether its node is still there, and how often that is.
+/// How long an answer is waited for before its node is tried, and how often the node is tried from then on.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
 
 /// How long it takes at most until a request to a node that fell silent is given up.
@@ -52,7 +52,7 @@ const SILENCE_SEEN_WITHIN: Duration = Duration::from_secs(3);
 
 const _: () = assert!(LOOK_EVERY.as_millis() + TRIAL_TIMEOUT.as_millis() <= SILENCE_SEEN_WITHIN.as_millis());
 
-/// Everybody that was reached, or tried.
+/// Every Pod behind a socket that was reached, or tried.
 #[derive(Default)]
 pub(crate) struct Peers {
     known: ArcSwap<Known>,
@@ -136,7 +136,7 @@ impl Peers {
         self.source.store(address.map(Arc::new));
     }
 
-    /// Forgets whom the table does not have any more; connections in use stay.
+    /// Forgets the Pods that the table no longer has; connections in use stay.
     pub(crate) fn retain(&self, table: &Table) {
         if self.known.load().peers.is_empty() {
             return;

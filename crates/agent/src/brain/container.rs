@@ -12,7 +12,7 @@ pub(crate) const BACK_OFF_FIRST: Duration = Duration::from_secs(10);
 /// The longest pause between two runs.
 pub(crate) const BACK_OFF_MAX: Duration = Duration::from_secs(300);
 
-/// A run that lasts so long makes earlier failures forgotten.
+/// After a run that lasted so long, earlier failures no longer count.
 const BACK_OFF_RESET: Duration = Duration::from_secs(600);
 
 /// The pause before a start is tried again; doubles up to [`BACK_OFF_MAX`]. For an image it is [`BACK_OFF_FIRST`].
@@ -45,7 +45,7 @@ pub(crate) struct Past {
 /// What a container does.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Step {
-    /// It was not its turn yet.
+    /// Its turn has not come.
     Idle,
     /// It waits until a time, for a reason that users see.
     Waiting { until: Timestamp, reason: &'static str, message: String },
@@ -66,7 +66,7 @@ pub(crate) struct Container {
     pub(crate) init: bool,
     pub(crate) step: Step,
     pub(crate) number: u32,
-    /// How often it was started again. One that waits to be has not been yet.
+    /// How often it was started again; a start that is still waited for does not count yet.
     pub(crate) restarts: i32,
     /// How its previous run ended.
     pub(crate) last: Option<Past>,
@@ -83,7 +83,7 @@ pub(crate) struct Container {
     pub(crate) probe_failed: Option<(ProbeKind, String)>,
     /// The run and step that the users were told about.
     pub(crate) told: Option<(u32, &'static str)>,
-    /// If the image cannot be had, it is tried again at once: it came meanwhile.
+    /// The image came while it was asked for: if this try fails, the next one is made at once.
     at_once: bool,
     /// What happened to its instances, until it was told.
     pub(crate) lost: Option<Ended>,

@@ -200,7 +200,8 @@ impl PodLife {
             return;
         }
         let heard = container.probes.answered(kind, result.is_ok(), now);
-        // Owners are told of what they asked for: neither of questions that come early, nor of a program that has not settled.
+        // Owners are told of the probes that they asked for: not of those that come early and count for nothing, nor that a
+        // program has not settled.
         let worth_telling = heard.counts && kind != ProbeKind::Settling;
         container.probe_failed = result.err().filter(|_| worth_telling).map(|message| (kind, message));
         container.must_restart |= heard.unhealthy;

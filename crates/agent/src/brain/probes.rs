@@ -184,7 +184,7 @@ impl Probes {
         self.settling = None;
     }
 
-    /// The container runs since now.
+    /// The container runs from now on.
     pub(crate) fn began(&mut self, shape: Shape, now: Timestamp) {
         let silent = self.startup.is_none() && self.readiness.is_none();
         self.settling = (silent && shape == Shape::Program).then(|| Probe::every(SETTLES_AFTER, SETTLES_AFTER));
