@@ -4,8 +4,8 @@
 
 use crate::{
     Kind,
-    json::wire::{Payload, Reader},
     schema::{Message, Scalar, Schema, Shape},
+    wire::{Payload, Reader},
 };
 
 /// The number of `metadata` in every kind.

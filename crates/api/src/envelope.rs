@@ -7,10 +7,9 @@ use bytes::Bytes;
 use prost::Message as _;
 
 use crate::{
-    Error, Kind,
-    json::wire::{Payload, Reader, put_bytes, put_number},
-    meta_v1,
+    Error, Kind, meta_v1,
     schema::{Field, Form, Message, Scalar, Schema, Shape},
+    wire::{Payload, Reader, put_bytes, put_number},
 };
 
 /// What every such body begins with.

@@ -15,7 +15,12 @@ pub mod event;
 pub mod expansion;
 pub mod int_or_string;
 pub mod json;
+// Before `object`, for which it has the table as a macro.
+#[macro_use]
 pub mod kinds;
+pub mod limits;
+pub mod names;
+pub mod object;
 pub mod openapi;
 pub mod patch;
 pub mod pod;
@@ -28,6 +33,7 @@ pub mod validate;
 pub mod verbs;
 pub mod warnings;
 pub mod well_known;
+mod wire;
 pub mod yaml;
 
 #[cfg(test)]
@@ -41,7 +47,7 @@ pub mod pb {
 
 pub use cidr::Cidr;
 pub use error::{Error, Reason};
-pub use kinds::{Key, Kind, Object, Revision, Subresource};
+pub use object::{Key, Kind, Object, Revision, Subresource};
 pub use pb::kapelle::{
     api::v1 as api_v1, apps::v1 as apps_v1, autoscaling::v1 as autoscaling_v1, coordination::v1 as coordination_v1,
     core::v1 as core_v1, discovery::v1 as discovery_v1, meta::v1 as meta_v1,

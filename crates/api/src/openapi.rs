@@ -6,7 +6,7 @@ use serde_json::{Map, Value, json};
 
 use crate::{
     Kind,
-    kinds::KindInfo,
+    object::KindInfo,
     schema::{Field, Form, Message, Scalar, Schema, Shape},
 };
 

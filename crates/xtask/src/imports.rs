@@ -10,12 +10,6 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// Circles that are older than this check: none may grow, and one that is gone is removed here.
-const KNOWN: &[(&str, &[&str])] = &[(
-    "api",
-    &["defaults", "encoded", "error", "event", "json", "kinds", "selector", "table", "validate", "warnings"],
-)];
-
 /// Crates whose folders are held to the same: modules that stand beside each other form no circle, at any level.
 const DEEP: &[&str] = &[
     "agent",
@@ -46,20 +40,14 @@ pub(crate) fn problems(root: &Path) -> Vec<String> {
 
 fn crate_problems(name: &str, src: &Path) -> Vec<String> {
     let edges = edges(src, Path::new(""));
-    let found = circles(&edges);
-    let known = || KNOWN.iter().filter(|(krate, _)| *krate == name).map(|(_, modules)| modules);
-    let within = |circle: &BTreeSet<&str>, modules: &[&str]| circle.iter().all(|module| modules.contains(module));
-    let new = found.iter().filter(|circle| !known().any(|modules| within(circle, modules))).map(|circle| {
+    let circles = circles(&edges);
+    let top = circles.iter().map(|circle| {
         format!("crates/{name}: {} import each other in a circle; move what they share below them", list(circle))
     });
-    let gone = known().filter(|modules| !found.iter().any(|circle| within(circle, modules))).map(|modules| {
-        let modules = modules.iter().copied().collect();
-        format!("crates/{name}: there is no circle any more between {}; remove it from KNOWN", list(&modules))
-    });
-    new.chain(gone).chain(deep(name, src)).chain(foreign(name, src)).collect()
+    top.chain(deep(name, src)).chain(foreign(name, src)).collect()
 }
 
-/// Circles below the top modules of a crate that has none.
+/// Circles below the top modules of a crate.
 fn deep(name: &str, src: &Path) -> Vec<String> {
     if !DEEP.contains(&name) {
         return Vec::new();

@@ -3,14 +3,12 @@
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use serde_json::{Map, Value};
 
-use super::{
-    names::{clipped, nearest},
-    wire::{close, open, put_bytes, put_number},
-};
+use super::names::{clipped, nearest};
 use crate::{
     Error, Timestamp,
     encoded::MESSAGES_MAX,
     schema::{Field, Form, Message, Scalar, Schema, Shape},
+    wire::{close, open, put_bytes, put_number},
 };
 
 /// How deep values may be nested: far deeper than any object of ours, shallow enough for any stack.

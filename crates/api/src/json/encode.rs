@@ -3,8 +3,10 @@
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use serde_json::{Map, Value};
 
-use super::wire::{Payload, Reader};
-use crate::schema::{Field, Form, Message, Scalar, Schema, Shape};
+use crate::{
+    schema::{Field, Form, Message, Scalar, Schema, Shape},
+    wire::{Payload, Reader},
+};
 
 /// What JSON says of the bytes of a message; `Null` for what is absent (a zero time).
 /// Bytes that are not such a message give what could be read of them.

@@ -12,7 +12,6 @@ pub(crate) mod random;
 #[cfg(test)]
 mod tests;
 mod text;
-pub(crate) mod wire;
 
 use bytes::Bytes;
 use serde_json::{Map, Value};

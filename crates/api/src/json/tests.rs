@@ -7,10 +7,11 @@ use serde_json::{Value, json};
 
 use bytes::Bytes;
 
-use super::{Strictness, decode, decode_message, encode, encode_item, encode_message, random, wire::Reader};
+use super::{Strictness, decode, decode_message, encode, encode_item, encode_message, random};
 use crate::{
     Kind, Revision,
     schema::{Message, Schema},
+    wire::Reader,
 };
 
 fn pod() -> Value {

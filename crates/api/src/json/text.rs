@@ -7,14 +7,12 @@
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use serde::Serialize;
 
-use super::{
-    encode::{special, zero_of},
-    wire::{Payload, Reader},
-};
+use super::encode::{special, zero_of};
 use crate::{
     Revision,
     encoded::{METADATA_FIELD, RESOURCE_VERSION_FIELD},
     schema::{Field, Form, Message, Scalar, Schema, Shape},
+    wire::{Payload, Reader},
 };
 
 /// The bytes do not hold their fields in order, each once. What was written so far is to be thrown away.

@@ -7,7 +7,7 @@ use std::{
 };
 
 use super::{few, short};
-use crate::{Error, meta_v1, validate::names};
+use crate::{Error, meta_v1, names};
 
 /// How a requirement compares.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -4,7 +4,7 @@
 mod fields;
 mod labels;
 
-use crate::{Error, validate::limits::TERMS_MAX};
+use crate::{Error, limits::TERMS_MAX};
 
 pub(crate) use fields::{Field, flag, paths, read, selectable};
 pub use fields::{Fields, fields_of};

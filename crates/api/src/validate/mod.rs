@@ -8,26 +8,21 @@ mod causes;
 mod container;
 pub(crate) mod data;
 mod env;
-pub mod limits;
 pub(crate) mod meta;
-pub mod names;
 pub(crate) mod pod;
 mod probe;
 pub(crate) mod resources;
 mod volume;
 pub(crate) mod workload;
 
+pub use crate::{limits, names};
 pub use causes::CAUSES_MAX;
 pub(crate) use causes::{Causes, Path};
 pub use data::DATA_BYTES_MAX;
 pub use limits::ENDPOINTS_MAX;
 pub use meta::ANNOTATIONS_BYTES_MAX;
 
-use crate::{
-    Object, Subresource, core_v1,
-    error::Cause,
-    kinds::core::{namespace, pod as pods},
-};
+use crate::{Object, Subresource, error::Cause};
 
 /// What a port may speak.
 pub(crate) const PROTOCOLS: [&str; 3] = ["SCTP", "TCP", "UDP"];
@@ -71,8 +66,8 @@ pub fn update_part(old: &Object, new: &Object, part: Subresource) -> Vec<Cause> 
         Subresource::None => return update(old, new),
         Subresource::Status => new.validate_status(&mut causes),
         Subresource::Scale => scale(&mut causes, new),
-        Subresource::Binding => binding(&mut causes, old, new),
-        Subresource::Finalize => finalizers(&mut causes, new),
+        Subresource::Binding => new.validate_binding(&mut causes, old),
+        Subresource::Finalize => new.validate_finalizers(&mut causes),
         // Owners are judged with all metadata; an eviction and a log change nothing of the object.
         Subresource::Owners | Subresource::Eviction | Subresource::Log => {}
     }
@@ -86,22 +81,6 @@ fn scale(causes: &mut Causes, object: &Object) {
     match object.scale() {
         Some(scale) => workload::numbers(causes, &at, [("replicas", scale.wanted)]),
         None => causes.forbidden(&at, format_args!("objects of kind {} have no scale", object.kind())),
-    }
-}
-
-fn binding(causes: &mut Causes, old: &Object, new: &Object) {
-    match (old.get::<core_v1::Pod>(), new.get::<core_v1::Pod>()) {
-        (Some(old), Some(new)) => pods::validate_binding(causes, old, new),
-        (None, _) | (_, None) => {
-            causes.forbidden(&Path::Root.field("spec").field("nodeName"), "only Pods are bound to nodes");
-        }
-    }
-}
-
-fn finalizers(causes: &mut Causes, object: &Object) {
-    match object.get::<core_v1::Namespace>() {
-        Some(found) => namespace::validate_finalizers(causes, found),
-        None => causes.forbidden(&Path::Root.field("spec"), "only a Namespace has spec.finalizers"),
     }
 }
 
