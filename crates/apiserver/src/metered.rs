@@ -27,7 +27,7 @@ const NOBODY_GRACE: Duration = Duration::from_secs(10);
 const RATE_MIN: u64 = 64 << 10;
 
 /// The longest body without a certificate, in bytes: joining takes about two KiB.
-const NOBODY_BODY_BYTES_MAX: usize = 64 << 10;
+pub(crate) const NOBODY_BODY_BYTES_MAX: usize = 64 << 10;
 
 /// The length of what stands before a gRPC message.
 const GRPC_PREFIX_BYTES: usize = 5;

@@ -33,7 +33,7 @@ use crate::{
     bearer::Bearers,
     gate::{self, Language},
     grpc::{self, Entrance},
-    metered::{Left, Metered, Rules},
+    metered::{Left, Metered, NOBODY_BODY_BYTES_MAX, Rules},
     origin,
     reply::Reply,
     rest, sender,
@@ -78,6 +78,9 @@ const FAREWELL_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// How long requests that are under way may take after the server was told to stop. Watches end at once.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(3);
+
+// Whoever joins has no certificate yet.
+const _: () = assert!(grpc::JOIN_BYTES_MAX <= NOBODY_BODY_BYTES_MAX);
 
 /// What a server serves, and as whom.
 #[derive(Clone)]

@@ -45,7 +45,7 @@ pub use limits::{
 };
 pub use membership::{
     Heartbeat, Invitation, JoinAs, LEASE_SECONDS, MERGED_WITHIN, Masters, PEER_PROTOCOL, Presented, SHARE_EVERY, Sign,
-    TOKEN_LIFE, TOKEN_LIFE_MAX, Worker, cluster_id, fresh_member, is_over, member_id,
+    TOKEN_LIFE, TOKEN_LIFE_MAX, UNROUTED_MAX, Worker, cluster_id, fresh_member, is_over, member_id,
 };
 pub use open::{Membership, OpenError, open};
 pub use read::{Encoded, Found, Item, ListPage, ListQuery, WatchFrom, WatchQuery};

@@ -17,7 +17,7 @@ use crate::sender;
 pub const LEAF_LIFE: Duration = Duration::from_secs(30 * 24 * 3600);
 
 /// The longest name of a node: that of a label, which it becomes.
-const NODE_NAME_MAX: usize = 63;
+pub(super) const NODE_NAME_MAX: usize = 63;
 
 /// What a master needs to let others in.
 #[derive(Clone, Debug)]

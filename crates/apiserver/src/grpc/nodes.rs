@@ -5,7 +5,7 @@ use std::pin::Pin;
 use api::Error;
 use futures::{Stream, stream};
 use images::Images;
-use registry::Registry;
+use registry::{Registry, UNROUTED_MAX};
 use rpc::{
     services::{HeartbeatRequest, HeartbeatResponse, nodes_server::Nodes},
     status::to_tonic,
@@ -16,13 +16,17 @@ use tokio::sync::{
 };
 use tonic::{Request, Response, Status, Streaming};
 
+use super::join::NODE_NAME_MAX;
 use crate::sender;
 
 /// The most answers that wait for a node that does not read them; what further ones would say is said with a later one.
 const ANSWERS_WAITING: usize = 4;
 
-/// The longest heartbeat, in bytes: it names a thousand nodes.
+/// The longest heartbeat, in bytes: it names as many nodes as are read.
 pub(super) const BEAT_BYTES_MAX: usize = 128 << 10;
+
+// The node's own name and those of the nodes to which it has no route, each with a tag and a length of one byte.
+const _: () = assert!((1 + UNROUTED_MAX) * (2 + NODE_NAME_MAX) <= BEAT_BYTES_MAX);
 
 /// How many images one answer names.
 const IMAGES_MAX: usize = 256;

@@ -15,4 +15,5 @@ pub use ids::{cluster_id, fresh_member, is_over, member_id};
 pub use joining::Worker;
 pub use leases::LEASE_SECONDS;
 pub use masters::{Masters, PEER_PROTOCOL};
+pub use routes::UNROUTED_MAX;
 pub use tokens::{Invitation, JoinAs, Presented, TOKEN_LIFE, TOKEN_LIFE_MAX};

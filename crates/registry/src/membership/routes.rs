@@ -6,7 +6,7 @@ use std::{
 };
 
 /// The most nodes to which one node may say that it has no route.
-const NAMED_MAX: usize = 1024;
+pub const UNROUTED_MAX: usize = 1024;
 
 /// What nodes say of each other.
 #[derive(Debug, Default)]
@@ -26,7 +26,7 @@ impl Routes {
         if missing.is_empty() {
             all.remove(by);
         } else {
-            all.insert(by.to_owned(), missing.into_iter().take(NAMED_MAX).collect());
+            all.insert(by.to_owned(), missing.into_iter().take(UNROUTED_MAX).collect());
         }
     }
 
