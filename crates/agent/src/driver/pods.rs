@@ -60,3 +60,101 @@ impl Pods {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "tests")]
+    use std::{net::Ipv4Addr, path::Path, time::Duration};
+
+    use api::{
+        core_v1::{Container, Pod, PodSpec},
+        kinds::Resource as _,
+    };
+    use proxy::Proxy;
+    use sandbox::Sandbox;
+    use tokio::sync::mpsc::Receiver;
+
+    use super::{dirs::PodDirs, runs::Runs, sources::Sources, *};
+    use crate::{
+        Event,
+        brain::{Note, ProbeKind, Run},
+        driver::{inbox::Inbox, memory::Memory, node::health::Health, serving::network::Networks, testing},
+    };
+
+    /// The Pods of a node that no master answers, below a directory, and what their brain hears.
+    fn pods(dir: &Path) -> (Pods, Receiver<Event>) {
+        let (inbox, events) = Inbox::new();
+        let (client, health) = (testing::client(), Arc::new(Health::new()));
+        let sandbox = Sandbox::new(sandbox::Config::new(dir.join("compiled"))).unwrap();
+        let (proxy, _news) = Proxy::new(proxy::Config { allow_external: false });
+        let images = Images::new(dir, false, client.clone(), sandbox.clone(), health, inbox.clone());
+        let (images, runs) = (Arc::new(images), Arc::<Runs<_>>::default());
+        let containers = Containers {
+            runs: runs.clone(),
+            images: images.clone(),
+            sandbox,
+            sources: Sources::new(client, Memory::open(dir).unwrap(), Ipv4Addr::LOCALHOST),
+            dirs: PodDirs::below(dir),
+            networks: Networks::new(proxy.clone(), false),
+            proxy,
+            inbox: inbox.clone(),
+        };
+        let prober = Arc::new(Prober { runs, inbox });
+        (Pods { images, containers: Arc::new(containers), prober, reports: Reports::new("n1") }, events)
+    }
+
+    fn pod() -> Arc<Pod> {
+        let (image, image_pull_policy) = ("hello:v1".to_owned(), "Never".to_owned());
+        let container = Container { name: "main".to_owned(), image, image_pull_policy, ..Container::default() };
+        let spec = PodSpec { containers: vec![container], ..PodSpec::default() };
+        let mut pod = Pod { spec: Some(spec), ..Pod::default() };
+        let meta = pod.metadata_mut();
+        (meta.name, meta.namespace, meta.uid) = ("web".to_owned(), "default".to_owned(), "u1".to_owned());
+        Arc::new(pod)
+    }
+
+    #[tokio::test]
+    async fn every_effect_leads_to_what_the_brain_waits_for() {
+        let dir = tempfile::tempdir().unwrap();
+        let (pods, mut events) = pods(dir.path());
+        let (run, address) = (Run { pod: "u1".into(), container: "main".into(), number: 1 }, Ipv4Addr::LOCALHOST);
+
+        pods.carry_out(Effect::Prepare(run.clone(), pod()));
+        let prepared = events.recv().await;
+        assert!(
+            matches!(&prepared, Some(Event::NotPrepared(_, why)) if why.reason == "ErrImageNeverPull"),
+            "{prepared:?}"
+        );
+
+        pods.carry_out(Effect::Start(run.clone(), pod(), address));
+        let started = events.recv().await;
+        assert!(
+            matches!(&started, Some(Event::NotStarted(_, why)) if why.message.contains("no longer ready")),
+            "{started:?}"
+        );
+
+        pods.carry_out(Effect::Probe(run.clone(), ProbeKind::Settling, pod(), address));
+        assert!(matches!(events.recv().await, Some(Event::Probed(_, ProbeKind::Settling, Err(_)))), "nothing runs");
+        pods.carry_out(Effect::Stop(run, Duration::ZERO));
+
+        pods.carry_out(Effect::Drain("u1".into(), vec![address]));
+        assert!(matches!(events.recv().await, Some(Event::Drained(uid)) if &*uid == "u1"));
+
+        std::fs::create_dir_all(PodDirs::below(dir.path()).volumes("u1")).unwrap();
+        pods.carry_out(Effect::Clean("u1".into()));
+        assert!(matches!(events.recv().await, Some(Event::Cleaned(uid)) if &*uid == "u1"));
+        assert!(!PodDirs::below(dir.path()).of("u1").exists());
+    }
+
+    #[tokio::test]
+    async fn what_is_told_goes_to_the_masters() {
+        let dir = tempfile::tempdir().unwrap();
+        let note = Note { warning: false, reason: "Started", message: "it runs".to_owned() };
+        for effect in [Effect::Report(pod()), Effect::Remove(pod().key(), "u1".into()), Effect::Tell(pod(), note)] {
+            let (pods, _events) = pods(dir.path());
+            assert!(pods.reports.is_empty());
+            pods.carry_out(effect);
+            assert!(!pods.reports.is_empty());
+        }
+    }
+}

@@ -51,19 +51,11 @@ pub(super) async fn pull(
         )),
         _ => error.into(),
     })?;
-    let digest_of_manifest = Digest::of(&manifest.content).to_string();
-    let manifest: Value = serde_json::from_slice(&manifest.content).map_err(|error| error.to_string())?;
-    let none = Vec::new();
-    let layers = manifest["layers"].as_array().unwrap_or(&none);
-    let text = |layer: &'static str| move |value: &'_ Value| value[layer].as_str().unwrap_or_default().to_owned();
-    let named: Vec<(String, String)> =
-        layers.iter().map(|layer| (text("mediaType")(layer), text("digest")(layer))).collect();
-    let (_, digest) = module(named.iter().map(|(media_type, digest)| (media_type.as_str(), digest.as_str())))?;
-    let pulled = Pulled { module: digest, manifest: digest_of_manifest };
-    if store.has(digest).await {
+    let pulled = read(&manifest.content)?;
+    if store.has(pulled.module).await {
         return Ok(pulled);
     }
-    let chunks = masters.blob(&digest.to_string(), false).await?;
+    let chunks = masters.blob(&pulled.module.to_string(), false).await?;
     let gather = |mut bytes: Vec<u8>, chunk: bytes::Bytes| async move {
         if bytes.len() + chunk.len() > MODULE_BYTES_MAX {
             return Err(api::Error::internal(format!("the module is larger than {MODULE_BYTES_MAX} bytes")));
@@ -72,6 +64,38 @@ pub(super) async fn pull(
         Ok(bytes)
     };
     let bytes = chunks.try_fold(Vec::new(), gather).await?;
-    store.keep(digest, &bytes).await?;
+    store.keep(pulled.module, &bytes).await?;
     Ok(pulled)
+}
+
+/// What a manifest names.
+fn read(manifest: &[u8]) -> Result<Pulled, String> {
+    let json: Value = serde_json::from_slice(manifest).map_err(|error| error.to_string())?;
+    let none = Vec::new();
+    let layers = json["layers"].as_array().unwrap_or(&none);
+    let text = |layer: &Value, field: &str| layer[field].as_str().unwrap_or_default().to_owned();
+    let named: Vec<(String, String)> =
+        layers.iter().map(|layer| (text(layer, "mediaType"), text(layer, "digest"))).collect();
+    let (_, digest) = module(named.iter().map(|(media_type, digest)| (media_type.as_str(), digest.as_str())))?;
+    Ok(Pulled { module: digest, manifest: Digest::of(manifest).to_string() })
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "tests")]
+    use super::*;
+
+    #[test]
+    fn a_manifest_names_its_module_and_is_named_by_its_own_digest() {
+        let (module, other) = (Digest::of(b"module"), Digest::of(b"other"));
+        let manifest = format!(
+            r#"{{"layers": [{{"mediaType": "text/plain", "digest": "{other}"}},
+                            {{"mediaType": "application/wasm", "digest": "{module}"}}]}}"#
+        );
+        let pulled = read(manifest.as_bytes()).unwrap();
+        assert_eq!(pulled, Pulled { module, manifest: Digest::of(manifest.as_bytes()).to_string() });
+        for wrong in ["", "{", "{}", r#"{"layers": 7}"#, r#"{"layers": [{"mediaType": "application/wasm"}]}"#] {
+            assert!(read(wrong.as_bytes()).is_err(), "{wrong}");
+        }
+    }
 }
