@@ -40,6 +40,9 @@ pub(crate) struct Load {
     pub(crate) pods_max: u64,
 }
 
+/// The kinds whose objects controllers adopt: only of these it is kept who belongs to nobody.
+const ADOPTED: [Kind; 2] = [Kind::Pod, Kind::ReplicaSet];
+
 /// How many Pods a node holds that does not say: Kubernetes' default.
 const PODS_MAX_DEFAULT: u64 = 110;
 
@@ -53,6 +56,7 @@ impl Index {
     }
 
     pub(super) fn orphans(&self, kind: Kind, namespace: &str) -> impl Iterator<Item = &Key> {
+        debug_assert!(ADOPTED.contains(&kind), "it is not kept which objects of kind {kind} belong to nobody");
         let from = Key::namespaced(kind, namespace, "");
         let namespace = from.namespace.clone();
         self.orphans.range(from..).take_while(move |key| key.kind == kind && key.namespace == namespace)
@@ -119,7 +123,7 @@ impl Index {
         if !meta.uid.is_empty() {
             self.uids.insert(meta.uid.clone(), key.clone());
         }
-        if can_be_adopted(key.kind) && pod::controller_of(meta).is_none() {
+        if ADOPTED.contains(&key.kind) && pod::controller_of(meta).is_none() {
             self.orphans.insert(key.clone());
         }
     }
@@ -219,22 +223,6 @@ impl Load {
 /// The uid of the Pod's controller.
 pub(crate) fn owner_of(pod: &Pod) -> Option<&str> {
     pod.metadata.as_ref().and_then(pod::controller_of).map(|owner| owner.uid.as_str())
-}
-
-/// Whether there are controllers that adopt objects of a kind: only of these it is kept who belongs to nobody.
-fn can_be_adopted(kind: Kind) -> bool {
-    match kind {
-        Kind::Pod | Kind::ReplicaSet => true,
-        Kind::Namespace
-        | Kind::Node
-        | Kind::Service
-        | Kind::EndpointSlice
-        | Kind::ConfigMap
-        | Kind::Secret
-        | Kind::Event
-        | Kind::Lease
-        | Kind::Deployment => false,
-    }
 }
 
 fn take<K: std::hash::Hash + Eq>(map: &mut HashMap<K, BTreeSet<Key>>, at: &K, key: &Key) {
