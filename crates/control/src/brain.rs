@@ -55,7 +55,7 @@ pub enum Effect {
     Write {
         /// Names the write.
         ticket: Ticket,
-        /// The wish.
+        /// What to write.
         write: Write,
     },
     /// Send [`Event::Woken`] at this time. Replaces the time asked for before.

@@ -1,4 +1,4 @@
-//! What a controller answers: writes, and the reasons as data.
+//! What a controller wants: writes, and the reasons as data.
 
 use std::{fmt, sync::Arc};
 

@@ -65,7 +65,7 @@ fn deployment_of(world: &World, pod: &Pod) -> Option<Key> {
     Some(Key::namespaced(Kind::Deployment, pod.namespace(), deployment.name.as_str()))
 }
 
-/// Answers the number of the newest ReplicaSet, if there is one.
+/// Moves the rollout one step on. Returns the number of the newest ReplicaSet, if there is one.
 fn advance(world: &World, family: &Family<'_>, plan: &mut Plan) -> Option<String> {
     let mut edits = Edits::default();
     let number = history::number(family, &mut edits);

@@ -21,8 +21,8 @@ use crate::{
     world::World,
 };
 
-/// With how many of the children that one look makes or deletes an Event is written for each. Beyond it one Event speaks for
-/// the rest, so that a thousand Pods do not bury what else there is to say.
+/// Most children of one look for which an Event of their own is written. Beyond it one Event speaks for the rest, so that a
+/// thousand Pods do not bury what else there is to say.
 const NOTES_MAX: usize = 10;
 
 /// An object that chooses its children by their labels.

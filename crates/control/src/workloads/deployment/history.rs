@@ -35,7 +35,7 @@ pub(super) fn hash(template: &PodTemplateSpec, collisions: i32) -> String {
     names::template_hash(&bytes, collisions)
 }
 
-/// Gives the newest set the highest number, and answers it.
+/// Gives the newest set the highest number, and returns it.
 pub(super) fn number(family: &Family<'_>, edits: &mut Edits) -> Option<String> {
     let set = family.new?;
     let edited = edits.of(set);
