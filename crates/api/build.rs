@@ -5,7 +5,7 @@ use std::path::Path;
 use prost::Message as _;
 
 /// The files whose messages become types of this crate; the services are compiled by `rpc`.
-const FILES: [&str; 8] = [
+const FILES: [&str; 10] = [
     "kapelle/options/v1/options.proto",
     "kapelle/meta/v1/meta.proto",
     "kapelle/core/v1/core.proto",
@@ -13,6 +13,8 @@ const FILES: [&str; 8] = [
     "kapelle/discovery/v1/discovery.proto",
     "kapelle/coordination/v1/coordination.proto",
     "kapelle/autoscaling/v1/autoscaling.proto",
+    "kapelle/rbac/v1/rbac.proto",
+    "kapelle/storagemigration/v1/storagemigration.proto",
     "kapelle/api/v1/object.proto",
 ];
 

@@ -8,6 +8,7 @@ mod strategy;
 
 /// Kinds of the group `apps`.
 pub mod apps {
+    pub(crate) mod controller_revision;
     pub mod deployment;
     pub(crate) mod replica_set;
 }
@@ -20,17 +21,34 @@ pub(crate) mod coordination {
 /// Kinds of the core group.
 pub mod core {
     pub(crate) mod config_map;
+    pub(crate) mod endpoints;
     pub(crate) mod event;
     pub mod namespace;
     pub(crate) mod node;
     pub mod pod;
+    pub(crate) mod pod_template;
+    pub(crate) mod replication_controller;
     pub(crate) mod secret;
     pub mod service;
+    pub(crate) mod service_account;
 }
 
 /// Kinds of the group `discovery.k8s.io`.
 pub(crate) mod discovery {
     pub(crate) mod endpoint_slice;
+}
+
+/// Kinds of the group `rbac.authorization.k8s.io`.
+pub(crate) mod rbac {
+    pub(crate) mod cluster_role;
+    pub(crate) mod cluster_role_binding;
+    pub(crate) mod role;
+    pub(crate) mod role_binding;
+}
+
+/// Kinds of the group `storagemigration.k8s.io`.
+pub(crate) mod storagemigration {
+    pub(crate) mod storage_version_migration;
 }
 
 pub use crate::object::{Kind, KindInfo, Object, Resource};
@@ -84,6 +102,46 @@ macro_rules! table {
             11 ReplicaSet: apps_v1::ReplicaSet, apps::replica_set::ReplicaSetStrategy, {
                 "apps" "v1", "replicasets" ("replicaset") ["rs"], true,
                 in ["all"], with [Status, Scale], "kapelle.apps.v1.ReplicaSet"
+            };
+            12 ServiceAccount: core_v1::ServiceAccount, core::service_account::ServiceAccountStrategy, {
+                "" "v1", "serviceaccounts" ("serviceaccount") ["sa"], true,
+                in [], with [], "kapelle.core.v1.ServiceAccount"
+            };
+            13 PodTemplate: core_v1::PodTemplate, core::pod_template::PodTemplateStrategy, {
+                "" "v1", "podtemplates" ("podtemplate") [], true,
+                in [], with [], "kapelle.core.v1.PodTemplate"
+            };
+            14 ControllerRevision: apps_v1::ControllerRevision, apps::controller_revision::ControllerRevisionStrategy, {
+                "apps" "v1", "controllerrevisions" ("controllerrevision") [], true,
+                in [], with [], "kapelle.apps.v1.ControllerRevision"
+            };
+            15 Role: rbac_v1::Role, rbac::role::RoleStrategy, {
+                "rbac.authorization.k8s.io" "v1", "roles" ("role") [], true,
+                in [], with [], "kapelle.rbac.v1.Role"
+            };
+            16 ClusterRole: rbac_v1::ClusterRole, rbac::cluster_role::ClusterRoleStrategy, {
+                "rbac.authorization.k8s.io" "v1", "clusterroles" ("clusterrole") [], false,
+                in [], with [], "kapelle.rbac.v1.ClusterRole"
+            };
+            17 RoleBinding: rbac_v1::RoleBinding, rbac::role_binding::RoleBindingStrategy, {
+                "rbac.authorization.k8s.io" "v1", "rolebindings" ("rolebinding") [], true,
+                in [], with [], "kapelle.rbac.v1.RoleBinding"
+            };
+            18 ClusterRoleBinding: rbac_v1::ClusterRoleBinding, rbac::cluster_role_binding::ClusterRoleBindingStrategy, {
+                "rbac.authorization.k8s.io" "v1", "clusterrolebindings" ("clusterrolebinding") [], false,
+                in [], with [], "kapelle.rbac.v1.ClusterRoleBinding"
+            };
+            19 ReplicationController: core_v1::ReplicationController, core::replication_controller::ReplicationControllerStrategy, {
+                "" "v1", "replicationcontrollers" ("replicationcontroller") ["rc"], true,
+                in ["all"], with [Status, Scale], "kapelle.core.v1.ReplicationController"
+            };
+            20 Endpoints: core_v1::Endpoints, core::endpoints::EndpointsStrategy, {
+                "" "v1", "endpoints" ("endpoints") ["ep"], true,
+                in [], with [], "kapelle.core.v1.Endpoints"
+            };
+            21 StorageVersionMigration: storagemigration_v1::StorageVersionMigration, storagemigration::storage_version_migration::StorageVersionMigrationStrategy, {
+                "storagemigration.k8s.io" "v1", "storageversionmigrations" ("storageversionmigration") [], false,
+                in [], with [Status], "kapelle.storagemigration.v1.StorageVersionMigration"
             };
         }
     };

@@ -55,5 +55,12 @@ pub const NODE_STATUS_BYTES_MAX: usize = 512 << 10;
 /// An Event, in bytes: some lines for people to read.
 pub const EVENT_BYTES_MAX: usize = 16 << 10;
 
+/// Rules of a role.
+pub const RULES_MAX: usize = 1_024;
+/// Words in one list of a rule: verbs, groups, resources, names, paths.
+pub const RULE_WORDS_MAX: usize = 1_024;
+/// Subjects of a binding.
+pub const SUBJECTS_MAX: usize = 1_024;
+
 // A Service's ports are those of its slices.
 const _: () = assert!(SERVICE_PORTS_MAX <= SLICE_PORTS_MAX);

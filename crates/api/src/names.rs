@@ -63,6 +63,16 @@ pub fn dns_1035_label(text: &str) -> Vec<String> {
     too_long(text, LABEL_BYTES_MAX).into_iter().chain(syntax).collect()
 }
 
+/// What may stand between two slashes of a URL: names of roles and bindings, such as `system:node`.
+#[must_use]
+pub fn path_segment(text: &str) -> Vec<String> {
+    let dots = matches!(text, "." | "..").then(|| format!("may not be '{text}'"));
+    let inside =
+        ['/', '%'].into_iter().filter(|char| text.contains(*char)).map(|char| format!("may not contain '{char}'"));
+    let control = text.contains(char::is_control).then(|| "may not contain control characters".to_owned());
+    too_long(text, SUBDOMAIN_BYTES_MAX).into_iter().chain(dots).chain(inside).chain(control).collect()
+}
+
 /// A label's or annotation's key: `name`, or `dns.prefix/name`.
 #[must_use]
 pub fn qualified(text: &str) -> Vec<String> {

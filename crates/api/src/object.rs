@@ -8,7 +8,7 @@ use std::fmt;
 use bytes::Bytes;
 use prost::Message as _;
 
-use crate::{api_v1, apps_v1, coordination_v1, core_v1, discovery_v1, meta_v1};
+use crate::{api_v1, apps_v1, coordination_v1, core_v1, discovery_v1, meta_v1, rbac_v1, storagemigration_v1};
 pub use key::{Key, Revision};
 pub use subresource::Subresource;
 

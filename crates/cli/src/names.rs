@@ -80,7 +80,13 @@ mod tests {
         assert_eq!(parse(&words("po,svc")).unwrap(), Named::Kinds(vec![Kind::Pod, Kind::Service]));
         assert_eq!(parse(&words("deploy/web")).unwrap(), web(Kind::Deployment));
         assert_eq!(parse(&words("deployments.apps web")).unwrap(), web(Kind::Deployment));
-        let all = Named::Kinds(vec![Kind::Pod, Kind::Service, Kind::Deployment, Kind::ReplicaSet]);
+        let all = Named::Kinds(vec![
+            Kind::Pod,
+            Kind::Service,
+            Kind::Deployment,
+            Kind::ReplicaSet,
+            Kind::ReplicationController,
+        ]);
         assert_eq!(parse(&words("all")).unwrap(), all);
     }
 

@@ -3,9 +3,12 @@
 
 use std::{borrow::Cow, collections::BTreeSet};
 
-use super::{Allocation, Kind, Object, Resource, Scale, apps, coordination, core, discovery, strategy::Strategy as _};
+use super::{
+    Allocation, Kind, Object, Resource, Scale, apps, coordination, core, discovery, rbac, storagemigration,
+    strategy::Strategy as _,
+};
 use crate::{
-    Subresource, Timestamp, apps_v1, coordination_v1, core_v1, discovery_v1,
+    Subresource, Timestamp, apps_v1, coordination_v1, core_v1, discovery_v1, rbac_v1, storagemigration_v1,
     table::{Cell, Column, Common},
     validate::{Causes, names::Syntax},
     warnings::Warnings,

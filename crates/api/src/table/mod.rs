@@ -58,6 +58,12 @@ impl From<&str> for Cell {
     }
 }
 
+impl From<i64> for Cell {
+    fn from(number: i64) -> Self {
+        Self::Int(number)
+    }
+}
+
 impl From<i32> for Cell {
     fn from(number: i32) -> Self {
         Self::Int(number.into())
@@ -74,6 +80,9 @@ impl From<usize> for Cell {
 pub(crate) const NONE: &str = "<none>";
 /// What is shown where nothing is known.
 pub(crate) const UNKNOWN: &str = "<unknown>";
+
+/// How many ports or addresses one cell shows.
+const SHOWN_MAX: usize = 3;
 
 /// The columns of a kind, in order, wide ones included. Never empty. Exactly one has the format `name`.
 #[must_use]
@@ -107,9 +116,25 @@ pub(crate) fn joined<'a>(parts: impl Iterator<Item = &'a str>) -> String {
     parts.collect::<Vec<_>>().join(",")
 }
 
+/// The first few, and how many more there are; or what stands for none.
+pub(crate) fn some_of(mut parts: impl Iterator<Item = String>, none: &str) -> String {
+    let shown: Vec<String> = parts.by_ref().take(SHOWN_MAX).collect();
+    let shown = shown.join(",");
+    match parts.count() {
+        0 => or(&shown, none).to_owned(),
+        more => format!("{shown} + {more} more..."),
+    }
+}
+
 pub(crate) fn labels(labels: &BTreeMap<String, String>) -> String {
     let pairs: Vec<String> = labels.iter().map(|(key, value)| format!("{key}={value}")).collect();
     or(&pairs.join(","), NONE).to_owned()
+}
+
+/// When an object was created, to the second.
+pub(crate) fn created_at(meta: Option<&ObjectMeta>) -> String {
+    let created = meta.and_then(|meta| meta.creation_timestamp.as_ref());
+    created.map_or_else(|| UNKNOWN.to_owned(), |time| Timestamp::from(time).to_string())
 }
 
 /// The cells of [`columns::CONTAINERS`], [`columns::IMAGES`] and [`columns::SELECTOR`].

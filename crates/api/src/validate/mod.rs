@@ -11,6 +11,7 @@ mod env;
 pub(crate) mod meta;
 pub(crate) mod pod;
 mod probe;
+pub(crate) mod rbac;
 pub(crate) mod resources;
 mod volume;
 pub(crate) mod workload;

@@ -24,35 +24,45 @@ pub(crate) fn selector(causes: &mut Causes, selector: Option<&LabelSelector>, ki
     }
 }
 
+/// A template of Pods that are replaced when they end, and are found by `selector`.
 pub(crate) fn template(
     causes: &mut Causes,
     template: Option<&PodTemplateSpec>,
     selector: Option<&LabelSelector>,
     at: &Path<'_>,
 ) {
-    let Some(template) = template else { return causes.required(at, "") };
+    any_template(causes, template, at);
+    let Some(template) = template else { return };
     let none = std::collections::BTreeMap::new();
-    let meta = template.metadata.as_ref();
-    let labels = meta.map_or(&none, |meta| &meta.labels);
-    let metadata = at.field("metadata");
-    meta::labels(causes, labels, &metadata.field("labels"));
-    meta::annotations(causes, meta.map_or(&none, |meta| &meta.annotations), &metadata.field("annotations"));
+    let labels = template.metadata.as_ref().map_or(&none, |meta| &meta.labels);
     if let Some(Ok(selector)) = selector.map(Labels::from_selector)
         && !selector.is_everything()
         && !selector.matches(labels)
     {
         let why = format!("`selector` does not match template `labels`; the selector is {selector}");
-        causes.invalid(&metadata.field("labels"), labels, why);
+        causes.invalid(&at.field("metadata").field("labels"), labels, why);
     }
     let at = at.field("spec");
-    let Some(spec) = &template.spec else { return causes.required(&at, "") };
-    pod::spec(causes, spec, &at);
+    let Some(spec) = &template.spec else { return };
     if matches!(spec.restart_policy.as_str(), "OnFailure" | "Never") {
         causes.unsupported(&at.field("restartPolicy"), &spec.restart_policy, &["Always"]);
     }
     if spec.active_deadline_seconds.is_some() {
         causes.forbidden(&at.field("activeDeadlineSeconds"), "not supported where Pods are replaced when they end");
     }
+}
+
+/// A template of any Pods.
+pub(crate) fn any_template(causes: &mut Causes, template: Option<&PodTemplateSpec>, at: &Path<'_>) {
+    let Some(template) = template else { return causes.required(at, "") };
+    let none = std::collections::BTreeMap::new();
+    let meta = template.metadata.as_ref();
+    let metadata = at.field("metadata");
+    meta::labels(causes, meta.map_or(&none, |meta| &meta.labels), &metadata.field("labels"));
+    meta::annotations(causes, meta.map_or(&none, |meta| &meta.annotations), &metadata.field("annotations"));
+    let at = at.field("spec");
+    let Some(spec) = &template.spec else { return causes.required(&at, "") };
+    pod::spec(causes, spec, &at);
 }
 
 pub(crate) fn immutable_selector(causes: &mut Causes, old: Option<&LabelSelector>, new: Option<&LabelSelector>) {

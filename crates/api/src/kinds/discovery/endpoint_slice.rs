@@ -13,7 +13,7 @@ use crate::{
     table::{
         Cell, Column, Common,
         columns::{AGE, NAME, text},
-        or,
+        some_of,
     },
     validate::{
         Causes, PROTOCOLS, Path,
@@ -24,9 +24,6 @@ use crate::{
 };
 
 const ADDRESS_TYPES: [&str; 3] = ["FQDN", "IPv4", "IPv6"];
-
-/// How many ports or addresses of a slice a table shows.
-const SHOWN_MAX: usize = 3;
 
 const COLUMNS: &[Column] = &[
     NAME,
@@ -211,18 +208,8 @@ fn row(slice: &EndpointSlice, common: Common) -> Vec<Cell> {
     vec![
         common.name,
         slice.address_type.as_str().into(),
-        some_of(slice.ports.iter().map(port)).into(),
-        some_of(addresses).into(),
+        some_of(slice.ports.iter().map(port), "<unset>").into(),
+        some_of(addresses, "<unset>").into(),
         common.age,
     ]
-}
-
-/// The first few, and how many more there are.
-fn some_of(mut parts: impl Iterator<Item = String>) -> String {
-    let shown: Vec<String> = parts.by_ref().take(SHOWN_MAX).collect();
-    let shown = shown.join(",");
-    match parts.count() {
-        0 => or(&shown, "<unset>").to_owned(),
-        more => format!("{shown} + {more} more..."),
-    }
 }

@@ -48,7 +48,7 @@ fn map(count: usize) -> Value {
 /// A kind, how many may be there, and the object with so many.
 type Case = (&'static str, &'static str, usize, fn(usize) -> Value);
 
-const CASES: [Case; 26] = [
+const CASES: [Case; 30] = [
     (
         "ConfigMap",
         "metadata.labels",
@@ -144,6 +144,25 @@ const CASES: [Case; 26] = [
         "spec.taints",
         TAINTS_MAX,
         |n| json!({"metadata": {"name": "a"}, "spec": {"taints": list(n, |n| json!({"key": format!("k{n}"), "effect": "NoSchedule"}))}}),
+    ),
+    ("Role", "rules", RULES_MAX, |n| {
+        let rule = |_| json!({"verbs": ["get"], "apiGroups": [""], "resources": ["pods"]});
+        json!({"metadata": meta(), "rules": list(n, rule)})
+    }),
+    ("Role", "rules[0].resourceNames", RULE_WORDS_MAX, |n| {
+        let names = list(n, |n| json!(format!("n{n}")));
+        let rule = json!({"verbs": ["get"], "apiGroups": [""], "resources": ["pods"], "resourceNames": names});
+        json!({"metadata": meta(), "rules": [rule]})
+    }),
+    ("RoleBinding", "subjects", SUBJECTS_MAX, |n| {
+        let subjects = list(n, |n| json!({"kind": "User", "name": format!("u{n}")}));
+        json!({"metadata": meta(), "roleRef": {"kind": "Role", "name": "r"}, "subjects": subjects})
+    }),
+    (
+        "ServiceAccount",
+        "imagePullSecrets",
+        SMALL_LIST_MAX,
+        |n| json!({"metadata": meta(), "imagePullSecrets": list(n, |n| json!({"name": format!("s{n}")}))}),
     ),
 ];
 

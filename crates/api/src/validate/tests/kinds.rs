@@ -1,0 +1,126 @@
+//! Roles, bindings, and the kinds that came before others.
+
+use expect_test::expect;
+
+use super::{check, object, valid};
+use crate::{core_v1::ReplicationController, rbac_v1::RoleBinding};
+
+#[test]
+fn rules_say_what_may_be_done_with_what() {
+    check(
+        "{kind: Role, apiVersion: rbac.authorization.k8s.io/v1, metadata: {name: 'a/b%', namespace: b},
+          rules: [{}, {verbs: [get], nonResourceURLs: [/healthz]}, {verbs: [get], apiGroups: [''], resources: [pods]}]}",
+        &expect![[r#"
+            metadata.name: Invalid value: "a/b%": may not contain '/'
+            metadata.name: Invalid value: "a/b%": may not contain '%'
+            rules[0].verbs: Required value: verbs must contain at least one value
+            rules[0].apiGroups: Required value: resource rules must supply at least one api group
+            rules[0].resources: Required value: resource rules must supply at least one resource
+            rules[1].nonResourceURLs: Invalid value: ["/healthz"]: namespaced rules cannot apply to non-resource URLs
+        "#]],
+    );
+    check(
+        "{kind: ClusterRole, apiVersion: rbac.authorization.k8s.io/v1, metadata: {name: 'system:a'},
+          rules: [{verbs: [get], nonResourceURLs: [/healthz], resources: [pods]}], aggregationRule: {}}",
+        &expect![[r#"
+            rules[0].nonResourceURLs: Invalid value: ["/healthz"]: rules cannot apply to both regular resources and non-resource URLs
+            aggregationRule.clusterRoleSelectors: Required value: at least one clusterRoleSelector required if aggregationRule is non-nil
+        "#]],
+    );
+    valid(
+        "{kind: ClusterRole, apiVersion: rbac.authorization.k8s.io/v1, metadata: {name: 'system:a'},
+          rules: [{verbs: ['*'], nonResourceURLs: ['*']}]}",
+    );
+}
+
+#[test]
+fn bindings_say_whose_rights_are_given_to_whom() {
+    check(
+        "{kind: ClusterRoleBinding, apiVersion: rbac.authorization.k8s.io/v1, metadata: {name: a},
+          roleRef: {kind: Role, name: ''}, subjects: [{kind: ServiceAccount, name: A}, {kind: User, apiGroup: x}, {kind: Robot, name: r}]}",
+        &expect![[r#"
+            roleRef.kind: Unsupported value: "Role": supported values: "ClusterRole"
+            roleRef.name: Required value
+            subjects[0].name: Invalid value: "A": a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or '.', and must start and end with an alphanumeric character (e.g. 'example.com')
+            subjects[0].namespace: Required value
+            subjects[1].name: Required value
+            subjects[1].apiGroup: Unsupported value: "x": supported values: "rbac.authorization.k8s.io"
+            subjects[2].kind: Unsupported value: "Robot": supported values: "ServiceAccount", "User", "Group"
+        "#]],
+    );
+    let binding = object(
+        "{kind: RoleBinding, apiVersion: rbac.authorization.k8s.io/v1, metadata: {name: a, namespace: b},
+          roleRef: {kind: ClusterRole, name: view}, subjects: [{kind: Group, name: g}, {kind: ServiceAccount, name: s, namespace: b}]}",
+    );
+    let binding: &RoleBinding = binding.get().expect("made as one");
+    let groups: Vec<&str> = binding.subjects.iter().map(|subject| subject.api_group.as_str()).collect();
+    assert_eq!(groups, ["rbac.authorization.k8s.io", ""]);
+    assert_eq!(binding.role_ref.as_ref().expect("given").api_group, "rbac.authorization.k8s.io");
+}
+
+#[test]
+fn a_replication_controller_takes_its_selector_from_its_template() {
+    let controller = object(
+        "{kind: ReplicationController, apiVersion: v1, metadata: {name: a, namespace: b}, spec: {template: {
+          metadata: {labels: {app: web}}, spec: {containers: [{name: c, image: i}]}}}}",
+    );
+    let controller: &ReplicationController = controller.get().expect("made as one");
+    let spec = controller.spec.as_ref().expect("given");
+    assert_eq!((spec.replicas, spec.selector["app"].as_str()), (Some(1), "web"));
+    assert_eq!(controller.metadata.as_ref().expect("given").labels, spec.selector);
+    check(
+        "{kind: ReplicationController, apiVersion: v1, metadata: {name: a, namespace: b}, spec: {replicas: -1, selector: {app: api},
+          template: {metadata: {labels: {app: web}}, spec: {restartPolicy: Never, containers: [{name: c, image: i}]}}}}",
+        &expect![[r#"
+            spec.replicas: Invalid value: -1: must be greater than or equal to 0
+            spec.template.metadata.labels: Invalid value: {"app": "web"}: `selector` does not match template `labels`; the selector is app=api
+            spec.template.spec.restartPolicy: Unsupported value: "Never": supported values: "Always"
+        "#]],
+    );
+    check(
+        "{kind: ReplicationController, apiVersion: v1, metadata: {name: a, namespace: b}, spec: {}}",
+        &expect![[r#"
+        spec.selector: Required value
+        spec.template: Required value
+    "#]],
+    );
+}
+
+#[test]
+fn endpoints_have_addresses_and_ports() {
+    check(
+        "{kind: Endpoints, apiVersion: v1, metadata: {name: a, namespace: b}, subsets: [{}, {addresses: [{ip: here, nodeName: 'N'}],
+          ports: [{port: 0}, {name: b, port: 1, protocol: ICMP}]}]}",
+        &expect![[r#"
+            subsets[0]: Required value: must specify `addresses` or `notReadyAddresses`
+            subsets[1].addresses[0].ip: Invalid value: "here": must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)
+            subsets[1].addresses[0].nodeName: Invalid value: "N": a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or '.', and must start and end with an alphanumeric character (e.g. 'example.com')
+            subsets[1].ports[0].name: Required value
+            subsets[1].ports[0].port: Invalid value: 0: must be between 1 and 65535, inclusive
+            subsets[1].ports[1].protocol: Unsupported value: "ICMP": supported values: "SCTP", "TCP", "UDP"
+        "#]],
+    );
+}
+
+#[test]
+fn the_rest_says_what_it_needs() {
+    check(
+        "{kind: ControllerRevision, apiVersion: apps/v1, metadata: {name: a, namespace: b}, revision: -1}",
+        &expect![[r#"
+            data: Required value: data is mandatory
+            revision: Invalid value: -1: must be greater than or equal to 0
+        "#]],
+    );
+    check(
+        "{kind: StorageVersionMigration, apiVersion: storagemigration.k8s.io/v1, metadata: {name: a}}",
+        &expect![[r#"
+            spec.resource.resource: Required value: name the resource, such as deployments
+        "#]],
+    );
+    check(
+        "{kind: PodTemplate, apiVersion: v1, metadata: {name: a, namespace: b}}",
+        &expect![[r#"
+        template: Required value
+    "#]],
+    );
+}
