@@ -12,6 +12,7 @@ use crate::{
 
 macro_rules! controllers {
     ($($(#[$what:meta])* $name:ident: $($module:ident)::+, $component:expr;)*) => {
+        #[expect(clippy::enum_variant_names, reason = "a ReplicationController is called so")]
         /// Everybody who decides something. A change is shown to them in this order, which means nothing otherwise.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
         pub(crate) enum Controller {
@@ -50,6 +51,8 @@ controllers! {
     EventLog: lifecycle::event_log, "event-controller";
     /// Keeps a number of equal Pods.
     ReplicaSet: workloads::replica_set, "replicaset-controller";
+    /// Keeps a number of equal Pods, as it was done before.
+    ReplicationController: workloads::replication_controller, "replication-controller";
     /// Lists the Pods behind a Service.
     EndpointSlice: network::endpoint_slice, "endpoint-slice-controller";
     /// Takes Pods off nodes that are lost or not tolerated.

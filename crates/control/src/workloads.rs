@@ -4,3 +4,5 @@ pub(crate) mod deployment;
 mod owned;
 pub(crate) mod pod_life;
 pub(crate) mod replica_set;
+mod replicas;
+pub(crate) mod replication_controller;

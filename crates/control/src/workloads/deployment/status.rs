@@ -16,7 +16,7 @@ use super::{
     rolling::{Limits, Size},
     wanted,
 };
-use crate::{plan::Plan, workloads::replica_set::status::REPLICA_FAILURE};
+use crate::{plan::Plan, workloads::replicas::status::REPLICA_FAILURE};
 
 const AVAILABLE: &str = "Available";
 const PROGRESSING: &str = "Progressing";

@@ -1,51 +1,54 @@
-//! What a ReplicaSet reports.
+//! What is reported of a number of equal Pods.
 
 use std::time::Duration;
 
 use api::{
     Timestamp,
-    apps_v1::{ReplicaSet, ReplicaSetCondition, ReplicaSetStatus},
+    apps_v1::{ReplicaSetCondition, ReplicaSetStatus},
     conditions::{self, ConditionStatus},
     core_v1::Pod,
     pod,
 };
 
+use super::{Replicated, Wanted};
 use crate::plan::Plan;
 
-/// The condition under which a ReplicaSet says that its writes are refused.
+/// The condition under which it is said that writes are refused.
 pub(crate) const REPLICA_FAILURE: &str = "ReplicaFailure";
 
 /// Writes the status if it is not what it should be, and comes back when a Pod becomes available by mere waiting. What a Pod
 /// says of itself counts if it is `vouched` for; `trouble` is why writes for the set are refused.
-pub(super) fn report(
-    set: &ReplicaSet,
+pub(super) fn report<T: Replicated>(
+    set: &T,
     pods: &[&Pod],
     vouched: impl Fn(&Pod) -> bool,
     trouble: Option<&str>,
     now: Timestamp,
     plan: &mut Plan,
 ) {
-    let mut new = counts(set, pods, vouched, now);
-    new.conditions = set.status.as_ref().map(|status| status.conditions.clone()).unwrap_or_default();
-    set_failure(set, trouble, now, &mut new.conditions);
-    if let Some(time) = next_available(set, pods, now) {
+    let Some(wanted) = set.wanted() else { return };
+    let old = set.status();
+    let mut new = counts(&wanted, pods, vouched, now);
+    new.observed_generation = set.metadata().map_or(0, |meta| meta.generation);
+    new.conditions.clone_from(&old.conditions);
+    set_failure(old.replicas < wanted.replicas, trouble, now, &mut new.conditions);
+    if let Some(time) = next_available(wanted.min_ready_s, pods, now) {
         plan.again_at(time);
     }
-    if set.status.as_ref() != Some(&new) {
-        plan.update_status(ReplicaSet { status: Some(new), ..set.clone() });
+    let reported = set.with_status(new);
+    if reported != *set {
+        plan.update_status(reported);
     }
 }
 
-/// All of the status but the conditions.
-fn counts(set: &ReplicaSet, pods: &[&Pod], vouched: impl Fn(&Pod) -> bool, now: Timestamp) -> ReplicaSetStatus {
-    let spec = set.spec.as_ref();
-    let min_ready_s = spec.map_or(0, |spec| spec.min_ready_seconds);
-    let labels = spec.and_then(|spec| spec.template.as_ref()?.metadata.as_ref()).map(|meta| &meta.labels);
+/// How many Pods there are of each sort.
+fn counts(wanted: &Wanted<'_>, pods: &[&Pod], vouched: impl Fn(&Pod) -> bool, now: Timestamp) -> ReplicaSetStatus {
+    let labels = wanted.template.and_then(|template| template.metadata.as_ref()).map(|meta| &meta.labels);
     let labelled = |pod: &&Pod| {
         let own = pod.metadata.as_ref().map(|meta| &meta.labels);
         labels.into_iter().flatten().all(|(key, value)| own.and_then(|own| own.get(key)) == Some(value))
     };
-    let is_available = |pod: &Pod| pod::is_available(pod, min_ready_s, now) && vouched(pod);
+    let is_available = |pod: &Pod| pod::is_available(pod, wanted.min_ready_s, now) && vouched(pod);
     let active = || pods.iter().copied().filter(|pod| pod::is_active(pod));
     let terminating = pods.iter().filter(|pod| pod::is_terminating(pod) && !pod::is_terminal(pod)).count();
     ReplicaSetStatus {
@@ -54,7 +57,7 @@ fn counts(set: &ReplicaSet, pods: &[&Pod], vouched: impl Fn(&Pod) -> bool, now: 
         ready_replicas: count(active().filter(|pod| pod::is_ready(pod) && vouched(pod))),
         available_replicas: count(active().filter(|pod| is_available(pod))),
         terminating_replicas: Some(i32::try_from(terminating).unwrap_or(i32::MAX)),
-        observed_generation: set.metadata.as_ref().map_or(0, |meta| meta.generation),
+        observed_generation: 0,
         conditions: Vec::new(),
     }
 }
@@ -63,12 +66,10 @@ fn count<'a>(pods: impl Iterator<Item = &'a Pod>) -> i32 {
     i32::try_from(pods.count()).unwrap_or(i32::MAX)
 }
 
-fn set_failure(set: &ReplicaSet, trouble: Option<&str>, now: Timestamp, all: &mut Vec<ReplicaSetCondition>) {
+fn set_failure(few: bool, trouble: Option<&str>, now: Timestamp, all: &mut Vec<ReplicaSetCondition>) {
     match trouble {
         Some(message) => {
-            let status = set.status.as_ref().map_or(0, |status| status.replicas);
-            let wanted = set.spec.as_ref().and_then(|spec| spec.replicas).unwrap_or(1);
-            let reason = if status < wanted { "FailedCreate" } else { "FailedDelete" };
+            let reason = if few { "FailedCreate" } else { "FailedDelete" };
             conditions::set(all, conditions::new(REPLICA_FAILURE, ConditionStatus::True, reason, message, now));
         }
         None => _ = conditions::remove(all, REPLICA_FAILURE),
@@ -76,8 +77,7 @@ fn set_failure(set: &ReplicaSet, trouble: Option<&str>, now: Timestamp, all: &mu
 }
 
 /// When the next Pod that is ready will have been so for `minReadySeconds`.
-fn next_available(set: &ReplicaSet, pods: &[&Pod], now: Timestamp) -> Option<Timestamp> {
-    let min_ready_s = set.spec.as_ref().map_or(0, |spec| spec.min_ready_seconds);
+fn next_available(min_ready_s: i32, pods: &[&Pod], now: Timestamp) -> Option<Timestamp> {
     let wait = Duration::from_secs(u64::try_from(min_ready_s).unwrap_or(0));
     let waits = |pod: &&&Pod| pod::is_active(pod) && pod::is_ready(pod) && !pod::is_available(pod, min_ready_s, now);
     let since = |pod: &&Pod| pod::condition(pod, conditions::READY)?.last_transition_time.as_ref().map(Timestamp::from);
