@@ -217,7 +217,7 @@ fn code(path: &Path) -> String {
 }
 
 /// All source files in a folder but tests.
-fn files(folder: &Path) -> Vec<PathBuf> {
+pub(crate) fn files(folder: &Path) -> Vec<PathBuf> {
     let (folders, files): (Vec<_>, Vec<_>) =
         entries(folder).into_iter().filter(|path| !is_test(path)).partition(|path| path.is_dir());
     let files = files.into_iter().filter(|path| path.extension().is_some_and(|extension| extension == "rs"));

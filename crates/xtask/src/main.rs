@@ -2,9 +2,10 @@
 //!
 //! The rules are those of ARCHITECTURE.md and CONTRIBUTING.md that a compiler does not check: which crate may know which,
 //! which modules may import which, where clocks and files may be touched, how long a file or a function may be, that every
-//! file says what it is for, and that each controller has a scenario.
+//! file says what it is for, that each controller has a scenario, and that SPECIFICATION's limits are those of the code.
 
 mod imports;
+mod limits;
 mod plan;
 mod scenarios;
 mod source;
@@ -30,6 +31,7 @@ fn problems(root: &Path) -> Vec<String> {
     problems.extend(imports::problems(root));
     problems.extend(source::problems(root));
     problems.extend(scenarios::problems(root));
+    problems.extend(limits::problems(root));
     problems
 }
 
