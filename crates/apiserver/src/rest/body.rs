@@ -139,10 +139,18 @@ impl Content {
     }
 
     fn json_object(&self, kind: Kind, strictness: Strictness) -> Result<(Object, Vec<String>), Error> {
-        let Parsed { value, duplicates: mut warnings } = self.parsed(strictness)?;
+        // Whoever wants no mistake wants to hear of all of them at once: each is a warning first.
+        let told = match strictness {
+            Strictness::Strict | Strictness::Warn => Strictness::Warn,
+            Strictness::Ignore => Strictness::Ignore,
+        };
+        let Parsed { value, duplicates: mut warnings } = self.parsed(told)?;
         same_type(kind, text(&value, "apiVersion"), text(&value, "kind"))?;
-        let decoded = json::decode(kind, &value, strictness)?;
+        let decoded = json::decode(kind, &value, told)?;
         warnings.extend(decoded.unknown);
+        if strictness == Strictness::Strict && !warnings.is_empty() {
+            return Err(Error::bad_request(format!("strict decoding error: {}", warnings.join(", "))));
+        }
         Ok((decoded.object, warnings))
     }
 

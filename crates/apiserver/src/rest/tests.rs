@@ -244,6 +244,30 @@ async fn unknown_fields_are_refused_told_or_ignored() {
 }
 
 #[tokio::test]
+async fn whoever_wants_no_mistake_hears_of_all_at_once() {
+    let server = start().await;
+    let twice = r#"{"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":"a","name":"c"},"dataa":{},"data":{"k":"1","k":"2"},"x":1}"#;
+    let path = format!("POST {CONFIG_MAPS}?fieldValidation=Strict");
+    let refused = server.ask(&path, &[], twice).await;
+    let message = "strict decoding error: duplicate field \"metadata.name\", duplicate field \"data.k\", \
+                   unknown field \"dataa\" (did you mean \"data\"?), unknown field \"x\"";
+    assert_eq!(refused.shows(&["/message"]), (400, vec![json!(message)]));
+}
+
+#[tokio::test]
+async fn who_reports_on_a_namespace_may_annotate_it() {
+    let server = start().await;
+    let patch =
+        json!({"metadata": {"annotations": {"who": "me"}, "labels": {"not": "so"}}, "status": {"phase": "Active"}});
+    let headers = ["content-type: application/merge-patch+json"];
+    let patched = server.ask("PATCH /api/v1/namespaces/default/status", &headers, patch.to_string()).await;
+    assert_eq!(
+        patched.shows(&["/metadata/annotations/who", "/metadata/labels/not"]),
+        (200, vec![json!("me"), Value::Null])
+    );
+}
+
+#[tokio::test]
 async fn bad_input_is_named() {
     let server = start().await;
     let huge = vec![b' '; registry::budget::BODY_BYTES_MAX + 1];

@@ -82,7 +82,10 @@ impl Strategy for NamespaceStrategy {
         new.status.clone_from(&old.status);
     }
 
+    /// Kubernetes lets whoever reports on a Namespace annotate it in the same write.
     fn update_status(&self, namespace: &mut Namespace, sent: &Namespace) {
+        let annotations = sent.metadata.as_ref().map(|meta| meta.annotations.clone()).unwrap_or_default();
+        namespace.metadata.get_or_insert_default().annotations = annotations;
         namespace.status.clone_from(&sent.status);
     }
 
