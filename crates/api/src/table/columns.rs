@@ -23,3 +23,15 @@ pub(crate) const AGE: Column = text("Age", "How long ago the object was created.
 pub(crate) const CONTAINERS: Column = wide(text("Containers", "The names of the containers in the template."));
 pub(crate) const IMAGES: Column = wide(text("Images", "The images of the containers in the template."));
 pub(crate) const SELECTOR: Column = wide(text("Selector", "The labels by which the object finds its Pods."));
+
+/// What is shown of a number of equal Pods: see [`super::replicas`].
+pub(crate) const REPLICA_COLUMNS: &[Column] = &[
+    NAME,
+    integer("Desired", "How many Pods are wanted."),
+    integer("Current", "How many Pods there are."),
+    integer("Ready", "How many Pods are ready."),
+    AGE,
+    CONTAINERS,
+    IMAGES,
+    SELECTOR,
+];

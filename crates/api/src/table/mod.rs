@@ -137,6 +137,26 @@ pub(crate) fn created_at(meta: Option<&ObjectMeta>) -> String {
     created.map_or_else(|| UNKNOWN.to_owned(), |time| Timestamp::from(time).to_string())
 }
 
+/// How many equal Pods there are, for [`replicas`].
+pub(crate) struct Counts {
+    pub(crate) wanted: i32,
+    pub(crate) present: i32,
+    pub(crate) ready: i32,
+}
+
+/// The cells of [`columns::REPLICA_COLUMNS`].
+pub(crate) fn replicas(
+    common: Common,
+    counts: Counts,
+    template: Option<&core_v1::PodTemplateSpec>,
+    selector: Option<&LabelSelector>,
+) -> Vec<Cell> {
+    let Counts { wanted, present, ready } = counts;
+    let mut row = vec![common.name, wanted.into(), present.into(), ready.into(), common.age];
+    row.extend(workload(template, selector));
+    row
+}
+
 /// The cells of [`columns::CONTAINERS`], [`columns::IMAGES`] and [`columns::SELECTOR`].
 pub(crate) fn workload(template: Option<&core_v1::PodTemplateSpec>, selector: Option<&LabelSelector>) -> [Cell; 3] {
     let containers = || template.iter().filter_map(|t| t.spec.as_ref()).flat_map(|spec| &spec.containers);

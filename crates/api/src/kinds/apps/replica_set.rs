@@ -8,10 +8,7 @@ use crate::{
     defaults::{self, REPLICAS},
     kinds::{Allocation, Scale, deletion, strategy::Strategy},
     selector::{self, Field, print},
-    table::{
-        self, Cell, Column, Common,
-        columns::{AGE, CONTAINERS, IMAGES, NAME, SELECTOR, integer},
-    },
+    table::{self, Cell, Column, Common, Counts, columns::REPLICA_COLUMNS},
     validate::{
         Causes, Path,
         limits::CONDITIONS_MAX,
@@ -20,17 +17,6 @@ use crate::{
     },
     warnings::Warnings,
 };
-
-const COLUMNS: &[Column] = &[
-    NAME,
-    integer("Desired", "How many Pods are wanted."),
-    integer("Current", "How many Pods there are."),
-    integer("Ready", "How many Pods are ready."),
-    AGE,
-    CONTAINERS,
-    IMAGES,
-    SELECTOR,
-];
 
 static FIELDS: &[Field<ReplicaSet>] = selector::selectable! { set: ReplicaSet;
     "status.replicas" => Some(set.status.as_ref().map_or(0, |status| status.replicas).to_string().into());
@@ -148,7 +134,7 @@ impl Strategy for ReplicaSetStrategy {
     }
 
     fn columns(&self) -> &[Column] {
-        COLUMNS
+        REPLICA_COLUMNS
     }
 
     fn row(&self, set: &ReplicaSet, common: Common, _: Timestamp) -> Vec<Cell> {
@@ -180,13 +166,6 @@ fn row(set: &ReplicaSet, common: Common) -> Vec<Cell> {
     let none = ReplicaSetSpec::default();
     let spec = set.spec.as_ref().unwrap_or(&none);
     let status = set.status.clone().unwrap_or_default();
-    let mut row = vec![
-        common.name,
-        spec.replicas.unwrap_or(1).into(),
-        status.replicas.into(),
-        status.ready_replicas.into(),
-        common.age,
-    ];
-    row.extend(table::workload(spec.template.as_ref(), spec.selector.as_ref()));
-    row
+    let counts = Counts { wanted: spec.replicas.unwrap_or(1), present: status.replicas, ready: status.ready_replicas };
+    table::replicas(common, counts, spec.template.as_ref(), spec.selector.as_ref())
 }

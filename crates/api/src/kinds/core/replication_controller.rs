@@ -12,10 +12,7 @@ use crate::{
     kinds::{Allocation, Scale, deletion, strategy::Strategy},
     meta_v1::LabelSelector,
     selector::{self, Field, Labels},
-    table::{
-        self, Cell, Column, Common,
-        columns::{AGE, CONTAINERS, IMAGES, NAME, SELECTOR, integer},
-    },
+    table::{self, Cell, Column, Common, Counts, columns::REPLICA_COLUMNS},
     validate::{
         Causes, Path,
         limits::CONDITIONS_MAX,
@@ -25,17 +22,6 @@ use crate::{
     },
     warnings::Warnings,
 };
-
-const COLUMNS: &[Column] = &[
-    NAME,
-    integer("Desired", "How many Pods are wanted."),
-    integer("Current", "How many Pods there are."),
-    integer("Ready", "How many Pods are ready."),
-    AGE,
-    CONTAINERS,
-    IMAGES,
-    SELECTOR,
-];
 
 static FIELDS: &[Field<ReplicationController>] = selector::selectable! { controller: ReplicationController;
     "status.replicas" => Some(controller.status.as_ref().map_or(0, |status| status.replicas).to_string().into());
@@ -167,7 +153,7 @@ impl Strategy for ReplicationControllerStrategy {
     }
 
     fn columns(&self) -> &[Column] {
-        COLUMNS
+        REPLICA_COLUMNS
     }
 
     fn row(&self, controller: &ReplicationController, common: Common, _: Timestamp) -> Vec<Cell> {
@@ -207,13 +193,6 @@ fn row(controller: &ReplicationController, common: Common) -> Vec<Cell> {
     let none = ReplicationControllerSpec::default();
     let spec = controller.spec.as_ref().unwrap_or(&none);
     let status = controller.status.clone().unwrap_or_default();
-    let mut row = vec![
-        common.name,
-        spec.replicas.unwrap_or(1).into(),
-        status.replicas.into(),
-        status.ready_replicas.into(),
-        common.age,
-    ];
-    row.extend(table::workload(spec.template.as_ref(), Some(&by_labels(&spec.selector))));
-    row
+    let counts = Counts { wanted: spec.replicas.unwrap_or(1), present: status.replicas, ready: status.ready_replicas };
+    table::replicas(common, counts, spec.template.as_ref(), Some(&by_labels(&spec.selector)))
 }
