@@ -48,7 +48,9 @@ pub(super) fn object(
     if let Some(revision) = members.revision.take() {
         // There is no metadata to write it into.
         members.key("\"metadata\":");
-        Members::open(members.into).revision(revision).close();
+        let mut metadata = Members::open(members.into);
+        metadata.put_revision(revision);
+        metadata.close();
     }
     members.always(message);
     members.close();
@@ -95,11 +97,6 @@ impl<'a> Members<'a> {
     fn text(&mut self, quoted: &str, text: &str) {
         self.key(quoted);
         json(text, self.into);
-    }
-
-    fn revision(mut self, revision: Revision) -> Self {
-        self.put_revision(revision);
-        self
     }
 
     fn put_revision(&mut self, revision: Revision) {

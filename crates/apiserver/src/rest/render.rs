@@ -138,24 +138,23 @@ const CHUNK_BYTES: usize = 64 << 10;
 /// The text of a list of objects of one kind, piece by piece, as the client takes it.
 pub(crate) struct ListText {
     kind: Kind,
+    /// What stands before the elements; `None` once it is written.
+    meta: Option<ListMeta>,
     items: std::vec::IntoIter<Found>,
     view: View,
-    stage: Stage,
-}
-
-enum Stage {
-    Opening(ListMeta),
-    First,
-    Next,
-    Closed,
+    has_elements: bool,
+    is_closed: bool,
 }
 
 impl ListText {
     pub(crate) fn new(kind: Kind, items: Vec<Found>, meta: ListMeta, view: View) -> Self {
-        Self { kind, items: items.into_iter(), view, stage: Stage::Opening(meta) }
+        Self { kind, meta: Some(meta), items: items.into_iter(), view, has_elements: false, is_closed: false }
     }
 
     fn element(&mut self, found: &Found, into: &mut Vec<u8>) {
+        if std::mem::replace(&mut self.has_elements, true) {
+            into.push(b',');
+        }
         match self.view.format {
             Format::Object => {
                 let Encoded { kind, bytes, revision } = found.encoded();
@@ -171,27 +170,19 @@ impl Iterator for ListText {
     type Item = Bytes;
 
     fn next(&mut self) -> Option<Bytes> {
+        if self.is_closed {
+            return None;
+        }
         let mut chunk = Vec::new();
-        match std::mem::replace(&mut self.stage, Stage::Next) {
-            Stage::Closed => {
-                self.stage = Stage::Closed;
-                return None;
-            }
-            Stage::Opening(meta) => {
-                opening(self.kind, &meta, self.view, Header::Shown, &mut chunk);
-                self.stage = Stage::First;
-            }
-            stage @ (Stage::First | Stage::Next) => self.stage = stage,
+        if let Some(meta) = self.meta.take() {
+            opening(self.kind, &meta, self.view, Header::Shown, &mut chunk);
         }
         while chunk.len() < CHUNK_BYTES {
             let Some(found) = self.items.next() else {
                 chunk.extend_from_slice(CLOSING);
-                self.stage = Stage::Closed;
+                self.is_closed = true;
                 break;
             };
-            if let Stage::Next = std::mem::replace(&mut self.stage, Stage::Next) {
-                chunk.push(b',');
-            }
             self.element(&found, &mut chunk);
         }
         Some(chunk.into())
