@@ -2,8 +2,10 @@
 //!
 //! The rules are those of ARCHITECTURE.md and CONTRIBUTING.md that a compiler does not check: which crate may know which,
 //! which modules may import which, where clocks and files may be touched, how long a file or a function may be, that every
-//! file says what it is for, that each controller has a scenario, and that SPECIFICATION's limits are those of the code.
+//! file says what it is for, that each controller has a scenario, that SPECIFICATION's limits are those of the code, and that
+//! outside crates are what `deny.toml` demands.
 
+mod deny;
 mod imports;
 mod limits;
 mod plan;
@@ -32,6 +34,7 @@ fn problems(root: &Path) -> Vec<String> {
     problems.extend(source::problems(root));
     problems.extend(scenarios::problems(root));
     problems.extend(limits::problems(root));
+    problems.extend(deny::problems(root));
     problems
 }
 
