@@ -5,7 +5,7 @@ cd "$(dirname "$0")/.."
 unset RUST_BACKTRACE
 
 dir=$(mktemp -d)
-cargo run --release --quiet -- dev --demo --data-dir "$dir/state" --listen 127.0.0.1:0 >"$dir/out" 2>"$dir/err" &
+cargo run --quiet -- dev --demo --data-dir "$dir/state" --listen 127.0.0.1:0 >"$dir/out" 2>"$dir/err" &
 pid=$!
 trap 'kill "$pid" 2>/dev/null || true; wait "$pid" 2>/dev/null || true; rm -rf "$dir"' EXIT
 
