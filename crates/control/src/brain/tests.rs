@@ -219,16 +219,20 @@ fn the_same_said_again_is_counted() {
 }
 
 #[test]
-fn an_event_from_the_future_is_forgotten_too() {
-    let mut event = core_v1::Event::default();
-    event.metadata_mut().name = "odd".to_owned();
-    event.metadata_mut().namespace = "default".to_owned();
-    event.metadata_mut().creation_timestamp = Some(NOW.into());
-    event.last_timestamp = Some(Timestamp(NOW.0 + 1_000_000_000_000).into());
-    let mut story = Story::begin([event.into()]);
-    story.wait(3_600_001);
-    let last = story.flying.iter().map(|(_, write)| write.key().kind).collect::<Vec<_>>();
-    assert_eq!(last, [Kind::Event]);
+fn an_event_from_the_future_or_from_long_ago_is_kept_for_an_hour_too() {
+    for away_ms in [1_000_000_000_000, -1_000_000_000_000] {
+        let mut event = core_v1::Event::default();
+        event.metadata_mut().name = "odd".to_owned();
+        event.metadata_mut().namespace = "default".to_owned();
+        event.metadata_mut().creation_timestamp = Some(NOW.into());
+        event.last_timestamp = Some(Timestamp(NOW.0 + away_ms).into());
+        let mut story = Story::begin([event.into()]);
+        let flying = |story: &Story| story.flying.iter().map(|(_, write)| write.key().kind).collect::<Vec<_>>();
+        story.wait(3_590_000);
+        assert_eq!(flying(&story), [], "{away_ms}");
+        story.wait(10_001);
+        assert_eq!(flying(&story), [Kind::Event], "{away_ms}");
+    }
 }
 
 #[test]

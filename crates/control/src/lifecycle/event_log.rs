@@ -9,7 +9,8 @@ use crate::{
     world::{Shift, World},
 };
 
-/// How long an Event is kept after it was last seen: Kubernetes' `event-ttl`.
+/// How long an Event is kept after it was last seen, and at least after it was stored, since some tell of times long past:
+/// Kubernetes' `event-ttl`.
 const KEPT: Duration = Duration::from_secs(60 * 60);
 
 /// Forgets an Event when its time has come.
@@ -17,13 +18,10 @@ pub(crate) fn reconcile(world: &World, key: &Key, now: Timestamp) -> Plan {
     let mut plan = Plan::default();
     let Some(event) = world.get::<core_v1::Event>(key) else { return plan };
     let Some(meta) = event.metadata.as_ref().filter(|meta| meta.deletion_timestamp.is_none()) else { return plan };
-    let created = || meta.creation_timestamp.as_ref().map(Timestamp::from);
+    let created = meta.creation_timestamp.as_ref().map(Timestamp::from);
     // What claims to come from the future would never be forgotten.
-    let Some(expiry) =
-        event::last_seen(event).filter(|seen| *seen <= now).or_else(created).map(|seen| seen.after(KEPT))
-    else {
-        return plan;
-    };
+    let seen = event::last_seen(event).filter(|seen| *seen <= now);
+    let Some(expiry) = created.max(seen).map(|at| at.after(KEPT)) else { return plan };
     if now >= expiry {
         plan.delete(event);
     } else {
