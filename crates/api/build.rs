@@ -5,13 +5,14 @@ use std::path::Path;
 use prost::Message as _;
 
 /// The files whose messages become types of this crate; the services are compiled by `rpc`.
-const FILES: [&str; 10] = [
+const FILES: [&str; 11] = [
     "kapelle/options/v1/options.proto",
     "kapelle/meta/v1/meta.proto",
     "kapelle/core/v1/core.proto",
     "kapelle/apps/v1/apps.proto",
     "kapelle/discovery/v1/discovery.proto",
     "kapelle/coordination/v1/coordination.proto",
+    "kapelle/events/v1/events.proto",
     "kapelle/autoscaling/v1/autoscaling.proto",
     "kapelle/rbac/v1/rbac.proto",
     "kapelle/storagemigration/v1/storagemigration.proto",

@@ -3,7 +3,7 @@
 //! All kinds have their metadata in field 1, and everything of ours writes fields in the order of their numbers.
 
 use crate::{
-    Kind,
+    Served,
     schema::{Message, Scalar, Schema, Shape},
     wire::{Payload, Reader},
 };
@@ -24,15 +24,16 @@ const MESSAGE_BYTES_MIN: usize = 2;
 /// How deep messages are looked into: as deep as any object of ours is nested. What is below is not decoded either.
 const DEPTH_MAX: usize = 64;
 
-/// Whether the bytes of an object hold no more than [`MESSAGES_MAX`] messages: looked at before they are decoded.
+/// Whether the bytes of an object, in a version of its kind, hold no more than [`MESSAGES_MAX`] messages: looked at before
+/// they are decoded.
 #[must_use]
-pub fn is_of_few_messages(kind: Kind, bytes: &[u8]) -> bool {
+pub fn is_of_few_messages(served: impl Into<Served>, bytes: &[u8]) -> bool {
     // What is short has no room for more, and need not be looked at: nearly everything.
     if bytes.len() <= MESSAGE_BYTES_MIN * MESSAGES_MAX {
         return true;
     }
     let mut left = MESSAGES_MAX;
-    Schema::get().message(kind.info().message).is_none_or(|message| few(message, bytes, &mut left, DEPTH_MAX))
+    Schema::get().message(served.into().info().message).is_none_or(|message| few(message, bytes, &mut left, DEPTH_MAX))
 }
 
 fn few(message: &Message, bytes: &[u8], left: &mut usize, deeper: usize) -> bool {
@@ -77,7 +78,7 @@ mod tests {
 
     use super::{MESSAGES_MAX, Parts, is_of_few_messages, parts};
     use crate::{
-        Kind, Object,
+        Kind, Object, Served,
         core_v1::{ConfigMap, Container, Pod, PodSpec},
         meta_v1::ObjectMeta,
         schema::Schema,
@@ -105,8 +106,8 @@ mod tests {
             let message = Schema::get().message(message).expect("a message of ours");
             message.by_number(number).map(|field| field.json.as_str())
         };
-        for kind in Kind::ALL {
-            assert_eq!(name(kind.info().message, super::METADATA_FIELD), Some("metadata"), "{kind}");
+        for served in Served::all() {
+            assert_eq!(name(served.info().message, super::METADATA_FIELD), Some("metadata"), "{served:?}");
         }
         assert_eq!(name("kapelle.meta.v1.ObjectMeta", super::RESOURCE_VERSION_FIELD), Some("resourceVersion"));
     }

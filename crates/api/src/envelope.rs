@@ -7,7 +7,7 @@ use bytes::Bytes;
 use prost::Message as _;
 
 use crate::{
-    Error, Kind, meta_v1,
+    Error, Served, meta_v1,
     schema::{Field, Form, Message, Scalar, Schema, Shape},
     wire::{Payload, Reader, put_bytes, put_number},
 };
@@ -20,9 +20,10 @@ const DEPTH_MAX: usize = 64;
 
 /// Message fields that are no pointers in Go, so that it writes them even if nobody set them: empty, they mean nothing.
 /// `spec` is one too, but stays: whoever sends an object means to say something of it.
-const PLAIN: [&str; 13] = [
+const PLAIN: [&str; 14] = [
     "conditions",
     "daemonEndpoints",
+    "deprecatedSource",
     "kubeletEndpoint",
     "lastState",
     "loadBalancer",
@@ -69,7 +70,8 @@ pub fn decode(body: &[u8]) -> Result<Envelope, Error> {
         )));
     }
     let meta_v1::TypeMeta { api_version, kind } = unknown.type_meta.unwrap_or_default();
-    let known = Kind::from_api_version(&api_version, &kind).and_then(|kind| Schema::get().message(kind.info().message));
+    let served = Served::from_api_version(&api_version, &kind);
+    let known = served.and_then(|served| Schema::get().message(served.info().message));
     let raw = match known {
         Some(message) => normal(message, &unknown.raw, DEPTH_MAX)
             .ok_or_else(|| Error::bad_request(format!("the body is not a {kind}: its protobuf is damaged")))?
@@ -139,7 +141,7 @@ mod tests {
     use serde_json::json;
 
     use super::{Envelope, decode, encode, normal};
-    use crate::{Kind, Object, apps_v1, core_v1, json, json::Strictness, meta_v1, schema::Schema};
+    use crate::{Kind, Object, Served, apps_v1, core_v1, json, json::Strictness, meta_v1, schema::Schema};
 
     #[test]
     fn what_go_writes_without_being_told_is_dropped() {
@@ -179,10 +181,14 @@ mod tests {
     }
 
     /// The object as Go sends it: what it does not say of itself comes as zeros.
-    fn sent(kind: Kind, object: &Object) -> Object {
-        let body =
-            encode(&Envelope { api_version: kind.api_version(), kind: kind.to_string(), raw: object.encode_bytes() });
-        Object::decode_bytes(kind, decode(&body).unwrap().raw).unwrap()
+    fn sent(served: impl Into<Served>, object: &Object) -> Object {
+        let served = served.into();
+        let body = encode(&Envelope {
+            api_version: served.info().api_version(),
+            kind: served.info().kind.to_owned(),
+            raw: served.encode_bytes(object),
+        });
+        served.decode_bytes(decode(&body).unwrap().raw).unwrap()
     }
 
     /// The body that kubectl 1.32 sent for `create deployment web --image=hello:v1 --port=80 --replicas=0`, in hex.
@@ -245,20 +251,20 @@ mod tests {
         #[test]
         fn what_json_says_survives_the_envelope(seed in any::<u64>()) {
             let mut dice = json::random::Dice(seed);
-            for kind in Kind::ALL {
-                let value = json::random::message(Schema::get().message(kind.info().message).unwrap(), &mut dice, 0);
-                let once = sent(*kind, &json::decode(*kind, &value, Strictness::Strict).unwrap().object);
-                prop_assert_eq!(sent(*kind, &once), once, "what was normalised stays as it is");
+            for served in Served::all() {
+                let value = json::random::message(Schema::get().message(served.info().message).unwrap(), &mut dice, 0);
+                let once = sent(served, &json::decode(served, &value, Strictness::Strict).unwrap().object);
+                prop_assert_eq!(sent(served, &once), once, "what was normalised stays as it is");
             }
         }
 
         #[test]
         fn damaged_bodies_are_refused_or_read_whole(bytes in collection::vec(any::<u8>(), 0..64)) {
-            for kind in Kind::ALL {
-                let (api_version, name) = (kind.api_version(), kind.to_string());
-                let body = encode(&Envelope { api_version, kind: name, raw: bytes.clone().into() });
+            for served in Served::all() {
+                let (api_version, kind) = (served.info().api_version(), served.info().kind.to_owned());
+                let body = encode(&Envelope { api_version, kind, raw: bytes.clone().into() });
                 if let Ok(envelope) = decode(&body) {
-                    let _ = Object::decode_bytes(*kind, envelope.raw);
+                    let _ = served.decode_bytes(envelope.raw);
                 }
             }
             let _ = decode(&[b"k8s\0", bytes.as_slice()].concat());

@@ -1,8 +1,10 @@
 //! The one table of kinds. Discovery, storage keys, codecs, the command line and the tests read off it.
 //!
 //! A kind is one row here and one file below, which answers what is peculiar to it: see `strategy`. What objects of all kinds
-//! have alike is in [`crate::object`].
+//! have alike is in [`crate::object`]. A kind is stored in one group and version, that of its row; where it is served in
+//! others too, each of those is a row of the second table and a file with its `conversion`.
 
+mod conversion;
 mod deletion;
 mod strategy;
 
@@ -36,6 +38,11 @@ pub mod core {
 /// Kinds of the group `discovery.k8s.io`.
 pub(crate) mod discovery {
     pub(crate) mod endpoint_slice;
+}
+
+/// Kinds of the group `events.k8s.io`.
+pub(crate) mod events {
+    pub(crate) mod event;
 }
 
 /// Kinds of the group `rbac.authorization.k8s.io`.
@@ -142,6 +149,18 @@ macro_rules! table {
             21 StorageVersionMigration: storagemigration_v1::StorageVersionMigration, storagemigration::storage_version_migration::StorageVersionMigrationStrategy, {
                 "storagemigration.k8s.io" "v1", "storageversionmigrations" ("storageversionmigration") [], false,
                 in [], with [Status], "kapelle.storagemigration.v1.StorageVersionMigration"
+            };
+        }
+    };
+}
+
+/// Hands the rows of the other groups and versions to a macro: the name of the version, the kind that it serves, the type of its
+/// objects, its conversion, and what the version is called. All else is as in the kind's own row.
+macro_rules! versions {
+    ($then:ident) => {
+        $then! {
+            EventsV1: Event, events_v1::Event, events::event::EventConversion, {
+                "events.k8s.io" "v1", "kapelle.events.v1.Event"
             };
         }
     };

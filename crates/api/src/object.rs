@@ -1,6 +1,7 @@
 //! Objects of any kind: what they are, how they are called, and their bytes. Read off the table of kinds.
 
 mod key;
+mod served;
 mod subresource;
 
 use std::fmt;
@@ -10,12 +11,13 @@ use prost::Message as _;
 
 use crate::{api_v1, apps_v1, coordination_v1, core_v1, discovery_v1, meta_v1, rbac_v1, storagemigration_v1};
 pub use key::{Key, Revision};
+pub use served::{Served, Version};
 pub use subresource::Subresource;
 
 /// Any object of the cluster.
 pub use crate::api_v1::object::Object;
 
-/// What the table says of one kind.
+/// What the tables say of one kind in one group and version.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct KindInfo {
     /// The kind as in manifests: `ReplicaSet`.
@@ -42,6 +44,15 @@ pub struct KindInfo {
     pub code: u32,
 }
 
+impl KindInfo {
+    /// `apps/v1`, or `v1` for the core group.
+    #[must_use]
+    pub fn api_version(&self) -> String {
+        let Self { group, version, .. } = self;
+        if group.is_empty() { (*version).to_owned() } else { format!("{group}/{version}") }
+    }
+}
+
 macro_rules! kinds {
     ($($code:literal $variant:ident: $type:ty, $strategy:expr, {
         $group:literal $version:literal, $plural:literal ($singular:literal) $short:tt, $namespaced:literal,
@@ -62,7 +73,7 @@ macro_rules! kinds {
 
             /// The row of the table.
             #[must_use]
-            pub fn info(self) -> &'static KindInfo {
+            pub const fn info(self) -> &'static KindInfo {
                 match self {
                     $(Self::$variant => const { &KindInfo {
                         kind: stringify!($variant), group: $group, version: $version, plural: $plural,
@@ -178,17 +189,10 @@ impl Kind {
         Self::ALL.iter().copied().find(|k| k.info().code == code)
     }
 
-    /// Finds a kind by `apiVersion` and `kind`, as they stand in a manifest.
+    /// Finds a kind by `apiVersion` and `kind`, as they stand in a manifest, in whichever version it is served.
     #[must_use]
     pub fn from_api_version(api_version: &str, kind: &str) -> Option<Self> {
-        Self::from_name(kind).filter(|k| k.api_version() == api_version)
-    }
-
-    /// Finds a kind by the group, version and resource of a URL.
-    #[must_use]
-    pub fn from_resource(group: &str, version: &str, plural: &str) -> Option<Self> {
-        let is = |info: &KindInfo| info.group == group && info.version == version && info.plural == plural;
-        Self::ALL.iter().copied().find(|k| is(k.info()))
+        Served::from_api_version(api_version, kind).map(Served::kind)
     }
 
     /// Finds a kind by what people type: kind, plural, singular or short name, any case, with or without `.group`.
@@ -200,7 +204,7 @@ impl Kind {
             let named = info.plural == name || info.singular == name || info.short_names.contains(&name);
             named && (group.is_empty() || group == info.group || group == format!("{}.{}", info.version, info.group))
         };
-        Self::ALL.iter().copied().find(|k| is(k.info()))
+        Served::all().find(|served| is(served.info())).map(Served::kind)
     }
 
     /// Whether objects of the kind have a part: all have themselves and owners, the others stand in the table.
@@ -223,11 +227,10 @@ impl Kind {
         self.info().subresources.iter().copied().find(|part| part.word() == word)
     }
 
-    /// `apps/v1`, or `v1` for the core group.
+    /// `apps/v1`, or `v1` for the core group: in which it is stored.
     #[must_use]
     pub fn api_version(self) -> String {
-        let KindInfo { group, version, .. } = self.info();
-        if group.is_empty() { (*version).to_owned() } else { format!("{group}/{version}") }
+        self.info().api_version()
     }
 
     /// The resource as messages name it: `deployments.apps`, `pods`.

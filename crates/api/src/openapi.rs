@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::{Map, Value, json};
 
 use crate::{
-    Kind,
+    Served,
     object::KindInfo,
     schema::{Field, Form, Message, Scalar, Schema, Shape},
 };
@@ -13,12 +13,11 @@ use crate::{
 /// The document of one group and version: the paths of its kinds and the schemas of everything that they are made of.
 #[must_use]
 pub fn document(group: &str, version: &str) -> Value {
-    let kinds =
-        || Kind::ALL.iter().copied().filter(move |kind| kind.info().group == group && kind.info().version == version);
-    let mut schemas = definitions(kinds().map(|kind| kind.info().message));
-    for kind in kinds() {
-        if let Some(Value::Object(schema)) = schemas.get_mut(kind.info().message) {
-            identify(kind, schema);
+    let kinds = || Served::all().map(Served::info).filter(move |info| info.group == group && info.version == version);
+    let mut schemas = definitions(kinds().map(|info| info.message));
+    for info in kinds() {
+        if let Some(Value::Object(schema)) = schemas.get_mut(info.message) {
+            identify(info, schema);
         }
     }
     json!({
@@ -41,11 +40,11 @@ pub fn definitions<'a>(messages: impl IntoIterator<Item = &'a str>) -> BTreeMap<
 }
 
 /// The path of one object of a kind. Clients look for the patch operation and its `fieldValidation` parameter there.
-fn path(kind: Kind) -> (String, Value) {
-    let KindInfo { group, version, plural, namespaced, message, .. } = kind.info();
+fn path(info: &KindInfo) -> (String, Value) {
+    let KindInfo { group, version, plural, namespaced, message, .. } = info;
     let root = if group.is_empty() { format!("/api/{version}") } else { format!("/apis/{group}/{version}") };
     let place = if *namespaced { "/namespaces/{namespace}" } else { "" };
-    let identity = identity(kind);
+    let identity = identity(info);
     let answer = json!({"200": {"description": "OK", "content": {"application/json": {"schema": reference(message)}}}});
     let validation = json!([{"name": "fieldValidation", "in": "query", "schema": {"type": "string"}}]);
     let operations = json!({
@@ -58,13 +57,13 @@ fn path(kind: Kind) -> (String, Value) {
     (format!("{root}{place}/{plural}/{{name}}"), operations)
 }
 
-fn identity(kind: Kind) -> Value {
-    let KindInfo { group, version, kind, .. } = kind.info();
+fn identity(info: &KindInfo) -> Value {
+    let KindInfo { group, version, kind, .. } = info;
     json!({"group": group, "version": version, "kind": kind})
 }
 
-fn identify(kind: Kind, schema: &mut Map<String, Value>) {
-    schema.insert("x-kubernetes-group-version-kind".to_owned(), json!([identity(kind)]));
+fn identify(info: &KindInfo, schema: &mut Map<String, Value>) {
+    schema.insert("x-kubernetes-group-version-kind".to_owned(), json!([identity(info)]));
     if let Some(Value::Object(properties)) = schema.get_mut("properties") {
         let text = |what: &str| json!({"type": "string", "description": what});
         properties.insert("apiVersion".to_owned(), text("Group and version, such as `apps/v1`."));
@@ -161,7 +160,7 @@ mod tests {
     use serde_json::Value;
 
     use super::document;
-    use crate::Kind;
+    use crate::Served;
 
     /// Every name that a document refers to.
     fn references(value: &Value, into: &mut BTreeSet<String>) {
@@ -179,16 +178,16 @@ mod tests {
 
     #[test]
     fn documents_refer_to_nothing_that_they_do_not_hold() {
-        for kind in Kind::ALL {
-            let document = document(kind.info().group, kind.info().version);
+        for info in Served::all().map(Served::info) {
+            let document = document(info.group, info.version);
             let schemas = &document["components"]["schemas"];
             let mut referred = BTreeSet::new();
             references(&document, &mut referred);
             for name in referred {
-                assert!(schemas[&name].is_object(), "{kind}: {name}");
+                assert!(schemas[&name].is_object(), "{}: {name}", info.message);
             }
-            let identity = &schemas[kind.info().message]["x-kubernetes-group-version-kind"][0];
-            assert_eq!(identity["kind"], kind.info().kind);
+            let identity = &schemas[info.message]["x-kubernetes-group-version-kind"][0];
+            assert_eq!((&identity["group"], &identity["kind"]), (&info.group.into(), &info.kind.into()));
         }
     }
 

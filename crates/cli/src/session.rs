@@ -4,7 +4,7 @@ use std::time::SystemTime;
 
 use anyhow::{Context as _, Result, bail};
 use api::{
-    Change, DeleteOptions, Error, Key, Kind, Object, PatchKind, Revision, Subresource, Timestamp,
+    Change, DeleteOptions, Error, Key, Kind, Object, PatchKind, Revision, Served, Subresource, Timestamp,
     json::{self, Strictness},
 };
 use bytes::Bytes;
@@ -95,9 +95,9 @@ impl Session {
     /// Creates what a manifest describes; it must not exist.
     pub(crate) async fn create(&self, manifest: &Value) -> Result<Object> {
         let text = |name: &str| manifest.get(name).and_then(Value::as_str).unwrap_or_default();
-        let kind = Kind::from_api_version(text("apiVersion"), text("kind")).context("an unknown kind")?;
-        let mut object = json::decode(kind, manifest, Strictness::Strict)?.object;
-        object.metadata_mut().namespace = self.namespace_for(kind);
+        let served = Served::from_api_version(text("apiVersion"), text("kind")).context("an unknown kind")?;
+        let mut object = json::decode(served, manifest, Strictness::Strict)?.object;
+        object.metadata_mut().namespace = self.namespace_for(served.kind());
         Ok(self.client.create(object).await?)
     }
 

@@ -147,7 +147,7 @@ impl Cluster {
     pub fn submit(&mut self, write: &Write) -> WriteOutcome {
         self.uids += 1;
         let stamp = Stamp { now: self.now, uid: format!("uid-{}", self.uids), random: self.prng.bits(), attempt: 0 };
-        let decision = decide::decide(&self.state.view(), write, &stamp, &self.rules)?;
+        let decision = decide::decide(&self.state.view(), write, write.key().kind.into(), &stamp, &self.rules)?;
         if decision.fate == Fate::Unchanged {
             return Ok(decision.object);
         }

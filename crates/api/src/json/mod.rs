@@ -16,7 +16,7 @@ mod text;
 use bytes::Bytes;
 use serde_json::{Map, Value};
 
-use crate::{Error, Kind, Object, Revision, encoded, schema::Schema};
+use crate::{Error, Object, Revision, Served, encoded, schema::Schema};
 use decode::Quotes;
 
 pub use parse::{Parsed, parse};
@@ -45,11 +45,17 @@ pub struct Decoded {
 /// An object as JSON, with `apiVersion` and `kind`.
 #[must_use]
 pub fn encode(object: &Object) -> Value {
-    let kind = object.kind();
-    let mut value = encode_item(object);
+    encode_as(object.kind().into(), object)
+}
+
+/// As [`encode`], in some version of the object's kind.
+#[must_use]
+pub fn encode_as(served: Served, object: &Object) -> Value {
+    let info = served.info();
+    let mut value = encode::message(of_ours(info.message), &served.encode_bytes(object));
     if let Value::Object(fields) = &mut value {
-        fields.insert("apiVersion".to_owned(), Value::from(kind.api_version()));
-        fields.insert("kind".to_owned(), Value::from(kind.info().kind));
+        fields.insert("apiVersion".to_owned(), Value::from(info.api_version()));
+        fields.insert("kind".to_owned(), Value::from(info.kind));
     }
     value
 }
@@ -61,24 +67,30 @@ pub fn encode_item(object: &Object) -> Value {
 }
 
 /// Writes an object as JSON text, with `apiVersion` and `kind`, from the bytes that
-/// [`Object::encode_bytes`](crate::Object::encode_bytes) made. With a revision, `metadata.resourceVersion` is that one,
-/// whatever the bytes say.
+/// [`Served::encode_bytes`] made. With a revision, `metadata.resourceVersion` is that one, whatever the bytes say.
 ///
 /// Costs a fraction of [`encode`]; says the same.
-pub fn write(kind: Kind, bytes: &[u8], revision: Option<Revision>, into: &mut Vec<u8>) {
-    let api_version = kind.api_version();
-    let header = text::Header { api_version: &api_version, kind: kind.info().kind };
-    written(kind, bytes, revision, into, Some(header));
+pub fn write(served: impl Into<Served>, bytes: &[u8], revision: Option<Revision>, into: &mut Vec<u8>) {
+    let info = served.into().info();
+    let api_version = info.api_version();
+    let header = text::Header { api_version: &api_version, kind: info.kind };
+    written(info.message, bytes, revision, into, Some(header));
 }
 
 /// As [`write`], without `apiVersion` and `kind`, as it stands in lists.
-pub fn write_item(kind: Kind, bytes: &[u8], revision: Option<Revision>, into: &mut Vec<u8>) {
-    written(kind, bytes, revision, into, None);
+pub fn write_item(served: impl Into<Served>, bytes: &[u8], revision: Option<Revision>, into: &mut Vec<u8>) {
+    written(served.into().info().message, bytes, revision, into, None);
 }
 
-fn written(kind: Kind, bytes: &[u8], revision: Option<Revision>, into: &mut Vec<u8>, header: Option<text::Header<'_>>) {
+fn written(
+    message: &str,
+    bytes: &[u8],
+    revision: Option<Revision>,
+    into: &mut Vec<u8>,
+    header: Option<text::Header<'_>>,
+) {
     let before = into.len();
-    let message = of_ours(kind.info().message);
+    let message = of_ours(message);
     if text::object(message, header, bytes, revision, into).is_ok() {
         return;
     }
@@ -121,30 +133,32 @@ pub fn encode_message(message: &str, bytes: &[u8]) -> Result<Value, Error> {
     Ok(encode::message(find(message)?, bytes))
 }
 
-/// Reads an object of a kind. `apiVersion` and `kind` may be absent, but must not be others.
+/// Reads an object in a version of its kind. `apiVersion` and `kind` may be absent, but must not be others.
 ///
 /// # Errors
 /// [`Reason::BadRequest`](crate::Reason::BadRequest) naming the field that has the wrong type, or, if strict, that does not exist.
-pub fn decode(kind: Kind, value: &Value, strictness: Strictness) -> Result<Decoded, Error> {
-    object(kind, value, strictness, Quotes::Sent)
+pub fn decode(served: impl Into<Served>, value: &Value, strictness: Strictness) -> Result<Decoded, Error> {
+    object(served.into(), value, strictness, Quotes::Sent)
 }
 
 /// As [`decode`], of a value that was made from a stored object: errors name the field and show nothing of what stands there.
 ///
 /// # Errors
 /// As [`decode`].
-pub fn decode_made(kind: Kind, value: &Value, strictness: Strictness) -> Result<Decoded, Error> {
-    object(kind, value, strictness, Quotes::Never)
+pub fn decode_made(served: impl Into<Served>, value: &Value, strictness: Strictness) -> Result<Decoded, Error> {
+    object(served.into(), value, strictness, Quotes::Never)
 }
 
-fn object(kind: Kind, value: &Value, strictness: Strictness, quotes: Quotes) -> Result<Decoded, Error> {
+fn object(served: Served, value: &Value, strictness: Strictness, quotes: Quotes) -> Result<Decoded, Error> {
+    let info = served.info();
+    let kind = info.kind;
     let Value::Object(fields) = value else {
         return Err(Error::bad_request(format!("a {kind} must be a JSON object")));
     };
-    check(fields, "kind", kind.info().kind, quotes)?;
-    check(fields, "apiVersion", &kind.api_version(), quotes)?;
-    let (bytes, unknown) = message(kind.info().message, value, strictness, quotes)?;
-    let object = Object::decode_bytes(kind, bytes).map_err(|error| Error::internal(format!("{kind}: {error}")))?;
+    check(fields, "kind", kind, quotes)?;
+    check(fields, "apiVersion", &info.api_version(), quotes)?;
+    let (bytes, unknown) = message(info.message, value, strictness, quotes)?;
+    let object = served.decode_bytes(bytes).map_err(|error| Error::internal(format!("{kind}: {error}")))?;
     Ok(Decoded { object, unknown })
 }
 

@@ -3,12 +3,17 @@
 
 use std::{borrow::Cow, collections::BTreeSet};
 
+use bytes::Bytes;
+use prost::{DecodeError, Message as _};
+
 use super::{
-    Allocation, Kind, Object, Resource, Scale, apps, coordination, core, discovery, rbac, storagemigration,
-    strategy::Strategy as _,
+    Allocation, Kind, Object, Resource, Scale, apps, conversion::Conversion as _, coordination, core, discovery,
+    events, rbac, storagemigration, strategy::Strategy as _,
 };
 use crate::{
-    Subresource, Timestamp, apps_v1, coordination_v1, core_v1, discovery_v1, rbac_v1, storagemigration_v1,
+    Served, Subresource, Timestamp, apps_v1, coordination_v1, core_v1, discovery_v1, events_v1,
+    object::Version,
+    rbac_v1, storagemigration_v1,
     table::{Cell, Column, Common},
     validate::{Causes, names::Syntax},
     warnings::Warnings,
@@ -147,3 +152,136 @@ macro_rules! dispatch {
 }
 
 table!(dispatch);
+
+macro_rules! dispatch_versions {
+    ($($variant:ident: $kind:ident, $type:ty, $conversion:expr, $names:tt;)*) => {
+        // Objects are always of the version's kind wherever these are asked. If one were not, it would have no bytes, and
+        // nothing would be wrong with it.
+        impl Version {
+            fn decode(self, bytes: Bytes) -> Result<Object, DecodeError> {
+                Ok(match self { $(Self::$variant => $conversion.store(<$type>::decode(bytes)?).into(),)* })
+            }
+
+            fn encode(self, object: &Object) -> Bytes {
+                match self {
+                    $(Self::$variant => {
+                        let shown = Resource::of(object).map(|stored| $conversion.serve(stored));
+                        shown.map(|shown| shown.encode_to_vec()).unwrap_or_default().into()
+                    })*
+                }
+            }
+
+            fn renamed(self) -> &'static [(&'static str, &'static str)] {
+                match self { $(Self::$variant => $conversion.renamed(),)* }
+            }
+
+            fn fields(self) -> Vec<&'static str> {
+                match self { $(Self::$variant => $conversion.fields(),)* }
+            }
+
+            fn sample(self) -> &'static str {
+                match self { $(Self::$variant => $conversion.sample(),)* }
+            }
+
+            fn validate_create(self, causes: &mut Causes, new: &Object) {
+                match self {
+                    $(Self::$variant => {
+                        if let Some(new) = Resource::of(new) { $conversion.validate_create(causes, new) }
+                    })*
+                }
+            }
+
+            fn validate_update(self, causes: &mut Causes, old: &Object, new: &Object) {
+                match self {
+                    $(Self::$variant => {
+                        if let (Some(old), Some(new)) = (Resource::of(old), Resource::of(new)) {
+                            $conversion.validate_update(causes, old, new)
+                        }
+                    })*
+                }
+            }
+        }
+    };
+}
+
+versions!(dispatch_versions);
+
+/// What differs between the versions of a kind. The one in which it is stored is converted by doing nothing.
+impl Served {
+    /// The manifest of a small, typical object in this version.
+    #[must_use]
+    pub fn sample(self) -> &'static str {
+        match self {
+            Self::Stored(kind) => kind.sample(),
+            Self::Converted(version) => version.sample(),
+        }
+    }
+
+    /// Reads the protobuf bytes of an object in this version.
+    ///
+    /// # Errors
+    /// If they are not such a message.
+    pub fn decode_bytes(self, bytes: Bytes) -> Result<Object, DecodeError> {
+        match self {
+            Self::Stored(kind) => Object::decode_bytes(kind, bytes),
+            Self::Converted(version) => version.decode(bytes),
+        }
+    }
+
+    /// The protobuf bytes of an object of the kind, in this version.
+    #[must_use]
+    pub fn encode_bytes(self, object: &Object) -> Bytes {
+        match self {
+            Self::Stored(_) => object.encode_bytes(),
+            Self::Converted(version) => version.encode(object),
+        }
+    }
+
+    /// The paths of the fields by which objects can be selected, beside those that every kind has.
+    pub(crate) fn fields(self) -> Vec<&'static str> {
+        match self {
+            Self::Stored(kind) => kind.fields(),
+            Self::Converted(version) => version.fields(),
+        }
+    }
+
+    /// How a path of the stored form is called in this version.
+    pub(crate) fn path_here(self, stored: &str) -> String {
+        renamed(stored, self.renamed().iter().copied())
+    }
+
+    /// How a path of this version is called in the stored form.
+    pub(crate) fn path_stored(self, here: &str) -> String {
+        renamed(here, self.renamed().iter().map(|(stored, here)| (*here, *stored)))
+    }
+
+    fn renamed(self) -> &'static [(&'static str, &'static str)] {
+        match self {
+            Self::Stored(_) => &[],
+            Self::Converted(version) => version.renamed(),
+        }
+    }
+
+    /// Judges a new object by what the kind itself lets pass and this version does not.
+    pub(crate) fn validate_create(self, causes: &mut Causes, new: &Object) {
+        match self {
+            Self::Stored(_) => {}
+            Self::Converted(version) => version.validate_create(causes, new),
+        }
+    }
+
+    /// As [`Served::validate_create`], for an object that replaces another.
+    pub(crate) fn validate_update(self, causes: &mut Causes, old: &Object, new: &Object) {
+        match self {
+            Self::Stored(_) => {}
+            Self::Converted(version) => version.validate_update(causes, old, new),
+        }
+    }
+}
+
+/// A path with another name at its top, if the top is renamed.
+fn renamed<'a>(path: &str, mut names: impl Iterator<Item = (&'a str, &'a str)>) -> String {
+    let (top, rest) = path.split_at(path.find(['.', '[']).unwrap_or(path.len()));
+    let to = names.find(|(from, _)| *from == top).map_or(top, |(_, to)| to);
+    format!("{to}{rest}")
+}

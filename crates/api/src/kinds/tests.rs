@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use super::{Kind, Object};
 use crate::{
-    Subresource, Timestamp, defaults,
+    Served, Subresource, Timestamp, defaults,
     error::Cause,
     json::{self, Strictness, random},
     schema::Schema,
@@ -14,38 +14,52 @@ use crate::{
     yaml,
 };
 
-fn decoded(kind: Kind, value: &Value) -> Object {
-    json::decode(kind, value, Strictness::Strict).unwrap_or_else(|error| panic!("{kind}: {error}")).object
+fn decoded(served: impl Into<Served>, value: &Value) -> Object {
+    let served = served.into();
+    json::decode(served, value, Strictness::Strict).unwrap_or_else(|error| panic!("{served:?}: {error}")).object
 }
 
-fn sample(kind: Kind) -> Object {
-    let documents = yaml::documents(kind.sample()).unwrap();
-    assert_eq!(documents.len(), 1, "{kind}");
-    assert_eq!(documents[0]["kind"], kind.info().kind);
-    assert_eq!(documents[0]["apiVersion"], kind.api_version());
-    decoded(kind, &documents[0])
+fn sample(served: impl Into<Served>) -> Object {
+    let served = served.into();
+    let documents = yaml::documents(served.sample()).unwrap();
+    assert_eq!(documents.len(), 1, "{served:?}");
+    assert_eq!(documents[0]["kind"], served.info().kind);
+    assert_eq!(documents[0]["apiVersion"], served.info().api_version());
+    decoded(served, &documents[0])
 }
 
 #[test]
 fn samples_are_what_their_json_says() {
-    for kind in Kind::ALL {
-        let sample = sample(*kind);
-        assert_eq!(decoded(*kind, &json::encode(&sample)), sample, "{kind}");
+    for served in Served::all() {
+        let sample = sample(served);
+        assert_eq!(sample.kind(), served.kind(), "{served:?}");
+        assert_eq!(decoded(served, &json::encode_as(served, &sample)), sample, "{served:?}");
     }
 }
 
 #[test]
 fn samples_may_be_stored_and_stay_as_they_are() {
-    for kind in Kind::ALL {
-        let mut new = sample(*kind);
+    for served in Served::all() {
+        let mut new = sample(served);
         defaults::apply(&mut new);
-        assert_eq!(validate::create(&new), Vec::<Cause>::new(), "{kind}");
-        assert_eq!(validate::update(&new, &new), Vec::<Cause>::new(), "{kind}");
+        assert_eq!(validate::create_as(served, &new), Vec::<Cause>::new(), "{served:?}");
+        assert_eq!(validate::update_as(served, &new, &new), Vec::<Cause>::new(), "{served:?}");
         let old = new.clone();
         defaults::apply(&mut new);
         new.prepare_for_update(&old);
-        assert_eq!(new, old, "{kind}");
-        assert!(!new.is_new_generation(Some(&old), Subresource::None), "{kind}");
+        assert_eq!(new, old, "{served:?}");
+        assert!(!new.is_new_generation(Some(&old), Subresource::None), "{served:?}");
+    }
+}
+
+#[test]
+fn what_can_be_selected_in_one_version_is_found_in_the_stored_one() {
+    for served in Served::all() {
+        for path in served.fields() {
+            assert_eq!(served.path_here(&served.path_stored(path)), path, "{served:?}");
+            let selector = selector::Fields::parse(served, &format!("{path}!=nothing of the kind"));
+            assert!(selector.unwrap().matches(&sample(served)), "{served:?}: {path}");
+        }
     }
 }
 

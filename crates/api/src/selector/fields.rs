@@ -3,7 +3,7 @@
 use std::{borrow::Cow, fmt};
 
 use super::{few, short};
-use crate::{Error, Kind, Object};
+use crate::{Error, Kind, Object, Served};
 
 /// Conditions on fields, all of which must hold.
 #[derive(Clone, Debug, Default)]
@@ -34,10 +34,15 @@ impl Source {
     /// The fields by which objects of every kind can be selected.
     const EVERYWHERE: [(&str, Self); 2] = [("metadata.name", Self::Name), ("metadata.namespace", Self::Namespace)];
 
-    fn of(kind: Kind, path: &str) -> Option<Self> {
+    fn of(served: Served, path: &str) -> Option<Self> {
         let everywhere = Self::EVERYWHERE.into_iter().find(|(known, _)| *known == path).map(|(_, source)| source);
-        let own = || kind.fields().iter().position(|known| *known == path).map(|index| Self::Own { kind, index });
-        everywhere.or_else(own)
+        everywhere.or_else(|| Self::own(served, path))
+    }
+
+    fn own(served: Served, path: &str) -> Option<Self> {
+        let kind = served.kind();
+        let stored = served.fields().contains(&path).then(|| served.path_stored(path))?;
+        kind.fields().into_iter().position(|known| known == stored).map(|index| Self::Own { kind, index })
     }
 
     fn read(self, object: &Object) -> Cow<'_, str> {
@@ -62,11 +67,12 @@ impl Fields {
     /// # Errors
     /// [`crate::Reason::BadRequest`] if it is not understood or names a field by which the kind cannot be selected; the
     /// message lists the fields that exist.
-    pub fn parse(kind: Kind, text: &str) -> Result<Self, Error> {
+    pub fn parse(served: impl Into<Served>, text: &str) -> Result<Self, Error> {
+        let served = served.into();
         short("fieldSelector", text)?;
         let parts: Vec<&str> = split(text).into_iter().filter(|part| !part.is_empty()).collect();
         few("fieldSelector", parts.len())?;
-        let terms = parts.into_iter().map(|part| term(kind, text, part)).collect::<Result<_, _>>()?;
+        let terms = parts.into_iter().map(|part| term(served, text, part)).collect::<Result<_, _>>()?;
         Ok(Self { terms })
     }
 
@@ -101,9 +107,9 @@ impl fmt::Display for Fields {
     }
 }
 
-/// The fields by which objects of a kind can be selected.
-pub fn fields_of(kind: Kind) -> impl Iterator<Item = &'static str> {
-    Source::EVERYWHERE.into_iter().map(|(path, _)| path).chain(kind.fields())
+/// The fields by which objects of a kind can be selected, as a version calls them.
+pub fn fields_of(served: impl Into<Served>) -> impl Iterator<Item = &'static str> {
+    Source::EVERYWHERE.into_iter().map(|(path, _)| path).chain(served.into().fields())
 }
 
 /// Splits at commas that no backslash protects.
@@ -121,7 +127,7 @@ fn split(text: &str) -> Vec<&str> {
     parts
 }
 
-fn term(kind: Kind, text: &str, part: &str) -> Result<Term, Error> {
+fn term(served: Served, text: &str, part: &str) -> Result<Term, Error> {
     let fail = |why: String| Error::bad_request(format!("unable to parse field selector {text:?}: {why}"));
     let Some((left, right)) = part.split_once('=') else {
         return Err(fail(format!("{part:?} has no operator; use =, == or !=")));
@@ -130,9 +136,8 @@ fn term(kind: Kind, text: &str, part: &str) -> Result<Term, Error> {
     let value = if equal { right.strip_prefix('=').unwrap_or(right) } else { right };
     let value = unescape(value).map_err(fail)?;
     let path = path.trim();
-    let Some(source) = Source::of(kind, path) else {
-        let known: Vec<&str> = fields_of(kind).collect();
-        let known = known.join(", ");
+    let Some(source) = Source::of(served, path) else {
+        let (kind, known) = (served.kind(), fields_of(served).collect::<Vec<_>>().join(", "));
         return Err(fail(format!("field label not supported for {kind}: {path:?}; supported are {known}")));
     };
     Ok(Term { path: path.to_owned(), source, equal, value })

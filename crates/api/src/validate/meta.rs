@@ -109,7 +109,7 @@ fn owners(causes: &mut Causes, owners: &[OwnerReference], at: &Path<'_>) {
                 causes.required(&at.field(field), "must not be empty");
             }
         }
-        if owner.kind == Kind::Event.info().kind && owner.api_version == Kind::Event.api_version() {
+        if Kind::from_api_version(&owner.api_version, &owner.kind) == Some(Kind::Event) {
             causes.invalid(&at, &owner.kind, "is disallowed from being an owner");
         }
     }

@@ -23,7 +23,7 @@ pub use data::DATA_BYTES_MAX;
 pub use limits::ENDPOINTS_MAX;
 pub use meta::ANNOTATIONS_BYTES_MAX;
 
-use crate::{Object, Subresource, error::Cause};
+use crate::{Object, Served, Subresource, error::Cause};
 
 /// What a port may speak.
 pub(crate) const PROTOCOLS: [&str; 3] = ["SCTP", "TCP", "UDP"];
@@ -34,9 +34,24 @@ pub(crate) const TAINT_EFFECTS: [&str; 3] = ["NoSchedule", "PreferNoSchedule", "
 /// What is wrong with a new object, after defaulting. Empty if it may be stored.
 #[must_use]
 pub fn create(object: &Object) -> Vec<Cause> {
+    create_as(object.kind().into(), object)
+}
+
+/// As [`create`], of an object that was sent in some version of its kind: that one's rules count too, and fields are called by
+/// its names.
+#[must_use]
+pub fn create_as(served: Served, object: &Object) -> Vec<Cause> {
     let mut causes = Causes::of(object.kind());
     whole(&mut causes, object);
-    causes.told()
+    served.validate_create(&mut causes, object);
+    told_as(served, causes)
+}
+
+/// All that was found, in the names of the version in which the object was sent.
+fn told_as(served: Served, causes: Causes) -> Vec<Cause> {
+    let mut told = causes.told();
+    told.iter_mut().for_each(|cause| cause.field = served.path_here(&cause.field));
+    told
 }
 
 fn whole(causes: &mut Causes, object: &Object) {
@@ -49,13 +64,20 @@ fn whole(causes: &mut Causes, object: &Object) {
 /// For writes to the object itself; writes to a part of it are for [`update_part`].
 #[must_use]
 pub fn update(old: &Object, new: &Object) -> Vec<Cause> {
+    update_as(new.kind().into(), old, new)
+}
+
+/// As [`update`], of an object that was sent in some version of its kind: see [`create_as`].
+#[must_use]
+pub fn update_as(served: Served, old: &Object, new: &Object) -> Vec<Cause> {
     let mut causes = Causes::of(new.kind());
     whole(&mut causes, new);
     meta::update(&mut causes, old.metadata(), new.metadata());
     if new.validate_update(&mut causes, old).is_none() {
         causes.invalid(&Path::Root.field("kind"), new.kind().info().kind, "field is immutable");
     }
-    causes.told()
+    served.validate_update(&mut causes, old, new);
+    told_as(served, causes)
 }
 
 /// What is wrong with a write to a part of an object. `new` is the whole object with that part replaced, so that only the

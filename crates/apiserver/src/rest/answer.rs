@@ -2,7 +2,7 @@
 
 use std::convert::Infallible;
 
-use api::{Error, Key, meta_v1};
+use api::{Error, meta_v1};
 use axum::body::Body;
 use bytes::Bytes;
 use futures::stream;
@@ -11,7 +11,10 @@ use registry::Found;
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
-use super::render::{self, Header, ListText, View};
+use super::{
+    path::Target,
+    render::{self, Header, ListText, View},
+};
 
 /// The most bytes of warnings in one answer; clients refuse headers that are longer than some KiB.
 const WARNING_BYTES_MAX: usize = 4096;
@@ -97,9 +100,9 @@ pub(crate) fn status(error: &Error) -> Value {
 }
 
 /// The answer to a deletion after which the object is gone.
-pub(crate) fn deleted(key: &Key, uid: &str) -> Value {
-    let info = key.kind.info();
-    let details = json!({ "name": &*key.name, "group": info.group, "kind": info.plural, "uid": uid });
+pub(crate) fn deleted(target: &Target, uid: &str) -> Value {
+    let info = target.served.info();
+    let details = json!({ "name": target.name, "group": info.group, "kind": info.plural, "uid": uid });
     json!({ "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "details": details })
 }
 

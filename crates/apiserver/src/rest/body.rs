@@ -1,7 +1,7 @@
 //! Bodies of requests: JSON, YAML or Kubernetes' protobuf envelope, up to a limit.
 
 use api::{
-    Error, Kind, Object, Reason, encoded, envelope,
+    Error, Object, Reason, Served, encoded, envelope,
     json::{self, Parsed, Strictness},
     meta_v1,
 };
@@ -131,22 +131,22 @@ impl Content {
     /// The body as an object of the kind, namespace and name in the URL.
     pub(crate) fn object(&self, target: &Target, strictness: Strictness) -> Result<Sent, Error> {
         let (mut object, unknown) = match self.media {
-            Media::Protobuf => (self.protobuf_object(target.kind)?, Vec::new()),
-            _ => self.json_object(target.kind, strictness)?,
+            Media::Protobuf => (self.protobuf_object(target.served)?, Vec::new()),
+            _ => self.json_object(target.served, strictness)?,
         };
         fit(&mut object, target)?;
         Ok(Sent { object, warnings: unknown })
     }
 
-    fn json_object(&self, kind: Kind, strictness: Strictness) -> Result<(Object, Vec<String>), Error> {
+    fn json_object(&self, served: Served, strictness: Strictness) -> Result<(Object, Vec<String>), Error> {
         // Whoever wants no mistake wants to hear of all of them at once: each is a warning first.
         let told = match strictness {
             Strictness::Strict | Strictness::Warn => Strictness::Warn,
             Strictness::Ignore => Strictness::Ignore,
         };
         let Parsed { value, duplicates: mut warnings } = self.parsed(told)?;
-        same_type(kind, text(&value, "apiVersion"), text(&value, "kind"))?;
-        let decoded = json::decode(kind, &value, told)?;
+        same_type(served, text(&value, "apiVersion"), text(&value, "kind"))?;
+        let decoded = json::decode(served, &value, told)?;
         warnings.extend(decoded.unknown);
         if strictness == Strictness::Strict && !warnings.is_empty() {
             return Err(Error::bad_request(format!("strict decoding error: {}", warnings.join(", "))));
@@ -154,13 +154,15 @@ impl Content {
         Ok((decoded.object, warnings))
     }
 
-    fn protobuf_object(&self, kind: Kind) -> Result<Object, Error> {
+    fn protobuf_object(&self, served: Served) -> Result<Object, Error> {
         let envelope = envelope::decode(&self.bytes)?;
-        same_type(kind, &envelope.api_version, &envelope.kind)?;
-        if !encoded::is_of_few_messages(kind, &envelope.raw) {
+        same_type(served, &envelope.api_version, &envelope.kind)?;
+        if !encoded::is_of_few_messages(served, &envelope.raw) {
             return Err(Error::bad_request(format!("the object has more than {} parts", encoded::MESSAGES_MAX)));
         }
-        Object::decode_bytes(kind, envelope.raw)
+        let kind = served.kind();
+        served
+            .decode_bytes(envelope.raw)
             .map_err(|error| Error::bad_request(format!("the body is not a {kind}: {error}")))
     }
 
@@ -194,12 +196,12 @@ pub(crate) fn text<'a>(value: &'a Value, name: &str) -> &'a str {
 }
 
 /// A body may leave out what the URL says, but not contradict it.
-fn same_type(kind: Kind, api_version: &str, name: &str) -> Result<(), Error> {
-    let right_version = api_version.is_empty() || api_version == kind.api_version();
-    if right_version && (name.is_empty() || name == kind.info().kind) {
+fn same_type(served: Served, api_version: &str, name: &str) -> Result<(), Error> {
+    let (expected, kind) = (served.info().api_version(), served.info().kind);
+    let right_version = api_version.is_empty() || api_version == expected;
+    if right_version && (name.is_empty() || name == kind) {
         return Ok(());
     }
-    let expected = kind.api_version();
     Err(Error::bad_request(format!(
         "the object in the request is a {api_version} {name}, but the URL is that of {expected} {kind}"
     )))

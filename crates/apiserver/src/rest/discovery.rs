@@ -1,6 +1,6 @@
 //! What this server offers, read off the table of kinds: discovery in its legacy and its aggregated form.
 
-use api::{Kind, Subresource, kinds::KindInfo};
+use api::{Kind, Served, Subresource, kinds::KindInfo};
 use serde_json::{Value, json};
 
 use super::accept::DiscoveryVersion;
@@ -28,9 +28,9 @@ struct SubresourceInfo {
 /// Every group once, the core group (with the empty name) first; then in the order of the table.
 pub(crate) fn groups() -> Vec<&'static str> {
     let mut groups: Vec<&str> = vec![""];
-    for kind in Kind::ALL {
-        if !groups.contains(&kind.info().group) {
-            groups.push(kind.info().group);
+    for info in Served::all().map(Served::info) {
+        if !groups.contains(&info.group) {
+            groups.push(info.group);
         }
     }
     groups
@@ -39,7 +39,7 @@ pub(crate) fn groups() -> Vec<&'static str> {
 /// The versions of a group, in the order of preference.
 pub(crate) fn versions(group: &str) -> Vec<&'static str> {
     let mut versions = Vec::new();
-    for info in Kind::ALL.iter().map(|kind| kind.info()).filter(|info| info.group == group) {
+    for info in Served::all().map(Served::info).filter(|info| info.group == group) {
         if !versions.contains(&info.version) {
             versions.push(info.version);
         }
@@ -58,7 +58,7 @@ pub(crate) fn api_path(group: &str, version: &str) -> String {
 }
 
 fn kinds<'a>(group: &'a str, version: &'a str) -> impl Iterator<Item = &'static KindInfo> + use<'a> {
-    Kind::ALL.iter().map(|kind| kind.info()).filter(move |info| info.group == group && info.version == version)
+    Served::all().map(Served::info).filter(move |info| info.group == group && info.version == version)
 }
 
 /// `/api`: the versions of the core group. `host` is where the client reached us.
@@ -200,7 +200,7 @@ mod tests {
     #[test]
     fn both_forms_name_every_kind() {
         let all = aggregated(&groups(), DiscoveryVersion::V2).to_string();
-        for info in Kind::ALL.iter().map(|kind| kind.info()) {
+        for info in Served::all().map(Served::info) {
             assert!(all.contains(&format!("\"resource\":\"{}\"", info.plural)), "{}", info.kind);
             let legacy = resource_list(info.group, info.version).to_string();
             assert!(legacy.contains(&format!("\"name\":\"{}\"", info.plural)), "{}", info.kind);

@@ -5,7 +5,7 @@ use std::{
     sync::{Mutex, PoisonError},
 };
 
-use api::{ChangeType, Error, Key, Revision};
+use api::{ChangeType, Error, Key, Revision, Served};
 use bytes::Bytes;
 use registry::Found;
 use serde_json::{Value, json};
@@ -28,6 +28,7 @@ struct Identity {
     key: Key,
     revision: Revision,
     change: ChangeType,
+    served: Served,
     format: Format,
 }
 
@@ -50,7 +51,7 @@ impl Lines {
             return encode();
         }
         let Some(revision) = found.revision() else { return encode() };
-        let identity = Identity { key: found.key(), revision, change, format: view.format };
+        let identity = Identity { key: found.key(), revision, change, served: view.served, format: view.format };
         if let Some(kept) = self.get(&identity) {
             return kept;
         }
@@ -98,18 +99,19 @@ fn put(value: &Value, into: &mut Vec<u8>) {
 }
 
 /// The line that says: everything up to a revision was sent.
-pub(crate) fn bookmark(kind: api::Kind, revision: Revision, initial_end: bool, view: View, header: Header) -> Bytes {
+pub(crate) fn bookmark(revision: Revision, initial_end: bool, view: View, header: Header) -> Bytes {
     let mut metadata = json!({ "resourceVersion": revision.to_string(), "creationTimestamp": null });
     if initial_end {
         metadata["annotations"] = json!({ "k8s.io/initial-events-end": "true" });
     }
+    let info = view.served.info();
     let object = match view.format {
-        Format::Object => json!({ "kind": kind.info().kind, "apiVersion": kind.api_version(), "metadata": metadata }),
+        Format::Object => json!({ "kind": info.kind, "apiVersion": info.api_version(), "metadata": metadata }),
         Format::Partial(version) => {
             json!({ "kind": "PartialObjectMetadata", "apiVersion": version.api_version(), "metadata": metadata })
         }
         Format::Table(version) => {
-            return line("BOOKMARK", |into| render::bookmark_row(kind, metadata, version, view, header, into));
+            return line("BOOKMARK", |into| render::bookmark_row(metadata, version, view, header, into));
         }
     };
     line("BOOKMARK", |into| put(&object, into))
@@ -130,7 +132,8 @@ mod tests {
     #[test]
     fn only_the_latest_lines_are_kept_and_they_are_shared() {
         let lines = Lines::default();
-        let view = View { format: Format::Object, include: Include::Metadata, now: api::Timestamp(0) };
+        let served = api::Kind::ConfigMap.into();
+        let view = View { served, format: Format::Object, include: Include::Metadata, now: api::Timestamp(0) };
         let mut object = api::Object::empty(api::Kind::ConfigMap);
         let mut last = Bytes::new();
         for revision in 1..=LINES_MAX + 9 {

@@ -48,7 +48,7 @@ fn asked_for(subresource: Subresource, verb: Verb) -> (Verb, Subresource) {
 impl Target {
     /// The object that is meant.
     pub(super) fn key(&self) -> Key {
-        Key::namespaced(self.kind, self.namespace.as_str(), self.name.as_str())
+        Key::namespaced(self.served.kind(), self.namespace.as_str(), self.name.as_str())
     }
 
     /// The namespace to look into; `None` for all of them.
@@ -87,20 +87,20 @@ impl Rest {
     }
 
     /// The form in which the client wants objects.
-    pub(super) fn view(&self, asked: &Asked) -> Result<View, Error> {
+    pub(super) fn view(&self, target: &Target, asked: &Asked) -> Result<View, Error> {
         let (format, include) = (accept::format(&asked.headers)?, asked.query.include()?);
-        Ok(View { format, include, now: self.registry.now() })
+        Ok(View { served: target.served, format, include, now: self.registry.now() })
     }
 
     async fn get(&self, target: &Target, asked: &Asked) -> Result<Response<Body>, Error> {
-        let view = self.view(asked)?;
+        let view = self.view(target, asked)?;
         let at = read_at(asked.query.state()?);
         let object = self.registry.get(&target.key(), at).await?;
         Ok(answer::object(StatusCode::OK, &object, view))
     }
 
     async fn list(&self, target: &Target, asked: &Asked) -> Result<Response<Body>, Error> {
-        let view = self.view(asked)?;
+        let view = self.view(target, asked)?;
         let state = asked.query.state()?;
         let page = self.registry.list(list_query(target, asked, state)?).await?;
         if let State::Exactly(revision) = state
@@ -110,64 +110,66 @@ impl Rest {
             return Err(Error::new(Reason::Expired, message));
         }
         let meta = list_meta(&page);
-        Ok(answer::list(ListText::new(target.kind, page.items, meta, view)))
+        Ok(answer::list(ListText::new(page.items, meta, view)))
     }
 
     async fn create(&self, target: &Target, asked: &Asked, body: Body) -> Result<Response<Body>, Error> {
-        if target.kind.info().namespaced && target.namespace.is_empty() {
+        if target.served.info().namespaced && target.namespace.is_empty() {
             return Err(not_allowed());
         }
-        let (params, view) = (asked.query.write()?, self.view(asked)?);
+        let (params, view) = (asked.query.write()?, self.view(target, asked)?);
         let sent = body::read(&asked.headers, body).await?.object(target, params.strictness)?;
-        let written = self.registry.submit(Write::Create(sent.object), options(&params)).await?;
+        let written = self.registry.submit(Write::Create(sent.object), sent_as(target, &params)).await?;
         Ok(written_answer(&written, &sent.warnings, view))
     }
 
     async fn update(&self, target: &Target, asked: &Asked, body: Body) -> Result<Response<Body>, Error> {
-        let (params, view) = (asked.query.write()?, self.view(asked)?);
+        let (params, view) = (asked.query.write()?, self.view(target, asked)?);
         let sent = body::read(&asked.headers, body).await?.object(target, params.strictness)?;
-        let written = self.registry.submit(Write::Update(sent.object, target.subresource), options(&params)).await?;
+        let written =
+            self.registry.submit(Write::Update(sent.object, target.subresource), sent_as(target, &params)).await?;
         Ok(written_answer(&written, &sent.warnings, view))
     }
 
     async fn patch(&self, target: &Target, asked: &Asked, body: Body) -> Result<Response<Body>, Error> {
-        let (params, view) = (asked.query.write()?, self.view(asked)?);
+        let (params, view) = (asked.query.write()?, self.view(target, asked)?);
         let content = body::read(&asked.headers, body).await?;
         let (kind, patch) = (patch_kind(&content)?, content.parsed(params.strictness)?);
         let written =
-            self.registry.patch(&target.key(), kind, patch.value, target.subresource, options(&params)).await?;
+            self.registry.patch(&target.key(), kind, patch.value, target.subresource, sent_as(target, &params)).await?;
         Ok(written_answer(&written, &patch.duplicates, view))
     }
 
     async fn delete(&self, target: &Target, asked: &Asked, body: Body) -> Result<Response<Body>, Error> {
-        let view = self.view(asked)?;
+        let view = self.view(target, asked)?;
         let sent = body::read(&asked.headers, body).await?.delete_options()?;
-        self.remove(&target.key(), asked, &sent, view).await
+        self.remove(target, asked, &sent, view).await
     }
 
     /// Deletes one object and says what is left of it.
     pub(super) async fn remove(
         &self,
-        key: &Key,
+        target: &Target,
         asked: &Asked,
         sent: &meta_v1::DeleteOptions,
         view: View,
     ) -> Result<Response<Body>, Error> {
-        let write = Write::Delete(key.clone(), asked.query.delete(sent)?);
+        let write = Write::Delete(target.key(), asked.query.delete(sent)?);
         let written = self.registry.submit(write, WriteOptions::default()).await?;
         if !written.gone {
             return Ok(answer::object(StatusCode::OK, &written.object, view));
         }
         let last = written.object.object();
         let uid = last.metadata().map_or("", |meta| &meta.uid);
-        Ok(answer::json(StatusCode::OK, &answer::deleted(key, uid)))
+        Ok(answer::json(StatusCode::OK, &answer::deleted(target, uid)))
     }
 
     async fn delete_collection(&self, target: &Target, asked: &Asked, body: Body) -> Result<Response<Body>, Error> {
-        if target.kind == api::Kind::Namespace || (target.kind.info().namespaced && target.namespace.is_empty()) {
+        let kind = target.served.kind();
+        if kind == api::Kind::Namespace || (kind.info().namespaced && target.namespace.is_empty()) {
             return Err(not_allowed());
         }
-        let view = self.view(asked)?;
+        let view = self.view(target, asked)?;
         let sent = body::read(&asked.headers, body).await?.delete_options()?;
         let options = asked.query.delete(&sent)?;
         let page = self.registry.list(list_query(target, asked, State::Latest)?).await?;
@@ -179,7 +181,7 @@ impl Rest {
             }
         }
         let meta = list_meta(&page);
-        Ok(answer::list(ListText::new(target.kind, page.items, meta, view)))
+        Ok(answer::list(ListText::new(page.items, meta, view)))
     }
 }
 
@@ -206,7 +208,7 @@ pub(super) fn selectors(target: &Target, asked: &Asked) -> Result<(Labels, Field
         fields = format!("metadata.name={}{separator}{fields}", target.name);
     }
     let labels = Labels::parse(asked.query.text("labelSelector"))?;
-    Ok((labels, Fields::parse(target.kind, &fields)?))
+    Ok((labels, Fields::parse(target.served, &fields)?))
 }
 
 fn list_query(target: &Target, asked: &Asked, state: State) -> Result<ListQuery, Error> {
@@ -214,7 +216,7 @@ fn list_query(target: &Target, asked: &Asked, state: State) -> Result<ListQuery,
     let limit = asked.query.count("limit")?.filter(|limit| *limit > 0);
     let continue_ = Some(asked.query.text("continue").to_owned()).filter(|token| !token.is_empty());
     Ok(ListQuery {
-        kind: target.kind,
+        kind: target.served.kind(),
         namespace: target.within(),
         labels,
         fields,
@@ -238,7 +240,13 @@ pub(super) fn options(params: &WriteParams) -> WriteOptions {
         dry_run: params.dry_run,
         field_manager: params.field_manager.clone(),
         field_validation: params.strictness,
+        served: None,
     }
+}
+
+/// As [`options`], for an object that is sent in the version of the URL.
+fn sent_as(target: &Target, params: &WriteParams) -> WriteOptions {
+    options(params).sent_as(target.served)
 }
 
 /// The patch that a body's type announces.

@@ -1,6 +1,6 @@
 //! What a URL's path names: one of a closed set of endpoints. Methods and queries are read elsewhere.
 
-use api::{Kind, Subresource};
+use api::{Kind, Served, Subresource};
 use rpc::url;
 
 /// Something that has a URL.
@@ -46,8 +46,8 @@ pub(crate) enum Review {
 /// Objects of one kind: all, those of a namespace, or one of them or a subresource of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Target {
-    /// The kind.
-    pub(crate) kind: Kind,
+    /// The kind, in the group and version of the URL.
+    pub(crate) served: Served,
     /// The namespace; empty for all of them and for kinds that have none.
     pub(crate) namespace: String,
     /// The name; empty for the collection.
@@ -73,7 +73,7 @@ pub(crate) fn parse(path: &str) -> Option<Endpoint> {
         ["apis"] => Endpoint::Groups,
         ["api", version] => group_version("", version)?,
         ["apis", group] => {
-            Kind::ALL.iter().find(|k| k.info().group == *group).map(|_| Endpoint::Group((*group).into()))?
+            Served::all().find(|served| served.info().group == *group).map(|_| Endpoint::Group((*group).into()))?
         }
         ["apis", group, version] => group_version(group, version)?,
         ["apis", group, "v1", resource] if review(group, resource).is_some() => {
@@ -95,7 +95,7 @@ fn review(group: &str, resource: &str) -> Option<Review> {
 }
 
 fn served(group: &str, version: &str) -> bool {
-    Kind::ALL.iter().any(|kind| kind.info().group == group && kind.info().version == version)
+    Served::all().map(Served::info).any(|info| info.group == group && info.version == version)
 }
 
 fn group_version(group: &str, version: &str) -> Option<Endpoint> {
@@ -108,7 +108,6 @@ fn document(group: &str, version: &str) -> Option<Endpoint> {
 
 /// What follows the version. `namespaces/x/status` is a subresource of a Namespace, `namespaces/x/pods` a collection in it.
 fn target(group: &str, version: &str, rest: &[&str]) -> Option<Target> {
-    let find = |plural: &str| Kind::from_resource(group, version, plural);
     let (namespace, plural, name, subresource) = match *rest {
         ["namespaces", name, subresource] if group.is_empty() && is_of_namespaces(subresource) => {
             ("", "namespaces", name, subresource)
@@ -121,10 +120,12 @@ fn target(group: &str, version: &str, rest: &[&str]) -> Option<Target> {
         [plural, name, subresource] => ("", plural, name, subresource),
         _ => return None,
     };
-    let kind = find(plural)?;
-    let placed = kind.info().namespaced != namespace.is_empty() || (kind.info().namespaced && name.is_empty());
-    let subresource = if subresource.is_empty() { Subresource::None } else { kind.subresource(subresource)? };
-    placed.then(|| Target { kind, namespace: namespace.to_owned(), name: name.to_owned(), subresource })
+    let served = Served::from_resource(group, version, plural)?;
+    let namespaced = served.info().namespaced;
+    let placed = namespaced != namespace.is_empty() || (namespaced && name.is_empty());
+    let subresource =
+        if subresource.is_empty() { Subresource::None } else { served.kind().subresource(subresource)? };
+    placed.then(|| Target { served, namespace: namespace.to_owned(), name: name.to_owned(), subresource })
 }
 
 fn is_of_namespaces(subresource: &str) -> bool {
@@ -137,8 +138,12 @@ mod tests {
 
     fn says(path: &str) -> String {
         match parse(path) {
-            Some(Endpoint::Objects(Target { kind, namespace, name, subresource })) => {
-                format!("{kind} {namespace:?} {name:?} {subresource:?}")
+            Some(Endpoint::Objects(Target { served, namespace, name, subresource })) => {
+                let (of, kind) = match served {
+                    Served::Stored(kind) => (String::new(), kind),
+                    Served::Converted(version) => (format!("{version:?} of "), version.kind()),
+                };
+                format!("{of}{kind} {namespace:?} {name:?} {subresource:?}")
             }
             Some(endpoint) => format!("{endpoint:?}"),
             None => "nothing".to_owned(),
@@ -166,6 +171,11 @@ mod tests {
             ("/api/v1/namespaces/a/nodes", "nothing"),
             ("/api/v1/nodes/n1/status", "Node \"\" \"n1\" Status"),
             ("/apis/apps/v1/namespaces/a/deployments/d/scale", "Deployment \"a\" \"d\" Scale"),
+            ("/api/v1/namespaces/a/events/e", "Event \"a\" \"e\" None"),
+            ("/apis/events.k8s.io", "Group(\"events.k8s.io\")"),
+            ("/apis/events.k8s.io/v1", "GroupVersion(\"events.k8s.io\", \"v1\")"),
+            ("/apis/events.k8s.io/v1/namespaces/a/events/e", "EventsV1 of Event \"a\" \"e\" None"),
+            ("/apis/events.k8s.io/v1/pods", "nothing"),
             ("/apis/authorization.k8s.io/v1/selfsubjectaccessreviews", "Review(Access)"),
             ("/", "nothing"),
         ];

@@ -1,6 +1,6 @@
 //! Objects in the form that the client asked for: as they are, as tables, or as metadata alone.
 
-use api::{Kind, Timestamp, json, table};
+use api::{Served, Timestamp, json, table};
 use bytes::Bytes;
 use registry::{Encoded, Found};
 use serde_json::{Value, json};
@@ -13,6 +13,8 @@ use super::{
 /// How to show objects.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct View {
+    /// The kind, in the version in which it is shown.
+    pub(crate) served: Served,
     /// The form.
     pub(crate) format: Format,
     /// For tables: how much of each object comes with its row.
@@ -62,25 +64,26 @@ pub(crate) fn message(name: &str, message: &impl prost::Message) -> Value {
 /// Writes one object.
 pub(crate) fn object(found: &Found, view: View, header: Header, into: &mut Vec<u8>) {
     match view.format {
-        Format::Object => whole(found, into),
-        Format::Partial(version) => partial(found, version, into),
+        Format::Object => whole(found, view.served, into),
+        Format::Partial(version) => partial(found, view.served, version, into),
         Format::Table(version) => {
             let revision = found.revision().map(|revision| revision.to_string()).unwrap_or_default();
             let meta = ListMeta { revision, ..ListMeta::default() };
-            opening(found.key().kind, &meta, view, header, into);
+            opening(&meta, view, header, into);
             row(found, version, view, into);
             into.extend_from_slice(CLOSING);
         }
     }
 }
 
-fn whole(found: &Found, into: &mut Vec<u8>) {
-    let Encoded { kind, bytes, revision } = found.encoded();
-    json::write(kind, &bytes, revision, into);
+fn whole(found: &Found, served: Served, into: &mut Vec<u8>) {
+    let Encoded { served, bytes, revision } = found.encoded(served);
+    json::write(served, &bytes, revision, into);
 }
 
-fn partial(found: &Found, version: MetaVersion, into: &mut Vec<u8>) {
-    let Encoded { bytes, revision, .. } = found.encoded();
+/// Metadata are the same in every version of a kind.
+fn partial(found: &Found, served: Served, version: MetaVersion, into: &mut Vec<u8>) {
+    let Encoded { bytes, revision, .. } = found.encoded(served.kind().into());
     into.extend_from_slice(b"{\"kind\":\"PartialObjectMetadata\",\"apiVersion\":\"");
     into.extend_from_slice(version.api_version().as_bytes());
     into.extend_from_slice(b"\",\"metadata\":");
@@ -96,11 +99,11 @@ fn row(found: &Found, version: MetaVersion, view: View, into: &mut Vec<u8>) {
         Include::None => {}
         Include::Metadata => {
             into.extend_from_slice(b",\"object\":");
-            partial(found, version, into);
+            partial(found, view.served, version, into);
         }
         Include::Object => {
             into.extend_from_slice(b",\"object\":");
-            whole(found, into);
+            whole(found, view.served, into);
         }
     }
     into.push(b'}');
@@ -114,15 +117,16 @@ fn put(value: &Value, into: &mut Vec<u8>) {
 const CLOSING: &[u8] = b"]}";
 
 /// Writes all of a list that stands before its elements, of which there are none yet.
-fn opening(kind: Kind, meta: &ListMeta, view: View, header: Header, into: &mut Vec<u8>) {
+fn opening(meta: &ListMeta, view: View, header: Header, into: &mut Vec<u8>) {
+    let info = view.served.info();
     let (list, api_version, elements) = match view.format {
-        Format::Object => (format!("{kind}List"), kind.api_version(), "items"),
+        Format::Object => (format!("{}List", info.kind), info.api_version(), "items"),
         Format::Partial(version) => ("PartialObjectMetadataList".to_owned(), version.api_version().to_owned(), "items"),
         Format::Table(version) => ("Table".to_owned(), version.api_version().to_owned(), "rows"),
     };
     let mut opening = json!({ "kind": list, "apiVersion": api_version, "metadata": meta.value() });
     if let Format::Table(_) = view.format {
-        let columns = || table::columns(kind).iter().map(column).collect::<Vec<_>>();
+        let columns = || table::columns(view.served.kind()).iter().map(column).collect::<Vec<_>>();
         opening["columnDefinitions"] = (header == Header::Shown).then(columns).into();
     }
     put(&opening, into);
@@ -137,7 +141,6 @@ const CHUNK_BYTES: usize = 64 << 10;
 
 /// The text of a list of objects of one kind, piece by piece, as the client takes it.
 pub(crate) struct ListText {
-    kind: Kind,
     /// What stands before the elements; `None` once it is written.
     meta: Option<ListMeta>,
     items: std::vec::IntoIter<Found>,
@@ -147,8 +150,8 @@ pub(crate) struct ListText {
 }
 
 impl ListText {
-    pub(crate) fn new(kind: Kind, items: Vec<Found>, meta: ListMeta, view: View) -> Self {
-        Self { kind, meta: Some(meta), items: items.into_iter(), view, has_elements: false, is_closed: false }
+    pub(crate) fn new(items: Vec<Found>, meta: ListMeta, view: View) -> Self {
+        Self { meta: Some(meta), items: items.into_iter(), view, has_elements: false, is_closed: false }
     }
 
     fn element(&mut self, found: &Found, into: &mut Vec<u8>) {
@@ -157,10 +160,10 @@ impl ListText {
         }
         match self.view.format {
             Format::Object => {
-                let Encoded { kind, bytes, revision } = found.encoded();
-                json::write_item(kind, &bytes, revision, into);
+                let Encoded { served, bytes, revision } = found.encoded(self.view.served);
+                json::write_item(served, &bytes, revision, into);
             }
-            Format::Partial(version) => partial(found, version, into),
+            Format::Partial(version) => partial(found, self.view.served, version, into),
             Format::Table(version) => row(found, version, self.view, into),
         }
     }
@@ -175,7 +178,7 @@ impl Iterator for ListText {
         }
         let mut chunk = Vec::new();
         if let Some(meta) = self.meta.take() {
-            opening(self.kind, &meta, self.view, Header::Shown, &mut chunk);
+            opening(&meta, self.view, Header::Shown, &mut chunk);
         }
         while chunk.len() < CHUNK_BYTES {
             let Some(found) = self.items.next() else {
@@ -190,18 +193,11 @@ impl Iterator for ListText {
 }
 
 /// Writes a bookmark among tables: a row without content.
-pub(crate) fn bookmark_row(
-    kind: Kind,
-    metadata: Value,
-    version: MetaVersion,
-    view: View,
-    header: Header,
-    into: &mut Vec<u8>,
-) {
+pub(crate) fn bookmark_row(metadata: Value, version: MetaVersion, view: View, header: Header, into: &mut Vec<u8>) {
     let meta = ListMeta { revision: super::body::text(&metadata, "resourceVersion").to_owned(), ..ListMeta::default() };
-    let cells = vec![Value::Null; table::columns(kind).len()];
+    let cells = vec![Value::Null; table::columns(view.served.kind()).len()];
     let object = json!({ "kind": "PartialObjectMetadata", "apiVersion": version.api_version(), "metadata": metadata });
-    opening(kind, &meta, view, header, into);
+    opening(&meta, view, header, into);
     put(&json!({ "cells": cells, "object": object }), into);
     into.extend_from_slice(CLOSING);
 }
@@ -227,7 +223,7 @@ fn cell(cell: &table::Cell) -> Value {
 mod tests {
     #![expect(clippy::unwrap_used, reason = "tests")]
 
-    use api::{Object, core_v1::ConfigMap, meta_v1::ObjectMeta};
+    use api::{Kind, Object, core_v1::ConfigMap, meta_v1::ObjectMeta};
 
     use super::*;
 
@@ -244,9 +240,10 @@ mod tests {
     }
 
     fn pieces(count: usize, format: Format) -> Vec<Bytes> {
-        let view = View { format, include: Include::Object, now: Timestamp(0) };
+        let served = Kind::ConfigMap.into();
+        let view = View { served, format, include: Include::Object, now: Timestamp(0) };
         let meta = ListMeta { revision: "9".to_owned(), continue_: "next".to_owned(), remaining: Some(3) };
-        ListText::new(Kind::ConfigMap, maps(count), meta, view).collect()
+        ListText::new(maps(count), meta, view).collect()
     }
 
     #[test]

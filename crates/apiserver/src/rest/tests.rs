@@ -2,6 +2,8 @@
 
 #![expect(clippy::unwrap_used, reason = "tests")]
 
+mod versions;
+
 use std::{net::Ipv4Addr, sync::Arc, time::Duration};
 
 use api::{Cidr, Timestamp};

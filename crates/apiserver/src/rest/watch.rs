@@ -2,7 +2,7 @@
 
 use std::{convert::Infallible, time::Duration};
 
-use api::{Error, Kind};
+use api::Error;
 use axum::body::Body;
 use bytes::{Bytes, BytesMut};
 use futures::{Stream, StreamExt as _};
@@ -24,13 +24,13 @@ const TIMEOUT_MIN: Duration = Duration::from_secs(30 * 60);
 impl Rest {
     /// Opens a watch. What makes it impossible is an HTTP error; what ends it later is a line.
     pub(super) async fn watch(&self, target: &Target, asked: &Asked) -> Result<Response<Body>, Error> {
-        let view = self.view(asked)?;
+        let view = self.view(target, asked)?;
         let timeout = match asked.query.watch_timeout()? {
             Some(timeout) => timeout,
             None => default_timeout(),
         };
         let items = self.registry.watch(watch_query(target, asked)?).await?;
-        let writer = Writer { kind: target.kind, view, header: Header::Shown, rest: self.clone() };
+        let writer = Writer { view, header: Header::Shown, rest: self.clone() };
         Ok(answer::stream(StatusCode::OK, "application/json", Body::from_stream(lines(items, writer, timeout))))
     }
 }
@@ -45,7 +45,7 @@ fn watch_query(target: &Target, asked: &Asked) -> Result<WatchQuery, Error> {
     let (labels, fields) = selectors(target, asked)?;
     let start = asked.query.watch_start()?;
     Ok(WatchQuery {
-        kind: target.kind,
+        kind: target.served.kind(),
         namespace: target.within(),
         labels,
         fields,
@@ -70,7 +70,6 @@ fn lines(
 
 /// Turns items into lines of one form.
 struct Writer {
-    kind: Kind,
     view: View,
     header: Header,
     rest: Rest,
@@ -90,9 +89,7 @@ impl Writer {
         let header = std::mem::replace(&mut self.header, Header::Omitted);
         match item {
             Item::Change { change, object, .. } => self.rest.lines.change(*change, object, self.view, header),
-            Item::Bookmark { revision, initial_end } => {
-                lines::bookmark(self.kind, *revision, *initial_end, self.view, header)
-            }
+            Item::Bookmark { revision, initial_end } => lines::bookmark(*revision, *initial_end, self.view, header),
             Item::Error(error) => lines::error(error),
         }
     }

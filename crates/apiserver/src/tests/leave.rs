@@ -3,7 +3,7 @@
 
 use std::{convert::Infallible, sync::Arc};
 
-use api::{Kind, Write};
+use api::{Served, Write};
 use axum::body::Body;
 use bytes::Bytes;
 use futures::stream;
@@ -67,8 +67,8 @@ fn grpc(path: &str, body: Body) -> Request<Body> {
 }
 
 /// Every path of a kind, with an object that is there or one that is not.
-fn paths(kind: Kind, name: &str) -> Vec<String> {
-    let info = kind.info();
+fn paths(served: impl Into<Served>, name: &str) -> Vec<String> {
+    let info = served.into().info();
     let root = if info.group.is_empty() { "/api".to_owned() } else { format!("/apis/{}", info.group) };
     let root = format!("{root}/{}", info.version);
     let within = if info.namespaced { format!("{root}/namespaces/default") } else { root.clone() };
@@ -87,8 +87,8 @@ const METHODS: [Method; 7] =
 async fn nobody_is_told_the_same_on_every_path_whether_something_is_there_or_not() {
     let street = street().await;
     let mut told = std::collections::BTreeSet::new();
-    for kind in Kind::ALL {
-        for (there, missing) in paths(*kind, "there").iter().zip(paths(*kind, "missing")) {
+    for served in Served::all() {
+        for (there, missing) in paths(served, "there").iter().zip(paths(served, "missing")) {
             for method in METHODS {
                 let answers = [rest(&method, there), rest(&method, &missing)].map(|request| street.nobody(request));
                 let [one, other] = answers;

@@ -14,7 +14,7 @@ mod update;
 
 use std::sync::Arc;
 
-use api::{Cidr, Error, Key, Object, Reason, Timestamp, Write, error::Cause, validate};
+use api::{Cidr, Error, Key, Object, Reason, Served, Timestamp, Write, error::Cause, validate};
 use store::{Expect, Op, Record, Txn, View};
 
 pub use join::join;
@@ -68,13 +68,13 @@ pub struct Decision {
     pub warnings: Vec<String>,
 }
 
-/// Decides what a write does to the state in `view`.
+/// Decides what a write does to the state in `view`. What is sent is judged by the rules of the version in which it is sent.
 ///
 /// # Errors
 /// If it may not be done. Whatever could be different in a newer state is an error only for this one: see
 /// [`Registry::submit`](crate::Registry::submit).
-pub fn decide(view: &View, write: &Write, stamp: &Stamp, rules: &Rules) -> Result<Decision, Error> {
-    let decider = Decider { view, stamp, rules };
+pub fn decide(view: &View, write: &Write, served: Served, stamp: &Stamp, rules: &Rules) -> Result<Decision, Error> {
+    let decider = Decider { view, served, stamp, rules };
     match write {
         Write::Create(object) => decider.create(object),
         Write::Update(object, subresource) => decider.update(object, *subresource),
@@ -85,6 +85,7 @@ pub fn decide(view: &View, write: &Write, stamp: &Stamp, rules: &Rules) -> Resul
 /// What one decision looks at.
 struct Decider<'a> {
     view: &'a View,
+    served: Served,
     stamp: &'a Stamp,
     rules: &'a Rules,
 }
@@ -125,8 +126,8 @@ fn valid(key: &Key, causes: Vec<Cause>) -> Result<(), Error> {
 }
 
 /// Validates an object that replaces another.
-fn valid_update(key: &Key, old: &Object, new: &Object) -> Result<(), Error> {
-    valid(key, validate::update(old, new))
+fn valid_update(key: &Key, served: Served, old: &Object, new: &Object) -> Result<(), Error> {
+    valid(key, validate::update_as(served, old, new))
 }
 
 /// Kubernetes' words for a write that is understood but not allowed.

@@ -38,7 +38,8 @@ impl World {
             random: self.written,
             attempt: self.attempt,
         };
-        decide(&self.state.view(), write, &stamp, &Rules { service_cidr: "10.0.0.0/24".parse().unwrap() })
+        let rules = Rules { service_cidr: "10.0.0.0/24".parse().unwrap() };
+        decide(&self.state.view(), write, write.key().kind.into(), &stamp, &rules)
     }
 
     fn write(&mut self, write: Write) -> Result<(Fate, Arc<Object>), Error> {

@@ -41,7 +41,7 @@ impl Decider<'_> {
             return Ok(unchanged(record));
         }
         if matches!(subresource, Subresource::None | Subresource::Scale) {
-            valid_update(&key, old, &new)?;
+            valid_update(&key, self.served, old, &new)?;
         }
         if matches!(subresource, Subresource::Owners | Subresource::Status | Subresource::Finalize) {
             valid(&key, validate::update_part(old, &new, subresource))?;

@@ -63,7 +63,8 @@ impl Registry {
         self.taken(|view, attempt| {
             let terms = tokens::terms(view, token, JoinAs::Master, self.now())?;
             let expected = Write::Create(tokens::expected(member, self.now()));
-            let mut txn = decide::decide(view, &expected, &self.stamp(attempt)?, &self.inner.rules)?.txn;
+            let mut txn =
+                decide::decide(view, &expected, Kind::Secret.into(), &self.stamp(attempt)?, &self.inner.rules)?.txn;
             txn.ops.push(terms.spent);
             Ok((txn, ()))
         })

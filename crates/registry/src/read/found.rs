@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use api::{Key, Kind, Object, Revision};
+use api::{Key, Object, Revision, Served};
 use bytes::Bytes;
 use rpc::Carried;
 use store::Record;
@@ -19,8 +19,8 @@ pub enum Found {
 /// An object as protobuf.
 #[derive(Clone, Debug)]
 pub struct Encoded {
-    /// What it is.
-    pub kind: Kind,
+    /// What it is, and in which version the bytes are.
+    pub served: Served,
     /// Its bytes, with the fields in order.
     pub bytes: Bytes,
     /// Its revision, if the bytes do not have it in `metadata.resourceVersion`.
@@ -28,14 +28,16 @@ pub struct Encoded {
 }
 
 impl Found {
-    /// The object as protobuf: the very bytes of the state, where it is there.
+    /// The object as protobuf, in a version of its kind: the very bytes of the state, where it is there in this version.
     #[must_use]
-    pub fn encoded(&self) -> Encoded {
-        match self {
-            Self::Stored(record) => {
-                Encoded { kind: record.key.kind, bytes: record.bytes.clone(), revision: Some(record.revision) }
+    pub fn encoded(&self, served: Served) -> Encoded {
+        match (self, served) {
+            (Self::Stored(record), Served::Stored(_)) => {
+                Encoded { served, bytes: record.bytes.clone(), revision: Some(record.revision) }
             }
-            Self::Made(object) => Encoded { kind: object.kind(), bytes: object.encode_bytes(), revision: None },
+            (Self::Stored(_), Served::Converted(_)) | (Self::Made(_), Served::Stored(_) | Served::Converted(_)) => {
+                Encoded { served, bytes: served.encode_bytes(&self.object()), revision: None }
+            }
         }
     }
 

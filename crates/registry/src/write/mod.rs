@@ -5,7 +5,7 @@ mod modify;
 
 use std::{borrow::Cow, time::Duration};
 
-use api::{Error, Key, Reason, Write, WriteOutcome, json::Strictness};
+use api::{Error, Key, Kind, Reason, Served, Write, WriteOutcome, json::Strictness};
 use bytes::Bytes;
 use futures::future::join_all;
 use store::{Applied, Refusal, Txn, View};
@@ -36,11 +36,25 @@ pub struct WriteOptions {
     pub field_manager: String,
     /// What to do with fields that nobody knows.
     pub field_validation: Strictness,
+    /// In which version of its kind the object is sent, by whose rules it is judged; `None` for the one in which it is stored.
+    pub served: Option<Served>,
+}
+
+impl WriteOptions {
+    /// The same for an object that is sent in a version of its kind.
+    #[must_use]
+    pub fn sent_as(self, served: Served) -> Self {
+        Self { served: Some(served), ..self }
+    }
+
+    fn served(&self, kind: Kind) -> Served {
+        self.served.unwrap_or_else(|| kind.into())
+    }
 }
 
 impl Default for WriteOptions {
     fn default() -> Self {
-        Self { dry_run: false, field_manager: String::new(), field_validation: Strictness::Warn }
+        Self { dry_run: false, field_manager: String::new(), field_validation: Strictness::Warn, served: None }
     }
 }
 
@@ -68,7 +82,7 @@ impl Registry {
         let key = write.key();
         self.authorise(Access::Objects(Asked::of(&write, &key))).await?;
         let dry_run = options.dry_run || matches!(&write, Write::Delete(_, options) if options.dry_run);
-        self.settle(&key, dry_run, |_| Ok(Cow::Borrowed(&write))).await
+        self.settle(&key, options.served(key.kind), dry_run, |_| Ok(Cow::Borrowed(&write))).await
     }
 
     /// Carries out many independent writes at once; they share the log's group commit. The answers are in their order.
@@ -86,6 +100,7 @@ impl Registry {
     pub(crate) async fn settle<'a>(
         &self,
         key: &Key,
+        served: Served,
         dry_run: bool,
         mut make: impl FnMut(&View) -> Result<Cow<'a, Write>, Error>,
     ) -> Result<Written, Error> {
@@ -98,7 +113,7 @@ impl Registry {
                 self.caller.admit(&view, &write)?;
                 self.stays(&write)?;
                 nearly_full = quota::check(&view, &self.caller, &write, self.inner.options.quota_bytes)?;
-                match decide::decide(&view, &write, &self.stamp(attempt)?, &self.inner.rules) {
+                match decide::decide(&view, &write, served, &self.stamp(attempt)?, &self.inner.rules) {
                     Err(error) if error.reason == Reason::AlreadyExists && generated(&write) => continue,
                     decision => decision?,
                 }

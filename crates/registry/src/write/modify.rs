@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use api::{
-    ApplyOutcome, Error, Key, Kind, Object, PatchKind, Reason, Subresource, Write,
+    ApplyOutcome, Error, Key, Kind, Object, PatchKind, Reason, Served, Subresource, Write,
     json::{self, Decoded, Strictness},
     patch,
     well_known::LAST_APPLIED_ANNOTATION,
@@ -36,14 +36,15 @@ impl Registry {
         options: WriteOptions,
     ) -> Result<Written, Error> {
         self.authorise(Access::to_subresource(Verb::Patch, key, subresource)).await?;
+        let served = options.served(key.kind);
         let mut unknown = Vec::new();
         let make = |view: &View| {
             let record = view.get(key).ok_or_else(|| Error::not_found(key))?;
-            let value = patched(record, kind, &patch)?;
-            let made = json::decode_made(key.kind, &value, options.field_validation)?;
+            let value = patched(record, served, kind, &patch)?;
+            let made = json::decode_made(served, &value, options.field_validation)?;
             Ok(Cow::Owned(Write::Update(decoded(key, made, &mut unknown)?, subresource)))
         };
-        let written = self.settle(key, options.dry_run, make).await?;
+        let written = self.settle(key, served, options.dry_run, make).await?;
         Ok(with_unknown(written, &unknown))
     }
 
@@ -59,25 +60,26 @@ impl Registry {
         default_namespace: &str,
         options: WriteOptions,
     ) -> Result<(Written, ApplyOutcome), Error> {
-        let (key, manifest) = prepared(manifest, default_namespace)?;
+        let served = served_as(&manifest)?;
+        let (key, manifest) = prepared(served.kind(), manifest, default_namespace)?;
         for verb in [Verb::Create, Verb::Patch] {
             self.authorise(Access::to(verb, &key)).await?;
         }
         let mut unknown = Vec::new();
         let make = |view: &View| {
             // A misspelt field would be lost in a patch; reading the manifest as a whole finds it.
-            let sent = json::decode(key.kind, &manifest, options.field_validation)?;
+            let sent = json::decode(served, &manifest, options.field_validation)?;
             let sent = decoded(&key, sent, &mut unknown)?;
             let write = match view.get(&key) {
                 None => Write::Create(sent),
                 Some(record) => {
-                    let made = json::decode_made(key.kind, &merged(record, &manifest)?, Strictness::Ignore)?;
+                    let made = json::decode_made(served, &merged(record, served, &manifest)?, Strictness::Ignore)?;
                     Write::Update(decoded(&key, made, &mut Vec::new())?, Subresource::None)
                 }
             };
             Ok(Cow::Owned(write))
         };
-        let written = with_unknown(self.settle(&key, options.dry_run, make).await?, &unknown);
+        let written = with_unknown(self.settle(&key, served, options.dry_run, make).await?, &unknown);
         let outcome = match (written.created, written.unchanged) {
             (true, _) => ApplyOutcome::Created,
             (false, true) => ApplyOutcome::Unchanged,
@@ -87,12 +89,12 @@ impl Registry {
     }
 }
 
-fn patched(record: &Record, kind: PatchKind, patch: &Value) -> Result<Value, Error> {
-    let mut value = json::encode(&record.object());
+fn patched(record: &Record, served: Served, kind: PatchKind, patch: &Value) -> Result<Value, Error> {
+    let mut value = json::encode_as(served, &record.object());
     match kind {
         PatchKind::Json => patch::json(&mut value, patch)?,
         PatchKind::Merge => patch::merge(&mut value, patch),
-        PatchKind::Strategic => patch::strategic(record.key.kind.info().message, &mut value, patch)?,
+        PatchKind::Strategic => patch::strategic(served.info().message, &mut value, patch)?,
     }
     Ok(value)
 }
@@ -113,8 +115,7 @@ fn with_unknown(mut written: Written, unknown: &[String]) -> Written {
 }
 
 /// The object that a manifest means, and the manifest with its namespace and a copy of itself in it.
-fn prepared(mut manifest: Value, default_namespace: &str) -> Result<(Key, Value), Error> {
-    let kind = kind_of(&manifest)?;
+fn prepared(kind: Kind, mut manifest: Value, default_namespace: &str) -> Result<(Key, Value), Error> {
     let text = |value: &Value, field: &str| value["metadata"][field].as_str().unwrap_or_default().to_owned();
     let name = text(&manifest, "name");
     if name.is_empty() {
@@ -129,11 +130,11 @@ fn prepared(mut manifest: Value, default_namespace: &str) -> Result<(Key, Value)
     Ok((Key::namespaced(kind, namespace, name), manifest))
 }
 
-fn kind_of(manifest: &Value) -> Result<Kind, Error> {
+fn served_as(manifest: &Value) -> Result<Served, Error> {
     let text = |field: &str| manifest.get(field).and_then(Value::as_str).unwrap_or_default();
     let (api_version, kind) = (text("apiVersion"), text("kind"));
-    if let Some(kind) = Kind::from_api_version(api_version, kind) {
-        return Ok(kind);
+    if let Some(served) = Served::from_api_version(api_version, kind) {
+        return Ok(served);
     }
     let known = Kind::from_name(kind).map(|kind| format!("; {kind} is in apiVersion {}", kind.api_version()));
     let message = format!("no matches for kind \"{kind}\" in version \"{api_version}\"{}", known.unwrap_or_default());
@@ -153,9 +154,9 @@ fn remember(manifest: &mut Value) {
     annotations[LAST_APPLIED_ANNOTATION] = copy.into();
 }
 
-fn merged(record: &Record, manifest: &Value) -> Result<Value, Error> {
-    let message = record.key.kind.info().message;
-    let mut value = json::encode(&record.object());
+fn merged(record: &Record, served: Served, manifest: &Value) -> Result<Value, Error> {
+    let message = served.info().message;
+    let mut value = json::encode_as(served, &record.object());
     let last = value.pointer(LAST_APPLIED_POINTER).and_then(Value::as_str);
     let last: Option<Value> = last.and_then(|text| serde_json::from_str(text).ok());
     let patch = patch::three_way(message, last.as_ref(), &value, manifest);

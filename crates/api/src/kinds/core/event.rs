@@ -1,4 +1,5 @@
-//! Events, as objects. How they come about is in [`crate::event`].
+//! Events, as objects. How they come about is in [`crate::event`], how they are called in their other group in
+//! `kinds/events/event.rs`.
 
 use std::{borrow::Cow, collections::BTreeSet};
 
@@ -24,9 +25,9 @@ use crate::{
     well_known::{DEFAULT_NAMESPACE, SYSTEM_NAMESPACE},
 };
 
-const TYPES: [&str; 2] = [EventType::Normal.word(), EventType::Warning.word()];
-/// The longest reason of an event of the new style (with `eventTime`), in bytes.
-const REASON_BYTES_MAX: usize = 128;
+pub(in crate::kinds) const TYPES: [&str; 2] = [EventType::Normal.word(), EventType::Warning.word()];
+/// The longest reason, action and instance of an event of the new style (with `eventTime`), in bytes: Kubernetes' limit.
+const WORD_BYTES_MAX: usize = 128;
 
 const COLUMNS: &[Column] = &[
     text("Last Seen", "How long ago it was last seen."),
@@ -163,16 +164,26 @@ fn validate(causes: &mut Causes, event: &Event) {
         causes.invalid(&at.field("namespace"), &about.namespace, "does not match event.namespace");
     }
     if event.event_time.is_some() {
-        causes.one_of(&Path::Root.field("type"), &event.r#type, &TYPES);
-        causes.required_syntax(&Path::Root.field("reportingController"), &event.reporting_component, names::qualified);
-        limit(causes, "reason", &event.reason, REASON_BYTES_MAX);
-        limit(causes, "message", &event.message, MESSAGE_BYTES_MAX);
+        new_style(causes, event);
     }
 }
 
-fn limit(causes: &mut Causes, field: &'static str, text: &str, bytes_max: usize) {
-    if text.len() > bytes_max {
-        causes.too_long(&Path::Root.field(field), bytes_max);
+/// Whoever knows `eventTime` knows what else belongs to it.
+fn new_style(causes: &mut Causes, event: &Event) {
+    causes.one_of(&Path::Root.field("type"), &event.r#type, &TYPES);
+    causes.required_syntax(&Path::Root.field("reportingComponent"), &event.reporting_component, names::qualified);
+    for (field, word) in
+        [("reportingInstance", &event.reporting_instance), ("action", &event.action), ("reason", &event.reason)]
+    {
+        let at = Path::Root.field(field);
+        if word.is_empty() {
+            causes.required(&at, "");
+        } else if word.len() > WORD_BYTES_MAX {
+            causes.too_long(&at, WORD_BYTES_MAX);
+        }
+    }
+    if event.message.len() > MESSAGE_BYTES_MAX {
+        causes.too_long(&Path::Root.field("message"), MESSAGE_BYTES_MAX);
     }
 }
 

@@ -72,7 +72,10 @@ fn the_small_kinds_are_judged() {
         &expect![[r#"
             involvedObject.namespace: Invalid value: "c": does not match event.namespace
             type: Unsupported value: "Bad": supported values: "Normal", "Warning"
-            reportingController: Required value
+            reportingComponent: Required value
+            reportingInstance: Required value
+            action: Required value
+            reason: Required value
         "#]],
     );
     check(

@@ -1,0 +1,94 @@
+//! In which groups and versions kinds are served: in the one in which they are stored, and in others for clients that know
+//! them by other names. Read off the two tables of kinds.
+
+use super::{Kind, KindInfo};
+
+/// A kind in one of the groups and versions in which it is served. All of them show the same objects.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Served {
+    /// In the one in which it is stored.
+    Stored(Kind),
+    /// In another one, to and from which its objects are converted.
+    Converted(Version),
+}
+
+macro_rules! versions_of_kinds {
+    ($($variant:ident: $kind:ident, $type:ty, $conversion:expr, {
+        $group:literal $version:literal, $message:literal
+    };)*) => {
+        /// A group and version in which a kind is served beside the one in which it is stored.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        pub enum Version {
+            $(
+                #[doc = concat!("`", stringify!($kind), "` in `", $group, "/", $version, "`.")]
+                $variant,
+            )*
+        }
+
+        impl Version {
+            /// Every one.
+            pub const ALL: &'static [Self] = &[$(Self::$variant),*];
+
+            /// The kind that it serves.
+            #[must_use]
+            pub fn kind(self) -> Kind {
+                match self { $(Self::$variant => Kind::$kind,)* }
+            }
+
+            fn info(self) -> &'static KindInfo {
+                match self {
+                    $(Self::$variant => const {
+                        &KindInfo { group: $group, version: $version, message: $message, ..*Kind::$kind.info() }
+                    },)*
+                }
+            }
+        }
+    };
+}
+
+versions!(versions_of_kinds);
+
+impl Served {
+    /// Every kind in every group and version; first all in which kinds are stored.
+    pub fn all() -> impl Iterator<Item = Self> {
+        let stored = Kind::ALL.iter().copied().map(Self::Stored);
+        stored.chain(Version::ALL.iter().copied().map(Self::Converted))
+    }
+
+    /// Finds a kind by `apiVersion` and `kind`, as they stand in a manifest.
+    #[must_use]
+    pub fn from_api_version(api_version: &str, kind: &str) -> Option<Self> {
+        Self::all().find(|served| served.info().kind == kind && served.info().api_version() == api_version)
+    }
+
+    /// Finds a kind by the group, version and resource of a URL.
+    #[must_use]
+    pub fn from_resource(group: &str, version: &str, plural: &str) -> Option<Self> {
+        let is = |info: &KindInfo| info.group == group && info.version == version && info.plural == plural;
+        Self::all().find(|served| is(served.info()))
+    }
+
+    /// What it is a version of.
+    #[must_use]
+    pub fn kind(self) -> Kind {
+        match self {
+            Self::Stored(kind) => kind,
+            Self::Converted(version) => version.kind(),
+        }
+    }
+
+    /// What the tables say of it.
+    #[must_use]
+    pub fn info(self) -> &'static KindInfo {
+        match self {
+            Self::Stored(kind) => kind.info(),
+            Self::Converted(version) => version.info(),
+        }
+    }
+}
+
+impl From<Kind> for Served {
+    fn from(kind: Kind) -> Self {
+        Self::Stored(kind)
+    }
+}
