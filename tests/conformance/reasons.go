@@ -1,0 +1,58 @@
+package main
+
+import (
+	"regexp"
+	"strings"
+)
+
+// What most misses have in common. The images are named in the document.
+const reasonOfImages = "needs an image that is none of WebAssembly"
+
+// A reason is not longer than this.
+const reasonMost = 160
+
+var (
+	// Gomega shows values behind their types, such as `<*errors.StatusError | 0xc0001>: {…}`.
+	typed = regexp.MustCompile(`^<[^>]*>:?\s*`)
+	// What is another one in each run, and what stands in its place, so that equal faults read alike.
+	varying = []struct {
+		pattern *regexp.Regexp
+		with    string
+	}{
+		{regexp.MustCompile(`[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}`), "UID"},
+		{regexp.MustCompile(`\b0x[0-9a-f]+\b`), "ADDRESS"},
+		{regexp.MustCompile(`\b\d+\.\d+\.\d+\.\d+(:\d+)?\b`), "IP"},
+		{regexp.MustCompile(`\b\d+(\.\d+)?(ms|µs|s|m\d+s)\b`), "TIME"},
+		{regexp.MustCompile(`\b([a-z][a-z0-9-]*)-\d{2,}\b`), "$1-N"},
+		{regexp.MustCompile(`\b([a-z][a-z-]*)-[a-z0-9]{5}\b`), "$1-X"},
+	}
+)
+
+// The first sentence of a failure that says something, without what differs from run to run.
+func shorten(message string) string {
+	var said []string
+	for line := range strings.Lines(message) {
+		line = typed.ReplaceAllString(strings.TrimSpace(line), "")
+		isHeading := strings.HasSuffix(line, "Unexpected error:")
+		line = strings.TrimSpace(strings.TrimSuffix(line, "Unexpected error:"))
+		if line == "" || line == "{" {
+			continue
+		}
+		said = append(said, strings.TrimSuffix(line, ":"))
+		// A heading goes on in the next line that has words.
+		if !isHeading {
+			break
+		}
+	}
+	reason := strings.Join(said, ": ")
+	for _, of := range varying {
+		reason = of.pattern.ReplaceAllString(reason, of.with)
+	}
+	if letters := []rune(reason); len(letters) > reasonMost {
+		reason = strings.TrimSpace(string(letters[:reasonMost])) + "…"
+	}
+	if reason == "" {
+		return "it does not say why"
+	}
+	return reason
+}
