@@ -14,6 +14,9 @@ pub const METADATA_FIELD: u32 = 1;
 /// The number of `resourceVersion` in the metadata.
 pub const RESOURCE_VERSION_FIELD: u32 = 6;
 
+/// The number of `labels` in the metadata.
+const LABELS_FIELD: u32 = 11;
+
 /// The most messages and entries of maps in one object. An empty one takes two bytes on the wire and hundreds in memory, so
 /// that without this limit a short request would take all of it; what people write has some hundred.
 pub const MESSAGES_MAX: usize = 100_000;
@@ -70,6 +73,24 @@ pub fn parts(bytes: &[u8]) -> Parts<'_> {
         Some((METADATA_FIELD, Payload::Bytes(metadata))) => Parts { metadata, rest: reader.unread() },
         _ => Parts { metadata: &[], rest: bytes },
     }
+}
+
+/// The value of a label, read from the bytes of an object.
+#[must_use]
+pub fn label<'a>(bytes: &'a [u8], key: &str) -> Option<&'a str> {
+    let labels = Reader::new(parts(bytes).metadata).filter(|(number, _)| *number == LABELS_FIELD);
+    labels.map(|(_, label)| label.bytes()).find(|label| text(label, &[1]) == key).map(|label| text(label, &[2]))
+}
+
+/// A text, read from the bytes of a message: `path` has the numbers of the messages around it, and its own. Empty if it is
+/// not there.
+#[must_use]
+pub fn text<'a>(bytes: &'a [u8], path: &[u32]) -> &'a str {
+    let content = |message: &'a [u8], number: &u32| {
+        let field = Reader::new(message).find(|(found, _)| found == number);
+        field.map_or(&[][..], |(_, payload)| payload.bytes())
+    };
+    str::from_utf8(path.iter().fold(bytes, content)).unwrap_or_default()
 }
 
 #[cfg(test)]

@@ -54,7 +54,10 @@ pub use pb::kapelle::{
     rbac::v1 as rbac_v1, storagemigration::v1 as storagemigration_v1,
 };
 pub use time::Timestamp;
-pub use verbs::{ApplyOutcome, Change, ChangeType, DeleteOptions, PatchKind, Propagation, ReadAt, Write, WriteOutcome};
+pub use verbs::{
+    ApplyOutcome, Change, ChangeType, DeleteOptions, Kept, Observation, PatchKind, Propagation, ReadAt, Write,
+    WriteOutcome,
+};
 
 /// The compiled `proto/` tree (a `FileDescriptorSet` with comments and field options), for codecs, reflection and `explain`.
 pub const DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/descriptors.bin"));

@@ -9,6 +9,9 @@ use crate::{
     quantity::{ByteCount, Millicores, Quantity},
 };
 
+/// Where [`node_name`] stands in the bytes of a Pod, for [`encoded::text`](crate::encoded::text): `spec.nodeName`.
+pub const NODE_NAME: [u32; 2] = [2, 10];
+
 /// Amounts of what the scheduler counts.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Resources {

@@ -1,7 +1,7 @@
 //! What can be asked of the cluster's state, and what it says: the vocabulary that the door, the controllers, the agents
 //! and the command line share.
 
-use std::sync::Arc;
+use std::{fmt, sync::Arc};
 
 use crate::{Error, Key, Object, Revision, Subresource};
 
@@ -110,6 +110,38 @@ pub struct Change {
     pub change: ChangeType,
     /// The object after the change; for a deletion its last state. `metadata.resourceVersion` is the change's revision.
     pub object: Arc<Object>,
+    /// When, in the order of all changes.
+    pub revision: Revision,
+}
+
+/// Whoever keeps an object, and decodes it for those who look at it.
+pub trait Kept: fmt::Debug + Send + Sync {
+    /// The object's name.
+    fn key(&self) -> Key;
+
+    /// The object, as far as controllers look into it, with `metadata.resourceVersion`. All who hold it at the same time
+    /// share one value.
+    fn decoded(self: Arc<Self>) -> Arc<Object>;
+}
+
+/// An object is kept by itself.
+impl Kept for Object {
+    fn key(&self) -> Key {
+        Self::key(self)
+    }
+
+    fn decoded(self: Arc<Self>) -> Arc<Object> {
+        self
+    }
+}
+
+/// One change of the state, as controllers are told of it.
+#[derive(Clone, Debug)]
+pub struct Observation {
+    /// What happened.
+    pub change: ChangeType,
+    /// The object after the change; for a deletion its last state.
+    pub object: Arc<dyn Kept>,
     /// When, in the order of all changes.
     pub revision: Revision,
 }

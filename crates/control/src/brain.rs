@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeSet, time::Duration};
 
-use api::{Change, Key, Kind, Reason, Timestamp, Write, WriteOutcome};
+use api::{Key, Kind, Observation, Reason, Timestamp, Write, WriteOutcome};
 
 use crate::{
     config::Config,
@@ -20,7 +20,7 @@ use crate::{
 #[derive(Clone, Debug)]
 pub enum Event {
     /// Objects changed. At the beginning all that exist arrive as added.
-    Observed(Vec<Change>),
+    Observed(Vec<Observation>),
     /// All that existed at the beginning has been observed. Nothing is decided before, for what is missing might only be late.
     Synced,
     /// A write has happened or was refused.
@@ -107,18 +107,26 @@ impl Brain {
             self.decide(now, &mut effects);
             self.ask_to_be_woken(&mut effects);
         }
+        if self.world.cool(now) {
+            self.queue.shrink();
+            self.flights.shrink();
+        }
         effects
     }
 
     fn take_in(&mut self, event: Event, now: Timestamp, effects: &mut Vec<Effect>) {
         match event {
-            Event::Observed(changes) => {
-                for change in &changes {
-                    let shift = self.world.observe(change);
-                    if let Some(ticket) = self.flights.doubtful(&change.object.key()) {
+            Event::Observed(observations) => {
+                for observation in &observations {
+                    let shift = self.world.observe(observation);
+                    if let Some(ticket) = self.flights.doubtful(&shift.key) {
                         self.give_up(ticket, now);
                     }
                     self.concern(&shift, now);
+                    // Until everything is known nothing is decided, and all that exists would be decoded at once.
+                    if !self.synced {
+                        self.world.let_go(&shift.key);
+                    }
                 }
             }
             Event::Synced => {

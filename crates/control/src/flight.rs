@@ -79,6 +79,12 @@ impl Flights {
         ticket.filter(|ticket| self.doubtful.iter().any(|(_, doubtful)| doubtful == ticket))
     }
 
+    /// Gives back the memory of a burst that is over.
+    pub(crate) fn shrink(&mut self) {
+        self.by_ticket.shrink_to_fit();
+        self.by_key.shrink_to_fit();
+    }
+
     /// A write in which nobody believes any more.
     pub(crate) fn overdue(&self, now: Timestamp) -> Option<Ticket> {
         self.doubtful.first().filter(|(until, _)| *until <= now).map(|(_, ticket)| *ticket)

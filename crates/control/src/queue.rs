@@ -101,6 +101,14 @@ impl Queue {
         None
     }
 
+    /// Gives back the memory of a burst that is over.
+    pub(crate) fn shrink(&mut self) {
+        self.ready.shrink_to_fit();
+        self.queued.shrink_to_fit();
+        self.due.shrink_to_fit();
+        self.failed.shrink_to_fit();
+    }
+
     /// When the next task is due, if none is ready.
     pub(crate) fn next_due(&self) -> Option<Timestamp> {
         self.later.first().map(|(at, _)| *at)

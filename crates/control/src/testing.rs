@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use api::{
-    Change, ChangeType, Key, Kind, Object, Revision, Timestamp,
+    ChangeType, Key, Kind, Object, Observation, Revision, Timestamp,
     apps_v1::{
         Deployment, DeploymentSpec, DeploymentStrategy, ReplicaSet, ReplicaSetSpec, ReplicaSetStatus,
         RollingUpdateDeployment,
@@ -34,13 +34,13 @@ pub(crate) fn world(objects: impl IntoIterator<Item = Object>) -> World {
 }
 
 /// The news that an object exists, at a revision.
-pub(crate) fn added(object: Object, revision: u64) -> Change {
+pub(crate) fn added(object: Object, revision: u64) -> Observation {
     change(ChangeType::Added, object, revision)
 }
 
-pub(crate) fn change(change: ChangeType, mut object: Object, revision: u64) -> Change {
+pub(crate) fn change(change: ChangeType, mut object: Object, revision: u64) -> Observation {
     object.metadata_mut().resource_version = revision.to_string();
-    Change { change, object: Arc::new(object), revision: Revision(revision) }
+    Observation { change, object: Arc::new(object), revision: Revision(revision) }
 }
 
 /// What a controller wants to do about an object.

@@ -5,16 +5,18 @@
 
 mod cover;
 mod index;
+mod sight;
 
 #[cfg(test)]
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::{
     collections::{BTreeMap, HashMap},
     sync::Arc,
+    time::Duration,
 };
 
 use api::{
-    Change, ChangeType, Key, Kind, Object, Revision, Timestamp, Write,
+    ChangeType, Key, Kind, Object, Observation, Revision, Timestamp, Write,
     core_v1::{Node, Pod},
     kinds::Resource,
     pod,
@@ -22,15 +24,18 @@ use api::{
 };
 
 pub(crate) use self::index::{Load, owner_of};
-use self::{cover::Cover, index::Index};
+use self::{cover::Cover, index::Index, sight::Sight};
 use crate::config::Config;
+
+/// For how long an object at which nobody looks stays decoded, at least: what is about to happen with it comes within seconds.
+const WARM_FOR: Duration = Duration::from_secs(10);
 
 /// What controllers look at. ConfigMaps and Secrets may come without anything but who they are and whose: no decision
 /// depends on more, and nothing may be written that takes their place.
 #[derive(Debug)]
 pub(crate) struct World {
     pub(crate) config: Config,
-    entries: BTreeMap<Key, Entry>,
+    entries: BTreeMap<Arc<Key>, Entry>,
     index: Index,
     /// Up to where the changes of each kind were observed, in the order of [`Kind::ALL`].
     observed: Vec<Revision>,
@@ -39,16 +44,45 @@ pub(crate) struct World {
     gone: HashMap<String, Timestamp>,
     trouble: HashMap<Key, String>,
     began: Timestamp,
+    /// When it was last looked which objects may be let go of.
+    cooled: Timestamp,
     #[cfg(test)]
     looks: AtomicUsize,
 }
 
 #[derive(Debug, Default)]
 struct Entry {
-    observed: Option<Arc<Object>>,
-    cover: Option<Cover>,
-    /// `observed` under `cover`: what controllers see.
+    observed: Option<Sight>,
+    /// In a box, for few are.
+    covered: Option<Box<Covered>>,
+}
+
+/// What was decided about an object.
+#[derive(Debug)]
+struct Covered {
+    cover: Cover,
+    /// What was observed, under the cover.
     shown: Option<Arc<Object>>,
+}
+
+impl Entry {
+    /// What controllers see.
+    fn shown(&self) -> Option<&Arc<Object>> {
+        match &self.covered {
+            Some(covered) => covered.shown.as_ref(),
+            None => self.observed.as_ref().map(Sight::object),
+        }
+    }
+
+    fn revision(&self) -> Revision {
+        self.observed.as_ref().map(|observed| observed.revision).unwrap_or_default()
+    }
+
+    fn refresh(&mut self) {
+        if let Some(covered) = &mut self.covered {
+            covered.shown = covered.cover.over(self.observed.as_ref().map(Sight::object));
+        }
+    }
 }
 
 /// How an object that controllers see has changed.
@@ -92,6 +126,7 @@ impl World {
             gone: HashMap::new(),
             trouble: HashMap::new(),
             began: Timestamp(0),
+            cooled: Timestamp(0),
             #[cfg(test)]
             looks: AtomicUsize::new(0),
         }
@@ -168,7 +203,7 @@ impl World {
 
     /// The Pods that are bound to a node, by name.
     pub(crate) fn pods_on(&self, node: &str) -> impl Iterator<Item = &Pod> {
-        self.index.load(node).into_iter().flat_map(|load| &load.pods).filter_map(|key| self.get(key))
+        self.index.load(node).into_iter().flat_map(Load::pods).filter_map(|key| self.get(key))
     }
 
     /// What is on a node and what it can hold.
@@ -228,14 +263,14 @@ impl World {
     }
 
     fn range(&self, from: Key) -> impl Iterator<Item = (&Key, &Arc<Object>)> + Clone {
-        self.entries.range(from..).filter_map(|(key, entry)| Some((key, self.look_at(entry)?)))
+        self.entries.range::<Key, _>(from..).filter_map(|(key, entry)| Some((&**key, self.look_at(entry)?)))
     }
 
     /// Every object that a controller sees comes from here.
     fn look_at<'w>(&self, entry: &'w Entry) -> Option<&'w Arc<Object>> {
         #[cfg(test)]
         self.looks.fetch_add(1, Ordering::Relaxed);
-        entry.shown.as_ref()
+        entry.shown()
     }
 
     /// How many objects were looked at since this was last asked: what a decision costs, whatever the machine.
@@ -253,65 +288,70 @@ impl World {
     }
 
     /// Takes in a change that somebody made. Old news changes nothing.
-    pub(crate) fn observe(&mut self, change: &Change) -> Shift {
-        let key = change.object.key();
+    pub(crate) fn observe(&mut self, news: &Observation) -> Shift {
+        let key = news.object.key();
         let seen = &mut self.observed[key.kind as usize];
-        *seen = (*seen).max(change.revision);
-        let entry = self.entries.entry(key.clone()).or_default();
-        if revision(entry.observed.as_ref()) > change.revision {
-            let (before, after) = (entry.shown.clone(), entry.shown.clone());
-            return Shift { key, before, after };
+        *seen = (*seen).max(news.revision);
+        let before = self.shown(&key);
+        let entry = self.entries.entry(Arc::new(key.clone())).or_default();
+        if entry.revision() > news.revision {
+            return Shift { key, after: before.clone(), before };
         }
-        entry.observed = match change.change {
-            ChangeType::Added | ChangeType::Modified => Some(change.object.clone()),
+        entry.observed = match news.change {
+            ChangeType::Added | ChangeType::Modified => Some(Sight::new(news.object.clone(), news.revision)),
             ChangeType::Deleted => None,
         };
-        if entry.cover.as_ref().is_some_and(Cover::is_spent_by_observation) {
-            entry.cover = None;
+        if entry.covered.as_ref().is_some_and(|covered| covered.cover.is_spent_by_observation()) {
+            entry.covered = None;
         }
-        if change.change == ChangeType::Deleted {
-            self.index.depart(&change.object);
+        if news.change == ChangeType::Deleted {
+            self.index.depart(&news.object.clone().decoded());
         }
-        self.refresh(&key)
+        self.refresh(&key, before)
     }
 
     /// Assumes that a write will happen.
     pub(crate) fn assume(&mut self, write: &Write, now: Timestamp) -> Shift {
         let key = write.key();
-        let entry = self.entries.entry(key.clone()).or_default();
-        entry.cover = Some(Cover::of(write, revision(entry.observed.as_ref()), now));
-        self.refresh(&key)
+        let before = self.shown(&key);
+        let entry = self.entries.entry(Arc::new(key.clone())).or_default();
+        let cover = Cover::of(write, entry.revision(), now);
+        entry.covered = Some(Box::new(Covered { cover, shown: None }));
+        self.refresh(&key, before)
     }
 
     /// Takes in that a write has happened: what was stored is as good as observed.
     pub(crate) fn confirm(&mut self, key: &Key, stored: &Arc<Object>) -> Shift {
         let known = self.observed[key.kind as usize];
-        let Some(entry) = self.entries.get_mut(key) else { return self.refresh(key) };
-        match &mut entry.cover {
+        let before = self.shown(key);
+        let Some(entry) = self.entries.get_mut(key) else { return self.refresh(key, before) };
+        let (is_there, observed_at) = (entry.observed.is_some(), entry.revision());
+        match entry.covered.as_mut().map(|covered| &mut covered.cover) {
             // The answer to a deletion does not say whether the object is gone; only an observation does.
             Some(Cover::Deleted { base, written, .. }) => {
                 *written = true;
-                if entry.observed.is_none() || revision(entry.observed.as_ref()) > *base {
-                    entry.cover = None;
+                if !is_there || observed_at > *base {
+                    entry.covered = None;
                 }
             }
             _ => {
-                entry.cover = None;
+                entry.covered = None;
                 let stored_at = revision(Some(stored));
-                if stored_at > known && stored_at > revision(entry.observed.as_ref()) {
-                    entry.observed = Some(stored.clone());
+                if stored_at > known && stored_at > observed_at {
+                    entry.observed = Some(Sight::new(stored.clone(), stored_at));
                 }
             }
         }
-        self.refresh(key)
+        self.refresh(key, before)
     }
 
     /// Takes back what was assumed of an object.
     pub(crate) fn retract(&mut self, key: &Key) -> Shift {
+        let before = self.shown(key);
         if let Some(entry) = self.entries.get_mut(key) {
-            entry.cover = None;
+            entry.covered = None;
         }
-        self.refresh(key)
+        self.refresh(key, before)
     }
 
     /// A node gave a sign of life.
@@ -333,22 +373,43 @@ impl World {
         }
     }
 
-    fn refresh(&mut self, key: &Key) -> Shift {
-        let Some(entry) = self.entries.get_mut(key) else {
+    /// Now and then lets go of the decoded values at which nobody has looked for a while. Says whether it was time for that.
+    pub(crate) fn cool(&mut self, now: Timestamp) -> bool {
+        if self.cooled <= now && now.since(self.cooled) < WARM_FOR {
+            return false;
+        }
+        self.cooled = now;
+        self.entries.values_mut().filter_map(|entry| entry.observed.as_mut()).for_each(Sight::cool);
+        true
+    }
+
+    /// Lets go of the decoded value of an object at which nobody will look soon.
+    pub(crate) fn let_go(&mut self, key: &Key) {
+        if let Some(observed) = self.entries.get_mut(key).and_then(|entry| entry.observed.as_mut()) {
+            observed.let_go();
+        }
+    }
+
+    fn shown(&self, key: &Key) -> Option<Arc<Object>> {
+        self.entries.get(key)?.shown().cloned()
+    }
+
+    /// Follows a change of an object that controllers saw as `before`.
+    fn refresh(&mut self, key: &Key, before: Option<Arc<Object>>) -> Shift {
+        let Some((name, _)) = self.entries.get_key_value(key) else {
             return Shift { key: key.clone(), before: None, after: None };
         };
-        let after = match &entry.cover {
-            Some(cover) => cover.over(entry.observed.as_ref()),
-            None => entry.observed.clone(),
-        };
-        let before = std::mem::replace(&mut entry.shown, after.clone());
-        if entry.observed.is_none() && entry.cover.is_none() {
+        let name = name.clone();
+        let entry = self.entries.entry(name.clone()).or_default();
+        entry.refresh();
+        let after = entry.shown().cloned();
+        if entry.observed.is_none() && entry.covered.is_none() {
             self.entries.remove(key);
             self.forget(key);
         }
         let same = before.as_ref().zip(after.as_ref()).is_some_and(|(before, after)| Arc::ptr_eq(before, after));
         if !same {
-            self.index.replace(key, before.as_deref(), after.as_deref());
+            self.index.replace(&name, before.as_deref(), after.as_deref());
         }
         Shift { key: key.clone(), before, after }
     }
@@ -365,3 +426,6 @@ impl World {
 fn revision(object: Option<&Arc<Object>>) -> Revision {
     object.and_then(|object| object.revision()).unwrap_or_default()
 }
+
+#[cfg(test)]
+mod tests;

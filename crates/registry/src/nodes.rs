@@ -4,10 +4,10 @@ use std::net::Ipv4Addr;
 
 use api::{
     Key, Kind, Object,
-    core_v1::{Event, Node, Pod},
-    pod,
+    core_v1::{Event, Node},
+    encoded, pod,
 };
-use store::View;
+use store::{Record, View};
 
 /// Which node other than `but` has an address. On loopback, where nothing is routed, all nodes share one.
 pub(crate) fn holder(view: &View, address: Ipv4Addr, but: &str) -> Option<String> {
@@ -33,8 +33,12 @@ pub(crate) fn agent(node: &Node) -> Option<(&str, i32)> {
 
 /// Whether a Pod is there and bound to a node.
 pub(crate) fn is_bound(view: &View, key: &Key, node: &str) -> bool {
-    let object = view.get(key).map(|record| record.object());
-    object.and_then(|object| object.get::<Pod>().map(|pod| pod::node_name(pod) == Some(node))).unwrap_or(false)
+    key.kind == Kind::Pod && view.get(key).is_some_and(|record| is_on(record, node))
+}
+
+/// Whether the record of a Pod says that it is bound to a node.
+pub(crate) fn is_on(pod: &Record, node: &str) -> bool {
+    !node.is_empty() && encoded::text(&pod.bytes, &pod::NODE_NAME) == node
 }
 
 /// The node that tells of an event.

@@ -46,7 +46,7 @@ pub(crate) struct Lane {
 impl Lane {
     /// Forgets everything up to `floor`: the state was replaced by a snapshot.
     pub(crate) fn restart(&mut self, floor: Revision) {
-        self.events.clear();
+        self.events.drain(..).for_each(|event| cool(&event));
         self.bytes = 0;
         self.floor = floor;
         self.wake();

@@ -2,10 +2,14 @@
 
 use std::{
     collections::BTreeMap,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, PoisonError, Weak},
 };
 
-use api::{Change, ChangeType, Key, Kind, Object, Revision, encoded, meta_v1::ObjectMeta};
+use api::{
+    ChangeType, Kept, Key, Kind, Object, Observation, Revision, encoded,
+    meta_v1::ObjectMeta,
+    selector::{Fields, Labels},
+};
 use bytes::Bytes;
 
 /// One object at one revision, as bytes and, once somebody has asked, as a value. Never changes.
@@ -25,17 +29,41 @@ pub struct Record {
 /// The decoded value, which takes several times the memory of its bytes.
 #[derive(Debug)]
 enum Memo {
-    /// Nobody has asked yet.
+    /// Nobody has asked yet; whoever does leaves a value for the others.
     Empty,
+    /// There for everybody.
     Kept(Arc<Object>),
-    /// Whoever asks gets a value of his own.
-    Never,
+    /// There as long as somebody holds it.
+    Shared(Weak<Object>),
 }
 
-/// Whether nobody but their readers looks into objects of a kind: such are decoded for each reader, once they are not news
-/// any more.
+impl Memo {
+    fn get(&self) -> Option<Arc<Object>> {
+        match self {
+            Self::Empty => None,
+            Self::Kept(object) => Some(object.clone()),
+            Self::Shared(object) => object.upgrade(),
+        }
+    }
+
+    /// Keeps a value from now on only for those who hold it.
+    fn let_go(&mut self) {
+        *self = match self {
+            Self::Empty | Self::Shared(_) => Self::Shared(Weak::new()),
+            Self::Kept(object) => Self::Shared(Arc::downgrade(object)),
+        };
+    }
+}
+
+/// Whether nobody but their readers looks into objects of a kind.
 fn is_bulk(kind: Kind) -> bool {
     matches!(kind, Kind::ConfigMap | Kind::Secret)
+}
+
+/// Whether there may be very many objects of a kind, or very large ones, at few of which anybody looks at a time: such stay
+/// decoded as long as they are news or somebody holds them. The few others are looked at with nearly every request.
+fn is_numerous(kind: Kind) -> bool {
+    is_bulk(kind) || matches!(kind, Kind::Pod | Kind::Event | Kind::EndpointSlice | Kind::Endpoints)
 }
 
 impl Record {
@@ -46,38 +74,40 @@ impl Record {
     /// A record that is no news to anybody.
     pub(crate) fn known(key: Key, bytes: Bytes, revision: Revision, created: Revision) -> Self {
         let record = Self::new(key, bytes, revision, created);
-        record.forget();
+        record.age();
         record
     }
 
     /// The object, with `metadata.resourceVersion` filled in. Decoded at the first call and shared by later ones, as long as
-    /// it is news or of a kind that the cluster itself looks at.
+    /// it is news, or of a kind that is looked at all the time, or somebody holds it.
     #[must_use]
     pub fn object(&self) -> Arc<Object> {
         let mut memo = self.memo.lock().unwrap_or_else(PoisonError::into_inner);
-        match &*memo {
-            Memo::Kept(object) => object.clone(),
-            Memo::Empty => {
-                let object = Arc::new(self.decode());
-                *memo = Memo::Kept(object.clone());
-                object
-            }
-            Memo::Never => {
-                drop(memo);
-                Arc::new(self.decode())
-            }
+        if let Some(object) = memo.get() {
+            return object;
         }
+        let object = Arc::new(self.decode());
+        *memo = match *memo {
+            Memo::Empty => Memo::Kept(object.clone()),
+            Memo::Kept(_) | Memo::Shared(_) => Memo::Shared(Arc::downgrade(&object)),
+        };
+        object
     }
 
-    /// Drops the decoded value.
+    /// Whether selectors mean the object, which is decoded only if its bytes do not tell.
+    #[must_use]
+    pub fn is_selected(&self, labels: &Labels, fields: &Fields) -> bool {
+        labels.matches_stored(&self.bytes) && fields.matches_stored(&self.bytes, || self.object())
+    }
+
+    /// Keeps no decoded value from now on, but for those who hold it.
     pub(crate) fn forget(&self) {
-        let memo = if is_bulk(self.key.kind) { Memo::Never } else { Memo::Empty };
-        *self.memo.lock().unwrap_or_else(PoisonError::into_inner) = memo;
+        self.memo.lock().unwrap_or_else(PoisonError::into_inner).let_go();
     }
 
-    /// Drops the decoded value of what has become old, unless the cluster itself goes on looking at it.
+    /// As [`Record::forget`], of what has become old, unless its kind is looked at all the time.
     pub(crate) fn age(&self) {
-        if is_bulk(self.key.kind) {
+        if is_numerous(self.key.kind) {
             self.forget();
         }
     }
@@ -125,6 +155,17 @@ impl Record {
     }
 }
 
+/// Controllers keep records rather than objects, and look at the outline.
+impl Kept for Record {
+    fn key(&self) -> Key {
+        self.key.clone()
+    }
+
+    fn decoded(self: Arc<Self>) -> Arc<Object> {
+        self.outline()
+    }
+}
+
 /// One change of one object. Shared by all watchers.
 #[derive(Clone, Debug)]
 pub struct Event {
@@ -148,9 +189,9 @@ impl Event {
         self.record.size() + self.before.as_ref().map_or(0, |record| record.size())
     }
 
-    /// The change as controllers see it: see [`Record::outline`].
+    /// The change as controllers are told of it.
     #[must_use]
-    pub fn outline(&self) -> Change {
-        Change { change: self.change, object: self.record.outline(), revision: self.revision() }
+    pub fn observation(&self) -> Observation {
+        Observation { change: self.change, object: self.record.clone(), revision: self.revision() }
     }
 }

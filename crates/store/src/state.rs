@@ -165,8 +165,10 @@ impl State {
         match op {
             Op::Put { key, bytes, .. } => {
                 let revision = self.advance();
-                let created = self.root.get(key).map_or(revision, |before| before.created);
-                let record = Arc::new(Record::new(key.clone(), bytes.clone(), revision, created));
+                // All records of an object share its name.
+                let named = |before: &Arc<Record>| (before.key.clone(), before.created);
+                let (key, created) = self.root.get(key).map_or_else(|| (key.clone(), revision), named);
+                let record = Arc::new(Record::new(key, bytes.clone(), revision, created));
                 let before = self.root.insert(record.clone());
                 let change = if before.is_some() { ChangeType::Modified } else { ChangeType::Added };
                 Some(Event { change, record, before })
@@ -174,7 +176,7 @@ impl State {
             Op::Delete { key, .. } => {
                 let before = self.root.remove(key)?;
                 let revision = self.advance();
-                let last = Record::new(key.clone(), before.bytes.clone(), revision, before.created);
+                let last = Record::new(before.key.clone(), before.bytes.clone(), revision, before.created);
                 Some(Event { change: ChangeType::Deleted, record: Arc::new(last), before: Some(before) })
             }
             Op::Claim { name, owner } => {

@@ -1,6 +1,8 @@
 //! Stories about the state, its history and its snapshots.
 #![expect(clippy::unwrap_used, reason = "tests")]
 
+use std::sync::Arc;
+
 use api::{ChangeType, Key, Kind, Object, Revision, core_v1, kinds::Resource as _};
 use consensus::Machine as _;
 use proptest::prelude::*;
@@ -252,6 +254,37 @@ fn history_says_the_same_after_it_has_cooled() {
     assert_eq!(all(&cold), all(&heard));
 }
 
+/// A decoded Pod takes several times the memory of its bytes, and there may be very many.
+#[test]
+fn a_pod_stays_decoded_while_it_is_news_or_somebody_holds_it() {
+    let (mut machine, store) = new();
+    let key = |n: u32| Key::namespaced(Kind::Pod, "default", format!("pod-{n}"));
+    for n in 0..100 {
+        let mut pod = core_v1::Pod::default();
+        (pod.metadata_mut().name, pod.metadata_mut().namespace) = (format!("pod-{n}"), "default".to_owned());
+        let bytes = Object::from(pod).encode_bytes();
+        feed(&mut machine, &one(Op::Put { key: key(n), bytes, expect: Expect::Absent }));
+        drop(store.view().get(&key(n)).unwrap().object());
+    }
+    let is_kept = |n: u32| {
+        let record = store.view().get(&key(n)).unwrap().clone();
+        let first = Arc::downgrade(&record.object());
+        first.upgrade().is_some()
+    };
+    assert_eq!((is_kept(0), is_kept(99)), (false, true));
+    let held = store.view().get(&key(0)).unwrap().object();
+    assert!(Arc::ptr_eq(&held, &store.view().get(&key(0)).unwrap().object()));
+    assert_eq!(held.key(), key(0));
+}
+
+#[test]
+fn the_records_of_an_object_share_its_name() {
+    let mut state = State::default();
+    let mut put = || state.apply(&one(put("a", "1", Expect::Any))).unwrap().records[0].clone().unwrap();
+    let (first, second) = (put(), put());
+    assert!(Arc::ptr_eq(&first.key.name, &second.key.name));
+}
+
 #[test]
 fn a_step_forward_ends_what_was_watched_before() {
     let (mut machine, store) = new();
@@ -287,7 +320,7 @@ fn an_outline_says_who_a_bulk_object_is_and_no_more() {
 
     assert_eq!(*record.outline(), Object::from(expected));
     assert_eq!(record.object().get::<core_v1::ConfigMap>().unwrap().data["v"], "1");
-    assert_eq!(applied.events[0].outline().object, record.outline());
+    assert_eq!(applied.events[0].observation().object.decoded(), record.outline());
 }
 
 #[test]

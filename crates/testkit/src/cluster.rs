@@ -7,7 +7,7 @@
 use std::{collections::BTreeMap, net::Ipv4Addr, sync::Arc, time::Duration};
 
 use api::{
-    Change, Cidr, Error, Key, Kind, Object, Reason, Timestamp, Write, WriteOutcome, core_v1, event,
+    Change, Cidr, Error, Key, Kind, Object, Observation, Reason, Timestamp, Write, WriteOutcome, core_v1, event,
     kinds::Resource,
     well_known::{DEFAULT_NAMESPACE, SYSTEM_NAMESPACE},
 };
@@ -152,9 +152,8 @@ impl Cluster {
             return Ok(decision.object);
         }
         let applied = self.state.apply(&decision.txn).map_err(|refusal| Error::conflict(&write.key(), refusal))?;
-        let changes: Vec<Change> = applied.events.iter().map(|event| event.outline()).collect();
         let stored = applied.records.iter().flatten().next().map(|record| record.object());
-        self.publish(changes);
+        self.publish(&applied.events);
         Ok(stored.unwrap_or(decision.object))
     }
 
@@ -175,10 +174,10 @@ impl Cluster {
         self.inbox.clear();
         self.incarnation += 1;
         let changes = Kind::ALL.iter().flat_map(|kind| {
-            let records: Vec<Change> = self.view().list(*kind, None, None).map(existing).collect();
+            let records: Vec<Observation> = self.view().list(*kind, None, None).map(existing).collect();
             records
         });
-        let changes: Vec<Change> = changes.collect();
+        let changes: Vec<Observation> = changes.collect();
         self.tell(Event::Observed(changes));
         self.tell(Event::Synced);
     }
@@ -340,8 +339,9 @@ impl Cluster {
     }
 
     /// Spreads news: the checker sees it at once, the controllers and workers in a while, all in the same order.
-    fn publish(&mut self, changes: Vec<Change>) {
+    fn publish(&mut self, events: &[Arc<store::Event>]) {
         self.last_change = self.now;
+        let changes: Vec<Change> = events.iter().map(|event| change(event)).collect();
         for change in &changes {
             self.narrate(change);
         }
@@ -356,7 +356,8 @@ impl Cluster {
             }
         }
         self.seen_until = self.seen_until.max(self.later());
-        self.agenda.add(self.seen_until, Happening::Told(self.incarnation, Event::Observed(changes)));
+        let observations = events.iter().map(|event| event.observation()).collect();
+        self.agenda.add(self.seen_until, Happening::Told(self.incarnation, Event::Observed(observations)));
     }
 
     fn narrate(&mut self, change: &Change) {
@@ -383,9 +384,13 @@ impl Cluster {
     }
 }
 
-fn existing(record: &Arc<store::Record>) -> Change {
-    let change = api::ChangeType::Added;
-    Change { change, object: record.object(), revision: record.revision }
+fn existing(record: &Arc<store::Record>) -> Observation {
+    Observation { change: api::ChangeType::Added, object: record.clone(), revision: record.revision }
+}
+
+/// A change as workers see it.
+fn change(event: &store::Event) -> Change {
+    Change { change: event.change, object: event.record.object(), revision: event.revision() }
 }
 
 fn concerns(node: &str, change: &Change) -> bool {

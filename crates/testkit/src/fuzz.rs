@@ -15,7 +15,7 @@ mod texts;
 mod torn;
 
 pub use engine::{Broken, Finding, INPUT_TIME_MAX, Run, Tally, fuzz, judge, warm_up};
-pub use meter::{Counting, Scale};
+pub use meter::{Counting, Scale, held};
 pub use targets::targets;
 
 use bytes::Bytes;

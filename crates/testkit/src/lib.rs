@@ -13,6 +13,7 @@ pub mod fuzz;
 mod hands;
 mod limits;
 pub mod masters;
+pub mod memory;
 mod prng;
 pub mod scenario;
 mod settled;

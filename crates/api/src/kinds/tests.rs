@@ -1,6 +1,8 @@
 //! What holds for every row of the table.
 #![expect(clippy::unwrap_used, reason = "tests")]
 
+use std::sync::Arc;
+
 use serde_json::{Value, json};
 
 use super::{Kind, Object};
@@ -89,6 +91,32 @@ fn a_kind_has_the_part_status_if_its_message_has_the_field() {
 /// An object of a kind with anything in it.
 fn random(kind: Kind, dice: &mut random::Dice) -> Object {
     decoded(kind, &random::message(Schema::get().message(kind.info().message).unwrap(), dice, 0))
+}
+
+/// Selectors read most values from the bytes of an object, without decoding it.
+#[test]
+fn selectors_find_the_same_in_an_object_and_in_its_bytes() {
+    for (seed, kind) in (0..50).flat_map(|seed| Kind::ALL.iter().map(move |kind| (seed, *kind))) {
+        let object = random(kind, &mut random::Dice(seed));
+        let bytes = object.encode_bytes();
+        let object = Arc::new(object);
+        let name = object.metadata().map(|meta| meta.name.clone()).unwrap_or_default();
+        let own = kind.fields().into_iter().enumerate().map(|(index, path)| (path, object.field(index).into_owned()));
+        for (path, value) in own.chain([("metadata.name", name)]) {
+            let value = value.replace('\\', "\\\\").replace(',', "\\,").replace('=', "\\=");
+            for (sign, meant) in [("=", true), ("!=", false)] {
+                let fields = selector::Fields::parse(kind, &format!("{path}{sign}{value}")).unwrap();
+                let stored = fields.matches_stored(&bytes, || object.clone());
+                assert_eq!((fields.matches(&object), stored), (meant, meant), "{kind}: {path}{sign}{value}");
+            }
+        }
+        let labels = object.metadata().map(|meta| meta.labels.clone()).unwrap_or_default();
+        let all = selector::Labels::from_map(&labels);
+        assert!(all.matches(&labels) && all.matches_stored(&bytes), "{kind}: {all}");
+        for text in labels.keys().map(|key| format!("!{key}")).chain(["absent=1".to_owned()]) {
+            assert!(!selector::Labels::parse(&text).unwrap().matches_stored(&bytes), "{kind}: {text}");
+        }
+    }
 }
 
 #[test]

@@ -120,3 +120,10 @@ fn ports_are_found_by_name() {
         PodSpec { containers: vec![Container { ports: vec![port], ..Default::default() }], ..Default::default() };
     assert_eq!((port_by_name(&spec, "http"), port_by_name(&spec, "admin")), (Some(8080), None));
 }
+
+#[test]
+fn the_bytes_of_a_pod_tell_its_node() {
+    let bound = pod(PodSpec { node_name: "n1".to_owned(), ..PodSpec::default() });
+    let bytes = crate::Object::from(bound.clone()).encode_bytes();
+    assert_eq!(super::node_name(&bound), Some(crate::encoded::text(&bytes, &super::NODE_NAME)));
+}

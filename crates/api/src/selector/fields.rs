@@ -1,9 +1,12 @@
 //! Field selectors: `status.phase=Running,spec.nodeName!=n1`.
 
-use std::{borrow::Cow, fmt};
+use std::{borrow::Cow, fmt, sync::Arc};
 
 use super::{few, short};
-use crate::{Error, Kind, Object, Served};
+use crate::{
+    Error, Kind, Object, Served, encoded,
+    schema::{Found, Scalar, Schema, Shape},
+};
 
 /// Conditions on fields, all of which must hold.
 #[derive(Clone, Debug, Default)]
@@ -15,6 +18,8 @@ pub struct Fields {
 struct Term {
     path: String,
     source: Source,
+    /// Where the value stands in the bytes of an object, if it is a text there.
+    stored: Option<Vec<u32>>,
     equal: bool,
     value: String,
 }
@@ -82,6 +87,19 @@ impl Fields {
         self.terms.iter().all(|term| (term.source.read(object) == term.value) == term.equal)
     }
 
+    /// As [`Fields::matches`], of the bytes of an object, which is decoded only if a value is not simply a text in them.
+    #[must_use]
+    pub fn matches_stored(&self, bytes: &[u8], decode: impl Fn() -> Arc<Object>) -> bool {
+        let mut decoded: Option<Arc<Object>> = None;
+        self.terms.iter().all(|term| {
+            let same = match &term.stored {
+                Some(path) => encoded::text(bytes, path) == term.value,
+                None => term.source.read(decoded.get_or_insert_with(&decode)) == term.value,
+            };
+            same == term.equal
+        })
+    }
+
     /// Whether every object is meant.
     #[must_use]
     pub fn is_everything(&self) -> bool {
@@ -140,7 +158,28 @@ fn term(served: Served, text: &str, part: &str) -> Result<Term, Error> {
         let (kind, known) = (served.kind(), fields_of(served).collect::<Vec<_>>().join(", "));
         return Err(fail(format!("field label not supported for {kind}: {path:?}; supported are {known}")));
     };
-    Ok(Term { path: path.to_owned(), source, equal, value })
+    let stored = stored(served.kind(), &served.path_stored(path));
+    Ok(Term { path: path.to_owned(), source, stored, equal, value })
+}
+
+/// The fields whose value is not the text that is stored under their name.
+const MADE: [(Kind, &str); 2] = [(Kind::Pod, "status.phase"), (Kind::Event, "reportingComponent")];
+
+/// The numbers of the fields that lead to a text in the bytes of an object.
+fn stored(kind: Kind, path: &str) -> Option<Vec<u32>> {
+    let mut message = Schema::get().message(kind.info().message).filter(|_| !MADE.contains(&(kind, path)))?;
+    let mut numbers = Vec::new();
+    let mut names = path.split('.').peekable();
+    while let Some(name) = names.next() {
+        let Found { holder: None, field } = message.find(name)? else { return None };
+        numbers.push(field.number);
+        match (field.shape, field.scalar, names.peek()) {
+            (Shape::One, Scalar::String, None) => return Some(numbers),
+            (Shape::One, Scalar::Message(index), Some(_)) => message = Schema::get().at(index),
+            _ => return None,
+        }
+    }
+    None
 }
 
 fn unescape(value: &str) -> Result<String, String> {

@@ -7,7 +7,7 @@ use std::{
 };
 
 use super::{few, short};
-use crate::{Error, meta_v1, names};
+use crate::{Error, encoded, meta_v1, names};
 
 /// How a requirement compares.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -103,6 +103,13 @@ impl Labels {
         !self.nothing && self.requirements.iter().all(|requirement| requirement.matches(labels))
     }
 
+    /// As [`Labels::matches`], of the bytes of an object.
+    #[must_use]
+    pub fn matches_stored(&self, bytes: &[u8]) -> bool {
+        let admits = |requirement: &Requirement| requirement.admits(encoded::label(bytes, &requirement.key));
+        !self.nothing && self.requirements.iter().all(admits)
+    }
+
     /// Whether every object is meant.
     #[must_use]
     pub fn is_everything(&self) -> bool {
@@ -131,7 +138,11 @@ impl Requirement {
     /// Whether an object with these labels satisfies it.
     #[must_use]
     pub fn matches(&self, labels: &BTreeMap<String, String>) -> bool {
-        let value = labels.get(&self.key);
+        self.admits(labels.get(&self.key).map(String::as_str))
+    }
+
+    /// Whether it is satisfied by the value of its label.
+    fn admits(&self, value: Option<&str>) -> bool {
         match self.operator {
             Operator::In => value.is_some_and(|value| self.values.contains(value)),
             Operator::NotIn => value.is_none_or(|value| !self.values.contains(value)),
@@ -142,7 +153,7 @@ impl Requirement {
         }
     }
 
-    fn compare(&self, value: Option<&String>) -> Option<std::cmp::Ordering> {
+    fn compare(&self, value: Option<&str>) -> Option<std::cmp::Ordering> {
         let value: i64 = value?.parse().ok()?;
         let limit: i64 = self.values.first()?.parse().ok()?;
         Some(value.cmp(&limit))

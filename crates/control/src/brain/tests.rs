@@ -66,7 +66,7 @@ impl Story {
             object.metadata_mut().uid = object.key().name.to_string();
             self.revision += 1;
             let stored = added(object, self.revision);
-            self.happen(Event::Settled { ticket, outcome: Ok(stored.object.clone()) });
+            self.happen(Event::Settled { ticket, outcome: Ok(stored.object.clone().decoded()) });
             self.happen(Event::Observed(vec![stored]));
         }
     }

@@ -1,6 +1,9 @@
 //! Ways to find objects without looking at all of them. Follows what controllers see, cover included.
 
-use std::collections::{BTreeSet, HashMap};
+use std::{
+    collections::{BTreeSet, HashMap},
+    sync::Arc,
+};
 
 use api::{
     Key, Kind, Object,
@@ -11,15 +14,18 @@ use api::{
     selector::{Labels, Operator},
 };
 
+/// Objects, by name. They stand in several such sets each, which share the names.
+type Keys = BTreeSet<Arc<Key>>;
+
 #[derive(Debug, Default)]
 pub(super) struct Index {
-    dependents: HashMap<String, BTreeSet<Key>>,
-    uids: HashMap<String, Key>,
-    orphans: BTreeSet<Key>,
+    dependents: HashMap<String, Keys>,
+    uids: HashMap<String, Arc<Key>>,
+    orphans: Keys,
     /// Pods by namespace, label and value.
-    labels: HashMap<(String, String, String), BTreeSet<Key>>,
+    labels: HashMap<(String, String, String), Keys>,
     loads: HashMap<String, Load>,
-    unbound: BTreeSet<Key>,
+    unbound: Keys,
     departed: HashMap<String, u64>,
 }
 
@@ -27,7 +33,7 @@ pub(super) struct Index {
 #[derive(Debug, Default)]
 pub(crate) struct Load {
     /// The Pods that are bound to it.
-    pub(crate) pods: BTreeSet<Key>,
+    pods: Keys,
     /// How many of them have not ended.
     pub(crate) running: u64,
     /// What those have asked for.
@@ -48,33 +54,32 @@ const PODS_MAX_DEFAULT: u64 = 110;
 
 impl Index {
     pub(super) fn dependents(&self, uid: &str) -> impl Iterator<Item = &Key> {
-        self.dependents.get(uid).into_iter().flatten()
+        self.dependents.get(uid).into_iter().flatten().map(Arc::as_ref)
     }
 
     pub(super) fn by_uid(&self, uid: &str) -> Option<&Key> {
-        self.uids.get(uid)
+        self.uids.get(uid).map(Arc::as_ref)
     }
 
     pub(super) fn orphans(&self, kind: Kind, namespace: &str) -> impl Iterator<Item = &Key> {
         debug_assert!(ADOPTED.contains(&kind), "it is not kept which objects of kind {kind} belong to nobody");
         let from = Key::namespaced(kind, namespace, "");
         let namespace = from.namespace.clone();
-        self.orphans.range(from..).take_while(move |key| key.kind == kind && key.namespace == namespace)
+        let within = move |key: &&Key| key.kind == kind && key.namespace == namespace;
+        self.orphans.range::<Key, _>(from..).map(Arc::as_ref).take_while(within)
     }
 
     /// The Pods with one of the values that a selector names for a label; of several labels the rarest. Nothing, if it
     /// names no values: then any Pod may be meant.
     pub(super) fn selected<'w>(&'w self, namespace: &str, selector: &Labels) -> Option<impl Iterator<Item = &'w Key>> {
-        if selector.is_nothing() {
-            return Some(Vec::new().into_iter().flatten());
-        }
         let named = selector.requirements().iter().filter(|requirement| requirement.operator == Operator::In);
         let sets = named.map(|requirement| {
             let label = |value: &String| (namespace.to_owned(), requirement.key.clone(), value.clone());
             requirement.values.iter().filter_map(|value| self.labels.get(&label(value))).collect::<Vec<_>>()
         });
-        let rarest = sets.min_by_key(|sets| sets.iter().map(|set| set.len()).sum::<usize>())?;
-        Some(rarest.into_iter().flatten())
+        let nothing = selector.is_nothing().then(Vec::new);
+        let rarest = nothing.or_else(|| sets.min_by_key(|sets| sets.iter().map(|set| set.len()).sum::<usize>()))?;
+        Some(rarest.into_iter().flatten().map(Arc::as_ref))
     }
 
     pub(super) fn load(&self, node: &str) -> Option<&Load> {
@@ -82,7 +87,7 @@ impl Index {
     }
 
     pub(super) fn unbound(&self) -> impl Iterator<Item = &Key> {
-        self.unbound.iter()
+        self.unbound.iter().map(Arc::as_ref)
     }
 
     pub(super) fn departed(&self, owner: &str) -> u64 {
@@ -98,7 +103,7 @@ impl Index {
         }
     }
 
-    pub(super) fn replace(&mut self, key: &Key, before: Option<&Object>, after: Option<&Object>) {
+    pub(super) fn replace(&mut self, key: &Arc<Key>, before: Option<&Object>, after: Option<&Object>) {
         if let Some(meta) = before.and_then(Object::metadata) {
             self.remove_meta(key, meta);
         }
@@ -116,7 +121,7 @@ impl Index {
         }
     }
 
-    fn insert_meta(&mut self, key: &Key, meta: &ObjectMeta) {
+    fn insert_meta(&mut self, key: &Arc<Key>, meta: &ObjectMeta) {
         for owner in &meta.owner_references {
             self.dependents.entry(owner.uid.clone()).or_default().insert(key.clone());
         }
@@ -128,7 +133,7 @@ impl Index {
         }
     }
 
-    fn remove_meta(&mut self, key: &Key, meta: &ObjectMeta) {
+    fn remove_meta(&mut self, key: &Arc<Key>, meta: &ObjectMeta) {
         for owner in &meta.owner_references {
             take(&mut self.dependents, &owner.uid, key);
         }
@@ -138,7 +143,7 @@ impl Index {
         self.orphans.remove(key);
     }
 
-    fn replace_pod(&mut self, key: &Key, before: Option<&Pod>, after: Option<&Pod>) {
+    fn replace_pod(&mut self, key: &Arc<Key>, before: Option<&Pod>, after: Option<&Pod>) {
         let labels = |pod: Option<&Pod>| pod.and_then(|pod| pod.metadata.as_ref()).map(|meta| meta.labels.clone());
         let (old, new) = (labels(before).unwrap_or_default(), labels(after).unwrap_or_default());
         if old != new {
@@ -190,7 +195,12 @@ impl Index {
 }
 
 impl Load {
-    fn add(&mut self, key: &Key, pod: &Pod) {
+    /// The Pods that are bound to the node, by name.
+    pub(super) fn pods(&self) -> impl Iterator<Item = &Key> {
+        self.pods.iter().map(Arc::as_ref)
+    }
+
+    fn add(&mut self, key: &Arc<Key>, pod: &Pod) {
         self.pods.insert(key.clone());
         if pod::is_terminal(pod) {
             return;
@@ -225,7 +235,7 @@ pub(crate) fn owner_of(pod: &Pod) -> Option<&str> {
     pod.metadata.as_ref().and_then(pod::controller_of).map(|owner| owner.uid.as_str())
 }
 
-fn take<K: std::hash::Hash + Eq>(map: &mut HashMap<K, BTreeSet<Key>>, at: &K, key: &Key) {
+fn take<K: std::hash::Hash + Eq>(map: &mut HashMap<K, Keys>, at: &K, key: &Key) {
     if let Some(keys) = map.get_mut(at) {
         keys.remove(key);
         if keys.is_empty() {

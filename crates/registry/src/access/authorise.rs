@@ -6,12 +6,11 @@
 use api::{
     Error, Key, Kind, Reason, Subresource,
     core_v1::{self, LocalObjectReference as Reference},
-    pod,
 };
 use store::View;
 
 use super::{Access, Asked, Caller, Verb};
-use crate::nodes::{is_bound, source_host};
+use crate::nodes::{is_bound, is_on, source_host};
 
 impl Caller {
     /// Allows what somebody wants to do, or says why not. Nothing else decides this, whatever language the request came in, and
@@ -68,9 +67,9 @@ impl Caller {
             (_, Verb::Log) => no("nodes do not read logs"),
             (Kind::Node | Kind::Service | Kind::EndpointSlice, _) => Ok(()),
             (Kind::Secret | Kind::ConfigMap, Verb::Get) => {
-                let uses = |pod: &core_v1::Pod| pod::node_name(pod) == Some(node) && uses(pod, key.kind, &key.name);
+                let uses = |pod: &core_v1::Pod| uses(pod, key.kind, &key.name);
                 let state = state();
-                let mut pods = state.list(Kind::Pod, Some(&key.namespace), None);
+                let mut pods = state.list(Kind::Pod, Some(&key.namespace), None).filter(|pod| is_on(pod, node));
                 let needed = pods.any(|record| record.object().get().is_some_and(uses));
                 if needed { Ok(()) } else { no("no Pod of this node uses it") }
             }

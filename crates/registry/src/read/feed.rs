@@ -1,10 +1,10 @@
 //! The feed of the controllers: the whole state of some kinds, then every change of it.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{borrow::Borrow, cmp::Ordering, collections::BTreeSet, sync::Arc};
 
-use api::{Change, ChangeType, Key, Kind};
+use api::{ChangeType, Key, Kind, Observation, Revision};
 use futures::{Stream, stream};
-use store::{Event, Record, Store, View, Watch};
+use store::{Event, Record, Store, Watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::Registry;
@@ -12,13 +12,14 @@ use crate::Registry;
 impl Registry {
     /// Everything that exists of some kinds as one batch of additions (the first batch, empty if there is nothing), then
     /// changes as they happen. A reader that was too slow for the history gets the differences instead: nothing is
-    /// reported twice, nothing is missed. Objects are as [`Record::outline`] has them. Ends when the process stops.
-    pub fn feed(&self, kinds: &[Kind]) -> impl Stream<Item = Vec<Change>> + Send + 'static + use<> {
+    /// reported twice, nothing is missed. Objects are decoded when somebody looks at them, as [`Record::outline`] has them.
+    /// Ends when the process stops.
+    pub fn feed(&self, kinds: &[Kind]) -> impl Stream<Item = Vec<Observation>> + Send + 'static + use<> {
         let feed = Feed {
             store: self.inner.store.clone(),
             kinds: kinds.to_vec(),
             watch: None,
-            known: BTreeMap::new(),
+            known: BTreeSet::new(),
             begun: false,
             closing: self.inner.closing.clone(),
         };
@@ -31,13 +32,42 @@ struct Feed {
     kinds: Vec<Kind>,
     watch: Option<Watch>,
     /// What the reader was told.
-    known: BTreeMap<Key, Arc<Record>>,
+    known: BTreeSet<Told>,
     begun: bool,
     closing: CancellationToken,
 }
 
+/// What the reader was told of an object. It stands under the name that the record has.
+struct Told(Arc<Record>);
+
+impl Borrow<Key> for Told {
+    fn borrow(&self) -> &Key {
+        &self.0.key
+    }
+}
+
+impl Ord for Told {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.0.key.cmp(&other.0.key)
+    }
+}
+
+impl PartialOrd for Told {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl PartialEq for Told {
+    fn eq(&self, other: &Self) -> bool {
+        self.cmp(other).is_eq()
+    }
+}
+
+impl Eq for Told {}
+
 impl Feed {
-    async fn next(&mut self) -> Option<Vec<Change>> {
+    async fn next(&mut self) -> Option<Vec<Observation>> {
         loop {
             let Some(watch) = &mut self.watch else {
                 let changes = self.relist();
@@ -58,42 +88,42 @@ impl Feed {
         }
     }
 
-    fn learn(&mut self, event: &Event) -> Change {
-        let key = &event.record.key;
+    fn learn(&mut self, event: &Event) -> Observation {
         match event.change {
-            ChangeType::Added | ChangeType::Modified => self.known.insert(key.clone(), event.record.clone()),
-            ChangeType::Deleted => self.known.remove(key),
+            ChangeType::Added | ChangeType::Modified => self.known.replace(Told(event.record.clone())),
+            ChangeType::Deleted => self.known.take(&event.record.key),
         };
-        event.outline()
+        event.observation()
     }
 
     /// The differences between what was told and what is.
-    fn relist(&mut self) -> Vec<Change> {
+    #[expect(clippy::mutable_key_type, reason = "the name of a record never changes")]
+    fn relist(&mut self) -> Vec<Observation> {
         let view = self.store.view();
         self.watch = self.store.watch(&self.kinds, view.revision()).ok();
-        let mut known = BTreeMap::new();
+        let mut known = BTreeSet::new();
         let mut changes = Vec::new();
         for kind in &self.kinds {
             for record in view.list(*kind, None, None) {
-                changes.extend(difference(self.known.remove(&record.key), record));
-                known.insert(record.key.clone(), record.clone());
+                changes.extend(difference(self.known.take(&record.key), record));
+                known.insert(Told(record.clone()));
             }
         }
         let lost = std::mem::replace(&mut self.known, known);
-        changes.extend(lost.values().map(|record| lost_change(record, &view)));
+        changes.extend(lost.iter().map(|Told(record)| told(ChangeType::Deleted, record, view.revision())));
         changes
     }
 }
 
-fn difference(before: Option<Arc<Record>>, record: &Record) -> Option<Change> {
+fn difference(before: Option<Told>, record: &Arc<Record>) -> Option<Observation> {
     let change = match &before {
-        Some(before) if before.revision == record.revision => return None,
+        Some(Told(before)) if before.revision == record.revision => return None,
         Some(_) => ChangeType::Modified,
         None => ChangeType::Added,
     };
-    Some(Change { change, object: record.outline(), revision: record.revision })
+    Some(told(change, record, record.revision))
 }
 
-fn lost_change(record: &Record, view: &View) -> Change {
-    Change { change: ChangeType::Deleted, object: record.outline(), revision: view.revision() }
+fn told(change: ChangeType, record: &Arc<Record>, revision: Revision) -> Observation {
+    Observation { change, object: record.clone(), revision }
 }

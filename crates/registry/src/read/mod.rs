@@ -103,7 +103,7 @@ pub(crate) fn page_of(view: &View, text: &str) -> Option<(ListQuery, ListPage)> 
 
 fn page(view: &View, query: &ListQuery, token: Option<&Token>) -> ListPage {
     if let Some(key) = single(query.kind, query.namespace.as_deref(), &query.fields) {
-        let found = view.get(&key).filter(|record| selected(query, &record.object()));
+        let found = view.get(&key).filter(|record| record.is_selected(&query.labels, &query.fields));
         let items = found.into_iter().map(Found::from).collect();
         return ListPage { items, revision: view.revision(), continue_: None, remaining: None };
     }
@@ -114,7 +114,7 @@ fn page(view: &View, query: &ListQuery, token: Option<&Token>) -> ListPage {
     let mut items: Vec<Found> = Vec::new();
     while items.len() < limit {
         let Some(record) = records.next() else { break };
-        if everything || selected(query, &record.object()) {
+        if everything || record.is_selected(&query.labels, &query.fields) {
             items.push(record.into());
         }
     }

@@ -1,10 +1,10 @@
 //! Watches: what matches a query, as it changes, in order and without gaps.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use api::{ChangeType, Error, Key, Object, ReadAt, Reason, Revision};
 use futures::{Stream, stream};
-use store::{Event, Expired, View, Watch};
+use store::{Event, Expired, Record, View, Watch};
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at};
 use tokio_util::sync::CancellationToken;
@@ -126,7 +126,7 @@ impl Watcher {
                 break;
             }
             last = Some(record.key.clone());
-            if is_open(&self.query) || selects(&self.query, &record.object()) {
+            if is_open(&self.query) || selects(&self.query, record) {
                 let revision = record.revision;
                 items.push(Item::Change { change: ChangeType::Added, object: record.into(), revision });
             }
@@ -169,9 +169,8 @@ impl Watcher {
     }
 }
 
-fn selects(query: &WatchQuery, object: &Object) -> bool {
-    static NONE: BTreeMap<String, String> = BTreeMap::new();
-    query.labels.matches(object.metadata().map_or(&NONE, |meta| &meta.labels)) && query.fields.matches(object)
+fn selects(query: &WatchQuery, record: &Record) -> bool {
+    record.is_selected(&query.labels, &query.fields)
 }
 
 /// Whether everything of its kind and namespace is selected.
@@ -189,13 +188,13 @@ fn seen(query: &WatchQuery, event: &Event) -> Option<Item> {
     if is_open(query) {
         return Some(Item::Change { change: event.change, object, revision });
     }
-    let before = event.before.as_ref().map(|record| record.object()).filter(|before| selects(query, before));
-    let now = event.change != ChangeType::Deleted && selects(query, &event.record.object());
+    let before = event.before.as_ref().filter(|before| selects(query, before));
+    let now = event.change != ChangeType::Deleted && selects(query, &event.record);
     let (change, object) = match (before, now) {
         (None, false) => return None,
         (None, true) => (ChangeType::Added, object),
         (Some(_), true) => (ChangeType::Modified, object),
-        (Some(before), false) => (ChangeType::Deleted, last_seen(&before, revision).into()),
+        (Some(before), false) => (ChangeType::Deleted, last_seen(&before.object(), revision).into()),
     };
     Some(Item::Change { change, object, revision })
 }

@@ -173,7 +173,7 @@ async fn the_feed_begins_with_everything_and_goes_on_with_changes() {
     let House { registry, dir: _dir } = House::new().await;
     submit(&registry, Write::Create(config_map("a", "1"))).await;
     let mut feed = Box::pin(registry.feed(&[Kind::ConfigMap, Kind::Namespace]));
-    let told = |changes: Vec<api::Change>| -> Vec<(ChangeType, String)> {
+    let told = |changes: Vec<api::Observation>| -> Vec<(ChangeType, String)> {
         changes.iter().map(|change| (change.change, change.object.key().to_string())).collect()
     };
     let first = told(soon(feed.next()).await.unwrap());

@@ -109,6 +109,8 @@ impl Registry {
             let nearly_full;
             let decision = {
                 let view = self.state();
+                // Whoever looks at the object that is there shares one decoded value.
+                let _present = view.get(key).map(|record| record.object());
                 let write = make(&view)?;
                 self.caller.admit(&view, &write)?;
                 self.stays(&write)?;

@@ -54,6 +54,12 @@ unsafe impl GlobalAlloc for Counting {
     }
 }
 
+/// What this thread holds: allocated and not yet freed, in bytes.
+#[must_use]
+pub fn held() -> isize {
+    LIVE.get()
+}
+
 /// Weighs work on this thread.
 #[derive(Debug, Default)]
 pub struct Scale {

@@ -1,0 +1,29 @@
+//! The promise of what a Pod takes of a master's memory. `cargo run -p testkit --example memory` shows the parts.
+
+use testkit::{
+    fuzz::Counting,
+    memory::{Weights, weigh},
+};
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+/// Enough that what is there once does not count, and few enough to be brought to life in seconds.
+const PODS: isize = 1_000;
+
+/// The most that a Pod takes in the state and in the world of the controllers, in bytes. History has a bound of its own,
+/// whatever the number of Pods.
+const POD_BYTES_MAX: isize = 4 << 10;
+
+/// The same for all that is told of a Pod in Events while it comes to life.
+const EVENTS_BYTES_MAX: isize = 4 << 10;
+
+#[test]
+fn a_pod_takes_little_of_a_masters_memory() {
+    let pods = PODS.cast_unsigned();
+    let (alone, told) = (weigh(pods, false), weigh(pods, true));
+    let (each, events) = (alone / PODS, (told - alone) / PODS);
+    let lasting = |weights: Weights| weights.sum() - weights.history;
+    assert!(lasting(each) <= POD_BYTES_MAX, "{each}");
+    assert!(lasting(events) <= EVENTS_BYTES_MAX, "{events}");
+}
