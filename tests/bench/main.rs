@@ -4,6 +4,7 @@
 
 mod bare;
 mod cluster;
+#[path = "common/figures.rs"]
 mod figures;
 mod load;
 mod serving;

@@ -10,15 +10,9 @@ use anyhow::{Context as _, Result};
 use futures::{Stream, StreamExt as _, stream};
 use hyper_util::rt::TokioIo;
 use prost::Message;
-use rpc::identity::{Identity, Shared};
+use rpc::identity::Shared;
 use tokio::net::TcpStream;
-use tokio_rustls::{
-    TlsConnector,
-    rustls::{
-        ClientConfig, RootCertStore,
-        pki_types::{CertificateDer, PrivateKeyDer, ServerName, pem::PemObject as _},
-    },
-};
+use tokio_rustls::{TlsConnector, rustls::pki_types::ServerName};
 use tonic::{
     Request,
     client::Grpc,
@@ -26,6 +20,8 @@ use tonic::{
     transport::{Channel, Endpoint},
 };
 use tonic_prost::ProstCodec;
+
+use crate::identity::tls;
 
 #[derive(Clone, PartialEq, Message)]
 pub(crate) struct Header {
@@ -211,7 +207,7 @@ impl Client {
 
 /// A connection made as Kapelle's client makes it.
 fn channel(url: &str, identity: &Arc<Shared>) -> Result<Channel> {
-    let config = Arc::new(identity.with(tls)?);
+    let config = Arc::new(identity.with(|identity| tls(identity, b"h2"))?);
     let endpoint = Endpoint::from_shared(url.to_owned())?.http2_adaptive_window(true);
     Ok(endpoint.connect_with_connector_lazy(tower::service_fn(move |uri: Uri| {
         let connector = TlsConnector::from(config.clone());
@@ -223,15 +219,4 @@ fn channel(url: &str, identity: &Arc<Shared>) -> Result<Channel> {
             connector.connect(name, tcp).await.map(TokioIo::new)
         }
     })))
-}
-
-/// Mutual TLS as Kapelle's, but for the version: older etcds have only TLS 1.2.
-fn tls(identity: &Identity) -> Result<ClientConfig> {
-    let mut roots = RootCertStore::empty();
-    roots.add(CertificateDer::from_pem_slice(identity.authority_pem().as_bytes())?)?;
-    let chain = CertificateDer::pem_slice_iter(identity.chain_pem().as_bytes()).collect::<Result<_, _>>()?;
-    let key = PrivateKeyDer::from_pem_slice(identity.key_pem().as_bytes())?;
-    let mut config = ClientConfig::builder().with_root_certificates(roots).with_client_auth_cert(chain, key)?;
-    config.alpn_protocols = vec![b"h2".to_vec()];
-    Ok(config)
 }

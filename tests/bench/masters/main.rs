@@ -5,14 +5,24 @@
 //! are stored where it takes many. Nothing here passes or fails: it prints.
 
 mod door;
+#[path = "../common/environment.rs"]
+mod environment;
 mod etcd;
-#[path = "../figures.rs"]
+#[path = "../common/figures.rs"]
 mod figures;
+mod fill;
 mod group;
+#[path = "../common/identity.rs"]
+mod identity;
+#[path = "../common/load.rs"]
 mod load;
+#[path = "../common/members.rs"]
+mod members;
 mod scenes;
+#[path = "../common/server.rs"]
 mod server;
 mod settings;
+#[path = "../common/table.rs"]
 mod table;
 
 use settings::Settings;
@@ -41,7 +51,7 @@ fn main() -> anyhow::Result<()> {
     println!("{}", settings.told());
     for (name, what) in SCENES {
         if chosen.is_empty() || chosen.iter().any(|wanted| wanted == name) {
-            println!("\n{name}: {what} (load average {})", settings::load_average());
+            println!("\n{name}: {what} (load average {})", environment::load_average());
             runtime.block_on(play(name, &settings))?;
         }
     }

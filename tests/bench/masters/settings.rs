@@ -2,9 +2,12 @@
 
 use std::{env, path::PathBuf, time::Duration};
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 
-use crate::group::{Brand, Group};
+use crate::{
+    environment::{is_small, number},
+    group::{Brand, Group},
+};
 
 /// How often, how long, and beside whom.
 pub(crate) struct Settings {
@@ -21,7 +24,7 @@ pub(crate) struct Settings {
 impl Settings {
     pub(crate) fn from_environment() -> Result<Self> {
         let etcds: Vec<PathBuf> = env::var_os("ETCD").map(|list| env::split_paths(&list).collect()).unwrap_or_default();
-        let is_small = env::var_os("KAPELLE_BENCH_SMALL").is_some_and(|value| value == "1");
+        let is_small = is_small();
         let (objects, kills, seconds) = if is_small { (5_000, 3, 0.5) } else { (100_000, 20, 1.0) };
         Ok(Self {
             etcds: etcds.into_iter().filter(|path| !path.as_os_str().is_empty()).collect(),
@@ -63,21 +66,4 @@ impl Settings {
         }
         Ok(groups)
     }
-}
-
-fn number<T>(name: &str, otherwise: T) -> Result<T>
-where
-    T: std::str::FromStr,
-    T::Err: std::error::Error + Send + Sync + 'static,
-{
-    match env::var(name) {
-        Ok(text) => text.parse().with_context(|| format!("{name}={text}")),
-        Err(_) => Ok(otherwise),
-    }
-}
-
-/// How busy the machine is beside the measurement.
-pub(crate) fn load_average() -> String {
-    let text = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
-    text.split(' ').next().unwrap_or("?").to_owned()
 }

@@ -6,8 +6,10 @@ use anyhow::{Result, ensure};
 
 use crate::{
     door::{Door, value},
-    group::{Group, PATIENCE, Reach},
-    load::{self, quantile},
+    fill::fill,
+    group::{Group, Reach},
+    load::quantile,
+    members::PATIENCE,
     settings::Settings,
     table,
 };
@@ -23,7 +25,7 @@ pub(crate) async fn play(settings: &Settings) -> Result<()> {
     let mut groups = settings.groups(3).await?;
     let (mut p50, mut p99) = (Vec::new(), Vec::new());
     for group in &mut groups {
-        load::fill(group, 1).await?;
+        fill(group, 1).await?;
         let door = group.doors(1, Reach::Any).await?.remove(0);
         let mut gaps = Vec::new();
         for kill in 0..settings.kills {

@@ -3,8 +3,9 @@
 use anyhow::Result;
 
 use crate::{
+    fill::CONNECTIONS,
     group::Reach,
-    load::{self, CONNECTIONS, Outcome},
+    load::{self, Outcome},
     scenes::puts,
     settings::Settings,
     table,

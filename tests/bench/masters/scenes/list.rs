@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use anyhow::{Result, ensure};
 
-use crate::{figures::median, group::Reach, load, settings::Settings, table};
+use crate::{figures::median, fill::fill, group::Reach, settings::Settings, table};
 
 /// As many as programs ask for.
 const PAGE: i64 = 500;
@@ -12,7 +12,7 @@ const PAGE: i64 = 500;
 pub(crate) async fn play(settings: &Settings) -> Result<()> {
     let groups = settings.groups(1).await?;
     for group in &groups {
-        load::fill(group, settings.objects).await?;
+        fill(group, settings.objects).await?;
     }
     let (mut times, mut cpus) = (vec![Vec::new(); groups.len()], vec![Vec::new(); groups.len()]);
     for _ in 0..settings.rounds {

@@ -4,8 +4,9 @@ use anyhow::Result;
 
 use crate::{
     door::value,
+    fill::{CONNECTIONS, fill},
     group::{Group, Reach},
-    load::{self, CONNECTIONS, Outcome},
+    load::{self, Outcome},
     settings::Settings,
     table,
 };
@@ -39,7 +40,7 @@ pub(crate) async fn play(settings: &Settings) -> Result<()> {
 
 /// Stores what [`measure`] replaces.
 pub(crate) async fn prepare(group: &Group) -> Result<()> {
-    load::fill(group, CLIENTS[CLIENTS.len() - 1] as u64 * OBJECTS_EACH).await
+    fill(group, CLIENTS[CLIENTS.len() - 1] as u64 * OBJECTS_EACH).await
 }
 
 /// One run of so many clients.

@@ -4,14 +4,14 @@ use std::time::Instant;
 
 use anyhow::Result;
 
-use crate::{figures::median, group::Reach, load, settings::Settings, table};
+use crate::{figures::median, fill::fill, group::Reach, settings::Settings, table};
 
 pub(crate) async fn play(settings: &Settings) -> Result<()> {
     let (mut loaded, mut times, mut after) = (Vec::new(), Vec::new(), Vec::new());
     let mut groups = settings.groups(1).await?;
     for group in &groups {
-        load::fill(group, settings.objects).await?;
-        loaded.push((group.name(), group.members[0].resident_mib()));
+        fill(group, settings.objects).await?;
+        loaded.push((group.name(), group.members[0].memory_mib("VmRSS")));
     }
     let mut rounds = vec![Vec::new(); groups.len()];
     for _ in 0..settings.rounds {
@@ -26,7 +26,7 @@ pub(crate) async fn play(settings: &Settings) -> Result<()> {
     }
     for (group, rounds) in groups.iter().zip(rounds) {
         times.push((group.name(), median(rounds)));
-        after.push((group.name(), group.members[0].resident_mib()));
+        after.push((group.name(), group.members[0].memory_mib("VmRSS")));
     }
     println!("  {} objects of 1 KiB, 1 member", settings.objects);
     table::figures("resident when loaded", "MiB", &loaded);

@@ -9,8 +9,9 @@ use tokio::{sync::mpsc, task::JoinSet};
 use crate::{
     door::value,
     figures::median,
+    fill::{CONNECTIONS, fill},
     group::{Group, Reach},
-    load::{self, CONNECTIONS, quantile},
+    load::quantile,
     settings::Settings,
     table,
 };
@@ -38,7 +39,7 @@ struct Outcome {
 pub(crate) async fn play(settings: &Settings) -> Result<()> {
     let groups = settings.groups(1).await?;
     for group in &groups {
-        load::fill(group, OBJECTS).await?;
+        fill(group, OBJECTS).await?;
     }
     for watchers in WATCHERS {
         let mut outcomes = vec![Vec::new(); groups.len()];

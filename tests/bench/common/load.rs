@@ -8,20 +8,10 @@ use std::{
 use anyhow::Result;
 use tokio::task::JoinSet;
 
-use crate::{
-    door::{Door, value},
-    figures::median,
-    group::{Group, Reach},
-};
-
-/// At most so many connections carry the clients, as a program's would.
-pub(crate) const CONNECTIONS: usize = 8;
+use crate::figures::median;
 
 /// So long clients run before they are measured.
 const WARM_UP: Duration = Duration::from_millis(300);
-
-/// So many clients fill a store.
-const FILLERS: u64 = 128;
 
 /// What one run gave.
 #[derive(Clone, Copy, Debug)]
@@ -107,23 +97,4 @@ where
         cpu_us: used.as_secs_f64() * 1e6 / times.len() as f64,
         failed,
     }
-}
-
-/// Stores so many objects of 1 KiB.
-pub(crate) async fn fill(group: &Group, objects: u64) -> Result<()> {
-    let doors = group.doors(CONNECTIONS, Reach::Leader).await?;
-    let mut workers = JoinSet::new();
-    for worker in 0..FILLERS {
-        let door: Door = doors[worker as usize % doors.len()].clone();
-        workers.spawn(async move {
-            for number in (worker..objects).step_by(FILLERS as usize) {
-                door.create(number, value(number)).await?;
-            }
-            anyhow::Ok(())
-        });
-    }
-    while let Some(worker) = workers.join_next().await {
-        worker??;
-    }
-    Ok(())
 }

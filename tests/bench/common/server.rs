@@ -59,20 +59,25 @@ impl Server {
         Ok(())
     }
 
-    fn proc(&self, file: &str) -> String {
-        let Some(child) = &self.child else { return String::new() };
-        std::fs::read_to_string(format!("/proc/{}/{file}", child.id())).unwrap_or_default()
+    /// A file of `/proc` that tells of the process while it runs.
+    pub(crate) fn proc(&self, file: &str) -> Option<PathBuf> {
+        let child = self.child.as_ref()?;
+        Some(format!("/proc/{}/{file}", child.id()).into())
+    }
+
+    fn read(&self, file: &str) -> String {
+        self.proc(file).and_then(|path| std::fs::read_to_string(path).ok()).unwrap_or_default()
     }
 
     /// Processor time since its start.
     pub(crate) fn cpu(&self) -> Duration {
-        cpu_of(&self.proc("stat"))
+        cpu_of(&self.read("stat"))
     }
 
-    /// Resident memory, in MiB.
-    pub(crate) fn resident_mib(&self) -> f64 {
-        let status = self.proc("status");
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    /// Memory in MiB: `VmRSS` is what is resident, `VmHWM` the most that ever was.
+    pub(crate) fn memory_mib(&self, field: &str) -> f64 {
+        let status = self.read("status");
+        let line = status.lines().find_map(|line| line.strip_prefix(field)?.strip_prefix(':'));
         let kib: f64 = line.and_then(|text| text.split_whitespace().next()?.parse().ok()).unwrap_or(f64::NAN);
         kib / 1024.0
     }

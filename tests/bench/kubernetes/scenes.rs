@@ -1,0 +1,5 @@
+//! The scenes, one a file.
+
+pub(crate) mod list;
+pub(crate) mod watch;
+pub(crate) mod writes;

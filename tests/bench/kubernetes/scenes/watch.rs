@@ -1,0 +1,104 @@
+//! What a change costs with many watchers, each with a connection of its own.
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, bail};
+use http_body_util::BodyExt as _;
+use hyper::{Method, body::Incoming};
+use tokio::{sync::mpsc, task::JoinSet};
+
+use crate::{
+    client::Ask,
+    figures::median,
+    load::quantile,
+    members::PATIENCE,
+    objects::{self, collection, numbered, patch, path},
+    rival::Rival,
+    settings::Settings,
+    table,
+};
+
+const NAMESPACE: &str = objects::NAMESPACES[2];
+
+/// Time between changes.
+const EVERY: Duration = Duration::from_millis(100);
+
+/// So many objects change in turn.
+const OBJECTS: usize = 10;
+
+/// One run: milliseconds until a change is seen, microseconds of processor time for each watcher of each change.
+#[derive(Clone, Copy)]
+struct Outcome {
+    seen_ms: f64,
+    cpu_us: f64,
+}
+
+pub(crate) async fn play(rivals: &[Rival], settings: &Settings) -> Result<()> {
+    for rival in rivals {
+        objects::fill(rival, NAMESPACE, OBJECTS).await?;
+    }
+    let mut outcomes = vec![Vec::new(); rivals.len()];
+    for round in 0..settings.rounds {
+        for (rival, outcomes) in rivals.iter().zip(&mut outcomes) {
+            outcomes.push(measure(rival, round, settings).await?);
+        }
+    }
+    let rows = |figure: fn(&Outcome) -> f64| -> Vec<(String, f64)> {
+        let of = |outcomes: &Vec<Outcome>| median(outcomes.iter().map(figure).collect());
+        rivals.iter().zip(&outcomes).map(|(rival, outcomes)| (rival.name.to_owned(), of(outcomes))).collect()
+    };
+    println!("  {} watchers; the CPU is that of an event for one of them, the patch included", settings.watchers);
+    table::figures("CPU an event", "µs", &rows(|outcome| outcome.cpu_us));
+    table::figures("seen p50", "ms", &rows(|outcome| outcome.seen_ms));
+    Ok(())
+}
+
+async fn measure(rival: &Rival, round: usize, settings: &Settings) -> Result<Outcome> {
+    let mut writer = rival.client().await?;
+    let list = writer.read(&format!("{}?limit=1", collection(NAMESPACE))).await?;
+    let version = list.pointer("/metadata/resourceVersion").and_then(|text| text.as_str());
+    let version = version.context("a list has a version")?.to_owned();
+    let (seen, mut sights) = mpsc::unbounded_channel();
+    let mut watchers = JoinSet::new();
+    for mut client in rival.clients(settings.watchers).await? {
+        let path = format!("{}?watch=true&resourceVersion={version}", collection(NAMESPACE));
+        let body = client.open(Ask::new(Method::GET, &path)).await?.into_body();
+        let seen = seen.clone();
+        // The client goes along, since its connection ends with it.
+        watchers.spawn(async move { (client, tell_lines(body, seen).await) });
+    }
+    let changes = (settings.each.as_millis() / EVERY.as_millis()).max(1) as u64 * 2;
+    let (mut ticks, mut starts) = (tokio::time::interval(EVERY), Vec::new());
+    let before = rival.cpu();
+    for change in 0..changes {
+        ticks.tick().await;
+        starts.push(Instant::now());
+        let object = path(NAMESPACE, &numbered(change as usize % OBJECTS));
+        let number = round as u64 * changes + change + 1;
+        writer.send(Ask::new(Method::PATCH, &object).merge_patch(patch(number))).await?;
+    }
+    let events = starts.len() * settings.watchers;
+    let mut times = Vec::with_capacity(events);
+    while times.len() < events {
+        let sight = tokio::time::timeout(PATIENCE, sights.recv()).await.context("an event is missing")?;
+        let (number, at) = sight.context("all watchers have ended")?;
+        let Some(start) = starts.get(number) else { bail!("{}: more events than changes", rival.name) };
+        times.push((at - *start).as_secs_f64() * 1e3);
+    }
+    let cpu_us = (rival.cpu() - before).as_secs_f64() * 1e6 / events as f64;
+    times.sort_by(f64::total_cmp);
+    Ok(Outcome { seen_ms: quantile(&times, 0.5), cpu_us })
+}
+
+/// Tells when which event has come: each is a line.
+async fn tell_lines(mut body: Incoming, seen: mpsc::UnboundedSender<(usize, Instant)>) -> Result<()> {
+    let mut lines = 0;
+    while let Some(frame) = body.frame().await {
+        let Ok(data) = frame?.into_data() else { continue };
+        for _ in data.iter().filter(|byte| **byte == b'\n') {
+            let _ = seen.send((lines, Instant::now()));
+            lines += 1;
+        }
+    }
+    Ok(())
+}
