@@ -41,13 +41,44 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     compiler.include_imports(true).include_source_info(true).open_files(FILES)?;
     let descriptors = compiler.file_descriptor_set();
     let out = std::env::var("OUT_DIR")?;
-    // The options of fields are extensions: only the compiler's own encoding keeps them.
-    std::fs::write(Path::new(&out).join("descriptors.bin"), compiler.encode_file_descriptor_set())?;
+    std::fs::write(Path::new(&out).join("descriptors.bin"), commented(compiler)?)?;
     let mut config = prost_build::Config::new();
     config.bytes(["."]).btree_map(["."]).include_file("pb.rs");
     BOXED.into_iter().for_each(|field| _ = config.boxed(field));
     config.compile_fds(prost_types_set(&descriptors.encode_to_vec())?)?;
     Ok(())
+}
+
+/// A set of descriptors, each as bytes.
+#[derive(Clone, PartialEq, prost::Message)]
+struct Files {
+    #[prost(bytes = "vec", repeated, tag = "1")]
+    files: Vec<Vec<u8>>,
+}
+
+/// One more field of a file's descriptor.
+#[derive(Clone, PartialEq, prost::Message)]
+struct Source {
+    #[prost(bytes = "vec", tag = "9")]
+    info: Vec<u8>,
+}
+
+/// The descriptors with the comments, and with the places of what has comments: those of all the rest would be a quarter of
+/// the bytes, and nobody looks for them.
+fn commented(mut compiler: protox::Compiler) -> Result<Vec<u8>, prost::DecodeError> {
+    let sources = compiler.file_descriptor_set().file.into_iter().map(|file| file.source_code_info.unwrap_or_default());
+    // The options of fields are extensions: only the compiler's own encoding keeps them.
+    let bare = compiler.include_source_info(false).encode_file_descriptor_set();
+    let mut set = Files::decode(bare.as_slice())?;
+    for (file, mut source) in set.files.iter_mut().zip(sources) {
+        source.location.retain(|place| {
+            place.leading_comments.is_some()
+                || place.trailing_comments.is_some()
+                || !place.leading_detached_comments.is_empty()
+        });
+        file.extend(Source { info: source.encode_to_vec() }.encode_to_vec());
+    }
+    Ok(set.encode_to_vec())
 }
 
 /// Decodes the set again into the version of the descriptor types that the code generator links.

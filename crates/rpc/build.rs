@@ -25,9 +25,6 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         .include_imports(true)
         .include_source_info(true)
         .open_files(["kapelle/api/v1/services.proto", "kapelle/api/v1/cluster.proto"])?;
-    let out = std::env::var("OUT_DIR")?;
-    // Reflection answers from this; the options of fields are extensions, which only the compiler's own encoding keeps.
-    std::fs::write(Path::new(&out).join("services.bin"), compiler.encode_file_descriptor_set())?;
     // Encoded and decoded once, into the version of the descriptor types that the code generator links.
     let descriptors = prost::Message::decode(compiler.file_descriptor_set().encode_to_vec().as_slice())?;
     let mut builder =
@@ -36,5 +33,9 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         builder = builder.extern_path(package, path);
     }
     builder.compile_fds(descriptors)?;
+    // Reflection answers from this, and from what `api` has of the files that these import.
+    let out = std::env::var("OUT_DIR")?;
+    let own = compiler.include_imports(false).encode_file_descriptor_set();
+    std::fs::write(Path::new(&out).join("services.bin"), own)?;
     Ok(())
 }

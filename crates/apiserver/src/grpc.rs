@@ -35,7 +35,7 @@ use images::ImageService;
 use join::JoinService;
 pub use join::{Entrance, LEAF_LIFE};
 use nodes::NodeService;
-use reflection::Reflection;
+use reflection::{Reflection, V1, V1Alpha};
 
 /// The most writes in one batch. Each is decided and awaited at the same time as the others.
 pub const BATCH_WRITES_MAX: usize = 8192;
@@ -63,7 +63,8 @@ pub(crate) async fn router(registry: Registry, images: Images, entrance: Option<
         .add_service(LogsServer::new(service))
         .add_service(NodesServer::new(nodes).max_decoding_message_size(nodes::BEAT_BYTES_MAX))
         .add_service(images)
-        .add_service(Reflection::default())
+        .add_service(Reflection::<V1>::new())
+        .add_service(Reflection::<V1Alpha>::new())
         .add_service(health_service);
     let routes = match entrance {
         Some(entrance) => {

@@ -38,8 +38,12 @@ pub use relay::relay;
 pub use security::Security;
 pub use watch::Update;
 
-/// The services with all they refer to (a `FileDescriptorSet`), for reflection.
+/// The services and their own messages (a `FileDescriptorSet`), for reflection. What they import is in
+/// [`api::DESCRIPTORS`].
 pub const DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/services.bin"));
+
+/// The details of errors (a `FileDescriptorSet`), for reflection: tools show them by it.
+pub use tonic_types::pb::FILE_DESCRIPTOR_SET as DETAIL_DESCRIPTORS;
 
 /// The largest message that either side reads or sends, in bytes: some of the largest objects, or a page of usual ones.
 pub const MESSAGE_BYTES_MAX: usize = 16 << 20;

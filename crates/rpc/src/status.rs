@@ -1,16 +1,21 @@
-//! Errors on the wire: a gRPC status whose binary metadata carries Kubernetes' `Status`, the same that REST answers.
+//! Errors on the wire: a gRPC status with the details that gRPC's libraries know, whose binary metadata carries Kubernetes'
+//! `Status` as well, the same that REST answers.
+
+mod details;
 
 use std::error::Error as _;
 
 use api::{Error, Key, Kind, Reason, error::Cause, meta_v1};
 use prost::Message as _;
 use tonic::{Code, Status, metadata::MetadataValue};
+use tonic_types::StatusExt as _;
 
 /// Where the `Status` travels.
 pub const STATUS_KEY: &str = "kapelle-status-bin";
 
-/// The largest `Status` that is sent, in bytes. HTTP/2 peers limit headers to 16 KiB, and base64 adds a third.
-const STATUS_BYTES_MAX: usize = 6 << 10;
+/// The largest `Status` that is sent, in bytes. HTTP/2 peers limit headers to 16 KiB, base64 adds a third, and the details
+/// need room too.
+const STATUS_BYTES_MAX: usize = 5 << 10;
 
 /// The longest message that is sent, in bytes, for the same reason: percent escapes may triple it.
 const MESSAGE_BYTES_MAX: usize = 1 << 10;
@@ -26,7 +31,7 @@ pub fn to_tonic(error: &Error) -> Status {
             break;
         }
     }
-    let mut status = Status::new(code(error.reason), message);
+    let mut status = Status::with_error_details_vec(code(error.reason), message, details::of(error, message));
     status.metadata_mut().insert_bin(STATUS_KEY, MetadataValue::from_bytes(&full.encode_to_vec()));
     status
 }

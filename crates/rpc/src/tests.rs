@@ -39,6 +39,57 @@ fn an_error_too_large_for_a_header_loses_causes_not_its_meaning() {
     assert_eq!((arrived.reason, arrived.causes.first()), (Reason::Invalid, Some(&cause(0))));
 }
 
+/// The names and values of an answer's headers, with what each takes in an index of HTTP/2, in bytes.
+fn header_bytes(status: Status) -> usize {
+    const ENTRY_BYTES: usize = 32;
+    let headers = status.into_http::<()>().into_parts().0.headers;
+    headers.iter().map(|(name, value)| name.as_str().len() + value.len() + ENTRY_BYTES).sum()
+}
+
+#[test]
+fn the_headers_of_the_largest_error_are_read_everywhere() {
+    let key = Key::namespaced(Kind::Pod, "n".repeat(63), "p".repeat(253));
+    for (field, message) in [("f".repeat(300), "ü".repeat(150)), ("f".to_owned(), "m".to_owned())] {
+        let cause = Cause { reason: "FieldValueNotSupported", field, message };
+        let error = Error::invalid(&key, vec![cause; 1000]);
+        let bytes = header_bytes(to_tonic(&Error { message: "ü".repeat(1000), ..error }));
+        assert!((8 << 10..16 << 10).contains(&bytes), "{bytes}");
+    }
+}
+
+#[test]
+fn the_details_of_an_error_are_those_that_grpc_defines() {
+    use tonic_types::StatusExt as _;
+    let key = Key::namespaced(Kind::Deployment, "default", "web");
+    let told = |error: &Error| to_tonic(error).get_error_details();
+
+    let missing = told(&Error::not_found(&key));
+    let info = missing.error_info().expect("a reason");
+    assert_eq!((info.reason.as_str(), info.domain.as_str()), ("NOT_FOUND", "kapelle.api.v1"));
+    let object = missing.resource_info().expect("an object");
+    assert_eq!((object.resource_type.as_str(), object.resource_name.as_str()), ("deployments.apps", "default/web"));
+    assert!(missing.bad_request().is_none() && missing.precondition_failure().is_none());
+
+    let invalid = told(&Error::invalid(&key, vec![cause(0), cause(1)]));
+    let fields = &invalid.bad_request().expect("fields").field_violations;
+    let first = (fields[0].field.as_str(), fields[0].description.as_str(), fields[0].reason.as_str());
+    assert_eq!(first, ("spec.containers[0].image", "Required value", "FIELD_VALUE_REQUIRED"));
+    assert_eq!(fields.len(), 2);
+
+    let stale = told(&Error::modified(&key));
+    let unmet = &stale.precondition_failure().expect("a precondition").violations;
+    assert_eq!((unmet[0].r#type.as_str(), unmet[0].subject.as_str()), ("CONFLICT", "deployments.apps/default/web"));
+
+    let terminating = Cause { reason: "NamespaceTerminating", field: "metadata.namespace".into(), message: "?".into() };
+    let forbidden = told(&Error { causes: vec![terminating], ..Error::new(Reason::Forbidden, "no") });
+    let unmet = &forbidden.precondition_failure().expect("a precondition").violations;
+    assert_eq!((unmet[0].r#type.as_str(), unmet[0].subject.as_str()), ("NAMESPACE_TERMINATING", "metadata.namespace"));
+
+    let busy = told(&Error::new(Reason::TooManyRequests, "later"));
+    let delay = busy.retry_info().and_then(|info| info.retry_delay);
+    assert_eq!(delay, Some(std::time::Duration::from_secs(1)));
+}
+
 #[test]
 fn an_answer_of_something_between_has_a_reason_too() {
     let told = |code| from_tonic(&Status::new(code, "?")).reason;

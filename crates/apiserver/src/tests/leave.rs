@@ -132,7 +132,11 @@ async fn nobody_is_told_the_same_by_every_grpc_method() {
         }
     }
     assert!(count > 20, "every service is described: {count}");
-    for path in ["/kapelle.api.v1.New/Method", "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo"] {
+    for path in [
+        "/kapelle.api.v1.New/Method",
+        "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo",
+        "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo",
+    ] {
         let (_, status, _) = street.nobody(grpc(path, endless())).await;
         assert_eq!(status, "16", "{path}");
     }
