@@ -2,8 +2,11 @@
 //!
 //! All kinds have their metadata in field 1, and everything of ours writes fields in the order of their numbers.
 
+use bytes::BufMut;
+use prost::encoding::{WireType, encode_key, encode_varint, encoded_len_varint, key_len};
+
 use crate::{
-    Served,
+    Revision, Served,
     schema::{Message, Scalar, Schema, Shape},
     wire::{Payload, Reader},
 };
@@ -93,13 +96,98 @@ pub fn text<'a>(bytes: &'a [u8], path: &[u32]) -> &'a str {
     str::from_utf8(path.iter().fold(bytes, content)).unwrap_or_default()
 }
 
+/// Begins a field of bytes: the content is to follow.
+pub fn begin(field: u32, length: usize, into: &mut impl BufMut) {
+    encode_key(field, WireType::LengthDelimited, into);
+    encode_varint(length as u64, into);
+}
+
+/// What a field takes whose content has a length, in bytes.
+#[must_use]
+pub fn field_len(field: u32, length: usize) -> usize {
+    key_len(field) + encoded_len_varint(length as u64) + length
+}
+
+/// An object's bytes at a revision. With one, `metadata.resourceVersion` is that one, whatever the bytes say: it is written
+/// behind the rest of the metadata, where any reader of protobuf finds it, since of a field that stands twice the last counts.
+#[derive(Clone, Copy, Debug)]
+pub struct Revised<'a> {
+    parts: Parts<'a>,
+    revision: Option<Decimal>,
+}
+
+impl<'a> Revised<'a> {
+    /// All of an object.
+    #[must_use]
+    pub fn new(bytes: &'a [u8], revision: Option<Revision>) -> Self {
+        Self { parts: parts(bytes), revision: revision.map(|revision| Decimal::of(revision.0)) }
+    }
+
+    /// An object without anything but its metadata.
+    #[must_use]
+    pub fn metadata(bytes: &'a [u8], revision: Option<Revision>) -> Self {
+        let whole = Self::new(bytes, revision);
+        Self { parts: Parts { rest: &[], ..whole.parts }, ..whole }
+    }
+
+    /// How many bytes [`Revised::write`] writes.
+    #[must_use]
+    pub fn encoded_len(&self) -> usize {
+        field_len(METADATA_FIELD, self.metadata_len()) + self.parts.rest.len()
+    }
+
+    /// Writes the object.
+    pub fn write(&self, into: &mut impl BufMut) {
+        begin(METADATA_FIELD, self.metadata_len(), into);
+        into.put_slice(self.parts.metadata);
+        if let Some(revision) = &self.revision {
+            begin(RESOURCE_VERSION_FIELD, revision.text().len(), into);
+            into.put_slice(revision.text());
+        }
+        into.put_slice(self.parts.rest);
+    }
+
+    fn metadata_len(&self) -> usize {
+        let revision = self.revision.as_ref().map_or(0, |text| field_len(RESOURCE_VERSION_FIELD, text.text().len()));
+        self.parts.metadata.len() + revision
+    }
+}
+
+/// A number as text that needs no memory of its own: lists write one an object.
+#[derive(Clone, Copy, Debug)]
+struct Decimal {
+    digits: [u8; DIGITS_MAX],
+    start: usize,
+}
+
+/// As many digits as the largest number of 64 bits has.
+const DIGITS_MAX: usize = 20;
+
+impl Decimal {
+    fn of(mut number: u64) -> Self {
+        let (mut digits, mut start) = ([b'0'; DIGITS_MAX], DIGITS_MAX);
+        loop {
+            start -= 1;
+            digits[start] += (number % 10) as u8;
+            number /= 10;
+            if number == 0 {
+                return Self { digits, start };
+            }
+        }
+    }
+
+    fn text(&self) -> &[u8] {
+        &self.digits[self.start..]
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use prost::Message as _;
 
-    use super::{MESSAGES_MAX, Parts, is_of_few_messages, parts};
+    use super::{Decimal, MESSAGES_MAX, Parts, Revised, is_of_few_messages, parts};
     use crate::{
-        Kind, Object, Served,
+        Kind, Object, Revision, Served,
         core_v1::{ConfigMap, Container, Pod, PodSpec},
         meta_v1::ObjectMeta,
         schema::Schema,
@@ -131,6 +219,35 @@ mod tests {
             assert_eq!(name(served.info().message, super::METADATA_FIELD), Some("metadata"), "{served:?}");
         }
         assert_eq!(name("kapelle.meta.v1.ObjectMeta", super::RESOURCE_VERSION_FIELD), Some("resourceVersion"));
+    }
+
+    #[test]
+    fn numbers_are_written_as_ever() {
+        for number in [0, 1, 9, 10, 4711, u64::MAX] {
+            assert_eq!(Decimal::of(number).text(), number.to_string().as_bytes());
+        }
+    }
+
+    #[test]
+    fn an_object_at_a_revision_is_read_with_it_by_whoever_reads_protobuf() {
+        let meta = ObjectMeta { name: "a".repeat(130), resource_version: "7".to_owned(), ..ObjectMeta::default() };
+        let spec = PodSpec { node_name: "n".to_owned(), ..PodSpec::default() };
+        let pod = |metadata: Option<ObjectMeta>, spec: Option<PodSpec>| Pod { metadata, spec, status: None };
+        let written = |revised: Revised<'_>| {
+            let mut bytes = Vec::new();
+            revised.write(&mut bytes);
+            assert_eq!(bytes.len(), revised.encoded_len());
+            Pod::decode(bytes.as_slice()).expect("a Pod")
+        };
+        for metadata in [Some(meta.clone()), None] {
+            let bytes = pod(metadata.clone(), Some(spec.clone())).encode_to_vec();
+            let revised = ObjectMeta { resource_version: "4711".to_owned(), ..metadata.clone().unwrap_or_default() };
+            let revision = Some(Revision(4711));
+            assert_eq!(written(Revised::new(&bytes, revision)), pod(Some(revised.clone()), Some(spec.clone())));
+            assert_eq!(written(Revised::metadata(&bytes, revision)), pod(Some(revised), None));
+            let as_it_was = pod(Some(metadata.unwrap_or_default()), Some(spec.clone()));
+            assert_eq!(written(Revised::new(&bytes, None)), as_it_was);
+        }
     }
 
     #[test]

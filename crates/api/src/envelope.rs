@@ -7,7 +7,9 @@ use bytes::Bytes;
 use prost::Message as _;
 
 use crate::{
-    Error, Served, meta_v1,
+    Error, Served,
+    encoded::begin,
+    meta_v1,
     schema::{Field, Form, Message, Scalar, Schema, Shape},
     wire::{Payload, Reader, put_bytes, put_number},
 };
@@ -84,11 +86,21 @@ pub fn decode(body: &[u8]) -> Result<Envelope, Error> {
 /// Closes a body.
 #[must_use]
 pub fn encode(envelope: &Envelope) -> Bytes {
-    let Envelope { api_version, kind, raw } = envelope.clone();
-    let type_meta = Some(meta_v1::TypeMeta { api_version, kind });
-    let mut body = MAGIC.to_vec();
-    body.extend(meta_v1::Unknown { type_meta, raw, ..Default::default() }.encode_to_vec());
+    let mut body = Vec::new();
+    open(&envelope.api_version, &envelope.kind, envelope.raw.len(), &mut body);
+    body.extend_from_slice(&envelope.raw);
     body.into()
+}
+
+/// Writes all of a body that stands before its message, which has a length: whoever knows it can write a long message piece by
+/// piece.
+pub fn open(api_version: &str, kind: &str, length: usize, into: &mut Vec<u8>) {
+    let mut type_meta = Vec::new();
+    put_bytes(1, api_version.as_bytes(), &mut type_meta);
+    put_bytes(2, kind.as_bytes(), &mut type_meta);
+    into.extend_from_slice(MAGIC);
+    put_bytes(1, &type_meta, into);
+    begin(2, length, into);
 }
 
 /// The message without what Go writes although nobody said it; `None` if the bytes are no message, or nested too deep.

@@ -1,16 +1,16 @@
 //! An object inside a message: as a value, or as the bytes that the state keeps.
 //!
 //! Masters answer from bytes: decoding an object only to encode it again costs more than all else that a read does. What
-//! the bytes lack is the revision; it is written behind the rest of the metadata, where any reader of protobuf finds it.
+//! the bytes lack is the revision; [`Revised`] adds it.
 
 use api::{
     Kind, Object, Revision, api_v1,
-    encoded::{self, METADATA_FIELD, RESOURCE_VERSION_FIELD},
+    encoded::{self, Revised, begin, field_len},
 };
 use bytes::{Buf, BufMut, Bytes};
 use prost::{
     DecodeError, Message,
-    encoding::{DecodeContext, WireType, encode_key, encode_varint, encoded_len_varint, key_len},
+    encoding::{DecodeContext, WireType},
 };
 
 /// A `kapelle.api.v1.Object`. What was received is always a value.
@@ -30,7 +30,7 @@ struct Stored {
     kind: Kind,
     /// Without a meaningful `metadata.resourceVersion`.
     bytes: Bytes,
-    revision: String,
+    revision: Revision,
 }
 
 impl Carried {
@@ -38,7 +38,7 @@ impl Carried {
     /// them counts for nothing.
     #[must_use]
     pub fn stored(kind: Kind, bytes: Bytes, revision: Revision) -> Self {
-        Self(Form::Stored(Stored { kind, bytes, revision: revision.to_string() }))
+        Self(Form::Stored(Stored { kind, bytes, revision }))
     }
 
     /// The value; `None` if the message names no object, or one that its bytes are not.
@@ -49,7 +49,7 @@ impl Carried {
             Form::Refused => None,
             Form::Stored(stored) => {
                 let mut object = Object::decode_bytes(stored.kind, stored.bytes).ok()?;
-                object.metadata_mut().resource_version = stored.revision;
+                object.metadata_mut().resource_version = stored.revision.to_string();
                 Some(object)
             }
         }
@@ -124,10 +124,7 @@ impl Message for Carried {
         match &self.0 {
             Form::Refused => 0,
             Form::Value(value) => value.encoded_len(),
-            Form::Stored(stored) => {
-                let length = stored.lengths().object;
-                delimited_len(stored.kind.info().code, length)
-            }
+            Form::Stored(stored) => field_len(stored.kind.info().code, stored.revised().encoded_len()),
         }
     }
 
@@ -136,39 +133,16 @@ impl Message for Carried {
     }
 }
 
-/// The lengths of what stands inside each other, in bytes.
-struct Lengths {
-    metadata: usize,
-    object: usize,
-}
-
 impl Stored {
-    fn lengths(&self) -> Lengths {
-        let parts = encoded::parts(&self.bytes);
-        let metadata = parts.metadata.len() + delimited_len(RESOURCE_VERSION_FIELD, self.revision.len());
-        Lengths { metadata, object: delimited_len(METADATA_FIELD, metadata) + parts.rest.len() }
+    fn revised(&self) -> Revised<'_> {
+        Revised::new(&self.bytes, Some(self.revision))
     }
 
     fn encode(&self, buf: &mut impl BufMut) {
-        let parts = encoded::parts(&self.bytes);
-        let lengths = self.lengths();
-        begin(self.kind.info().code, lengths.object, buf);
-        begin(METADATA_FIELD, lengths.metadata, buf);
-        buf.put_slice(parts.metadata);
-        begin(RESOURCE_VERSION_FIELD, self.revision.len(), buf);
-        buf.put_slice(self.revision.as_bytes());
-        buf.put_slice(parts.rest);
+        let revised = self.revised();
+        begin(self.kind.info().code, revised.encoded_len(), buf);
+        revised.write(buf);
     }
-}
-
-fn begin(field: u32, length: usize, buf: &mut impl BufMut) {
-    encode_key(field, WireType::LengthDelimited, buf);
-    encode_varint(length as u64, buf);
-}
-
-/// What a field takes whose content has a length.
-fn delimited_len(field: u32, length: usize) -> usize {
-    key_len(field) + encoded_len_varint(length as u64) + length
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! What form of an answer a client asks for. Answers are JSON always; the question is which JSON.
+//! What form of an answer a client asks for.
 
 use api::{Error, Reason};
 use http::{HeaderMap, header::ACCEPT};
@@ -12,6 +12,38 @@ pub(crate) enum Format {
     Table(MetaVersion),
     /// The objects without anything but their metadata.
     Partial(MetaVersion),
+    /// Kubernetes' protobuf, in which there are no tables.
+    Protobuf(Extent),
+}
+
+/// How much of its objects a message of protobuf holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Extent {
+    /// All of them.
+    Whole,
+    /// Their metadata.
+    Metadata(MetaVersion),
+}
+
+/// The type of Kubernetes' protobuf.
+pub(crate) const PROTOBUF: &str = "application/vnd.kubernetes.protobuf";
+
+impl Format {
+    /// The type of an answer in this form.
+    pub(crate) fn content_type(self) -> &'static str {
+        match self {
+            Self::Object | Self::Table(_) | Self::Partial(_) => "application/json",
+            Self::Protobuf(_) => PROTOBUF,
+        }
+    }
+
+    /// The type of a watch in this form.
+    pub(crate) fn stream_type(self) -> &'static str {
+        match self {
+            Self::Object | Self::Table(_) | Self::Partial(_) => self.content_type(),
+            Self::Protobuf(_) => "application/vnd.kubernetes.protobuf;stream=watch",
+        }
+    }
 }
 
 /// The version of `meta.k8s.io` that the client knows.
@@ -98,19 +130,29 @@ impl<'a> Range<'a> {
 /// The first form among those accepted that this server knows. Clients list the form they like best first, and none of
 /// the known ones uses weights for more than "if need be", so the order stands for them.
 pub(crate) fn format(headers: &HeaderMap) -> Result<Format, Error> {
-    choose(headers, "application/json", |range| match (range.get("as"), range.get("g"), range.get("v")) {
-        ("", _, _) => Some(Format::Object),
-        ("Table", "meta.k8s.io", version) => Some(Format::Table(meta_version(version)?)),
-        ("PartialObjectMetadata" | "PartialObjectMetadataList", "meta.k8s.io", version) => {
-            Some(Format::Partial(meta_version(version)?))
+    choose(headers, "application/json or application/vnd.kubernetes.protobuf", |range| {
+        let protobuf = range.media == PROTOBUF;
+        let form = (range.get("as"), range.get("g"), range.get("v"));
+        if !protobuf && !range.is_json() {
+            return None;
         }
-        _ => None,
+        Some(match form {
+            ("", _, _) if protobuf => Format::Protobuf(Extent::Whole),
+            ("", _, _) => Format::Object,
+            ("Table", "meta.k8s.io", version) if !protobuf => Format::Table(meta_version(version)?),
+            ("PartialObjectMetadata" | "PartialObjectMetadataList", "meta.k8s.io", version) => {
+                let version = meta_version(version)?;
+                if protobuf { Format::Protobuf(Extent::Metadata(version)) } else { Format::Partial(version) }
+            }
+            _ => return None,
+        })
     })
 }
 
 /// As [`format`], for `/api` and `/apis`.
 pub(crate) fn discovery(headers: &HeaderMap) -> Result<Discovery, Error> {
     choose(headers, "application/json", |range| match (range.get("as"), range.get("g"), range.get("v")) {
+        _ if !range.is_json() => None,
         ("", _, _) => Some(Discovery::Legacy),
         ("APIGroupDiscoveryList", "apidiscovery.k8s.io", "v2") => Some(Discovery::Aggregated(DiscoveryVersion::V2)),
         ("APIGroupDiscoveryList", "apidiscovery.k8s.io", "v2beta1") => {
@@ -128,13 +170,13 @@ fn meta_version(version: &str) -> Option<MetaVersion> {
     }
 }
 
-/// Media types that are no JSON are passed over: protobuf and the like come with JSON as a second choice.
+/// The first range that is known; what is not comes with another choice, mostly.
 fn choose<T>(headers: &HeaderMap, served: &str, known: impl Fn(&Range<'_>) -> Option<T>) -> Result<T, Error> {
     let header: Vec<&str> = headers.get_all(ACCEPT).iter().filter_map(|value| value.to_str().ok()).collect();
     let header = header.join(",");
     let header = if header.trim().is_empty() { "*/*" } else { &header };
     let mut ranges = header.split(',').map(str::trim).map(Range::parse).filter(|range| !range.refused());
-    ranges.find_map(|range| if range.is_json() { known(&range) } else { None }).ok_or_else(|| {
+    ranges.find_map(|range| known(&range)).ok_or_else(|| {
         Error::new(Reason::NotAcceptable, format!("nothing of \"{header}\" can be answered; accept {served}"))
     })
 }
@@ -155,12 +197,21 @@ mod tests {
             ("", Ok(Format::Object)),
             ("*/*", Ok(Format::Object)),
             ("text/html, */*;q=0.8", Ok(Format::Object)),
-            ("application/vnd.kubernetes.protobuf, application/json", Ok(Format::Object)),
+            ("application/vnd.kubernetes.protobuf, application/json", Ok(Format::Protobuf(Extent::Whole))),
+            ("application/json, application/vnd.kubernetes.protobuf", Ok(Format::Object)),
+            ("application/vnd.kubernetes.protobuf;stream=watch", Ok(Format::Protobuf(Extent::Whole))),
+            (
+                "application/vnd.kubernetes.protobuf;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1",
+                Ok(Format::Protobuf(Extent::Metadata(MetaVersion::V1))),
+            ),
+            ("application/vnd.kubernetes.protobuf;as=Table;v=v1;g=meta.k8s.io, application/json", Ok(Format::Object)),
+            ("application/vnd.kubernetes.protobuf;as=Table;v=v1;g=meta.k8s.io", Err(Reason::NotAcceptable)),
+            ("application/cbor, application/json", Ok(Format::Object)),
             (table, Ok(Format::Table(MetaVersion::V1))),
             ("application/json;as=Table;g=meta.k8s.io;v=v1beta1", Ok(Format::Table(MetaVersion::V1Beta1))),
             ("application/json;as=Table;g=meta.k8s.io;v=v7, application/json", Ok(Format::Object)),
             ("application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1", Ok(Format::Partial(MetaVersion::V1))),
-            ("application/vnd.kubernetes.protobuf", Err(Reason::NotAcceptable)),
+            ("application/vnd.kubernetes.protobuf;q=0", Err(Reason::NotAcceptable)),
             ("application/json;q=0", Err(Reason::NotAcceptable)),
         ];
         for (accept, expected) in cases {
@@ -174,6 +225,7 @@ mod tests {
         let cases = [
             ("application/json", Discovery::Legacy),
             ("application/json, */*", Discovery::Legacy),
+            ("application/vnd.kubernetes.protobuf, application/json", Discovery::Legacy),
             (old, Discovery::Aggregated(DiscoveryVersion::V2Beta1)),
         ];
         for (accept, expected) in cases {

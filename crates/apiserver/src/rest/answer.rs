@@ -1,4 +1,4 @@
-//! HTTP answers: JSON with a status code, warnings in headers, and errors as `metav1.Status`.
+//! HTTP answers: a status code with JSON or protobuf, warnings in headers, and errors as `metav1.Status`.
 
 use std::convert::Infallible;
 
@@ -13,7 +13,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::{
     path::Target,
-    render::{self, Header, ListText, View},
+    render::{self, Header, ListBody, View},
 };
 
 /// The most bytes of warnings in one answer; clients refuse headers that are longer than some KiB.
@@ -24,19 +24,21 @@ pub(crate) fn json(code: StatusCode, value: &Value) -> Response<Body> {
     bytes(code, "application/json", value.to_string())
 }
 
-/// An object in JSON.
+/// An object in the form that the client asked for.
 pub(crate) fn object(code: StatusCode, found: &Found, view: View) -> Response<Body> {
-    let mut text = Vec::new();
-    render::object(found, view, Header::Shown, &mut text);
-    bytes(code, "application/json", text)
+    let mut body = Vec::new();
+    render::object(found, view, Header::Shown, &mut body);
+    bytes(code, view.format.content_type(), body)
 }
 
-/// A list in JSON. What is short is sent whole, so that its length is known; of what is long only the next piece is in memory.
-pub(crate) fn list(mut text: ListText) -> Response<Body> {
-    let (first, second) = (text.next().unwrap_or_default(), text.next());
-    let Some(second) = second else { return bytes(StatusCode::OK, "application/json", first) };
-    let pieces = [first, second].into_iter().chain(text).map(Ok::<_, Infallible>);
-    self::stream(StatusCode::OK, "application/json", Body::from_stream(stream::iter(pieces)))
+/// A list in the form that the client asked for. What is short is sent whole, so that its length is known; of what is long only
+/// the next piece is in memory.
+pub(crate) fn list(mut list: ListBody) -> Response<Body> {
+    let content_type = list.content_type();
+    let (first, second) = (list.next().unwrap_or_default(), list.next());
+    let Some(second) = second else { return bytes(StatusCode::OK, content_type, first) };
+    let pieces = [first, second].into_iter().chain(list).map(Ok::<_, Infallible>);
+    self::stream(StatusCode::OK, content_type, Body::from_stream(stream::iter(pieces)))
 }
 
 /// An answer of any type.
@@ -89,11 +91,16 @@ pub(crate) fn error(error: &Error) -> Response<Body> {
     response
 }
 
-/// The error as a `Status` object. Its `details` are never left out: `kubectl debug` reads them unasked and panics.
-pub(crate) fn status(error: &Error) -> Value {
+/// The error as a `Status`. Its `details` are never left out: `kubectl debug` reads them unasked and panics.
+pub(crate) fn failure(error: &Error) -> meta_v1::Status {
     let mut status = meta_v1::Status::from(error);
     status.details.get_or_insert_default();
-    let mut value = render::message("kapelle.meta.v1.Status", &status);
+    status
+}
+
+/// As [`failure`], as JSON.
+pub(crate) fn status(error: &Error) -> Value {
+    let mut value = render::message("kapelle.meta.v1.Status", &failure(error));
     value["kind"] = "Status".into();
     value["apiVersion"] = "v1".into();
     value

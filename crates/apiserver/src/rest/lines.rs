@@ -1,18 +1,21 @@
-//! Lines of watch streams. Ten thousand watchers of one change share one encoding of it.
+//! Lines of watch streams, or what stands for them in protobuf. Ten thousand watchers of one change share one encoding of it.
 
 use std::{
     collections::{HashMap, VecDeque},
     sync::{Mutex, PoisonError},
 };
 
-use api::{ChangeType, Error, Key, Revision, Served};
+use api::{
+    ChangeType, Error, Object, Revision, Served,
+    meta_v1::{ObjectMeta, TypeMeta},
+};
 use bytes::Bytes;
 use registry::Found;
 use serde_json::{Value, json};
 
 use super::{
     accept::Format,
-    answer,
+    answer, protobuf,
     render::{self, Header, View},
 };
 
@@ -22,13 +25,12 @@ const LINES_MAX: usize = 4096;
 /// The most memory for kept lines, in bytes.
 const LINES_BYTES_MAX: usize = 16 << 20;
 
-/// What a line says; equal identities are equal lines.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+/// What a line says; equal identities are equal lines. A revision is that of one change of one object.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 struct Identity {
-    key: Key,
+    served: Served,
     revision: Revision,
     change: ChangeType,
-    served: Served,
     format: Format,
 }
 
@@ -46,12 +48,12 @@ struct Kept {
 impl Lines {
     /// The line for a change. Tables are not shared: they hold ages, and the first of a stream its columns.
     pub(crate) fn change(&self, change: ChangeType, found: &Found, view: View, header: Header) -> Bytes {
-        let encode = || line(word(change), |into| render::object(found, view, header, into));
+        let encode = || line(word(change), view, |into| render::object(found, view, header, into));
         if let Format::Table(_) = view.format {
             return encode();
         }
         let Some(revision) = found.revision() else { return encode() };
-        let identity = Identity { key: found.key(), revision, change, served: view.served, format: view.format };
+        let identity = Identity { served: view.served, revision, change, format: view.format };
         if let Some(kept) = self.get(&identity) {
             return kept;
         }
@@ -67,7 +69,7 @@ impl Lines {
     fn keep(&self, identity: Identity, line: Bytes) {
         let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         kept.bytes += line.len();
-        if let Some(same) = kept.lines.insert(identity.clone(), line) {
+        if let Some(same) = kept.lines.insert(identity, line) {
             kept.bytes -= same.len();
             return;
         }
@@ -87,11 +89,23 @@ fn word(change: ChangeType) -> &'static str {
     }
 }
 
-fn line(word: &str, object: impl FnOnce(&mut Vec<u8>)) -> Bytes {
-    let mut line = format!("{{\"type\":\"{word}\",\"object\":").into_bytes();
-    object(&mut line);
-    line.extend_from_slice(b"}\n");
-    line.into()
+/// The bookmark's annotation by which a client knows that it was told everything that existed.
+const INITIAL_END: &str = "k8s.io/initial-events-end";
+
+fn line(word: &str, view: View, object: impl FnOnce(&mut Vec<u8>)) -> Bytes {
+    match view.format {
+        Format::Object | Format::Table(_) | Format::Partial(_) => {
+            let mut line = format!("{{\"type\":\"{word}\",\"object\":").into_bytes();
+            object(&mut line);
+            line.extend_from_slice(b"}\n");
+            line.into()
+        }
+        Format::Protobuf(_) => {
+            let mut bytes = Vec::new();
+            object(&mut bytes);
+            protobuf::event(word, &bytes)
+        }
+    }
 }
 
 fn put(value: &Value, into: &mut Vec<u8>) {
@@ -102,32 +116,65 @@ fn put(value: &Value, into: &mut Vec<u8>) {
 pub(crate) fn bookmark(revision: Revision, initial_end: bool, view: View, header: Header) -> Bytes {
     let mut metadata = json!({ "resourceVersion": revision.to_string(), "creationTimestamp": null });
     if initial_end {
-        metadata["annotations"] = json!({ "k8s.io/initial-events-end": "true" });
+        metadata["annotations"] = json!({ INITIAL_END: "true" });
     }
     let info = view.served.info();
-    let object = match view.format {
-        Format::Object => json!({ "kind": info.kind, "apiVersion": info.api_version(), "metadata": metadata }),
+    line("BOOKMARK", view, |into| match view.format {
+        Format::Object => {
+            put(&json!({ "kind": info.kind, "apiVersion": info.api_version(), "metadata": metadata }), into);
+        }
         Format::Partial(version) => {
-            json!({ "kind": "PartialObjectMetadata", "apiVersion": version.api_version(), "metadata": metadata })
+            let api_version = version.api_version();
+            put(&json!({ "kind": "PartialObjectMetadata", "apiVersion": api_version, "metadata": metadata }), into);
         }
-        Format::Table(version) => {
-            return line("BOOKMARK", |into| render::bookmark_row(metadata, version, view, header, into));
-        }
+        Format::Table(version) => render::bookmark_row(metadata, version, view, header, into),
+        Format::Protobuf(_) => render::object(&mark(view.served, revision, initial_end).into(), view, header, into),
+    })
+}
+
+/// The object of a bookmark, which has no content.
+fn mark(served: Served, revision: Revision, initial_end: bool) -> Object {
+    let mut object = Object::empty(served.kind());
+    let annotations = initial_end.then(|| (INITIAL_END.to_owned(), "true".to_owned()));
+    *object.metadata_mut() = ObjectMeta {
+        resource_version: revision.to_string(),
+        annotations: annotations.into_iter().collect(),
+        ..ObjectMeta::default()
     };
-    line("BOOKMARK", |into| put(&object, into))
+    object
 }
 
 /// The line that ends a stream which cannot go on.
-pub(crate) fn error(error: &Error) -> Bytes {
-    line("ERROR", |into| put(&answer::status(error), into))
+pub(crate) fn error(error: &Error, view: View) -> Bytes {
+    line("ERROR", view, |into| match view.format {
+        Format::Object | Format::Table(_) | Format::Partial(_) => put(&answer::status(error), into),
+        Format::Protobuf(_) => {
+            let is = TypeMeta { api_version: "v1".to_owned(), kind: "Status".to_owned() };
+            protobuf::message(&answer::failure(error), &is, into);
+        }
+    })
 }
 
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
 
+    use prost::Message as _;
+
     use super::*;
-    use crate::rest::query::Include;
+    use crate::rest::{accept::Extent, query::Include};
+
+    #[test]
+    fn the_end_of_a_watch_in_protobuf_is_a_status_in_an_event() {
+        let (served, format) = (api::Kind::ConfigMap.into(), Format::Protobuf(Extent::Whole));
+        let view = View { served, format, include: Include::Metadata, now: api::Timestamp(0) };
+        let event = error(&Error::new(api::Reason::Expired, "too old"), view);
+        let envelope = &event[event.windows(4).position(|bytes| bytes == b"k8s\0").expect("an envelope")..];
+        let envelope = api::envelope::decode(envelope).expect("an envelope");
+        assert_eq!((envelope.api_version.as_str(), envelope.kind.as_str()), ("v1", "Status"));
+        let status = api::meta_v1::Status::decode(envelope.raw).expect("a status");
+        assert_eq!((status.code, status.message.as_str(), status.details.is_some()), (410, "too old", true));
+    }
 
     #[test]
     fn only_the_latest_lines_are_kept_and_they_are_shared() {

@@ -13,6 +13,7 @@ mod lines;
 mod missing;
 mod objects;
 pub(crate) mod path;
+mod protobuf;
 pub(crate) mod query;
 mod render;
 mod review;

@@ -15,7 +15,7 @@ use super::{
     not_allowed,
     path::Target,
     query::{State, WriteParams},
-    render::{ListMeta, ListText, View},
+    render::{ListBody, ListMeta, View},
 };
 
 fn verb(target: &Target, asked: &Asked) -> Result<Verb, Error> {
@@ -110,7 +110,7 @@ impl Rest {
             return Err(Error::new(Reason::Expired, message));
         }
         let meta = list_meta(&page);
-        Ok(answer::list(ListText::new(page.items, meta, view)))
+        Ok(answer::list(ListBody::new(page.items, meta, view)))
     }
 
     async fn create(&self, target: &Target, asked: &Asked, body: Body) -> Result<Response<Body>, Error> {
@@ -181,7 +181,7 @@ impl Rest {
             }
         }
         let meta = list_meta(&page);
-        Ok(answer::list(ListText::new(page.items, meta, view)))
+        Ok(answer::list(ListBody::new(page.items, meta, view)))
     }
 }
 

@@ -1,12 +1,13 @@
 //! Objects in the form that the client asked for: as they are, as tables, or as metadata alone.
 
-use api::{Served, Timestamp, json, table};
+use api::{Served, Timestamp, json, meta_v1, table};
 use bytes::Bytes;
 use registry::{Encoded, Found};
 use serde_json::{Value, json};
 
 use super::{
-    accept::{Format, MetaVersion},
+    accept::{Extent, Format, MetaVersion},
+    protobuf,
     query::Include,
 };
 
@@ -45,6 +46,15 @@ impl ListMeta {
         }
         value
     }
+
+    fn message(&self) -> meta_v1::ListMeta {
+        meta_v1::ListMeta {
+            resource_version: self.revision.clone(),
+            r#continue: self.continue_.clone(),
+            remaining_item_count: self.remaining.map(|count| i64::try_from(count).unwrap_or(i64::MAX)),
+            ..meta_v1::ListMeta::default()
+        }
+    }
 }
 
 /// Whether a table says what its columns are: a watch says it once.
@@ -66,6 +76,7 @@ pub(crate) fn object(found: &Found, view: View, header: Header, into: &mut Vec<u
     match view.format {
         Format::Object => whole(found, view.served, into),
         Format::Partial(version) => partial(found, view.served, version, into),
+        Format::Protobuf(extent) => protobuf::object(found, view.served, extent, &type_of(view), into),
         Format::Table(version) => {
             let revision = found.revision().map(|revision| revision.to_string()).unwrap_or_default();
             let meta = ListMeta { revision, ..ListMeta::default() };
@@ -74,6 +85,28 @@ pub(crate) fn object(found: &Found, view: View, header: Header, into: &mut Vec<u
             into.extend_from_slice(CLOSING);
         }
     }
+}
+
+/// What an answer about one object is.
+fn type_of(view: View) -> meta_v1::TypeMeta {
+    let info = view.served.info();
+    let (kind, api_version) = match view.format {
+        Format::Object | Format::Protobuf(Extent::Whole) => (info.kind, info.api_version()),
+        Format::Partial(version) | Format::Protobuf(Extent::Metadata(version)) => {
+            ("PartialObjectMetadata", version.api_version().to_owned())
+        }
+        Format::Table(version) => ("Table", version.api_version().to_owned()),
+    };
+    meta_v1::TypeMeta { api_version, kind: kind.to_owned() }
+}
+
+/// What an answer about many objects is.
+fn list_type(view: View) -> meta_v1::TypeMeta {
+    let one = type_of(view);
+    if let Format::Table(_) = view.format {
+        return one;
+    }
+    meta_v1::TypeMeta { kind: format!("{}List", one.kind), ..one }
 }
 
 fn whole(found: &Found, served: Served, into: &mut Vec<u8>) {
@@ -113,19 +146,16 @@ fn put(value: &Value, into: &mut Vec<u8>) {
     serde_json::to_writer(into, value).expect("memory takes what is written");
 }
 
-/// What stands behind the elements of every list.
+/// What stands behind the elements of every list in JSON.
 const CLOSING: &[u8] = b"]}";
 
-/// Writes all of a list that stands before its elements, of which there are none yet.
+/// Writes all of a list in JSON that stands before its elements, of which there are none yet.
 fn opening(meta: &ListMeta, view: View, header: Header, into: &mut Vec<u8>) {
-    let info = view.served.info();
-    let (list, api_version, elements) = match view.format {
-        Format::Object => (format!("{}List", info.kind), info.api_version(), "items"),
-        Format::Partial(version) => ("PartialObjectMetadataList".to_owned(), version.api_version().to_owned(), "items"),
-        Format::Table(version) => ("Table".to_owned(), version.api_version().to_owned(), "rows"),
-    };
-    let mut opening = json!({ "kind": list, "apiVersion": api_version, "metadata": meta.value() });
+    let list = list_type(view);
+    let mut opening = json!({ "kind": list.kind, "apiVersion": list.api_version, "metadata": meta.value() });
+    let mut elements = "items";
     if let Format::Table(_) = view.format {
+        elements = "rows";
         let columns = || table::columns(view.served.kind()).iter().map(column).collect::<Vec<_>>();
         opening["columnDefinitions"] = (header == Header::Shown).then(columns).into();
     }
@@ -139,8 +169,8 @@ fn opening(meta: &ListMeta, view: View, header: Header, into: &mut Vec<u8>) {
 /// the first of it to come soon and for many lists at once to take little memory.
 const CHUNK_BYTES: usize = 64 << 10;
 
-/// The text of a list of objects of one kind, piece by piece, as the client takes it.
-pub(crate) struct ListText {
+/// A list of objects of one kind, piece by piece, as the client takes it.
+pub(crate) struct ListBody {
     /// What stands before the elements; `None` once it is written.
     meta: Option<ListMeta>,
     items: std::vec::IntoIter<Found>,
@@ -149,27 +179,64 @@ pub(crate) struct ListText {
     is_closed: bool,
 }
 
-impl ListText {
+impl ListBody {
     pub(crate) fn new(items: Vec<Found>, meta: ListMeta, view: View) -> Self {
         Self { meta: Some(meta), items: items.into_iter(), view, has_elements: false, is_closed: false }
     }
 
-    fn element(&mut self, found: &Found, into: &mut Vec<u8>) {
-        if std::mem::replace(&mut self.has_elements, true) {
-            into.push(b',');
+    /// The type of the answer.
+    pub(crate) fn content_type(&self) -> &'static str {
+        self.view.format.content_type()
+    }
+
+    fn open(&self, meta: &ListMeta, into: &mut Vec<u8>) {
+        match self.view.format {
+            Format::Object | Format::Table(_) | Format::Partial(_) => {
+                opening(meta, self.view, Header::Shown, into);
+            }
+            Format::Protobuf(extent) => {
+                let items = (self.items.as_slice(), self.view.served, extent);
+                protobuf::opening(items, &list_type(self.view), &meta.message(), into);
+            }
         }
+    }
+
+    fn element(&mut self, found: &Found, into: &mut Vec<u8>) {
         match self.view.format {
             Format::Object => {
+                self.separate(into);
                 let Encoded { served, bytes, revision } = found.encoded(self.view.served);
                 json::write_item(served, &bytes, revision, into);
             }
-            Format::Partial(version) => partial(found, self.view.served, version, into),
-            Format::Table(version) => row(found, version, self.view, into),
+            Format::Partial(version) => {
+                self.separate(into);
+                partial(found, self.view.served, version, into);
+            }
+            Format::Table(version) => {
+                self.separate(into);
+                row(found, version, self.view, into);
+            }
+            Format::Protobuf(extent) => protobuf::item(found, self.view.served, extent, into),
+        }
+    }
+
+    /// Writes what stands between the elements of a list in JSON.
+    fn separate(&mut self, into: &mut Vec<u8>) {
+        if std::mem::replace(&mut self.has_elements, true) {
+            into.push(b',');
+        }
+    }
+
+    fn close(&mut self, into: &mut Vec<u8>) {
+        self.is_closed = true;
+        match self.view.format {
+            Format::Object | Format::Table(_) | Format::Partial(_) => into.extend_from_slice(CLOSING),
+            Format::Protobuf(_) => {}
         }
     }
 }
 
-impl Iterator for ListText {
+impl Iterator for ListBody {
     type Item = Bytes;
 
     fn next(&mut self) -> Option<Bytes> {
@@ -178,17 +245,16 @@ impl Iterator for ListText {
         }
         let mut chunk = Vec::new();
         if let Some(meta) = self.meta.take() {
-            opening(&meta, self.view, Header::Shown, &mut chunk);
+            self.open(&meta, &mut chunk);
         }
         while chunk.len() < CHUNK_BYTES {
             let Some(found) = self.items.next() else {
-                chunk.extend_from_slice(CLOSING);
-                self.is_closed = true;
+                self.close(&mut chunk);
                 break;
             };
             self.element(&found, &mut chunk);
         }
-        Some(chunk.into())
+        (!chunk.is_empty()).then(|| chunk.into())
     }
 }
 
@@ -224,6 +290,7 @@ mod tests {
     #![expect(clippy::unwrap_used, reason = "tests")]
 
     use api::{Kind, Object, core_v1::ConfigMap, meta_v1::ObjectMeta};
+    use prost::Message as _;
 
     use super::*;
 
@@ -243,7 +310,40 @@ mod tests {
         let served = Kind::ConfigMap.into();
         let view = View { served, format, include: Include::Object, now: Timestamp(0) };
         let meta = ListMeta { revision: "9".to_owned(), continue_: "next".to_owned(), remaining: Some(3) };
-        ListText::new(maps(count), meta, view).collect()
+        ListBody::new(maps(count), meta, view).collect()
+    }
+
+    /// A list of any kind as it is in protobuf.
+    #[derive(Clone, PartialEq, prost::Message)]
+    struct Items {
+        #[prost(message, optional, tag = "1")]
+        metadata: Option<meta_v1::ListMeta>,
+        #[prost(bytes = "bytes", repeated, tag = "2")]
+        items: Vec<Bytes>,
+    }
+
+    #[test]
+    fn a_list_in_protobuf_has_the_length_that_it_says_and_comes_in_pieces() {
+        for (extent, kind, data) in
+            [(Extent::Whole, "ConfigMapList", 1), (Extent::Metadata(MetaVersion::V1), "PartialObjectMetadataList", 0)]
+        {
+            for count in [0, 1, 2, 1000] {
+                let pieces = pieces(count, Format::Protobuf(extent));
+                let fits = |piece: &Bytes| !piece.is_empty() && piece.len() < CHUNK_BYTES + OBJECT_BYTES_MAX;
+                assert!(pieces.iter().all(fits), "{kind} {count}");
+                // A length that is wrong would have been told.
+                let envelope = api::envelope::decode(&pieces.concat()).unwrap();
+                assert_eq!(envelope.kind, kind);
+                let list = Items::decode(envelope.raw).unwrap();
+                let meta = list.metadata.unwrap();
+                let told = (meta.resource_version.as_str(), meta.r#continue.as_str(), meta.remaining_item_count);
+                assert_eq!(told, ("9", "next", Some(3)));
+                let maps = list.items.into_iter().map(|bytes| ConfigMap::decode(bytes).unwrap());
+                let told: Vec<_> = maps.map(|map| (map.metadata.unwrap().name, map.data.len())).collect();
+                assert_eq!(told, (0..count).map(|n| (format!("m{n:05}"), data)).collect::<Vec<_>>());
+                assert!(count < 1000 || data == 0 || pieces.len() > 10);
+            }
+        }
     }
 
     #[test]

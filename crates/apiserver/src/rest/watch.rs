@@ -1,10 +1,10 @@
-//! Watches: changes as lines of JSON, for as long as the client wants to listen.
+//! Watches: changes as lines of JSON or messages of protobuf, for as long as the client wants to listen.
 
 use std::{convert::Infallible, time::Duration};
 
 use api::Error;
 use axum::body::Body;
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use futures::{Stream, StreamExt as _};
 use http::{Response, StatusCode};
 use registry::{Item, WatchFrom, WatchQuery};
@@ -31,7 +31,8 @@ impl Rest {
         };
         let items = self.registry.watch(watch_query(target, asked)?).await?;
         let writer = Writer { view, header: Header::Shown, rest: self.clone() };
-        Ok(answer::stream(StatusCode::OK, "application/json", Body::from_stream(lines(items, writer, timeout))))
+        let body = Body::from_stream(lines(items, writer, timeout));
+        Ok(answer::stream(StatusCode::OK, view.format.stream_type(), body))
     }
 }
 
@@ -77,12 +78,12 @@ struct Writer {
 
 impl Writer {
     fn batch(&mut self, items: &[Item]) -> Bytes {
-        let mut bytes = BytesMut::new();
         self.view.now = self.rest.registry.now();
-        for item in items {
-            bytes.extend_from_slice(&self.item(item));
+        let lines: Vec<Bytes> = items.iter().map(|item| self.item(item)).collect();
+        match lines.as_slice() {
+            [line] => line.clone(),
+            lines => lines.concat().into(),
         }
-        bytes.freeze()
     }
 
     fn item(&mut self, item: &Item) -> Bytes {
@@ -90,7 +91,7 @@ impl Writer {
         match item {
             Item::Change { change, object, .. } => self.rest.lines.change(*change, object, self.view, header),
             Item::Bookmark { revision, initial_end } => lines::bookmark(*revision, *initial_end, self.view, header),
-            Item::Error(error) => lines::error(error),
+            Item::Error(error) => lines::error(error, self.view),
         }
     }
 }

@@ -1,0 +1,90 @@
+//! Objects, lists and events as Kubernetes' protobuf, put together from the bytes that are kept: nothing is decoded.
+
+use api::{
+    Served,
+    encoded::{METADATA_FIELD, Revised, begin, field_len},
+    envelope,
+    meta_v1::{ListMeta, TypeMeta},
+};
+use bytes::{BufMut as _, Bytes};
+use prost::Message;
+use registry::{Encoded, Found};
+
+use super::accept::Extent;
+
+/// The number of `items` in every list.
+const ITEMS_FIELD: u32 = 2;
+
+/// The numbers of `type` and `object` in an event of a watch, and of `raw` in what holds the object.
+const TYPE_FIELD: u32 = 1;
+const OBJECT_FIELD: u32 = 2;
+const RAW_FIELD: u32 = 1;
+
+/// Metadata are the same in every version of a kind.
+fn encoded(found: &Found, served: Served, extent: Extent) -> Encoded {
+    match extent {
+        Extent::Whole => found.encoded(served),
+        Extent::Metadata(_) => found.encoded(served.kind().into()),
+    }
+}
+
+fn revised(encoded: &Encoded, extent: Extent) -> Revised<'_> {
+    match extent {
+        Extent::Whole => Revised::new(&encoded.bytes, encoded.revision),
+        Extent::Metadata(_) => Revised::metadata(&encoded.bytes, encoded.revision),
+    }
+}
+
+/// Writes one object, of which is said what it is.
+pub(crate) fn object(found: &Found, served: Served, extent: Extent, is: &TypeMeta, into: &mut Vec<u8>) {
+    let encoded = encoded(found, served, extent);
+    let object = revised(&encoded, extent);
+    envelope::open(&is.api_version, &is.kind, object.encoded_len(), into);
+    object.write(into);
+}
+
+/// Writes a message that is no object of the cluster.
+pub(crate) fn message(message: &impl Message, is: &TypeMeta, into: &mut Vec<u8>) {
+    let bytes = message.encode_to_vec();
+    envelope::open(&is.api_version, &is.kind, bytes.len(), into);
+    into.extend_from_slice(&bytes);
+}
+
+/// Writes all of a list that stands before its items. It says how long they are, which the lengths of the kept bytes tell.
+pub(crate) fn opening(
+    (items, served, extent): (&[Found], Served, Extent),
+    is: &TypeMeta,
+    meta: &ListMeta,
+    into: &mut Vec<u8>,
+) {
+    let length = |found| revised(&encoded(found, served, extent), extent).encoded_len();
+    let lengths = items.iter().map(|found| field_len(ITEMS_FIELD, length(found)));
+    let meta = meta.encode_to_vec();
+    let length = field_len(METADATA_FIELD, meta.len()) + lengths.sum::<usize>();
+    envelope::open(&is.api_version, &is.kind, length, into);
+    begin(METADATA_FIELD, meta.len(), into);
+    into.extend_from_slice(&meta);
+}
+
+/// Writes one item of a list.
+pub(crate) fn item(found: &Found, served: Served, extent: Extent, into: &mut Vec<u8>) {
+    let encoded = encoded(found, served, extent);
+    let object = revised(&encoded, extent);
+    begin(ITEMS_FIELD, object.encoded_len(), into);
+    object.write(into);
+}
+
+/// An event of a watch around an object, behind its length.
+pub(crate) fn event(word: &str, object: &[u8]) -> Bytes {
+    let holder = field_len(RAW_FIELD, object.len());
+    let length = field_len(TYPE_FIELD, word.len()) + field_len(OBJECT_FIELD, holder);
+    let prefix = u32::try_from(length).unwrap_or(u32::MAX);
+    let mut event = Vec::with_capacity(size_of_val(&prefix) + length);
+    event.put_u32(prefix);
+    begin(TYPE_FIELD, word.len(), &mut event);
+    event.extend_from_slice(word.as_bytes());
+    begin(OBJECT_FIELD, holder, &mut event);
+    begin(RAW_FIELD, object.len(), &mut event);
+    event.extend_from_slice(object);
+    event.into()
+}
