@@ -99,7 +99,8 @@ func writeSigs(line printer, specs []spec, results []result) {
 func writeMisses(line printer, missed []result) {
 	groups := map[string][]result{}
 	for _, result := range missed {
-		groups[result.Reason] = append(groups[result.Reason], result)
+		reason := shorten(result.Reason)
+		groups[reason] = append(groups[reason], result)
 	}
 	reasons := slices.SortedFunc(maps.Keys(groups), func(a, b string) int {
 		return cmp.Or(cmp.Compare(len(groups[b]), len(groups[a])), cmp.Compare(a, b))

@@ -2,23 +2,40 @@ package main
 
 import (
 	"regexp"
+	"slices"
 	"strings"
 )
 
 // What most misses have in common. The images are named in the document.
 const reasonOfImages = "needs an image that is none of WebAssembly"
 
-// A reason is not longer than this.
-const reasonMost = 160
+const (
+	// A reason is not longer than this, and no more of it is kept, in bytes.
+	reasonMost = 200
+	reasonKept = 4096
+)
+
+type replacement struct {
+	pattern *regexp.Regexp
+	with    string
+}
 
 var (
 	// Gomega shows values behind their types, such as `<*errors.StatusError | 0xc0001>: {…}`.
 	typed = regexp.MustCompile(`^<[^>]*>:?\s*`)
+	// What says enough alone, wherever it stands.
+	enough = []*regexp.Regexp{
+		regexp.MustCompile(`[\w.]+ is not served`),
+		regexp.MustCompile(`server-side apply is not supported yet`),
+	}
+	// What says less than what stands behind it, and what nobody reads.
+	idle = []replacement{
+		{regexp.MustCompile(`^.*?(\S+) "[^"]*" is invalid: `), "$1 is invalid: "},
+		{regexp.MustCompile(`, got \[\]\S*\{.*`), ""},
+		{regexp.MustCompile(`&?\w+(\.\w+)?\{.*`), "…"},
+	}
 	// What is another one in each run, and what stands in its place, so that equal faults read alike.
-	varying = []struct {
-		pattern *regexp.Regexp
-		with    string
-	}{
+	varying = []replacement{
 		{regexp.MustCompile(`[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}`), "UID"},
 		{regexp.MustCompile(`\b0x[0-9a-f]+\b`), "ADDRESS"},
 		{regexp.MustCompile(`\b\d+\.\d+\.\d+\.\d+(:\d+)?\b`), "IP"},
@@ -45,7 +62,12 @@ func shorten(message string) string {
 		}
 	}
 	reason := strings.Join(said, ": ")
-	for _, of := range varying {
+	for _, of := range enough {
+		if found := of.FindString(reason); found != "" {
+			return found
+		}
+	}
+	for _, of := range slices.Concat(idle, varying) {
 		reason = of.pattern.ReplaceAllString(reason, of.with)
 	}
 	if letters := []rune(reason); len(letters) > reasonMost {

@@ -23,8 +23,9 @@ type build struct {
 
 // A result is what came of one spec.
 type result struct {
-	Name    string    `json:"name"`
-	Passed  bool      `json:"passed"`
+	Name   string `json:"name"`
+	Passed bool   `json:"passed"`
+	// Reason is why not, as it was said.
 	Reason  string    `json:"reason,omitempty"`
 	Images  []string  `json:"images,omitempty"`
 	Seconds float64   `json:"seconds"`
@@ -44,7 +45,7 @@ func (r result) because() string {
 	if r.Passed {
 		return ""
 	}
-	return "\n      " + strings.TrimSpace(r.Reason+" "+strings.Join(r.Images, " "))
+	return "\n      " + strings.TrimSpace(shorten(r.Reason)+" "+strings.Join(r.Images, " "))
 }
 
 // A book keeps results in a file of a line each; of two of one spec the later one counts.

@@ -5,7 +5,6 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"io"
 	"os"
 	"os/exec"
@@ -57,7 +56,8 @@ func (s suite) run(ctx context.Context, spec spec) (result, error) {
 		return result{}, err
 	}
 	kept := result{Name: spec.Name, Images: images, At: began.UTC().Truncate(time.Second), Build: s.build, Limit: s.limits.spec.String()}
-	kept.Passed, kept.Reason = s.judge(report, spec, images)
+	kept.Passed, kept.Reason = judge(report, spec, images)
+	kept.Reason = kept.Reason[:min(len(kept.Reason), reasonKept)]
 	kept.Seconds = time.Since(began).Round(time.Second / 10).Seconds()
 	return kept, nil
 }
@@ -151,8 +151,8 @@ func tellRun(output io.Reader, run chan<- string) {
 	}
 }
 
-// Whether the spec passed, and why not.
-func (s suite) judge(path string, spec spec, images []string) (bool, string) {
+// Whether the spec passed, and why not, in the suite's own words.
+func judge(path string, spec spec, images []string) (bool, string) {
 	report, err := readReport(path)
 	switch {
 	case err != nil && len(images) > 0:
@@ -176,11 +176,11 @@ func (s suite) judge(path string, spec spec, images []string) (bool, string) {
 	case own != nil && len(images) > 0 && hasWaited(own):
 		return false, reasonOfImages
 	case own != nil && own.State.Is(types.SpecStateFailureStates):
-		return false, s.reason(own)
+		return false, reason(own)
 	case around != nil:
-		return false, "the suite does not start: " + s.reason(around)
+		return false, "the suite does not start: " + reason(around)
 	case own != nil:
-		return false, "the suite skipped it: " + shorten(own.Failure.Message)
+		return false, "the suite skipped it: " + own.Failure.Message
 	}
 	return false, "the suite has no such spec"
 }
@@ -192,12 +192,12 @@ func hasWaited(report *types.SpecReport) bool {
 
 var waitWords = regexp.MustCompile(`(?i)timed? ?out|deadline|wait`)
 
-func (s suite) reason(report *types.SpecReport) string {
+func reason(report *types.SpecReport) string {
 	switch report.State {
 	case types.SpecStateTimedout, types.SpecStateInterrupted:
-		return fmt.Sprintf("no end within %s: %s", s.limits.spec, shorten(report.Failure.ProgressReport.CurrentStepText))
+		return "no end in time: " + report.Failure.ProgressReport.CurrentStepText
 	default:
-		return shorten(report.Failure.Message)
+		return report.Failure.Message
 	}
 }
 
