@@ -162,6 +162,11 @@ pub(crate) fn discovery(headers: &HeaderMap) -> Result<Discovery, Error> {
     })
 }
 
+/// As [`format`], for answers that have no metadata and so no other form than JSON.
+pub(crate) fn only_json(headers: &HeaderMap) -> Result<(), Error> {
+    choose(headers, "application/json", |range| (range.is_json() && range.get("as").is_empty()).then_some(()))
+}
+
 fn meta_version(version: &str) -> Option<MetaVersion> {
     match version {
         "v1" => Some(MetaVersion::V1),

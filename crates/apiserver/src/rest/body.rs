@@ -144,10 +144,10 @@ impl Content {
             Strictness::Strict | Strictness::Warn => Strictness::Warn,
             Strictness::Ignore => Strictness::Ignore,
         };
-        let Parsed { value, duplicates: mut warnings } = self.parsed(told)?;
+        let Parsed { value, duplicates } = self.parsed(told)?;
         same_type(served, text(&value, "apiVersion"), text(&value, "kind"))?;
         let decoded = json::decode(served, &value, told)?;
-        warnings.extend(decoded.unknown);
+        let warnings = [decoded.unknown, duplicates].concat();
         if strictness == Strictness::Strict && !warnings.is_empty() {
             return Err(Error::bad_request(format!("strict decoding error: {}", warnings.join(", "))));
         }

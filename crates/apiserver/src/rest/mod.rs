@@ -74,6 +74,7 @@ impl Rest {
             Endpoint::Objects(target) => self.objects(target, &asked, body).await,
             Endpoint::Review(review) => {
                 only(&asked.method, &Method::POST)?;
+                accept::only_json(&asked.headers)?;
                 let sent = body::read(&asked.headers, body).await?.value().unwrap_or_default();
                 let spec = sent.get("spec").cloned().unwrap_or_else(|| serde_json::json!({}));
                 Ok(answer::json(StatusCode::CREATED, &review::answer(review, spec, self.registry.caller())))

@@ -252,8 +252,8 @@ async fn whoever_wants_no_mistake_hears_of_all_at_once() {
     let twice = r#"{"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":"a","name":"c"},"dataa":{},"data":{"k":"1","k":"2"},"x":1}"#;
     let path = format!("POST {CONFIG_MAPS}?fieldValidation=Strict");
     let refused = server.ask(&path, &[], twice).await;
-    let message = "strict decoding error: duplicate field \"metadata.name\", duplicate field \"data.k\", \
-                   unknown field \"dataa\" (did you mean \"data\"?), unknown field \"x\"";
+    let message = "strict decoding error: unknown field \"dataa\" (did you mean \"data\"?), unknown field \"x\", \
+                   duplicate field \"metadata.name\", duplicate field \"data.k\"";
     assert_eq!(refused.shows(&["/message"]), (400, vec![json!(message)]));
 }
 
@@ -473,6 +473,9 @@ async fn an_administrator_is_told_what_may_be_done() {
     assert_eq!(access.shows(&["/status/allowed", "/spec"]), (201, vec![json!(true), review["spec"].clone()]));
     let myself = server.post("/apis/authentication.k8s.io/v1/selfsubjectreviews", &json!({})).await;
     assert_eq!(myself.shows(&["/status/userInfo/username"]), (201, vec![json!("tester")]));
+    let table = ["accept: application/json;as=Table;v=v1;g=meta.k8s.io"];
+    let line = "POST /apis/authorization.k8s.io/v1/selfsubjectaccessreviews";
+    assert_eq!(server.ask(line, &table, review.to_string()).await.code, 406, "a review has no metadata to show");
 }
 
 #[tokio::test]
