@@ -11,7 +11,7 @@ use crate::{
         PodTemplateSpec, ResourceRequirements, SecurityContext, VolumeMount, VolumeProjection, VolumeSource,
     },
     defaults::pod::{DNS_POLICY, TERMINATION_MESSAGE_PATH, TERMINATION_MESSAGE_POLICY},
-    well_known::DEFAULT_SCHEDULER,
+    well_known::{DEFAULT_SCHEDULER, DEFAULT_SERVICE_ACCOUNT},
 };
 
 const NO_USERS: &str = "a sandbox has no users and groups";
@@ -85,7 +85,6 @@ impl Warnings {
     }
 
     fn identity(&mut self, spec: &PodSpec, at: &str) {
-        let account = !matches!(spec.service_account_name.as_str(), "" | "default");
         let dns_policy = !matches!(spec.dns_policy.as_str(), "" | DNS_POLICY);
         self.ignored(
             at,
@@ -97,7 +96,6 @@ impl Warnings {
                 ("subdomain", !spec.subdomain.is_empty() && spec.hostname.is_empty(), NO_NAME_ALONE),
                 ("setHostnameAsFQDN", spec.set_hostname_as_fqdn == Some(true), NO_HOST_NAMES),
                 ("hostnameOverride", spec.hostname_override.is_some(), NO_HOST_NAMES),
-                ("serviceAccountName", account, NO_ACCOUNTS),
                 ("automountServiceAccountToken", spec.automount_service_account_token == Some(true), NO_ACCOUNTS),
                 ("enableServiceLinks", spec.enable_service_links == Some(true), NO_LINKS),
                 ("shareProcessNamespace", spec.share_process_namespace == Some(true), NO_PROCESSES),
@@ -106,6 +104,10 @@ impl Warnings {
                 ("os", spec.os.is_some(), "a Wasm module runs on any operating system"),
             ],
         );
+        if !matches!(spec.service_account_name.as_str(), "" | DEFAULT_SERVICE_ACCOUNT) {
+            self.0
+                .push(format!("{at}.serviceAccountName: only the account's imagePullSecrets are used: {NO_ACCOUNTS}"));
+        }
     }
 
     fn scheduling(&mut self, spec: &PodSpec, at: &str) {

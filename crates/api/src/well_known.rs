@@ -1,4 +1,4 @@
-//! Names that several parts of the cluster must spell alike: namespaces, the scheduler, labels, taints, annotations and finalizers. Types of
+//! Names that several parts of the cluster must spell alike: namespaces and what each of them has, the scheduler, labels, taints, annotations and finalizers. Types of
 //! conditions are in [`crate::conditions`].
 
 /// The namespace of what names none.
@@ -11,6 +11,11 @@ pub const PUBLIC_NAMESPACE: &str = "kube-public";
 pub const NODE_LEASE_NAMESPACE: &str = "kube-node-lease";
 /// The namespaces that every cluster has, in the order in which they are made. None may be deleted.
 pub const NAMESPACES: [&str; 4] = [DEFAULT_NAMESPACE, SYSTEM_NAMESPACE, PUBLIC_NAMESPACE, NODE_LEASE_NAMESPACE];
+
+/// The ServiceAccount that every namespace has, and that a Pod has which names none.
+pub const DEFAULT_SERVICE_ACCOUNT: &str = "default";
+/// The ConfigMap in every namespace that holds the certificate of the cluster's authority.
+pub const ROOT_CA_CONFIG_MAP: &str = "kube-root-ca.crt";
 
 /// The scheduler that a Pod names if it means the cluster's own.
 pub const DEFAULT_SCHEDULER: &str = "default-scheduler";

@@ -9,6 +9,8 @@ use api::Cidr;
 pub struct Config {
     /// Where Pods get their addresses; each node is given a part of it.
     pub pods: PodRange,
+    /// The certificate of the cluster's authority, in PEM: every namespace has it as a ConfigMap.
+    pub authority: String,
 }
 
 /// A range of IPv4 addresses that is cut into equal parts, one a node.
@@ -58,9 +60,9 @@ impl PodRange {
 }
 
 impl Default for Config {
-    /// That of `kapelle dev`.
+    /// That of `kapelle dev`, without an authority: each cluster founds its own.
     fn default() -> Self {
-        Self { pods: PodRange::LOOPBACK }
+        Self { pods: PodRange::LOOPBACK, authority: String::new() }
     }
 }
 

@@ -4,7 +4,7 @@
 use api::{Key, Timestamp, well_known::DEFAULT_SCHEDULER};
 
 use crate::{
-    lifecycle, network, nodes,
+    identity, lifecycle, network, nodes,
     plan::Plan,
     scheduler, workloads,
     world::{Shift, World},
@@ -47,6 +47,10 @@ controllers! {
     Garbage: lifecycle::garbage, "garbage-collector";
     /// Empties a Namespace that is being deleted.
     Namespace: lifecycle::namespace, "namespace-controller";
+    /// Makes the ServiceAccount that every namespace has.
+    ServiceAccount: identity::service_account, "serviceaccount-controller";
+    /// Publishes the certificate of the cluster's authority in every namespace.
+    RootCa: identity::root_ca, "root-ca-certificate-publisher-controller";
     /// Forgets old Events.
     EventLog: lifecycle::event_log, "event-controller";
     /// Keeps a number of equal Pods.

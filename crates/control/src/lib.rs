@@ -12,6 +12,7 @@
 //! | `scheduler` | where a Pod runs |
 //! | `nodes` | which nodes live, and which addresses and taints they have |
 //! | `network` | what stands behind a Service |
+//! | `identity` | who Pods are and whom they believe: what every namespace has for that |
 //! | `lifecycle` | when objects of any kind end: garbage collection, Namespaces, old Events |
 //!
 //! Everything is pure but [`driver`].
@@ -21,6 +22,7 @@ mod config;
 mod controller;
 pub mod driver;
 mod flight;
+mod identity;
 mod lifecycle;
 mod names;
 mod network;

@@ -23,9 +23,12 @@ use crate::{config::Config, controller::Controller, owners::controller_reference
 /// When tests happen.
 pub(crate) const NOW: Timestamp = Timestamp(1_000_000_000);
 
+/// The certificate of the authority, as far as tests look.
+pub(crate) const AUTHORITY: &str = "the authority's certificate";
+
 /// A world in which these objects were observed, each at a revision of its own, with its name as uid.
 pub(crate) fn world(objects: impl IntoIterator<Item = Object>) -> World {
-    let mut world = World::new(Config::default());
+    let mut world = World::new(Config { authority: AUTHORITY.to_owned(), ..Config::default() });
     world.begin(NOW);
     for (index, object) in objects.into_iter().enumerate() {
         world.observe(&added(object, index as u64 + 1));

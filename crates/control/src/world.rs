@@ -30,8 +30,8 @@ use crate::config::Config;
 /// For how long an object at which nobody looks stays decoded, at least: what is about to happen with it comes within seconds.
 const WARM_FOR: Duration = Duration::from_secs(10);
 
-/// What controllers look at. ConfigMaps and Secrets may come without anything but who they are and whose: no decision
-/// depends on more, and nothing may be written that takes their place.
+/// What controllers look at. Secrets, and ConfigMaps but for the one that is published in every namespace, may come without
+/// anything but who they are and whose: no decision depends on more, and nothing may be written that takes their place.
 #[derive(Debug)]
 pub(crate) struct World {
     pub(crate) config: Config,

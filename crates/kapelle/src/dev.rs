@@ -107,7 +107,8 @@ impl Dev {
         let config = cli::kubeconfig_with(&served, cli::User { identity: &admin, token: Some(&token) });
         process::write_whole(&dir.join("kubeconfig"), &config)?;
         progress.say("starting the controllers and the node");
-        bridge::start(registry.clone(), control::Config { pods: self.pods()? })?;
+        let published = authority.certificate_pem().to_owned();
+        bridge::start(registry.clone(), control::Config { pods: self.pods()?, authority: published })?;
         let uid = registry.ensure_node(NODE, Ipv4Addr::LOCALHOST).await?;
         let node = pki::identity(&authority, Subject::Node { name: NODE.to_owned(), uid }, Vec::new())?;
         let node = self.node(&dir, listen, Security::Tls(node), connections)?;

@@ -203,7 +203,8 @@ impl Master {
         let hearing = registry.clone();
         tokio::spawn(async move { hearing.hear_masters().await });
         let pods = PodRange::new(entrance.pod_cidr.base(), entrance.pod_cidr.prefix(), entrance.node_prefix)?;
-        bridge::start(registry.clone(), control::Config { pods })?;
+        let published = authority.certificate_pem().to_owned();
+        bridge::start(registry.clone(), control::Config { pods, authority: published })?;
 
         progress.say("waiting for the group of masters");
         tokio::select! {

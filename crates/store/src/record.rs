@@ -9,6 +9,7 @@ use api::{
     ChangeType, Kept, Key, Kind, Object, Observation, Revision, encoded,
     meta_v1::ObjectMeta,
     selector::{Fields, Labels},
+    well_known::ROOT_CA_CONFIG_MAP,
 };
 use bytes::Bytes;
 
@@ -58,6 +59,11 @@ impl Memo {
 /// Whether nobody but their readers looks into objects of a kind.
 fn is_bulk(kind: Kind) -> bool {
     matches!(kind, Kind::ConfigMap | Kind::Secret)
+}
+
+/// Whether it is the ConfigMap that every namespace has: its controller compares what is in it.
+fn is_published(key: &Key) -> bool {
+    key.kind == Kind::ConfigMap && *key.name == *ROOT_CA_CONFIG_MAP
 }
 
 /// Whether there may be very many objects of a kind, or very large ones, at few of which anybody looks at a time: such stay
@@ -112,11 +118,11 @@ impl Record {
         }
     }
 
-    /// The object as far as the cluster itself looks into it: of a bulk kind only what says whose it is and whether it goes,
-    /// of others all of it.
+    /// The object as far as the cluster itself looks into it: of bulk only what says whose it is and whether it goes, of
+    /// others all of it.
     #[must_use]
     pub fn outline(&self) -> Arc<Object> {
-        if !is_bulk(self.key.kind) {
+        if !is_bulk(self.key.kind) || is_published(&self.key) {
             return self.object();
         }
         let end = self.bytes.len() - encoded::parts(&self.bytes).rest.len();

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use api::{ChangeType, Key, Kind, Object, Revision, core_v1, kinds::Resource as _};
+use api::{ChangeType, Key, Kind, Object, Revision, core_v1, kinds::Resource as _, well_known::ROOT_CA_CONFIG_MAP};
 use consensus::Machine as _;
 use proptest::prelude::*;
 
@@ -321,6 +321,14 @@ fn an_outline_says_who_a_bulk_object_is_and_no_more() {
     assert_eq!(*record.outline(), Object::from(expected));
     assert_eq!(record.object().get::<core_v1::ConfigMap>().unwrap().data["v"], "1");
     assert_eq!(applied.events[0].observation().object.decoded(), record.outline());
+}
+
+#[test]
+fn the_one_config_map_that_a_controller_compares_is_outlined_whole() {
+    let mut state = State::default();
+    let applied = state.apply(&one(put(ROOT_CA_CONFIG_MAP, "1", Expect::Absent))).unwrap();
+    let record = applied.records[0].as_ref().unwrap();
+    assert_eq!(record.outline(), record.object());
 }
 
 #[test]

@@ -25,6 +25,9 @@ use crate::{
 /// When every simulation begins.
 const BEGINNING: Timestamp = Timestamp(1_700_000_000_000);
 
+/// The certificate of every simulated cluster's authority.
+const AUTHORITY: &str = "the authority's certificate";
+
 /// How long the controllers are busy with what has reached them, as their driver is while it sends a batch of writes.
 const ROUND: Duration = Duration::from_millis(5);
 
@@ -96,7 +99,7 @@ impl Cluster {
             behaviours: BTreeMap::new(),
             state: State::default(),
             agenda: Agenda::default(),
-            brain: Brain::new(Config::default()),
+            brain: brain(),
             inbox: Vec::new(),
             incarnation: 0,
             seen_until: BEGINNING,
@@ -170,7 +173,7 @@ impl Cluster {
 
     /// The controllers crash and start again, knowing nothing.
     pub fn restart_control(&mut self) {
-        self.brain = Brain::new(Config::default());
+        self.brain = brain();
         self.inbox.clear();
         self.incarnation += 1;
         let changes = Kind::ALL.iter().flat_map(|kind| {
@@ -382,6 +385,11 @@ impl Cluster {
         let delay = self.prng.between(1, self.weather.delay_ms_max.max(1));
         self.now.after(Duration::from_millis(delay))
     }
+}
+
+/// Controllers that know nothing yet.
+fn brain() -> Brain {
+    Brain::new(Config { authority: AUTHORITY.to_owned(), ..Config::default() })
 }
 
 fn existing(record: &Arc<store::Record>) -> Observation {

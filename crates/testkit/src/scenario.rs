@@ -17,17 +17,18 @@
 //! | `restart-control` | the controllers start again, knowing nothing |
 //! | `hold NAME 3` | from now on at least three Pods labelled `app: NAME` must be ready at every step |
 //! | `advance 5s` | time passes; answers what the controllers said |
+//! | `show KIND/NAME` | how old an object is, and what a ConfigMap holds |
 //! | `pods`, `sets`, `rollout NAME`, `endpoints NAME`, `events`, `objects` | what there is |
 //! | `settled` | whether everything has become what was wanted |
 
 use std::{collections::BTreeMap, time::Duration};
 
 use api::{
-    Key, Kind, Propagation,
+    Key, Kind, Propagation, Timestamp,
     core_v1::{self, Pod},
     kinds::Resource,
     meta_v1::ObjectMeta,
-    well_known::{REVISION_ANNOTATION, SERVICE_NAME_LABEL},
+    well_known::{DEFAULT_SERVICE_ACCOUNT, NAMESPACES, REVISION_ANNOTATION, ROOT_CA_CONFIG_MAP, SERVICE_NAME_LABEL},
 };
 
 use crate::{Behaviour, Cluster, Weather};
@@ -114,6 +115,7 @@ fn command(cluster: &mut Cluster, block: &Block) -> Result<String, String> {
         ["sets"] => Ok(sets(cluster)),
         ["rollout", name] => rollout(cluster, name),
         ["endpoints", name] => Ok(endpoints(cluster, name)),
+        ["show", what] => Ok(show(cluster, &key(what)?)),
         ["events"] => Ok(events(cluster)),
         ["objects"] => Ok(objects(cluster)),
         ["settled"] => Ok(cluster.settled().map_or_else(|why| why, |()| "yes".to_owned())),
@@ -280,10 +282,28 @@ fn events(cluster: &Cluster) -> String {
     cluster.all::<core_v1::Event>().into_iter().map(line).collect()
 }
 
+/// How old an object is, and what is in it if it is a ConfigMap.
+fn show(cluster: &Cluster, key: &Key) -> String {
+    let Some(object) = cluster.view().get(key).map(|record| record.object()) else {
+        return format!("there is no {key}");
+    };
+    let made = object.metadata().and_then(|meta| meta.creation_timestamp.as_ref()).map(Timestamp::from);
+    let mut lines = vec![format!("{key}, {}s old", cluster.now.since(made.unwrap_or(cluster.now)).as_secs())];
+    let map = object.get::<core_v1::ConfigMap>();
+    lines.extend(map.iter().flat_map(|map| &map.data).map(|(key, value)| format!("{key}: {value}")));
+    lines.join("\n")
+}
+
 /// Everything but what every cluster has and what was said.
 fn objects(cluster: &Cluster) -> String {
     let view = cluster.view();
     let kinds = Kind::ALL.iter().filter(|kind| !matches!(kind, Kind::Namespace | Kind::Node | Kind::Event));
-    let keys = kinds.flat_map(|kind| view.list(*kind, None, None).map(|record| format!("{}\n", record.key)));
-    keys.collect()
+    let keys = kinds.flat_map(|kind| view.list(*kind, None, None).map(|record| &record.key));
+    keys.filter(|key| !is_in_every_cluster(key)).map(|key| format!("{key}\n")).collect()
+}
+
+/// Whether an object is what each of the namespaces has that every cluster has.
+fn is_in_every_cluster(key: &Key) -> bool {
+    let given = [(Kind::ServiceAccount, DEFAULT_SERVICE_ACCOUNT), (Kind::ConfigMap, ROOT_CA_CONFIG_MAP)];
+    NAMESPACES.contains(&&*key.namespace) && given.contains(&(key.kind, &*key.name))
 }

@@ -6,7 +6,7 @@ use crate::{
         Container, ContainerPort, EnvVar, HttpGetAction, LifecycleHandler, ObjectFieldSelector, PodSpec, Probe,
         Toleration, Volume, VolumeProjection, VolumeSource,
     },
-    well_known::{DEFAULT_SCHEDULER, NOT_READY_TAINT, UNREACHABLE_TAINT},
+    well_known::{DEFAULT_SCHEDULER, DEFAULT_SERVICE_ACCOUNT, NOT_READY_TAINT, UNREACHABLE_TAINT},
 };
 
 /// Seconds between asking a container to stop and stopping it.
@@ -33,17 +33,14 @@ pub(crate) fn spec(spec: &mut PodSpec) {
     text(&mut spec.scheduler_name, DEFAULT_SCHEDULER);
     spec.termination_grace_period_seconds.get_or_insert(TERMINATION_GRACE_PERIOD_SECONDS);
     spec.security_context.get_or_insert_default();
-    // The second is the old name of the first; both always say the same.
-    if spec.service_account_name.is_empty() {
-        spec.service_account_name.clone_from(&spec.service_account);
-    }
-    spec.service_account.clone_from(&spec.service_account_name);
+    account(spec, "");
     spec.volumes.iter_mut().for_each(volume);
     spec.init_containers.iter_mut().chain(&mut spec.containers).for_each(container);
 }
 
 /// What Kubernetes fills in for Pods but not for the templates that they are made from.
 pub(crate) fn only_of_pods(spec: &mut PodSpec) {
+    account(spec, DEFAULT_SERVICE_ACCOUNT);
     for container in spec.init_containers.iter_mut().chain(&mut spec.containers) {
         let resources = container.resources.get_or_insert_default();
         for (name, limit) in &resources.limits {
@@ -59,6 +56,13 @@ pub(crate) fn only_of_pods(spec: &mut PodSpec) {
             spec.tolerations.push(tolerated_for_a_while(key));
         }
     }
+}
+
+/// `serviceAccount` is the old name of `serviceAccountName`; both always say the same.
+fn account(spec: &mut PodSpec, default: &str) {
+    text(&mut spec.service_account_name, &spec.service_account);
+    text(&mut spec.service_account_name, default);
+    spec.service_account.clone_from(&spec.service_account_name);
 }
 
 fn tolerated_for_a_while(key: &str) -> Toleration {

@@ -120,6 +120,16 @@ fn what_is_said_stays() {
 }
 
 #[test]
+fn a_pod_has_an_account_and_a_template_leaves_it_to_its_pods() {
+    let pod = defaulted("{kind: Pod, spec: {containers: [{name: a, image: a}]}}");
+    let spec = pod.get::<core_v1::Pod>().unwrap().spec.as_ref().unwrap();
+    assert_eq!((spec.service_account_name.as_str(), spec.service_account.as_str()), ("default", "default"));
+    let set = defaulted("{kind: ReplicaSet, spec: {template: {spec: {containers: [{name: a, image: a}]}}}}");
+    let spec = set.get::<apps_v1::ReplicaSet>().unwrap().spec.as_ref().unwrap().template.clone().unwrap().spec.unwrap();
+    assert_eq!((spec.service_account_name, spec.service_account), (String::new(), String::new()));
+}
+
+#[test]
 fn a_deployment_rolls_by_a_quarter() {
     let deployment = defaulted(
         "{kind: Deployment, spec: {template: {spec: {containers: [{name: a, image: a, resources: {limits: {cpu: 1}}}]}}}}",

@@ -26,6 +26,7 @@ impl Decider<'_> {
         self.fresh_metadata(&mut object);
         object.prepare_for_create();
         defaults::apply(&mut object);
+        self.take_account(&key, &mut object)?;
         valid(&key, validate::create_as(self.served, &object))?;
         let claims = self.allocate(&key, None, &mut object)?;
         if self.view.get(&key).is_some() {

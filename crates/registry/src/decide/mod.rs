@@ -8,6 +8,7 @@ mod allocate;
 mod create;
 mod delete;
 mod join;
+mod service_account;
 #[cfg(test)]
 mod tests;
 mod update;

@@ -447,3 +447,32 @@ fn who_writes_owners_changes_nothing_else() {
         (&whole.metadata.unwrap().labels, &whole.data)
     );
 }
+
+#[test]
+fn a_pod_has_the_account_of_its_namespace_that_it_names() {
+    let mut world = World::new();
+    let with = |account: &str, secrets: &[&str]| {
+        let mut pod = pod("web");
+        let spec = pod.spec.as_mut().unwrap();
+        account.clone_into(&mut spec.service_account_name);
+        let secret = |name: &&str| core_v1::LocalObjectReference { name: (*name).to_owned() };
+        spec.image_pull_secrets = secrets.iter().map(secret).collect();
+        create(pod)
+    };
+    let spec = |decision: Decision| decision.object.get::<core_v1::Pod>().unwrap().spec.clone().unwrap();
+    // The account `default` may come after the first Pods.
+    assert_eq!(spec(world.decide(&with("", &[])).unwrap()).service_account_name, "default");
+
+    let refused = world.decide(&with("robot", &[])).unwrap_err();
+    let why =
+        "pods \"web\" is forbidden: error looking up service account default/robot: serviceaccount \"robot\" not found";
+    assert_eq!((refused.reason, refused.message.as_str()), (Reason::Forbidden, why));
+
+    let mut robot = named(core_v1::ServiceAccount::default(), "robot");
+    robot.image_pull_secrets = vec![core_v1::LocalObjectReference { name: "hub".to_owned() }];
+    world.does(create(robot));
+    let names =
+        |spec: core_v1::PodSpec| spec.image_pull_secrets.into_iter().map(|secret| secret.name).collect::<Vec<_>>();
+    assert_eq!(names(spec(world.decide(&with("robot", &[])).unwrap())), ["hub"]);
+    assert_eq!(names(spec(world.decide(&with("robot", &["own"])).unwrap())), ["own"]);
+}

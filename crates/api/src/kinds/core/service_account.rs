@@ -61,9 +61,6 @@ impl Strategy for ServiceAccountStrategy {
         if !account.secrets.is_empty() {
             warnings.say("secrets: ignored: a Pod uses the Secrets that its own spec names".to_owned());
         }
-        if !account.image_pull_secrets.is_empty() {
-            warnings.say("imagePullSecrets: ignored: name them in the Pod's spec".to_owned());
-        }
     }
 
     fn prepare_for_create(&self, _: &mut ServiceAccount) {}
