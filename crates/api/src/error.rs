@@ -147,6 +147,12 @@ impl Error {
         Self::new(Reason::InternalError, message)
     }
 
+    /// 405: what is asked for can be done with other objects, not with these.
+    #[must_use]
+    pub fn method_not_allowed() -> Self {
+        Self::new(Reason::MethodNotAllowed, "the server does not allow this method on the requested resource")
+    }
+
     /// 404: `pods "x" not found`.
     #[must_use]
     pub fn not_found(key: &Key) -> Self {

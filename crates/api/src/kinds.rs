@@ -22,6 +22,7 @@ pub(crate) mod coordination {
 
 /// Kinds of the core group.
 pub mod core {
+    pub mod component_status;
     pub(crate) mod config_map;
     pub(crate) mod endpoints;
     pub(crate) mod event;
@@ -58,17 +59,21 @@ pub(crate) mod storagemigration {
     pub(crate) mod storage_version_migration;
 }
 
-pub use crate::object::{Kind, KindInfo, Object, Resource};
+pub use crate::object::{Kind, KindInfo, Object, Resource, Source};
 pub use strategy::{Allocation, Scale};
 
 /// Hands the rows to a macro: the number that stands for the kind in the log and in snapshots, the kind, the type of its
-/// objects, its strategy, and its names.
+/// objects, its strategy, and its names. A row may end with what is not usual: `verbs`, if not everything can be done with the
+/// objects that can be done with what is stored; their `source`, if they are not stored; and `deprecated`, with the sentence
+/// that each request is answered with.
 macro_rules! table {
     ($then:ident) => {
         $then! {
+            // Deleting all Namespaces in one request is nobody's wish.
             1 Namespace: core_v1::Namespace, core::namespace::NamespaceStrategy, {
                 "" "v1", "namespaces" ("namespace") ["ns"], false,
-                in [], with [Status, Finalize], "kapelle.core.v1.Namespace"
+                in [], with [Status, Finalize], "kapelle.core.v1.Namespace",
+                verbs [Create, Delete, Get, List, Patch, Update, Watch]
             };
             2 Node: core_v1::Node, core::node::NodeStrategy, {
                 "" "v1", "nodes" ("node") ["no"], false,
@@ -149,6 +154,11 @@ macro_rules! table {
             21 StorageVersionMigration: storagemigration_v1::StorageVersionMigration, storagemigration::storage_version_migration::StorageVersionMigrationStrategy, {
                 "storagemigration.k8s.io" "v1", "storageversionmigrations" ("storageversionmigration") [], false,
                 in [], with [Status], "kapelle.storagemigration.v1.StorageVersionMigration"
+            };
+            22 ComponentStatus: core_v1::ComponentStatus, core::component_status::ComponentStatusStrategy, {
+                "" "v1", "componentstatuses" ("componentstatus") ["cs"], false,
+                in [], with [], "kapelle.core.v1.ComponentStatus",
+                verbs [Get, List], source Health, deprecated "v1 ComponentStatus is deprecated in v1.19+"
             };
         }
     };

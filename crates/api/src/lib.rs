@@ -47,7 +47,7 @@ pub mod pb {
 
 pub use cidr::Cidr;
 pub use error::{Error, Reason};
-pub use object::{Key, Kind, Object, Revision, Served, Subresource};
+pub use object::{Key, Kind, Object, Revision, Served, Subresource, Verb};
 pub use pb::kapelle::{
     api::v1 as api_v1, apps::v1 as apps_v1, autoscaling::v1 as autoscaling_v1, coordination::v1 as coordination_v1,
     core::v1 as core_v1, discovery::v1 as discovery_v1, events::v1 as events_v1, meta::v1 as meta_v1,

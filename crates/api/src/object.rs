@@ -2,7 +2,9 @@
 
 mod key;
 mod served;
+mod source;
 mod subresource;
+mod verb;
 
 use std::fmt;
 
@@ -12,7 +14,9 @@ use prost::Message as _;
 use crate::{api_v1, apps_v1, coordination_v1, core_v1, discovery_v1, meta_v1, rbac_v1, storagemigration_v1};
 pub use key::{Key, Revision};
 pub use served::{Served, Version};
+pub use source::Source;
 pub use subresource::Subresource;
+pub use verb::Verb;
 
 /// Any object of the cluster.
 pub use crate::api_v1::object::Object;
@@ -40,6 +44,12 @@ pub struct KindInfo {
     pub subresources: &'static [Subresource],
     /// The protobuf message.
     pub message: &'static str,
+    /// What can be done with its objects as a whole.
+    pub verbs: &'static [Verb],
+    /// Where its objects come from.
+    pub source: Source,
+    /// What Kubernetes says to whoever still uses the kind.
+    pub deprecated: Option<&'static str>,
     /// The number of the kind's case in `kapelle.api.v1.Object`; stands for the kind in the log and in snapshots.
     pub code: u32,
 }
@@ -51,12 +61,29 @@ impl KindInfo {
         let Self { group, version, .. } = self;
         if group.is_empty() { (*version).to_owned() } else { format!("{group}/{version}") }
     }
+
+    /// Whether something can be done with its objects as a whole. Logs belong to a part of them.
+    #[must_use]
+    pub fn offers(&self, verb: Verb) -> bool {
+        verb == Verb::Log || self.verbs.contains(&verb)
+    }
+}
+
+/// What a row says behind its message, or what holds if it says nothing.
+macro_rules! or_usual {
+    (verbs) => { Verb::OF_STORED };
+    (verbs $($verb:ident)+) => { &[$(Verb::$verb),+] };
+    (source) => { Source::State };
+    (source $source:ident) => { Source::$source };
+    (deprecated) => { None };
+    (deprecated $sentence:literal) => { Some($sentence) };
 }
 
 macro_rules! kinds {
     ($($code:literal $variant:ident: $type:ty, $strategy:expr, {
         $group:literal $version:literal, $plural:literal ($singular:literal) $short:tt, $namespaced:literal,
         in $categories:tt, with [$($subresource:ident),*], $message:literal
+        $(, verbs [$($verb:ident),*])? $(, source $source:ident)? $(, deprecated $deprecated:literal)?
     };)*) => {
         /// What an object is. The order is that of lists which mix kinds.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -79,6 +106,8 @@ macro_rules! kinds {
                         kind: stringify!($variant), group: $group, version: $version, plural: $plural,
                         singular: $singular, short_names: &$short, namespaced: $namespaced, categories: &$categories,
                         subresources: &[$(Subresource::$subresource),*], message: $message, code: $code,
+                        verbs: or_usual!(verbs $($($verb)*)?), source: or_usual!(source $($source)?),
+                        deprecated: or_usual!(deprecated $($deprecated)?),
                     } },)*
                 }
             }

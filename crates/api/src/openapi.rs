@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::{Map, Value, json};
 
 use crate::{
-    Served,
+    Served, Verb,
     object::KindInfo,
     schema::{Field, Form, Message, Scalar, Schema, Shape},
 };
@@ -47,13 +47,15 @@ fn path(info: &KindInfo) -> (String, Value) {
     let identity = identity(info);
     let answer = json!({"200": {"description": "OK", "content": {"application/json": {"schema": reference(message)}}}});
     let validation = json!([{"name": "fieldValidation", "in": "query", "schema": {"type": "string"}}]);
-    let operations = json!({
+    let mut operations = json!({
         "get": {"x-kubernetes-action": "get", "x-kubernetes-group-version-kind": identity, "responses": answer},
-        "patch": {
+    });
+    if info.offers(Verb::Patch) {
+        operations["patch"] = json!({
             "x-kubernetes-action": "patch", "x-kubernetes-group-version-kind": identity,
             "parameters": validation, "responses": answer,
-        },
-    });
+        });
+    }
     (format!("{root}{place}/{plural}/{{name}}"), operations)
 }
 

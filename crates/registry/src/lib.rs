@@ -36,7 +36,7 @@ use store::{Applied, Refusal, Store, View};
 use tokio::sync::{Semaphore, watch as latest};
 use tokio_util::sync::CancellationToken;
 
-pub use access::{Access, Asked, Caller, Verb};
+pub use access::{Access, Asked, Caller};
 pub use consensus::{BackupFile, Begin, Dial, MemberId, Status as GroupStatus, Stream};
 pub use limits::{
     budget,
@@ -135,18 +135,20 @@ impl Registry {
     /// Allows what the caller wants to do, or says why not. Everything that is asked of a Registry begins here.
     ///
     /// What a node may do depends on its Pods, and this master may not know yet what was bound to it a moment ago: before a
-    /// node is refused, the latest state is asked for and looked at.
+    /// node is refused, the latest state is asked for and looked at. What a caller may do and the kind does not offer is refused
+    /// here as well.
     ///
     /// # Errors
-    /// If the caller may not do it, or the masters cannot agree on what is newest.
+    /// If the caller may not do it, if it is not offered, or if the masters cannot agree on what is newest.
     pub async fn authorise(&self, access: Access<'_>) -> Result<(), Error> {
         match self.caller.authorise(access, || self.state()) {
             Err(_) if matches!((&*self.caller, access), (Caller::Node { .. }, Access::Objects(_))) => {
                 self.inner.consensus.read_barrier().await.map_err(|error| refused(&error))?;
-                self.caller.authorise(access, || self.state())
+                self.caller.authorise(access, || self.state())?;
             }
-            decided => decided,
+            decided => decided?,
         }
+        access.offered()
     }
 
     /// The state as this master knows it.

@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use api::{
-    Error, Key, Kind, Object, ReadAt, Reason,
+    Error, Key, Kind, Object, ReadAt, Reason, Verb,
     core_v1::{Container, Pod},
     pod,
 };
@@ -14,11 +14,7 @@ use rpc::{
     services::{LogChunk, LogRequest},
 };
 
-use crate::{
-    Registry,
-    access::{Access, Verb},
-    nodes,
-};
+use crate::{Registry, access::Access, nodes};
 
 /// The annotation with the container whose log is read when a request names none.
 const DEFAULT_CONTAINER: &str = "kubectl.kubernetes.io/default-container";

@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 
-use super::{Kind, Object};
+use super::{Kind, Object, Source};
 use crate::{
-    Served, Subresource, Timestamp, defaults,
+    Served, Subresource, Timestamp, Verb, defaults,
     error::Cause,
     json::{self, Strictness, random},
     schema::Schema,
@@ -163,6 +163,19 @@ fn what_is_marked_for_deletion_has_a_deadline() {
         let marked = object.clone();
         object.mark_for_deletion(None, Timestamp(9_000)).unwrap();
         assert_eq!(object, marked, "{kind}: the second time changes nothing");
+    }
+}
+
+#[test]
+fn what_is_not_stored_is_neither_written_nor_watched() {
+    for kind in Kind::ALL {
+        let info = kind.info();
+        assert!(info.verbs.is_sorted_by_key(|verb| verb.word()), "{kind}: as discovery lists them");
+        let needs_state = info.verbs.iter().any(|verb| verb.writes() || *verb == Verb::Watch);
+        match info.source {
+            Source::State => assert!(needs_state, "{kind}"),
+            Source::Health => assert!(!needs_state && info.subresources.is_empty(), "{kind}"),
+        }
     }
 }
 

@@ -34,6 +34,38 @@ fn every_kind_has_as_many_cells_as_columns_and_one_name() {
 }
 
 #[test]
+fn parts_of_the_control_plane() {
+    let component = |conditions: &str| format!("{{kind: ComponentStatus, metadata: {{name: etcd-0}}, {conditions}}}");
+    check(
+        &component("conditions: [{type: Other, status: 'False'}, {type: Healthy, status: 'True', message: ok}]"),
+        &expect![[r#"
+            NAME: etcd-0
+            STATUS: Healthy
+            MESSAGE: ok
+            ERROR: 
+        "#]],
+    );
+    check(
+        &component("conditions: [{type: Healthy, status: Unknown, message: silent, error: late}]"),
+        &expect![[r#"
+            NAME: etcd-0
+            STATUS: Unhealthy
+            MESSAGE: silent
+            ERROR: late
+        "#]],
+    );
+    check(
+        "{kind: ComponentStatus, metadata: {name: etcd-0}}",
+        &expect![[r#"
+            NAME: etcd-0
+            STATUS: Unknown
+            MESSAGE: 
+            ERROR: 
+        "#]],
+    );
+}
+
+#[test]
 fn pods() {
     check(
         "{kind: Pod, metadata: {name: web-1, creationTimestamp: '2026-11-23T11:57:57Z'},

@@ -1,6 +1,6 @@
 //! What this server offers, read off the table of kinds: discovery in its legacy and its aggregated form.
 
-use api::{Kind, Served, Subresource, kinds::KindInfo};
+use api::{Served, Subresource, kinds::KindInfo};
 use serde_json::{Value, json};
 
 use super::accept::DiscoveryVersion;
@@ -8,7 +8,6 @@ use super::accept::DiscoveryVersion;
 /// The type of every object of discovery in its legacy form.
 const LEGACY_VERSION: &str = "v1";
 
-const VERBS: &[&str] = &["create", "delete", "deletecollection", "get", "list", "patch", "update", "watch"];
 const PART_VERBS: &[&str] = &["get", "patch", "update"];
 
 /// A group, version and kind.
@@ -126,10 +125,8 @@ fn resources(info: &'static KindInfo) -> Vec<Value> {
     std::iter::once(whole).chain(subresources(info).map(entry)).collect()
 }
 
-/// Deleting all Namespaces in one request is nobody's wish.
 fn verbs(info: &KindInfo) -> Vec<&'static str> {
-    let refused = |verb: &str| verb == "deletecollection" && info.kind == Kind::Namespace.info().kind;
-    VERBS.iter().copied().filter(|verb| !refused(verb)).collect()
+    info.verbs.iter().map(|verb| verb.word()).collect()
 }
 
 fn subresources(info: &'static KindInfo) -> impl Iterator<Item = SubresourceInfo> {
@@ -205,6 +202,21 @@ mod tests {
             let legacy = resource_list(info.group, info.version).to_string();
             assert!(legacy.contains(&format!("\"name\":\"{}\"", info.plural)), "{}", info.kind);
         }
+    }
+
+    #[test]
+    fn a_kind_offers_what_its_row_says() {
+        let list = resource_list("", "v1");
+        let verbs = |name: &str| {
+            let found =
+                list["resources"].as_array().and_then(|all| all.iter().find(|resource| resource["name"] == name));
+            found.map(|resource| resource["verbs"].clone())
+        };
+        assert_eq!(verbs("componentstatuses"), Some(json!(["get", "list"])));
+        let all = ["create", "delete", "deletecollection", "get", "list", "patch", "update", "watch"];
+        assert_eq!(verbs("pods"), Some(json!(all)));
+        let one_by_one: Vec<&str> = all.into_iter().filter(|verb| *verb != "deletecollection").collect();
+        assert_eq!(verbs("namespaces"), Some(json!(one_by_one)));
     }
 
     #[test]

@@ -103,12 +103,8 @@ fn healthy() -> Response<Body> {
     answer::bytes(StatusCode::OK, "text/plain; charset=utf-8", "ok")
 }
 
-fn not_allowed() -> Error {
-    Error::new(Reason::MethodNotAllowed, "the server does not allow this method on the requested resource")
-}
-
 /// HEAD is GET without the body, which the HTTP server leaves out.
 fn only(method: &Method, allowed: &Method) -> Result<(), Error> {
     let method = if *method == Method::HEAD { &Method::GET } else { method };
-    if method == allowed { Ok(()) } else { Err(not_allowed()) }
+    if method == allowed { Ok(()) } else { Err(Error::method_not_allowed()) }
 }

@@ -2,17 +2,16 @@
 //! in [`super::watch`].
 
 use api::{
-    DeleteOptions, Error, Key, Object, PatchKind, ReadAt, Reason, Subresource, Write, meta_v1,
+    DeleteOptions, Error, Key, Object, PatchKind, ReadAt, Reason, Subresource, Verb, Write, meta_v1,
     selector::{Fields, Labels},
 };
 use axum::body::Body;
 use http::{Method, Response, StatusCode};
-use registry::{Access, ListPage, ListQuery, Verb, WriteOptions, Written};
+use registry::{Access, ListPage, ListQuery, WriteOptions, Written};
 
 use super::{
     Asked, Rest, accept, answer,
     body::{self, Content, Media},
-    not_allowed,
     path::Target,
     query::{State, WriteParams},
     render::{ListBody, ListMeta, View},
@@ -29,7 +28,7 @@ fn verb(target: &Target, asked: &Asked) -> Result<Verb, Error> {
         Method::PATCH if one => Verb::Patch,
         Method::DELETE if one => Verb::Delete,
         Method::DELETE => Verb::DeleteCollection,
-        _ => return Err(not_allowed()),
+        _ => return Err(Error::method_not_allowed()),
     })
 }
 
@@ -60,6 +59,13 @@ impl Target {
 impl Rest {
     /// Answers a request for objects of a kind.
     pub(super) async fn objects(&self, target: Target, asked: &Asked, body: Body) -> Result<Response<Body>, Error> {
+        let deprecated = target.served.info().deprecated.map(str::to_owned);
+        let mut response = self.of_kind(target, asked, body).await?;
+        answer::warn(&mut response, deprecated.as_slice());
+        Ok(response)
+    }
+
+    async fn of_kind(&self, target: Target, asked: &Asked, body: Body) -> Result<Response<Body>, Error> {
         let verb = verb(&target, asked)?;
         if verb.writes() {
             let (verb, subresource) = asked_for(target.subresource, verb);
@@ -82,7 +88,7 @@ impl Rest {
             (Subresource::Log, Verb::Get) => self.log(&target, asked).await,
             (Subresource::Binding, Verb::Create) => self.bind(&target, asked, body).await,
             (Subresource::Eviction, Verb::Create) => self.evict(&target, asked, body).await,
-            _ => Err(not_allowed()),
+            _ => Err(Error::method_not_allowed()),
         }
     }
 
@@ -115,7 +121,7 @@ impl Rest {
 
     async fn create(&self, target: &Target, asked: &Asked, body: Body) -> Result<Response<Body>, Error> {
         if target.served.info().namespaced && target.namespace.is_empty() {
-            return Err(not_allowed());
+            return Err(Error::method_not_allowed());
         }
         let (params, view) = (asked.query.write()?, self.view(target, asked)?);
         let sent = body::read(&asked.headers, body).await?.object(target, params.strictness)?;
@@ -165,9 +171,8 @@ impl Rest {
     }
 
     async fn delete_collection(&self, target: &Target, asked: &Asked, body: Body) -> Result<Response<Body>, Error> {
-        let kind = target.served.kind();
-        if kind == api::Kind::Namespace || (kind.info().namespaced && target.namespace.is_empty()) {
-            return Err(not_allowed());
+        if target.served.info().namespaced && target.namespace.is_empty() {
+            return Err(Error::method_not_allowed());
         }
         let view = self.view(target, asked)?;
         let sent = body::read(&asked.headers, body).await?.delete_options()?;

@@ -498,3 +498,33 @@ async fn a_log_that_nobody_writes_yet_is_a_clear_error() {
         assert!(answer.json()["message"].as_str().unwrap().contains(says), "{query}: {:?}", answer.body);
     }
 }
+
+#[tokio::test]
+async fn the_parts_of_the_control_plane_are_read_and_nothing_else() {
+    const PARTS: &str = "/api/v1/componentstatuses";
+    let server = start().await;
+    let list = server.get(&format!("{PARTS}?limit=1")).await;
+    assert_eq!(list.header(header::WARNING), "299 - \"v1 ComponentStatus is deprecated in v1.19+\"");
+    let names = ["/items/0/metadata/name", "/items/1/metadata/name", "/items/2/metadata/name", "/kind"];
+    let expected = ["controller-manager", "etcd-0", "scheduler", "ComponentStatusList"].map(Value::from);
+    assert_eq!(list.shows(&names), (200, expected.to_vec()));
+    let one = server.get(&format!("{PARTS}/etcd-0")).await;
+    let healthy = json!({ "type": "Healthy", "status": "True", "message": "ok" });
+    assert_eq!(one.shows(&["/conditions"]), (200, vec![json!([healthy])]));
+    let selected = server.get(&format!("{PARTS}?fieldSelector=metadata.name%3Dscheduler")).await.json();
+    assert_eq!(selected["items"].as_array().map(Vec::len), Some(1));
+    assert_eq!(server.get(&format!("{PARTS}/etcd-1")).await.code, 404);
+    let object = json!({ "apiVersion": "v1", "kind": "ComponentStatus", "metadata": { "name": "scheduler" } });
+    for line in ["POST ", "DELETE ", "GET ?watch=true", "PUT /scheduler", "PATCH /scheduler", "DELETE /scheduler"] {
+        let line = line.replacen(' ', &format!(" {PARTS}"), 1);
+        let refused = server.ask(&line, &["content-type: application/json"], object.to_string()).await;
+        assert_eq!(refused.shows(&["/reason"]), (405, vec![json!("MethodNotAllowed")]), "{line}");
+    }
+}
+
+#[tokio::test]
+async fn namespaces_are_not_deleted_together() {
+    let server = start().await;
+    assert_eq!(server.ask("DELETE /api/v1/namespaces", &[], Body::empty()).await.code, 405);
+    assert_eq!(server.get("/api/v1/namespaces/default").await.code, 200);
+}

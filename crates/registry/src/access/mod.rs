@@ -9,7 +9,7 @@ mod node_restriction;
 
 pub use caller::Caller;
 
-use api::{Key, Subresource, Write, selector::Fields};
+use api::{Error, Key, Subresource, Verb, Write, selector::Fields};
 
 /// What somebody wants to do. Every request is described as one of these and passed to
 /// [`Registry::authorise`](crate::Registry::authorise) before anything else of it is looked at.
@@ -54,56 +54,6 @@ pub struct Asked<'a> {
     pub fields: Option<&'a Fields>,
 }
 
-/// What can be done with objects.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Verb {
-    /// Read one.
-    Get,
-    /// Read many.
-    List,
-    /// Read many as they change.
-    Watch,
-    /// Read the log of a Pod.
-    Log,
-    /// Store a new one.
-    Create,
-    /// Replace one.
-    Update,
-    /// Change parts of one.
-    Patch,
-    /// Delete one.
-    Delete,
-    /// Delete many.
-    DeleteCollection,
-}
-
-impl Verb {
-    /// Whether something is changed, and a body may have to be read.
-    #[must_use]
-    pub fn writes(self) -> bool {
-        match self {
-            Self::Get | Self::List | Self::Watch | Self::Log => false,
-            Self::Create | Self::Update | Self::Patch | Self::Delete | Self::DeleteCollection => true,
-        }
-    }
-
-    /// The word in refusals.
-    #[must_use]
-    pub fn word(self) -> &'static str {
-        match self {
-            Self::Get => "get",
-            Self::List => "list",
-            Self::Watch => "watch",
-            Self::Log => "get the log of",
-            Self::Create => "create",
-            Self::Update => "update",
-            Self::Patch => "patch",
-            Self::Delete => "delete",
-            Self::DeleteCollection => "deletecollection",
-        }
-    }
-}
-
 impl<'a> Access<'a> {
     /// Something with one object as a whole.
     #[must_use]
@@ -121,6 +71,14 @@ impl<'a> Access<'a> {
     #[must_use]
     pub fn to_many(verb: Verb, key: &'a Key, fields: &'a Fields) -> Self {
         Self::Objects(Asked { verb, key, subresource: Subresource::None, fields: Some(fields) })
+    }
+
+    /// Refuses what objects of the kind do not offer to anybody. Whether they have a subresource is looked up where it is
+    /// served.
+    pub(crate) fn offered(self) -> Result<(), Error> {
+        let Self::Objects(Asked { verb, key, subresource, .. }) = self else { return Ok(()) };
+        let is_offered = subresource != Subresource::None || key.kind.info().offers(verb);
+        if is_offered { Ok(()) } else { Err(Error::method_not_allowed()) }
     }
 }
 

@@ -1,5 +1,6 @@
 //! Who belongs to the cluster: the group of masters and the nodes, how they are let in, who lives, and who has left.
 
+mod components;
 mod group;
 pub(crate) mod heartbeats;
 mod ids;

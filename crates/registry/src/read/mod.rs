@@ -7,17 +7,14 @@ mod query;
 pub(crate) mod watch;
 
 use api::{
-    Error, Key, Kind, ReadAt, Reason, Revision,
+    Error, Key, Kind, Object, ReadAt, Reason, Revision, Verb,
     error::Cause,
+    kinds::Source,
     selector::{Fields, Labels},
 };
 use store::View;
 
-use crate::{
-    Registry,
-    access::{Access, Verb},
-    refused,
-};
+use crate::{Registry, access::Access, refused};
 
 pub use found::{Encoded, Found};
 pub use query::{Item, ListPage, ListQuery, WatchFrom, WatchQuery};
@@ -33,10 +30,17 @@ impl Registry {
     /// If it does not exist, or if no state can be had that is new enough.
     pub async fn get(&self, key: &Key, at: ReadAt) -> Result<Found, Error> {
         self.authorise(Access::to(Verb::Get, key)).await?;
+        let found = match key.kind.info().source {
+            Source::State => self.stored(key, at).await?,
+            Source::Health => self.components().await.into_iter().find(|object| object.key() == *key).map(Found::from),
+        };
+        found.ok_or_else(|| Error::not_found(key))
+    }
+
+    async fn stored(&self, key: &Key, at: ReadAt) -> Result<Option<Found>, Error> {
         let view = self.view(at).await?;
         let found = view.get(key).map(Found::from);
-        let found = if key.kind == Kind::Lease { self.inner.heartbeats.lease(&view, key, found) } else { found };
-        found.ok_or_else(|| Error::not_found(key))
+        Ok(if key.kind == Kind::Lease { self.inner.heartbeats.lease(&view, key, found) } else { found })
     }
 
     /// Reads the objects of a kind, or a page of them.
@@ -46,22 +50,35 @@ impl Registry {
     pub async fn list(&self, query: ListQuery) -> Result<ListPage, Error> {
         let asked = Key::namespaced(query.kind, query.namespace.as_deref().unwrap_or_default(), "");
         self.authorise(Access::to_many(Verb::List, &asked, &query.fields)).await?;
+        match query.kind.info().source {
+            Source::State => self.list_stored(&query).await,
+            Source::Health => Ok(self.whole(self.components().await, &query)),
+        }
+    }
+
+    async fn list_stored(&self, query: &ListQuery) -> Result<ListPage, Error> {
         let token = query.continue_.as_deref().map(Token::parse).transpose()?;
         let view = match &token {
             Some(token) => {
-                token.check(&query)?;
+                token.check(query)?;
                 self.inner.pins.get(token.revision(), self.now())?
             }
             None => self.view(query.at).await?,
         };
-        let page = page(&view, &query, token.as_ref());
+        let page = page(&view, query, token.as_ref());
         if page.continue_.is_some() {
             self.inner.pins.keep(view.clone(), self.now());
         }
         if query.kind == Kind::Lease {
-            return Ok(self.inner.heartbeats.leases(&view, &query, page));
+            return Ok(self.inner.heartbeats.leases(&view, query, page));
         }
         Ok(page)
+    }
+
+    /// All that a query selects of objects that are not stored. There are few of them, so they come in one page.
+    fn whole(&self, objects: Vec<Object>, query: &ListQuery) -> ListPage {
+        let items = objects.into_iter().filter(|object| selected(query, object)).map(Found::from).collect();
+        ListPage { items, revision: self.state().revision(), continue_: None, remaining: None }
     }
 
     /// The state that a reader wants.

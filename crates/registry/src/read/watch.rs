@@ -2,17 +2,14 @@
 
 use std::{sync::Arc, time::Duration};
 
-use api::{ChangeType, Error, Key, Object, ReadAt, Reason, Revision};
+use api::{ChangeType, Error, Key, Object, ReadAt, Reason, Revision, Verb};
 use futures::{Stream, stream};
 use store::{Event, Expired, Record, View, Watch};
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at};
 use tokio_util::sync::CancellationToken;
 
-use crate::{
-    Registry,
-    access::{Access, Verb},
-};
+use crate::{Registry, access::Access};
 
 use super::{
     Found,

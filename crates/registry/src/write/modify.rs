@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use api::{
-    ApplyOutcome, Error, Key, Kind, Object, PatchKind, Reason, Served, Subresource, Write,
+    ApplyOutcome, Error, Key, Kind, Object, PatchKind, Reason, Served, Subresource, Verb, Write,
     json::{self, Decoded, Strictness},
     patch,
     well_known::LAST_APPLIED_ANNOTATION,
@@ -11,10 +11,7 @@ use api::{
 use serde_json::Value;
 use store::{Record, View};
 
-use crate::{
-    Registry,
-    access::{Access, Verb},
-};
+use crate::{Registry, access::Access};
 
 use super::{WriteOptions, Written};
 
