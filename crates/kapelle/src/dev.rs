@@ -194,7 +194,8 @@ async fn node_ready(registry: &Registry, pods: Cidr) -> Result<()> {
     let mut feed = Box::pin(registry.feed(&[Kind::Node]));
     while let Some(changes) = feed.next().await {
         for change in changes {
-            let Some(node) = change.object.get::<Node>() else { continue };
+            let object = change.object.decoded();
+            let Some(node) = object.get::<Node>() else { continue };
             check_range(node, pods)?;
             // What an earlier run left; a disk that is nearly full keeps nobody from looking around.
             let was_lost =
