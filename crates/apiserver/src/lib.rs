@@ -6,6 +6,7 @@
 //! `images` are asked.
 
 mod bearer;
+mod cork;
 pub mod decoders;
 mod gate;
 mod grpc;

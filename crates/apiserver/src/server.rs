@@ -31,6 +31,7 @@ use tracing::{debug, warn};
 
 use crate::{
     bearer::Bearers,
+    cork::cork,
     gate::{self, Language},
     grpc::{self, Entrance},
     metered::{Left, Metered, NOBODY_BODY_BYTES_MAX, Rules},
@@ -192,10 +193,11 @@ impl Port {
         let (builder, shutdown, session) = (builder(&session.caller), self.shutdown.clone(), Arc::new(session));
         let (asked, registry) = (session.clone(), self.languages.registry.clone());
         let service = service_fn(move |request| self.clone().answer(request, asked.clone()));
+        let (stream, cork) = cork(stream);
         let connection = builder.serve_connection(TokioIo::new(stream), service);
         tokio::pin!(connection);
         let limit = tokio::select! {
-            ended = connection.as_mut() => return ended.unwrap_or_else(|error| debug!(%error, "a connection broke")),
+            ended = cork.drive(connection.as_mut()) => return ended.unwrap_or_else(|error| debug!(%error, "a connection broke")),
             () = registry.until_gone(&session.caller) => return debug!(caller = session.caller.user(), "left; cut off"),
             () = shutdown.cancelled() => DRAIN_TIMEOUT,
             leave = session.slot.must_leave() => match leave {
@@ -205,7 +207,7 @@ impl Port {
         };
         connection.as_mut().graceful_shutdown();
         // A request that came at the last moment is answered.
-        while tokio::time::timeout(limit, connection.as_mut()).await.is_err() && session.slot.is_busy() {}
+        while tokio::time::timeout(limit, cork.drive(connection.as_mut())).await.is_err() && session.slot.is_busy() {}
     }
 
     /// Streams give their permit back when they begin: watches have a limit of their own.

@@ -49,7 +49,7 @@ impl Lane {
         self.events.drain(..).for_each(|event| cool(&event));
         self.bytes = 0;
         self.floor = floor;
-        self.wake();
+        wake(&self.watchers());
     }
 
     pub(crate) fn push(&mut self, event: Arc<Event>) {
@@ -66,12 +66,10 @@ impl Lane {
         }
     }
 
-    /// Wakes every watcher and forgets those that are gone.
-    pub(crate) fn wake(&mut self) {
-        self.watchers.retain(|watcher| {
-            let watcher = watcher.upgrade();
-            watcher.inspect(|watcher| watcher.notify_one()).is_some()
-        });
+    /// Every watcher that is still there, to be woken once the lane is free for them; the others are forgotten.
+    pub(crate) fn watchers(&mut self) -> Vec<Arc<Notify>> {
+        self.watchers.retain(|watcher| watcher.strong_count() > 0);
+        self.watchers.iter().filter_map(Weak::upgrade).collect()
     }
 
     /// Wakes a watcher from now on, if everything after its revision is still here.
@@ -102,6 +100,11 @@ fn cool(event: &Event) {
         ChangeType::Deleted => event.record.forget(),
         ChangeType::Added | ChangeType::Modified => event.record.age(),
     }
+}
+
+/// Tells watchers that there is something new.
+pub(crate) fn wake(watchers: &[Arc<Notify>]) {
+    watchers.iter().for_each(|watcher| watcher.notify_one());
 }
 
 /// A lane is plain data that no panic leaves half changed.

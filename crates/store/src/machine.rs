@@ -8,7 +8,7 @@ use std::{
 use api::{Kind, Revision};
 use bytes::Bytes;
 
-use crate::{Applied, Event, Expired, Op, Refusal, State, Txn, View, Watch, shared::Shared, snapshot};
+use crate::{Applied, Event, Expired, Op, Refusal, State, Txn, View, Watch, history::wake, shared::Shared, snapshot};
 
 /// The state as `consensus` drives it: applies what was agreed, in order, on one thread.
 #[derive(Debug)]
@@ -97,7 +97,10 @@ impl consensus::Machine for Machine {
             self.shared.lane(kind).push(event);
         }
         self.shared.publish(self.state.view());
-        kinds.into_iter().for_each(|kind| self.shared.lane(kind).wake());
+        for kind in kinds {
+            let watchers = self.shared.lane(kind).watchers();
+            wake(&watchers);
+        }
     }
 
     fn snapshot(&self) -> Box<dyn FnOnce(&mut dyn Write) -> io::Result<()> + Send> {

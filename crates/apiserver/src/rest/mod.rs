@@ -9,6 +9,7 @@ mod answer;
 mod body;
 mod discovery;
 mod documents;
+mod gather;
 mod lines;
 mod missing;
 mod objects;

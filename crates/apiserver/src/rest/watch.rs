@@ -10,7 +10,9 @@ use http::{Response, StatusCode};
 use registry::{Item, WatchFrom, WatchQuery};
 
 use super::{
-    Asked, Rest, answer, lines,
+    Asked, Rest, answer,
+    gather::{Gather, PACE},
+    lines,
     objects::{read_at, selectors},
     path::Target,
     query::WatchStart,
@@ -31,7 +33,7 @@ impl Rest {
         };
         let items = self.registry.watch(watch_query(target, asked)?).await?;
         let writer = Writer { view, header: Header::Shown, rest: self.clone() };
-        let body = Body::from_stream(lines(items, writer, timeout));
+        let body = Body::from_stream(lines(Gather::new(items, PACE), writer, timeout));
         Ok(answer::stream(StatusCode::OK, view.format.stream_type(), body))
     }
 }

@@ -1,13 +1,13 @@
 //! Watches: what matches a query, as it changes, in order and without gaps.
 
-use std::{sync::Arc, time::Duration};
+use std::{pin::Pin, sync::Arc, time::Duration};
 
 use api::{ChangeType, Error, Key, Object, ReadAt, Reason, Revision, Verb};
 use futures::{Stream, stream};
 use store::{Event, Expired, Record, View, Watch};
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at};
-use tokio_util::sync::CancellationToken;
+use tokio_util::sync::WaitForCancellationFutureOwned;
 
 use crate::{Registry, access::Access};
 
@@ -59,7 +59,7 @@ impl Registry {
             query,
             initial,
             bookmarks,
-            closing: self.inner.closing.clone(),
+            closing: Box::pin(self.inner.closing.clone().cancelled_owned()),
             ended: false,
             _permit: permit,
         };
@@ -78,7 +78,8 @@ struct Watcher {
     query: WatchQuery,
     initial: Option<Initial>,
     bookmarks: Interval,
-    closing: CancellationToken,
+    /// Kept from one batch to the next: all watches wait on one token.
+    closing: Pin<Box<WaitForCancellationFutureOwned>>,
     ended: bool,
     _permit: OwnedSemaphorePermit,
 }
@@ -99,7 +100,7 @@ impl Watcher {
                 // Changes first: what happened before the end is said before it.
                 biased;
                 events = self.watch.next() => self.report(events),
-                () = self.closing.cancelled() => self.end(),
+                () = self.closing.as_mut() => self.end(),
                 _ = self.bookmarks.tick() => self.bookmark(),
             };
             if !items.is_empty() {

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, bail};
 use http_body_util::BodyExt as _;
 use hyper::{Method, body::Incoming};
-use tokio::{sync::mpsc, task::JoinSet};
+use tokio::{sync::mpsc, task::JoinSet, time::MissedTickBehavior};
 
 use crate::{
     client::Ask,
@@ -20,13 +20,22 @@ use crate::{
 
 const NAMESPACE: &str = objects::NAMESPACES[2];
 
-/// Time between changes.
-const EVERY: Duration = Duration::from_millis(100);
+/// Time between changes: where they are rare, and where they come in quick succession.
+const EVERY: [(&str, Duration); 2] = [("rare", Duration::from_millis(100)), ("quick", Duration::from_millis(2))];
 
 /// So many objects change in turn.
 const OBJECTS: usize = 10;
 
-/// One run: milliseconds until a change is seen, microseconds of processor time for each watcher of each change.
+/// What one run does.
+#[derive(Clone, Copy)]
+struct Run {
+    every: Duration,
+    changes: u64,
+    /// The number of its first change: no two changes are alike, since one that changes nothing is no event.
+    first: u64,
+}
+
+/// What came of it: milliseconds until a change is seen, microseconds of processor time for each watcher of each change.
 #[derive(Clone, Copy)]
 struct Outcome {
     seen_ms: f64,
@@ -37,23 +46,28 @@ pub(crate) async fn play(rivals: &[Rival], settings: &Settings) -> Result<()> {
     for rival in rivals {
         objects::fill(rival, NAMESPACE, OBJECTS).await?;
     }
-    let mut outcomes = vec![Vec::new(); rivals.len()];
-    for round in 0..settings.rounds {
-        for (rival, outcomes) in rivals.iter().zip(&mut outcomes) {
-            outcomes.push(measure(rival, round, settings).await?);
-        }
-    }
-    let rows = |figure: fn(&Outcome) -> f64| -> Vec<(String, f64)> {
-        let of = |outcomes: &Vec<Outcome>| median(outcomes.iter().map(figure).collect());
-        rivals.iter().zip(&outcomes).map(|(rival, outcomes)| (rival.name.to_owned(), of(outcomes))).collect()
-    };
     println!("  {} watchers; the CPU is that of an event for one of them, the patch included", settings.watchers);
-    table::figures("CPU an event", "µs", &rows(|outcome| outcome.cpu_us));
-    table::figures("seen p50", "ms", &rows(|outcome| outcome.seen_ms));
+    let mut first = 1;
+    for (pace, every) in EVERY {
+        let mut outcomes = vec![Vec::new(); rivals.len()];
+        for _ in 0..settings.rounds {
+            let run = Run { every, first, changes: (settings.each.as_millis() / every.as_millis()).max(1) as u64 * 2 };
+            first += run.changes;
+            for (rival, outcomes) in rivals.iter().zip(&mut outcomes) {
+                outcomes.push(measure(rival, run, settings).await?);
+            }
+        }
+        let rows = |figure: fn(&Outcome) -> f64| -> Vec<(String, f64)> {
+            let of = |outcomes: &Vec<Outcome>| median(outcomes.iter().map(figure).collect());
+            rivals.iter().zip(&outcomes).map(|(rival, outcomes)| (rival.name.to_owned(), of(outcomes))).collect()
+        };
+        table::figures(&format!("{pace} changes: CPU an event"), "µs", &rows(|outcome| outcome.cpu_us));
+        table::figures("  seen p50", "ms", &rows(|outcome| outcome.seen_ms));
+    }
     Ok(())
 }
 
-async fn measure(rival: &Rival, round: usize, settings: &Settings) -> Result<Outcome> {
+async fn measure(rival: &Rival, run: Run, settings: &Settings) -> Result<Outcome> {
     let mut writer = rival.client().await?;
     let list = writer.read(&format!("{}?limit=1", collection(NAMESPACE))).await?;
     let version = list.pointer("/metadata/resourceVersion").and_then(|text| text.as_str());
@@ -67,14 +81,14 @@ async fn measure(rival: &Rival, round: usize, settings: &Settings) -> Result<Out
         // The client goes along, since its connection ends with it.
         watchers.spawn(async move { (client, tell_lines(body, seen).await) });
     }
-    let changes = (settings.each.as_millis() / EVERY.as_millis()).max(1) as u64 * 2;
-    let (mut ticks, mut starts) = (tokio::time::interval(EVERY), Vec::new());
+    let (mut ticks, mut starts) = (tokio::time::interval(run.every), Vec::new());
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let before = rival.cpu();
-    for change in 0..changes {
+    for change in 0..run.changes {
         ticks.tick().await;
         starts.push(Instant::now());
         let object = path(NAMESPACE, &numbered(change as usize % OBJECTS));
-        let number = round as u64 * changes + change + 1;
+        let number = run.first + change;
         writer.send(Ask::new(Method::PATCH, &object).merge_patch(patch(number))).await?;
     }
     let events = starts.len() * settings.watchers;

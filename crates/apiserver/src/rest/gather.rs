@@ -1,0 +1,130 @@
+//! Gathers what a watch tells in quick succession. A write to a socket costs many times what it costs to copy an event into
+//! it, and with hundreds of watchers each change means hundreds of writes.
+
+use std::{
+    pin::Pin,
+    task::{Context, Poll, ready},
+    time::Duration,
+};
+
+use futures::Stream;
+use tokio::time::{Instant, Sleep};
+
+/// The least time between two writes to a watcher, unless there is much to write. What comes after a while of quiet goes at
+/// once; what follows it waits so long at most, which no client of Kubernetes notices.
+pub(crate) const PACE: Duration = Duration::from_millis(10);
+
+/// From so many items on a batch goes at once: it costs little for each of them.
+const BATCH_ENOUGH: usize = 64;
+
+/// A stream of batches that are put together where they come in quick succession. Nothing is reordered or lost, and no more is
+/// held than two batches.
+pub(crate) struct Gather<S, T> {
+    batches: Pin<Box<S>>,
+    pace: Duration,
+    held: Vec<T>,
+    /// When the next batch may go, if there was one.
+    next: Option<Instant>,
+    /// Set while something is held.
+    alarm: Option<Pin<Box<Sleep>>>,
+    is_over: bool,
+}
+
+impl<S: Stream<Item = Vec<T>>, T> Gather<S, T> {
+    pub(crate) fn new(batches: S, pace: Duration) -> Self {
+        Self { batches: Box::pin(batches), pace, held: Vec::new(), next: None, alarm: None, is_over: false }
+    }
+
+    /// The held batch with what came since, once it may go.
+    fn held(&mut self, cx: &mut Context<'_>) -> Poll<Vec<T>> {
+        if let Some(alarm) = &mut self.alarm {
+            ready!(alarm.as_mut().poll(cx));
+        }
+        match self.batches.as_mut().poll_next(cx) {
+            Poll::Ready(Some(more)) => self.held.extend(more),
+            Poll::Ready(None) => self.is_over = true,
+            Poll::Pending => {}
+        }
+        Poll::Ready(std::mem::take(&mut self.held))
+    }
+
+    fn hold(&mut self, batch: Vec<T>, until: Instant) {
+        self.held = batch;
+        match &mut self.alarm {
+            Some(alarm) => alarm.as_mut().reset(until),
+            None => self.alarm = Some(Box::pin(tokio::time::sleep_until(until))),
+        }
+    }
+}
+
+impl<S: Stream<Item = Vec<T>>, T: Unpin> Stream for Gather<S, T> {
+    type Item = Vec<T>;
+
+    fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Vec<T>>> {
+        let this = self.get_mut();
+        if this.held.is_empty() {
+            if this.is_over {
+                return Poll::Ready(None);
+            }
+            let Some(batch) = ready!(this.batches.as_mut().poll_next(cx)) else { return Poll::Ready(None) };
+            let now = Instant::now();
+            match this.next.filter(|next| *next > now && batch.len() < BATCH_ENOUGH) {
+                Some(next) => this.hold(batch, next),
+                None => {
+                    this.next = Some(now + this.pace);
+                    return Poll::Ready(Some(batch));
+                }
+            }
+        }
+        let batch = ready!(this.held(cx));
+        this.next = Some(Instant::now() + this.pace);
+        Poll::Ready(Some(batch))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures::{FutureExt as _, StreamExt as _, stream};
+
+    use super::*;
+
+    /// Longer than any test takes.
+    const LONG: Duration = Duration::from_secs(3600);
+
+    #[tokio::test]
+    async fn what_comes_first_goes_at_once_and_what_follows_waits() {
+        let mut gathered = Gather::new(stream::iter([vec![1], vec![2], vec![3]]), LONG);
+        assert_eq!(gathered.next().await, Some(vec![1]));
+        assert_eq!(gathered.next().now_or_never(), None, "it is not the time");
+    }
+
+    #[tokio::test]
+    async fn nothing_is_lost_or_told_in_another_order() {
+        for pace in [Duration::ZERO, Duration::from_millis(1)] {
+            let numbers: Vec<u32> = (0..1000).collect();
+            let batches: Vec<Vec<u32>> = numbers.chunks(7).map(<[u32]>::to_vec).collect();
+            let told: Vec<Vec<u32>> = Gather::new(stream::iter(batches), pace).collect().await;
+            assert_eq!(told.concat(), numbers);
+        }
+    }
+
+    #[tokio::test]
+    async fn what_waits_goes_with_what_came_meanwhile() {
+        let mut gathered = Gather::new(stream::iter([vec![1], vec![2], vec![3], vec![4]]), LONG);
+        assert_eq!(gathered.next().await, Some(vec![1]));
+        assert_eq!(gathered.next().now_or_never(), None);
+        // The hour is over.
+        gathered.alarm = None;
+        assert_eq!(gathered.next().await, Some(vec![2, 3]));
+        assert_eq!(gathered.next().now_or_never(), None);
+    }
+
+    #[tokio::test]
+    async fn much_goes_at_once() {
+        let batch = || vec![0; BATCH_ENOUGH];
+        let mut gathered = Gather::new(stream::iter([batch(), batch(), vec![1]]), LONG);
+        assert_eq!(gathered.next().now_or_never(), Some(Some(batch())));
+        assert_eq!(gathered.next().now_or_never(), Some(Some(batch())));
+        assert_eq!(gathered.next().now_or_never(), None);
+    }
+}
