@@ -142,7 +142,7 @@ fn kube_apiserver(at: SocketAddr, etcd: &str, files: &Files, dir: &Path) -> Vec<
         ("--endpoint-reconciler-type", &"none"),
         ("--service-cluster-ip-range", &"10.0.0.0/24"),
         ("--service-account-issuer", &"https://kubernetes.default.svc"),
-        ("--service-account-key-file", &files.key),
+        ("--service-account-key-file", &files.chain),
         ("--service-account-signing-key-file", &files.key),
     ])
 }
