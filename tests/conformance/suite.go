@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"os"
 	"os/exec"
@@ -21,6 +22,8 @@ type limits struct {
 	spec  time.Duration
 	image time.Duration
 }
+
+func (l limits) String() string { return fmt.Sprintf("%s, %s with an image that cannot run", l.spec, l.image) }
 
 const (
 	// How long Ginkgo may clean up after a spec that has been stopped, and how long its process may take after that.
@@ -55,7 +58,7 @@ func (s suite) run(ctx context.Context, spec spec) (result, error) {
 	if err != nil {
 		return result{}, err
 	}
-	kept := result{Name: spec.Name, Images: images, At: began.UTC().Truncate(time.Second), Build: s.build, Limit: s.limits.spec.String()}
+	kept := result{Name: spec.Name, Images: images, At: began.UTC().Truncate(time.Second), Build: s.build, Limit: s.limits.String()}
 	kept.Passed, kept.Reason = judge(report, spec, images)
 	kept.Reason = kept.Reason[:min(len(kept.Reason), reasonKept)]
 	kept.Seconds = time.Since(began).Round(time.Second / 10).Seconds()
