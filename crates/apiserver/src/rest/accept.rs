@@ -1,7 +1,16 @@
-//! What form of an answer a client asks for.
+//! What form of an answer a client asks for, and how it is to be written.
 
 use api::{Error, Reason};
 use http::{HeaderMap, header::ACCEPT};
+
+/// How text is written: what is not protobuf, and what is told beside it, such as errors.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Encoding {
+    /// As JSON.
+    Json,
+    /// As YAML, for people. Nothing that streams is.
+    Yaml,
+}
 
 /// The form of an answer that holds objects.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -118,8 +127,12 @@ impl<'a> Range<'a> {
         self.parameters.iter().find(|(key, _)| *key == name).map_or("", |(_, value)| value)
     }
 
-    fn is_json(&self) -> bool {
-        matches!(self.media, "application/json" | "application/*" | "*/*")
+    fn encoding(&self) -> Option<Encoding> {
+        match self.media {
+            "application/json" | "application/*" | "*/*" => Some(Encoding::Json),
+            "application/yaml" => Some(Encoding::Yaml),
+            _ => None,
+        }
     }
 
     fn refused(&self) -> bool {
@@ -127,16 +140,13 @@ impl<'a> Range<'a> {
     }
 }
 
-/// The first form among those accepted that this server knows. Clients list the form they like best first, and none of
-/// the known ones uses weights for more than "if need be", so the order stands for them.
-pub(crate) fn format(headers: &HeaderMap) -> Result<Format, Error> {
-    choose(headers, "application/json or application/vnd.kubernetes.protobuf", |range| {
+/// The first form among those accepted that this server knows, and how it is written. Clients list the form they like best
+/// first, and none of the known ones uses weights for more than "if need be", so the order stands for them.
+pub(crate) fn format(headers: &HeaderMap) -> Result<(Encoding, Format), Error> {
+    choose(headers, "application/json, application/yaml or application/vnd.kubernetes.protobuf", |range| {
         let protobuf = range.media == PROTOBUF;
-        let form = (range.get("as"), range.get("g"), range.get("v"));
-        if !protobuf && !range.is_json() {
-            return None;
-        }
-        Some(match form {
+        let encoding = if protobuf { Encoding::Json } else { range.encoding()? };
+        let format = match (range.get("as"), range.get("g"), range.get("v")) {
             ("", _, _) if protobuf => Format::Protobuf(Extent::Whole),
             ("", _, _) => Format::Object,
             ("Table", "meta.k8s.io", version) if !protobuf => Format::Table(meta_version(version)?),
@@ -145,26 +155,37 @@ pub(crate) fn format(headers: &HeaderMap) -> Result<Format, Error> {
                 if protobuf { Format::Protobuf(Extent::Metadata(version)) } else { Format::Partial(version) }
             }
             _ => return None,
-        })
+        };
+        Some((encoding, format))
     })
 }
 
-/// As [`format`], for `/api` and `/apis`.
+/// How answers without a form of their own are written, such as errors: as JSON, if the client accepts nothing that is known.
+pub(crate) fn encoding(headers: &HeaderMap) -> Encoding {
+    choose(headers, "", |range| range.encoding()).unwrap_or(Encoding::Json)
+}
+
+/// As [`format`], for `/api` and `/apis`, which are JSON always.
 pub(crate) fn discovery(headers: &HeaderMap) -> Result<Discovery, Error> {
-    choose(headers, "application/json", |range| match (range.get("as"), range.get("g"), range.get("v")) {
-        _ if !range.is_json() => None,
-        ("", _, _) => Some(Discovery::Legacy),
-        ("APIGroupDiscoveryList", "apidiscovery.k8s.io", "v2") => Some(Discovery::Aggregated(DiscoveryVersion::V2)),
-        ("APIGroupDiscoveryList", "apidiscovery.k8s.io", "v2beta1") => {
-            Some(Discovery::Aggregated(DiscoveryVersion::V2Beta1))
+    choose(headers, "application/json", |range| {
+        match (range.encoding()?, range.get("as"), range.get("g"), range.get("v")) {
+            (Encoding::Json, "", _, _) => Some(Discovery::Legacy),
+            (Encoding::Json, "APIGroupDiscoveryList", "apidiscovery.k8s.io", "v2") => {
+                Some(Discovery::Aggregated(DiscoveryVersion::V2))
+            }
+            (Encoding::Json, "APIGroupDiscoveryList", "apidiscovery.k8s.io", "v2beta1") => {
+                Some(Discovery::Aggregated(DiscoveryVersion::V2Beta1))
+            }
+            _ => None,
         }
-        _ => None,
     })
 }
 
-/// As [`format`], for answers that have no metadata and so no other form than JSON.
-pub(crate) fn only_json(headers: &HeaderMap) -> Result<(), Error> {
-    choose(headers, "application/json", |range| (range.is_json() && range.get("as").is_empty()).then_some(()))
+/// As [`format`], for answers that have no metadata and so no other form than their own.
+pub(crate) fn plain(headers: &HeaderMap) -> Result<Encoding, Error> {
+    choose(headers, "application/json or application/yaml", |range| {
+        range.encoding().filter(|_| range.get("as").is_empty())
+    })
 }
 
 fn meta_version(version: &str) -> Option<MetaVersion> {
@@ -198,29 +219,48 @@ mod tests {
     fn the_first_known_form_wins() {
         let table = "application/json;as=Table;v=v1;g=meta.k8s.io,application/json;as=Table;v=v1beta1;g=meta.k8s.io,\
                      application/json";
+        let json = |format| Ok((Encoding::Json, format));
+        let yaml = |format| Ok((Encoding::Yaml, format));
         let cases = [
-            ("", Ok(Format::Object)),
-            ("*/*", Ok(Format::Object)),
-            ("text/html, */*;q=0.8", Ok(Format::Object)),
-            ("application/vnd.kubernetes.protobuf, application/json", Ok(Format::Protobuf(Extent::Whole))),
-            ("application/json, application/vnd.kubernetes.protobuf", Ok(Format::Object)),
-            ("application/vnd.kubernetes.protobuf;stream=watch", Ok(Format::Protobuf(Extent::Whole))),
+            ("", json(Format::Object)),
+            ("*/*", json(Format::Object)),
+            ("text/html, */*;q=0.8", json(Format::Object)),
+            ("application/vnd.kubernetes.protobuf, application/json", json(Format::Protobuf(Extent::Whole))),
+            ("application/json, application/vnd.kubernetes.protobuf", json(Format::Object)),
+            ("application/vnd.kubernetes.protobuf;stream=watch", json(Format::Protobuf(Extent::Whole))),
             (
                 "application/vnd.kubernetes.protobuf;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1",
-                Ok(Format::Protobuf(Extent::Metadata(MetaVersion::V1))),
+                json(Format::Protobuf(Extent::Metadata(MetaVersion::V1))),
             ),
-            ("application/vnd.kubernetes.protobuf;as=Table;v=v1;g=meta.k8s.io, application/json", Ok(Format::Object)),
+            ("application/vnd.kubernetes.protobuf;as=Table;v=v1;g=meta.k8s.io, application/json", json(Format::Object)),
             ("application/vnd.kubernetes.protobuf;as=Table;v=v1;g=meta.k8s.io", Err(Reason::NotAcceptable)),
-            ("application/cbor, application/json", Ok(Format::Object)),
-            (table, Ok(Format::Table(MetaVersion::V1))),
-            ("application/json;as=Table;g=meta.k8s.io;v=v1beta1", Ok(Format::Table(MetaVersion::V1Beta1))),
-            ("application/json;as=Table;g=meta.k8s.io;v=v7, application/json", Ok(Format::Object)),
-            ("application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1", Ok(Format::Partial(MetaVersion::V1))),
+            ("application/cbor, application/json", json(Format::Object)),
+            ("application/yaml", yaml(Format::Object)),
+            ("application/yaml, application/json", yaml(Format::Object)),
+            ("application/json, application/yaml", json(Format::Object)),
+            ("application/yaml;as=Table;v=v1;g=meta.k8s.io", yaml(Format::Table(MetaVersion::V1))),
+            ("application/yaml;q=0, */*", json(Format::Object)),
+            (table, json(Format::Table(MetaVersion::V1))),
+            ("application/json;as=Table;g=meta.k8s.io;v=v1beta1", json(Format::Table(MetaVersion::V1Beta1))),
+            ("application/json;as=Table;g=meta.k8s.io;v=v7, application/json", json(Format::Object)),
+            ("application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1", json(Format::Partial(MetaVersion::V1))),
             ("application/vnd.kubernetes.protobuf;q=0", Err(Reason::NotAcceptable)),
             ("application/json;q=0", Err(Reason::NotAcceptable)),
         ];
         for (accept, expected) in cases {
             assert_eq!(format(&headers(accept)).map_err(|error| error.reason), expected, "{accept}");
+        }
+    }
+
+    #[test]
+    fn an_error_is_written_as_its_object_would_have_been_or_as_json() {
+        let cases = [
+            ("", Encoding::Json),
+            ("application/yaml;as=Table;v=v7;g=meta.k8s.io", Encoding::Yaml),
+            ("application/cbor", Encoding::Json),
+        ];
+        for (accept, expected) in cases {
+            assert_eq!(encoding(&headers(accept)), expected, "{accept}");
         }
     }
 
@@ -231,6 +271,7 @@ mod tests {
             ("application/json", Discovery::Legacy),
             ("application/json, */*", Discovery::Legacy),
             ("application/vnd.kubernetes.protobuf, application/json", Discovery::Legacy),
+            ("application/yaml, */*", Discovery::Legacy),
             (old, Discovery::Aggregated(DiscoveryVersion::V2Beta1)),
         ];
         for (accept, expected) in cases {

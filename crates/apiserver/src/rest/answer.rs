@@ -1,4 +1,4 @@
-//! HTTP answers: a status code with JSON or protobuf, warnings in headers, and errors as `metav1.Status`.
+//! HTTP answers: a status code with JSON, YAML or protobuf, warnings in headers, and errors as `metav1.Status`.
 
 use std::convert::Infallible;
 
@@ -12,23 +12,40 @@ use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
 use super::{
+    accept::Encoding,
     path::Target,
     render::{self, Header, ListBody, View},
+    yaml,
 };
 
 /// The most bytes of warnings in one answer; clients refuse headers that are longer than some KiB.
 const WARNING_BYTES_MAX: usize = 4096;
 
+/// The media type of JSON.
+pub(crate) const JSON: &str = "application/json";
+
 /// An answer in JSON.
 pub(crate) fn json(code: StatusCode, value: &Value) -> Response<Body> {
-    bytes(code, "application/json", value.to_string())
+    self::value(code, Encoding::Json, value)
+}
+
+/// A value as the client wants it written.
+pub(crate) fn value(code: StatusCode, encoding: Encoding, value: &Value) -> Response<Body> {
+    match encoding {
+        Encoding::Json => bytes(code, JSON, value.to_string()),
+        Encoding::Yaml => bytes(code, yaml::TYPE, yaml::document(value.to_string().as_bytes())),
+    }
 }
 
 /// An object in the form that the client asked for.
 pub(crate) fn object(code: StatusCode, found: &Found, view: View) -> Response<Body> {
     let mut body = Vec::new();
     render::object(found, view, Header::Shown, &mut body);
-    bytes(code, view.format.content_type(), body)
+    let body = match view.encoding {
+        Encoding::Json => body,
+        Encoding::Yaml => yaml::document(&body),
+    };
+    bytes(code, view.content_type(), body)
 }
 
 /// A list in the form that the client asked for. What is short is sent whole, so that its length is known; of what is long only
@@ -82,9 +99,9 @@ pub(crate) fn hash(content: &[u8]) -> String {
 }
 
 /// The error as Kubernetes' clients read it.
-pub(crate) fn error(error: &Error) -> Response<Body> {
+pub(crate) fn error(encoding: Encoding, error: &Error) -> Response<Body> {
     let code = StatusCode::from_u16(error.reason.code()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-    let mut response = json(code, &status(error));
+    let mut response = value(code, encoding, &status(error));
     if let Some(seconds) = error.retry_after_s {
         response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
     }
@@ -114,11 +131,11 @@ pub(crate) fn deleted(target: &Target, uid: &str) -> Value {
 }
 
 /// The answer to a write that leaves nothing to show, such as a binding.
-pub(crate) fn success(code: StatusCode) -> Response<Body> {
-    let value = json!({
+pub(crate) fn success(code: StatusCode, encoding: Encoding) -> Response<Body> {
+    let status = json!({
         "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "code": code.as_u16(),
     });
-    json(code, &value)
+    value(code, encoding, &status)
 }
 
 /// Adds what the user should know, a header each.

@@ -162,12 +162,16 @@ mod tests {
     use prost::Message as _;
 
     use super::*;
-    use crate::rest::{accept::Extent, query::Include};
+    use crate::rest::{
+        accept::{Encoding, Extent},
+        query::Include,
+    };
 
     #[test]
     fn the_end_of_a_watch_in_protobuf_is_a_status_in_an_event() {
         let (served, format) = (api::Kind::ConfigMap.into(), Format::Protobuf(Extent::Whole));
-        let view = View { served, format, include: Include::Metadata, now: api::Timestamp(0) };
+        let (encoding, include) = (Encoding::Json, Include::Metadata);
+        let view = View { served, encoding, format, include, now: api::Timestamp(0) };
         let event = error(&Error::new(api::Reason::Expired, "too old"), view);
         let envelope = &event[event.windows(4).position(|bytes| bytes == b"k8s\0").expect("an envelope")..];
         let envelope = api::envelope::decode(envelope).expect("an envelope");
@@ -180,7 +184,13 @@ mod tests {
     fn only_the_latest_lines_are_kept_and_they_are_shared() {
         let lines = Lines::default();
         let served = api::Kind::ConfigMap.into();
-        let view = View { served, format: Format::Object, include: Include::Metadata, now: api::Timestamp(0) };
+        let view = View {
+            served,
+            encoding: Encoding::Json,
+            format: Format::Object,
+            include: Include::Metadata,
+            now: api::Timestamp(0),
+        };
         let mut object = api::Object::empty(api::Kind::ConfigMap);
         let mut last = Bytes::new();
         for revision in 1..=LINES_MAX + 9 {

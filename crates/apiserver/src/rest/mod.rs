@@ -22,6 +22,7 @@ mod subresources;
 #[cfg(test)]
 mod tests;
 mod watch;
+mod yaml;
 
 use std::sync::Arc;
 
@@ -31,7 +32,7 @@ use http::{HeaderMap, Method, Request, Response, StatusCode};
 use registry::{Caller, Registry};
 
 use crate::sender;
-pub(crate) use answer::error as refusal;
+use accept::Encoding;
 use lines::Lines;
 use path::Endpoint;
 use query::Query;
@@ -56,13 +57,26 @@ struct Asked {
     headers: HeaderMap,
 }
 
+impl Asked {
+    /// How answers without a form of their own are written.
+    fn encoding(&self) -> Encoding {
+        accept::encoding(&self.headers)
+    }
+}
+
 async fn serve(State(rest): State<Rest>, request: Request<Body>) -> Response<Body> {
     let registry = rest.registry.for_caller(sender::caller(request.extensions()));
     let rest = Rest { registry, lines: rest.lines };
+    let encoding = accept::encoding(request.headers());
     match rest.answer(request).await {
         Ok(response) => response,
-        Err(error) => answer::error(&error),
+        Err(error) => answer::error(encoding, &error),
     }
+}
+
+/// The answer to a request of which nothing else was looked at.
+pub(crate) fn refusal(error: &Error) -> Response<Body> {
+    answer::error(Encoding::Json, error)
 }
 
 impl Rest {
@@ -75,10 +89,11 @@ impl Rest {
             Endpoint::Objects(target) => self.objects(target, &asked, body).await,
             Endpoint::Review(review) => {
                 only(&asked.method, &Method::POST)?;
-                accept::only_json(&asked.headers)?;
+                let encoding = accept::plain(&asked.headers)?;
                 let sent = body::read(&asked.headers, body).await?.value().unwrap_or_default();
                 let spec = sent.get("spec").cloned().unwrap_or_else(|| serde_json::json!({}));
-                Ok(answer::json(StatusCode::CREATED, &review::answer(review, spec, self.registry.caller())))
+                let answered = review::answer(review, spec, self.registry.caller());
+                Ok(answer::value(StatusCode::CREATED, encoding, &answered))
             }
             Endpoint::Alive => Ok(healthy()),
             Endpoint::Ready => self.ready().await,

@@ -94,8 +94,8 @@ impl Rest {
 
     /// The form in which the client wants objects.
     pub(super) fn view(&self, target: &Target, asked: &Asked) -> Result<View, Error> {
-        let (format, include) = (accept::format(&asked.headers)?, asked.query.include()?);
-        Ok(View { served: target.served, format, include, now: self.registry.now() })
+        let ((encoding, format), include) = (accept::format(&asked.headers)?, asked.query.include()?);
+        Ok(View { served: target.served, encoding, format, include, now: self.registry.now() })
     }
 
     async fn get(&self, target: &Target, asked: &Asked) -> Result<Response<Body>, Error> {
@@ -167,7 +167,7 @@ impl Rest {
         }
         let last = written.object.object();
         let uid = last.metadata().map_or("", |meta| &meta.uid);
-        Ok(answer::json(StatusCode::OK, &answer::deleted(target, uid)))
+        Ok(answer::value(StatusCode::OK, view.encoding, &answer::deleted(target, uid)))
     }
 
     async fn delete_collection(&self, target: &Target, asked: &Asked, body: Body) -> Result<Response<Body>, Error> {

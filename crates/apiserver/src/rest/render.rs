@@ -6,9 +6,10 @@ use registry::{Encoded, Found};
 use serde_json::{Value, json};
 
 use super::{
-    accept::{Extent, Format, MetaVersion},
+    accept::{Encoding, Extent, Format, MetaVersion},
     protobuf,
     query::Include,
+    yaml,
 };
 
 /// How to show objects.
@@ -16,12 +17,24 @@ use super::{
 pub(crate) struct View {
     /// The kind, in the version in which it is shown.
     pub(crate) served: Served,
+    /// How it is written.
+    pub(crate) encoding: Encoding,
     /// The form.
     pub(crate) format: Format,
     /// For tables: how much of each object comes with its row.
     pub(crate) include: Include,
     /// For tables: what ages are counted from.
     pub(crate) now: Timestamp,
+}
+
+impl View {
+    /// The type of an answer that is shown so.
+    pub(crate) fn content_type(self) -> &'static str {
+        match self.encoding {
+            Encoding::Json => self.format.content_type(),
+            Encoding::Yaml => yaml::TYPE,
+        }
+    }
 }
 
 /// What a list says of itself.
@@ -71,7 +84,7 @@ pub(crate) fn message(name: &str, message: &impl prost::Message) -> Value {
     json::encode_message(name, &message.encode_to_vec()).expect("a message is what its own type encodes")
 }
 
-/// Writes one object.
+/// Writes one object as JSON.
 pub(crate) fn object(found: &Found, view: View, header: Header, into: &mut Vec<u8>) {
     match view.format {
         Format::Object => whole(found, view.served, into),
@@ -153,16 +166,22 @@ const CLOSING: &[u8] = b"]}";
 fn opening(meta: &ListMeta, view: View, header: Header, into: &mut Vec<u8>) {
     let list = list_type(view);
     let mut opening = json!({ "kind": list.kind, "apiVersion": list.api_version, "metadata": meta.value() });
-    let mut elements = "items";
     if let Format::Table(_) = view.format {
-        elements = "rows";
         let columns = || table::columns(view.served.kind()).iter().map(column).collect::<Vec<_>>();
         opening["columnDefinitions"] = (header == Header::Shown).then(columns).into();
     }
     put(&opening, into);
     // The elements are one more member.
     into.pop();
-    into.extend_from_slice(format!(",\"{elements}\":[").as_bytes());
+    into.extend_from_slice(format!(",\"{}\":[", elements(view.format)).as_bytes());
+}
+
+/// What the elements of a list are called.
+fn elements(format: Format) -> &'static str {
+    match format {
+        Format::Object | Format::Partial(_) | Format::Protobuf(_) => "items",
+        Format::Table(_) => "rows",
+    }
 }
 
 /// About how much of a list is written before it is sent, in bytes: enough for few writes to the socket, little enough for
@@ -186,17 +205,39 @@ impl ListBody {
 
     /// The type of the answer.
     pub(crate) fn content_type(&self) -> &'static str {
-        self.view.format.content_type()
+        self.view.content_type()
     }
 
     fn open(&self, meta: &ListMeta, into: &mut Vec<u8>) {
         match self.view.format {
-            Format::Object | Format::Table(_) | Format::Partial(_) => {
-                opening(meta, self.view, Header::Shown, into);
-            }
+            Format::Object | Format::Table(_) | Format::Partial(_) => self.open_text(meta, into),
             Format::Protobuf(extent) => {
                 let items = (self.items.as_slice(), self.view.served, extent);
                 protobuf::opening(items, &list_type(self.view), &meta.message(), into);
+            }
+        }
+    }
+
+    fn open_text(&self, meta: &ListMeta, into: &mut Vec<u8>) {
+        opening(meta, self.view, Header::Shown, into);
+        match self.view.encoding {
+            Encoding::Json => {}
+            Encoding::Yaml => {
+                into.extend_from_slice(CLOSING);
+                let is_empty = self.items.len() == 0;
+                let list = elements(self.view.format);
+                *into = if is_empty { yaml::document(into) } else { yaml::before(list, into) };
+            }
+        }
+    }
+
+    fn next_element(&mut self, found: &Found, into: &mut Vec<u8>) {
+        match self.view.encoding {
+            Encoding::Json => self.element(found, into),
+            Encoding::Yaml => {
+                let mut json = Vec::new();
+                self.element(found, &mut json);
+                into.extend(yaml::element(&json));
             }
         }
     }
@@ -220,18 +261,19 @@ impl ListBody {
         }
     }
 
-    /// Writes what stands between the elements of a list in JSON.
+    /// Writes what stands between the elements of a list in JSON; in YAML each begins with a dash.
     fn separate(&mut self, into: &mut Vec<u8>) {
-        if std::mem::replace(&mut self.has_elements, true) {
+        let is_first = !std::mem::replace(&mut self.has_elements, true);
+        if !is_first && self.view.encoding == Encoding::Json {
             into.push(b',');
         }
     }
 
     fn close(&mut self, into: &mut Vec<u8>) {
         self.is_closed = true;
-        match self.view.format {
-            Format::Object | Format::Table(_) | Format::Partial(_) => into.extend_from_slice(CLOSING),
-            Format::Protobuf(_) => {}
+        match (self.view.format, self.view.encoding) {
+            (Format::Object | Format::Table(_) | Format::Partial(_), Encoding::Json) => into.extend_from_slice(CLOSING),
+            (Format::Object | Format::Table(_) | Format::Partial(_), Encoding::Yaml) | (Format::Protobuf(_), _) => {}
         }
     }
 }
@@ -252,7 +294,7 @@ impl Iterator for ListBody {
                 self.close(&mut chunk);
                 break;
             };
-            self.element(&found, &mut chunk);
+            self.next_element(&found, &mut chunk);
         }
         (!chunk.is_empty()).then(|| chunk.into())
     }
@@ -306,9 +348,9 @@ mod tests {
         (0..count).map(|n| Object::from(map(n)).into()).collect()
     }
 
-    fn pieces(count: usize, format: Format) -> Vec<Bytes> {
+    fn pieces(count: usize, encoding: Encoding, format: Format) -> Vec<Bytes> {
         let served = Kind::ConfigMap.into();
-        let view = View { served, format, include: Include::Object, now: Timestamp(0) };
+        let view = View { served, encoding, format, include: Include::Object, now: Timestamp(0) };
         let meta = ListMeta { revision: "9".to_owned(), continue_: "next".to_owned(), remaining: Some(3) };
         ListBody::new(maps(count), meta, view).collect()
     }
@@ -328,7 +370,7 @@ mod tests {
             [(Extent::Whole, "ConfigMapList", 1), (Extent::Metadata(MetaVersion::V1), "PartialObjectMetadataList", 0)]
         {
             for count in [0, 1, 2, 1000] {
-                let pieces = pieces(count, Format::Protobuf(extent));
+                let pieces = pieces(count, Encoding::Json, Format::Protobuf(extent));
                 let fits = |piece: &Bytes| !piece.is_empty() && piece.len() < CHUNK_BYTES + OBJECT_BYTES_MAX;
                 assert!(pieces.iter().all(fits), "{kind} {count}");
                 // A length that is wrong would have been told.
@@ -354,7 +396,7 @@ mod tests {
             (Format::Table(MetaVersion::V1), "rows", "/object/metadata/name"),
         ] {
             for count in [0, 1, 2, 1000] {
-                let pieces = pieces(count, format);
+                let pieces = pieces(count, Encoding::Json, format);
                 assert!(pieces.iter().all(|piece| piece.len() < CHUNK_BYTES + OBJECT_BYTES_MAX), "{format:?} {count}");
                 let whole: Value = serde_json::from_slice(&pieces.concat()).unwrap();
                 let meta = json!({ "resourceVersion": "9", "continue": "next", "remainingItemCount": 3 });
@@ -364,6 +406,19 @@ mod tests {
                     elements.iter().map(|one| one.pointer(name).unwrap().as_str().unwrap()).collect();
                 assert_eq!(names, (0..count).map(|n| format!("m{n:05}")).collect::<Vec<_>>());
                 assert!(count < 1000 || format == Format::Partial(MetaVersion::V1) || pieces.len() > 10);
+            }
+        }
+    }
+
+    #[test]
+    fn a_list_says_the_same_in_yaml() {
+        for format in [Format::Object, Format::Partial(MetaVersion::V1), Format::Table(MetaVersion::V1)] {
+            for count in [0, 1, 1000] {
+                let json: Value = serde_json::from_slice(&pieces(count, Encoding::Json, format).concat()).unwrap();
+                let written = pieces(count, Encoding::Yaml, format);
+                assert!(written.iter().all(|piece| piece.len() < CHUNK_BYTES + OBJECT_BYTES_MAX), "{format:?} {count}");
+                let yaml: Value = serde_yaml::from_slice(&written.concat()).unwrap();
+                assert_eq!(yaml, json, "{format:?} {count}");
             }
         }
     }

@@ -47,7 +47,7 @@ struct Binding {
 impl Rest {
     pub(super) async fn get_scale(&self, target: &Target, asked: &Asked) -> Result<Response<Body>, Error> {
         let object = self.registry.get(&target.key(), read_at(asked.query.state()?)).await?;
-        Ok(answer::json(StatusCode::OK, &scale_value(&scale(&object.object())?)))
+        Ok(answer::value(StatusCode::OK, asked.encoding(), &scale_value(&scale(&object.object())?)))
     }
 
     pub(super) async fn update_scale(
@@ -59,7 +59,8 @@ impl Rest {
         let params = asked.query.write()?;
         let wanted: autoscaling_v1::Scale = body::read(&asked.headers, body).await?.message(SCALE)?;
         let current = self.registry.get(&target.key(), ReadAt::Latest).await?;
-        self.rescale(&current.object(), wanted, &params).await
+        let scale = self.rescale(&current.object(), wanted, &params).await?;
+        Ok(answer::value(StatusCode::OK, asked.encoding(), &scale))
     }
 
     /// A patch without a resourceVersion is about `replicas` alone, so another writer in between is no conflict.
@@ -81,7 +82,7 @@ impl Rest {
                 Err(error) if error.reason == Reason::Conflict && !locked && attempt < SCALE_ATTEMPTS_MAX => {
                     attempt += 1
                 }
-                outcome => return outcome,
+                outcome => return Ok(answer::value(StatusCode::OK, asked.encoding(), &outcome?)),
             }
         }
     }
@@ -91,14 +92,14 @@ impl Rest {
         current: &Object,
         wanted: autoscaling_v1::Scale,
         params: &WriteParams,
-    ) -> Result<Response<Body>, Error> {
+    ) -> Result<Value, Error> {
         let mut object = current.clone();
         let metadata = wanted.metadata.unwrap_or_default();
         object.metadata_mut().resource_version = metadata.resource_version;
         object.set_replicas(wanted.spec.unwrap_or_default().replicas);
         let write = Write::Update(object, Subresource::Scale);
         let written = self.registry.submit(write, options(params)).await?;
-        Ok(answer::json(StatusCode::OK, &scale_value(&scale(&written.object.object())?)))
+        Ok(scale_value(&scale(&written.object.object())?))
     }
 
     pub(super) async fn log(&self, target: &Target, asked: &Asked) -> Result<Response<Body>, Error> {
@@ -126,7 +127,7 @@ impl Rest {
         meta.resource_version = metadata.resource_version;
         pod.spec.get_or_insert_default().node_name = node;
         self.registry.submit(Write::Update(pod.into(), Subresource::Binding), options(&params)).await?;
-        Ok(answer::success(StatusCode::CREATED))
+        Ok(answer::success(StatusCode::CREATED, asked.encoding()))
     }
 
     /// Without disruption budgets, evicting a Pod is deleting it.
@@ -135,7 +136,7 @@ impl Rest {
         let sent = eviction(&content)?;
         let write = Write::Delete(target.key(), asked.query.delete(&sent)?);
         self.registry.submit(write, WriteOptions::default()).await?;
-        Ok(answer::success(StatusCode::CREATED))
+        Ok(answer::success(StatusCode::CREATED, asked.encoding()))
     }
 }
 

@@ -4,6 +4,7 @@
 
 mod protobuf;
 mod versions;
+mod yaml;
 
 use std::{net::Ipv4Addr, sync::Arc, time::Duration};
 

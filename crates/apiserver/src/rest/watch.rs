@@ -2,7 +2,7 @@
 
 use std::{convert::Infallible, time::Duration};
 
-use api::Error;
+use api::{Error, Reason};
 use axum::body::Body;
 use bytes::Bytes;
 use futures::{Stream, StreamExt as _};
@@ -10,7 +10,9 @@ use http::{Response, StatusCode};
 use registry::{Item, WatchFrom, WatchQuery};
 
 use super::{
-    Asked, Rest, answer,
+    Asked, Rest,
+    accept::Encoding,
+    answer,
     gather::{Gather, PACE},
     lines,
     objects::{read_at, selectors},
@@ -27,6 +29,13 @@ impl Rest {
     /// Opens a watch. What makes it impossible is an HTTP error; what ends it later is a line.
     pub(super) async fn watch(&self, target: &Target, asked: &Asked) -> Result<Response<Body>, Error> {
         let view = self.view(target, asked)?;
+        match view.encoding {
+            Encoding::Json => {}
+            Encoding::Yaml => {
+                let message = "a watch cannot be answered as application/yaml; accept application/json";
+                return Err(Error::new(Reason::NotAcceptable, message));
+            }
+        }
         let timeout = match asked.query.watch_timeout()? {
             Some(timeout) => timeout,
             None => default_timeout(),
