@@ -7,7 +7,7 @@ use prost::encoding::{WireType, encode_key, encode_varint, encoded_len_varint, k
 
 use crate::{
     Revision, Served,
-    schema::{Message, Scalar, Schema, Shape},
+    schema::{Message, Schema, Shape},
     wire::{Payload, Reader},
 };
 
@@ -45,17 +45,16 @@ pub fn is_of_few_messages(served: impl Into<Served>, bytes: &[u8]) -> bool {
 fn few(message: &Message, bytes: &[u8], left: &mut usize, deeper: usize) -> bool {
     Reader::new(bytes).all(|(number, payload)| {
         let (Some(field), Payload::Bytes(content)) = (message.by_number(number), payload) else { return true };
-        let inner = match field.scalar {
-            Scalar::Message(index) if field.shape != Shape::Map => Some(Schema::get().at(index)),
-            Scalar::Message(_) => None,
-            _ if field.shape == Shape::Map => None,
-            _ => return true,
-        };
+        let message = field.scalar.message();
+        if message.is_none() && field.shape != Shape::Map {
+            return true;
+        }
         if *left == 0 || deeper == 0 {
             return false;
         }
         *left -= 1;
-        inner.is_none_or(|inner| few(inner, content, left, deeper - 1))
+        // What a map has in its entries is looked at by nobody: the entries themselves are counted.
+        message.filter(|_| field.shape != Shape::Map).is_none_or(|inner| few(inner, content, left, deeper - 1))
     })
 }
 

@@ -10,7 +10,7 @@ use crate::{
     Error, Served,
     encoded::begin,
     meta_v1,
-    schema::{Field, Form, Message, Scalar, Schema, Shape},
+    schema::{Field, Form, Message, Schema, Shape},
     wire::{Payload, Reader, put_bytes, put_number},
 };
 
@@ -114,16 +114,15 @@ fn normal(message: &Message, bytes: &[u8], depth: usize) -> Option<Vec<u8>> {
             (_, Payload::Fixed) => {}
             (_, Payload::Varint(0)) if droppable => {}
             (_, Payload::Varint(value)) => put_number(number, value, &mut out),
-            (Some(field), Payload::Bytes(inner)) if field.shape != Shape::Map => match field.scalar {
-                Scalar::Message(index) => {
-                    let of = Schema::get().at(index);
+            (Some(field), Payload::Bytes(inner)) if field.shape != Shape::Map => match field.scalar.message() {
+                Some(of) => {
                     let inner = normal(of, inner, depth.checked_sub(1)?)?;
                     if !(inner.is_empty() && is_plain(field, of.form)) {
                         put_bytes(number, &inner, &mut out);
                     }
                 }
-                _ if inner.is_empty() && droppable => {}
-                _ => put_bytes(number, inner, &mut out),
+                None if inner.is_empty() && droppable => {}
+                None => put_bytes(number, inner, &mut out),
             },
             (_, Payload::Bytes(inner)) => put_bytes(number, inner, &mut out),
         }

@@ -4,6 +4,8 @@
 //! names and keys, times, errors, codecs, defaults, validation, selectors, quantities, patches and table columns.
 //! Nothing here reads a clock, a file or a socket.
 
+#![cfg_attr(not(test), warn(clippy::cast_possible_truncation, clippy::wildcard_enum_match_arm))]
+
 pub mod cidr;
 pub mod conditions;
 pub mod defaults;

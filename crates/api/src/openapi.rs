@@ -109,9 +109,9 @@ fn schema(message: &Message) -> Value {
 fn properties(message: &Message) -> Map<String, Value> {
     let mut properties = Map::new();
     for field in &message.fields {
-        match field.scalar {
-            Scalar::Message(index) if field.inline => properties.extend(self::properties(Schema::get().at(index))),
-            _ => {
+        match field.scalar.message() {
+            Some(inner) if field.inline => properties.extend(self::properties(inner)),
+            Some(_) | None => {
                 properties.insert(field.json.clone(), property(field));
             }
         }

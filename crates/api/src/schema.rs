@@ -282,6 +282,7 @@ impl Form {
 }
 
 impl Field {
+    #[expect(clippy::wildcard_enum_match_arm, reason = "the types of protobuf are not ours to name")]
     fn build(field: &FieldDescriptor, by_name: &HashMap<String, usize>) -> Self {
         let (shape, kind) = match field.kind() {
             ProtoKind::Message(entry) if field.is_map() => (Shape::Map, entry.map_entry_value_field().kind()),
@@ -308,6 +309,15 @@ impl Field {
 }
 
 impl Scalar {
+    /// The message that such a value is.
+    pub(crate) fn message(self) -> Option<&'static Message> {
+        match self {
+            Self::Message(index) => Some(Schema::get().at(index)),
+            Self::Bool | Self::Int32 | Self::Int64 | Self::String | Self::Bytes => None,
+        }
+    }
+
+    #[expect(clippy::wildcard_enum_match_arm, reason = "the types of protobuf are not ours to name")]
     fn of(kind: &ProtoKind, by_name: &HashMap<String, usize>) -> Self {
         match kind {
             ProtoKind::Bool => Self::Bool,

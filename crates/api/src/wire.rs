@@ -14,6 +14,17 @@ impl<'a> Payload<'a> {
         if let Self::Varint(value) = self { value } else { 0 }
     }
 
+    /// A signed number of 64 bits.
+    pub(crate) fn int64(self) -> i64 {
+        self.varint().cast_signed()
+    }
+
+    /// A signed number of 32 bits: the lower half of what comes, since negative ones come with 64.
+    pub(crate) fn int32(self) -> i32 {
+        let [a, b, c, d, ..] = self.varint().to_le_bytes();
+        i32::from_le_bytes([a, b, c, d])
+    }
+
     pub(crate) fn bytes(self) -> &'a [u8] {
         if let Self::Bytes(bytes) = self { bytes } else { &[] }
     }
@@ -97,10 +108,10 @@ const VARINT_BYTES_MAX: usize = 10;
 /// Writes a varint.
 pub(crate) fn put_varint(mut value: u64, into: &mut Vec<u8>) {
     while value >= 0x80 {
-        into.push(value as u8 | 0x80);
+        into.push((value & 0x7f) as u8 | 0x80);
         value >>= 7;
     }
-    into.push(value as u8);
+    into.push((value & 0x7f) as u8);
 }
 
 /// Writes a number field.
@@ -127,8 +138,8 @@ pub(crate) fn open(field: u32, into: &mut Vec<u8>) -> usize {
 /// Ends a field that [`open`] began.
 pub(crate) fn close(start: usize, into: &mut Vec<u8>) {
     let length = into.len() - start;
-    if length < 0x80 {
-        into[start - 1] = length as u8;
+    if let Ok(short @ ..0x80) = u8::try_from(length) {
+        into[start - 1] = short;
         return;
     }
     let mut prefix = Vec::with_capacity(VARINT_BYTES_MAX);

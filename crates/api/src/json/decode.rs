@@ -226,8 +226,6 @@ impl Decoder {
     }
 
     fn integer(&self, scalar: Scalar, value: &Value) -> Result<i64, Error> {
-        // YAML and some clients write 3.0 where 3 is meant.
-        let whole = |number: f64| (number.fract() == 0.0 && number.abs() < 9e15).then_some(number as i64);
         let number = value
             .as_i64()
             .or_else(|| value.as_f64().and_then(whole))
@@ -345,6 +343,16 @@ impl Decoder {
         let remedy = if what == A_STRING { remedy } else { String::new() };
         self.wrong(format!("expected {what}, found {found}{remedy}"))
     }
+}
+
+/// Whole floats below this are exact: 2⁵³.
+const WHOLE_MAX: f64 = 9_007_199_254_740_992.0;
+
+/// The integer that a float is, if it is one: YAML and some clients write 3.0 where 3 is meant.
+pub(crate) fn whole(number: f64) -> Option<i64> {
+    #[expect(clippy::cast_possible_truncation, reason = "whole, and below the limit exact")]
+    let integer = number as i64;
+    (number.fract() == 0.0 && number.abs() < WHOLE_MAX).then_some(integer)
 }
 
 fn kind_of(value: &Value) -> &'static str {

@@ -11,19 +11,17 @@ use crate::{
 /// What JSON says of the bytes of a message; `Null` for what is absent (a zero time).
 /// Bytes that are not such a message give what could be read of them.
 pub(super) fn message(message: &Message, bytes: &[u8]) -> Value {
-    match message.form {
-        Form::Object => {
-            let mut object = Map::new();
-            fields(message, bytes, &mut object);
-            for field in message.always() {
-                if !object.contains_key(&field.json) {
-                    object.insert(field.json.clone(), zero(field));
-                }
-            }
-            Value::Object(object)
-        }
-        form => special(form, bytes),
+    if message.form != Form::Object {
+        return special(message.form, bytes);
     }
+    let mut object = Map::new();
+    fields(message, bytes, &mut object);
+    for field in message.always() {
+        if !object.contains_key(&field.json) {
+            object.insert(field.json.clone(), zero(field));
+        }
+    }
+    Value::Object(object)
 }
 
 fn fields(message: &Message, bytes: &[u8], into: &mut Map<String, Value>) {
@@ -54,10 +52,12 @@ pub(super) fn zero_of(scalar: Scalar) -> Value {
 fn put(field: &Field, payload: Payload<'_>, into: &mut Map<String, Value>) {
     match (field.shape, field.scalar) {
         (Shape::One, Scalar::Message(index)) if field.inline => fields(Schema::get().at(index), payload.bytes(), into),
-        (Shape::One, Scalar::Message(_)) => match value(field, payload) {
-            Value::Null => {}
-            value => merge(into, &field.json, value),
-        },
+        (Shape::One, Scalar::Message(_)) => {
+            let value = value(field, payload);
+            if !value.is_null() {
+                merge(into, &field.json, value);
+            }
+        }
         (Shape::One, _) => {
             into.insert(field.json.clone(), value(field, payload));
         }
@@ -120,8 +120,8 @@ fn entry(field: &Field, bytes: &[u8]) -> (String, Value) {
 fn value(field: &Field, payload: Payload<'_>) -> Value {
     match field.scalar {
         Scalar::Bool => Value::Bool(payload.varint() != 0),
-        Scalar::Int32 => Value::from(payload.varint() as i32),
-        Scalar::Int64 => Value::from(payload.varint() as i64),
+        Scalar::Int32 => Value::from(payload.int32()),
+        Scalar::Int64 => Value::from(payload.int64()),
         Scalar::String => Value::String(text(payload.bytes())),
         Scalar::Bytes => Value::String(STANDARD.encode(payload.bytes())),
         Scalar::Message(index) => message(Schema::get().at(index), payload.bytes()),
@@ -134,21 +134,20 @@ fn text(bytes: &[u8]) -> String {
 
 /// Messages that JSON writes as something else. None of them has a field above 3.
 pub(super) fn special(form: Form, bytes: &[u8]) -> Value {
-    let (mut numbers, mut data) = ([0_i64; 4], [&[][..]; 4]);
-    for (number, payload) in Reader::new(bytes).filter(|(number, _)| *number < 4) {
-        match payload {
-            Payload::Varint(value) => numbers[number as usize] = value as i64,
-            Payload::Bytes(value) => data[number as usize] = value,
-            Payload::Fixed => {}
+    let mut fields = [Payload::Fixed; 4];
+    for (number, payload) in Reader::new(bytes) {
+        if let Some(field) = fields.get_mut(number as usize) {
+            *field = payload;
         }
     }
+    let [_, first, second, third] = fields;
     match form {
-        Form::Time => time(numbers[1], 0, 0),
-        Form::MicroTime => time(numbers[1], numbers[2], 6),
-        Form::Quantity => Value::String(text(data[1])),
-        Form::IntOrString if numbers[1] == 0 => Value::from(numbers[2] as i32),
-        Form::IntOrString => Value::String(text(data[3])),
-        Form::Raw => serde_json::from_slice(data[1]).unwrap_or(Value::Null),
+        Form::Time => time(first.int64(), 0, 0),
+        Form::MicroTime => time(first.int64(), second.int64(), 6),
+        Form::Quantity => Value::String(text(first.bytes())),
+        Form::IntOrString if first.varint() == 0 => Value::from(second.int32()),
+        Form::IntOrString => Value::String(text(third.bytes())),
+        Form::Raw => serde_json::from_slice(first.bytes()).unwrap_or(Value::Null),
         Form::Object => Value::Null,
     }
 }

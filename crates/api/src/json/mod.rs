@@ -19,6 +19,7 @@ use serde_json::{Map, Value};
 use crate::{Error, Object, Revision, Served, encoded, schema::Schema};
 use decode::Quotes;
 
+pub(crate) use decode::whole;
 pub use parse::{Parsed, parse};
 
 /// What becomes of fields that a message does not have.

@@ -260,8 +260,8 @@ fn whole(message: &Message, bytes: &[u8], into: &mut Vec<u8>) -> Written {
 fn value(scalar: Scalar, payload: Payload<'_>, into: &mut Vec<u8>) -> Written {
     match scalar {
         Scalar::Bool => json(&(payload.varint() != 0), into),
-        Scalar::Int32 => json(&(payload.varint() as i32), into),
-        Scalar::Int64 => json(&(payload.varint() as i64), into),
+        Scalar::Int32 => json(&payload.int32(), into),
+        Scalar::Int64 => json(&payload.int64(), into),
         Scalar::String => text(payload.bytes(), into),
         Scalar::Bytes => json(&STANDARD.encode(payload.bytes()), into),
         Scalar::Message(index) => whole(Schema::get().at(index), payload.bytes(), into)?,

@@ -9,7 +9,7 @@ use serde_json::{Map, Value};
 
 use crate::{
     Error,
-    schema::{Field, Message, Scalar, Schema, Shape},
+    schema::{Field, Message, Schema, Shape},
 };
 
 pub(super) const PATCH: &str = "$patch";
@@ -41,10 +41,7 @@ pub(super) fn find<'a>(message: Option<&'a Message>, name: &str) -> Option<&'a F
 
 /// The message that a field, or each of its elements, is.
 pub(super) fn inner(field: &Field) -> Option<&'static Message> {
-    match field.scalar {
-        Scalar::Message(index) if field.shape != Shape::Map => Some(Schema::get().at(index)),
-        _ => None,
-    }
+    field.scalar.message().filter(|_| field.shape != Shape::Map)
 }
 
 /// How many of the fields that tell elements of the same key apart are the same in both.
@@ -133,7 +130,7 @@ fn one(
                 *target = Value::Array(list);
             }
         },
-        value => {
+        Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Object(_) => {
             fields.insert(name.to_owned(), value.clone());
         }
     }

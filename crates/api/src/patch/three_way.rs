@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 use super::strategic::{DELETE_PRIMITIVES, ELEMENT_ORDER, PATCH, RETAIN_KEYS, find, inner, likeness, object};
 use crate::{
     quantity::Quantity,
-    schema::{Field, Form, Message, Scalar, Schema, Shape},
+    schema::{Field, Form, Message, Schema, Shape},
 };
 
 /// The longest list whose elements are told apart by likeness, in elements; the time grows with the square.
@@ -117,10 +117,8 @@ fn retain(field: Option<&Field>, wanted: &Map<String, Value>, change: &mut Map<S
 
 /// A map whose values are quantities, which manifests may write as numbers.
 fn is_quantities(field: Option<&Field>) -> bool {
-    field.is_some_and(|field| match field.scalar {
-        Scalar::Message(index) if field.shape == Shape::Map => Schema::get().at(index).form == Form::Quantity,
-        _ => false,
-    })
+    let is_quantity = |field: &Field| field.scalar.message().is_some_and(|message| message.form == Form::Quantity);
+    field.is_some_and(|field| field.shape == Shape::Map && is_quantity(field))
 }
 
 /// The three states of a list that is merged.

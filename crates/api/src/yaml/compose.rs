@@ -171,7 +171,9 @@ impl<'a> Composer<'a> {
             Value::Array(maps) if maps.iter().all(Value::is_object) => {
                 maps.into_iter().try_for_each(|map| self.merged(map, into))?;
             }
-            _ => return Err(self.wrong("the key << takes an alias of a mapping, or a list of them".to_owned())),
+            Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_) => {
+                return Err(self.wrong("the key << takes an alias of a mapping, or a list of them".to_owned()));
+            }
         }
         Ok(())
     }

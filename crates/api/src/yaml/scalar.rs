@@ -2,8 +2,7 @@
 
 use serde_json::{Number, Value};
 
-/// Whole floats up to here are exact, and JSON writes them as integers. In units.
-const WHOLE_MAX: f64 = 9_007_199_254_740_992.0;
+use crate::json;
 
 /// The value of a plain scalar.
 ///
@@ -64,10 +63,7 @@ fn integer(text: &str) -> Option<Number> {
 /// `1.5`, `.5`, `1.`, `1e3`; what `0899` is, too.
 fn float(digits: &str) -> Option<Number> {
     let number: f64 = digits.parse().ok()?;
-    if number.fract() == 0.0 && number.abs() < WHOLE_MAX {
-        return Some(Number::from(number as i64));
-    }
-    Number::from_f64(number)
+    json::whole(number).map(Number::from).or_else(|| Number::from_f64(number))
 }
 
 /// Whether a letter may stand in a float: `infinity` is a word.
