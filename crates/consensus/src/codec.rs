@@ -42,8 +42,19 @@ pub enum Malformed {
 /// The bytes of an entry without its data and context.
 pub(crate) const ENTRY_BYTES_MIN: usize = 8 + 8 + 1 + 4 + 4;
 
+/// A length or count as all formats write it. Nothing that is written is nearly so long: what could be is refused where it
+/// comes in, and a wrong length on the disk would be worse than an end of the process.
+pub(crate) fn length_field(length: usize) -> u32 {
+    u32::try_from(length).expect("commands, messages and frames are limited")
+}
+
+/// How long the next piece of something is of which so much is left.
+pub(crate) fn piece_len(left: u64, length_max: usize) -> usize {
+    usize::try_from(left).map_or(length_max, |left| left.min(length_max))
+}
+
 pub(crate) fn put_bytes(out: &mut Vec<u8>, bytes: &[u8]) {
-    out.put_u32_le(bytes.len() as u32);
+    out.put_u32_le(length_field(bytes.len()));
     out.put_slice(bytes);
 }
 
@@ -72,7 +83,7 @@ pub(crate) fn put_mark(out: &mut Vec<u8>, mark: &Mark) {
 
 pub(crate) fn put_members(out: &mut Vec<u8>, m: &Members) {
     for list in [&m.voters, &m.learners, &m.voters_outgoing, &m.learners_next] {
-        out.put_u32_le(list.len() as u32);
+        out.put_u32_le(length_field(list.len()));
         list.iter().for_each(|member| out.put_u64_le(member.0));
     }
     out.put_u8(u8::from(m.auto_leave));
@@ -80,7 +91,7 @@ pub(crate) fn put_members(out: &mut Vec<u8>, m: &Members) {
 }
 
 pub(crate) fn put_contacts(out: &mut Vec<u8>, contacts: &BTreeMap<MemberId, String>) {
-    out.put_u32_le(contacts.len() as u32);
+    out.put_u32_le(length_field(contacts.len()));
     for (member, contact) in contacts {
         out.put_u64_le(member.0);
         put_bytes(out, contact.as_bytes());

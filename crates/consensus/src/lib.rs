@@ -6,6 +6,8 @@
 //! Inside: [`brain`] decides (Raft, without a clock, a disk or a thread), `driver` does (two dedicated threads: raft with
 //! apply, and log), `wal` and `snapshot` are the two kinds of file, `codec` is the only byte format that members exchange.
 
+#![cfg_attr(not(test), warn(clippy::cast_possible_truncation))]
+
 pub mod brain;
 pub mod codec;
 mod config;

@@ -5,7 +5,7 @@ use raft::eraftpb;
 
 use crate::{
     ClusterId, Mark, MemberId,
-    codec::{ENTRY_BYTES_MIN, Malformed, Source, put_bytes, put_entry, put_mark},
+    codec::{ENTRY_BYTES_MIN, Malformed, Source, length_field, put_bytes, put_entry, put_mark},
     raft_types::{from_raft_entry, from_raft_snapshot, to_raft_entry, to_raft_snapshot},
 };
 
@@ -14,6 +14,9 @@ pub const MESSAGE_BYTES_MAX: usize = 8 << 20;
 
 /// The version of the format of messages; members of different versions do not talk.
 const MESSAGE_VERSION: u8 = 2;
+
+// Lengths are written with 32 bits.
+const _: () = assert!(MESSAGE_BYTES_MAX < u32::MAX as usize);
 
 /// A message between members. Only brains make them; transports carry them.
 #[derive(Clone, Debug, PartialEq)]
@@ -81,7 +84,7 @@ impl Message {
         out.put_u64_le(m.reject_hint);
         out.put_i64_le(m.priority);
         put_bytes(out, &m.context);
-        out.put_u32_le(m.entries.len() as u32);
+        out.put_u32_le(length_field(m.entries.len()));
         for entry in &m.entries {
             put_entry(out, &from_raft_entry(entry));
         }
@@ -165,7 +168,7 @@ pub(crate) const KINDS: [eraftpb::MessageType; 12] = [
 ];
 
 fn tag(kind: eraftpb::MessageType) -> Option<u8> {
-    KINDS.iter().position(|known| *known == kind).map(|place| place as u8)
+    KINDS.iter().zip(0..).find(|(known, _)| **known == kind).map(|(_, tag)| tag)
 }
 
 fn kind(tag: u8) -> Option<eraftpb::MessageType> {

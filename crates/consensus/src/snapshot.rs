@@ -19,7 +19,7 @@ use bytes::{Buf, BufMut, Bytes};
 
 use crate::{
     ClusterId, Mark, OpenError,
-    codec::{Source, put_mark},
+    codec::{Source, length_field, put_mark},
     wal::{patiently, sync_dir},
 };
 
@@ -130,7 +130,7 @@ impl<W: Write> Blocks<W> {
         header.put_slice(MAGIC);
         header.put_u32_le(SNAPSHOT_VERSION);
         header.put_u128_le(cluster.0);
-        header.put_u32_le(encoded.len() as u32);
+        header.put_u32_le(length_field(encoded.len()));
         header.put_slice(&encoded);
         let chain = crc32c::crc32c(&header);
         header.put_u32_le(chain);
@@ -145,7 +145,7 @@ impl<W: Write> Blocks<W> {
             return Ok(());
         }
         self.chain = crc32c::crc32c_append(self.chain, &self.block);
-        self.file.write_all(&(self.block.len() as u32).to_le_bytes())?;
+        self.file.write_all(&length_field(self.block.len()).to_le_bytes())?;
         self.file.write_all(&self.chain.to_le_bytes())?;
         self.file.write_all(&self.block)?;
         self.total += self.block.len() as u64;

@@ -210,6 +210,6 @@ fn join(preparing: JoinHandle<io::Result<PathBuf>>) -> io::Result<PathBuf> {
 
 // The largest frame (a nearly full one, the longest command, a checkpoint) must fit into the smallest segment.
 const _: () = assert!(
-    FRAME_BYTES + crate::COMMAND_BYTES_MAX + (128 << 10) + FRAME_HEADER + 2 * BLOCK
-        < crate::config::SEGMENT_BYTES_MIN as usize
+    ((FRAME_BYTES + crate::COMMAND_BYTES_MAX + (128 << 10) + FRAME_HEADER + 2 * BLOCK) as u64)
+        < crate::config::SEGMENT_BYTES_MIN
 );

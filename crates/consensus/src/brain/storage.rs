@@ -9,6 +9,7 @@ use raft::{
 
 use crate::{
     HardState, Mark, MemberId,
+    codec::piece_len,
     raft_types::{to_raft_hard_state, to_raft_members, to_raft_snapshot},
 };
 
@@ -51,12 +52,17 @@ impl Log {
         self.before.0 + self.entries.len() as u64
     }
 
+    /// Where the entry at an index stands, or would stand, that is not before the first.
+    fn place(&self, index: u64) -> usize {
+        piece_len(index - self.first(), usize::MAX)
+    }
+
     /// Appends, replacing everything from the first new index on: a follower's log yields to its leader's.
     pub(crate) fn append(&mut self, entries: &[Entry]) {
         let Some(head) = entries.first() else { return };
         assert!(head.index > self.before.0, "an entry at {} would rewrite the snapshot", head.index);
         assert!(head.index <= self.last() + 1, "an entry at {} leaves a gap after {}", head.index, self.last());
-        self.entries.truncate((head.index - self.first()) as usize);
+        self.entries.truncate(self.place(head.index));
         self.entries.extend(entries.iter().cloned());
     }
 
@@ -71,12 +77,12 @@ impl Log {
     /// Notes a snapshot of this member's own and forgets the entries before it, but for a tail for slow followers.
     pub(crate) fn compact(&mut self, mark: Mark, tail_bytes: u64) {
         let mut tail = 0;
-        let covered = mark.index.saturating_sub(self.before.0) as usize;
+        let covered = piece_len(mark.index.saturating_sub(self.before.0), self.entries.len());
         let kept = self.entries.iter().take(covered).rev().take_while(|entry| {
             tail += cost(entry);
             tail <= tail_bytes
         });
-        let forgotten = covered.min(self.entries.len()) - kept.count();
+        let forgotten = covered - kept.count();
         if let Some(last) = self.entries.drain(..forgotten).next_back() {
             self.before = (last.index, last.term);
         }
@@ -100,7 +106,7 @@ impl Storage for Log {
             return Err(Error::Store(StorageError::Compacted));
         }
         assert!(high <= self.last() + 1, "entries up to {high} of a log that ends at {}", self.last());
-        let (low, high) = ((low - self.first()) as usize, (high - self.first()) as usize);
+        let (low, high) = (self.place(low), self.place(high));
         let budget = max_size.into().unwrap_or(u64::MAX);
         let mut bytes = 0;
         let fits = |entry: &&Entry| {
@@ -119,7 +125,7 @@ impl Storage for Log {
         if index < self.before.0 {
             return Err(Error::Store(StorageError::Compacted));
         }
-        let entry = self.entries.get((index - self.first()) as usize);
+        let entry = self.entries.get(self.place(index));
         entry.map(|entry| entry.term).ok_or(Error::Store(StorageError::Unavailable))
     }
 

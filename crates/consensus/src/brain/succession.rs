@@ -1,7 +1,7 @@
 //! Who leads next: elections, hand-overs, and what follows when the leader is gone.
 
 use super::Brain;
-use crate::{ChangeError, ELECTION_TICKS_MAX, ELECTION_TICKS_MIN, MemberId, ProposeError};
+use crate::{ChangeError, ELECTION_TICKS_MAX, ELECTION_TICKS_MIN, MemberId, ProposeError, codec::piece_len};
 
 /// After the leader was lost the first voter waits so many ticks before it stands: the others must have noticed too, or they
 /// refuse.
@@ -75,9 +75,9 @@ impl<P, R> Brain<P, R> {
     /// Raft 0.7 draws its election timeout from the thread's randomness. A function of member and term spreads candidates
     /// just as well and keeps every history replayable: whoever meets another candidate meets it in a new term.
     pub(super) fn set_election_ticks(&mut self) -> usize {
-        let spread = (ELECTION_TICKS_MAX - ELECTION_TICKS_MIN) as u64;
-        let drawn = mix(self.seed ^ mix(self.node.raft.term)) % spread;
-        let ticks = ELECTION_TICKS_MIN + drawn as usize;
+        let spread = ELECTION_TICKS_MAX - ELECTION_TICKS_MIN;
+        let drawn = mix(self.seed ^ mix(self.node.raft.term)) % spread as u64;
+        let ticks = ELECTION_TICKS_MIN + piece_len(drawn, spread);
         self.node.raft.set_randomized_election_timeout(ticks);
         ticks
     }

@@ -7,6 +7,7 @@ use super::{CLUSTER, Format, SEGMENT_BYTES, SIZES};
 use crate::{
     Change, ChangeError, Entry, EntryKind, HardState, Mark, MemberId, Members, ProposeError,
     brain::Persist,
+    codec::piece_len,
     driver::{Frame, Hello, Wish},
     message::{KINDS, Lane, Message},
     raft_types::{to_raft_entry, to_raft_snapshot},
@@ -21,6 +22,10 @@ pub(super) struct Draw<'a>(pub(super) &'a mut dyn FnMut() -> u64);
 impl Draw<'_> {
     fn below(&mut self, end: u64) -> u64 {
         (self.0)() % end
+    }
+
+    fn index(&mut self, end: usize) -> usize {
+        piece_len(self.below(end as u64), end)
     }
 
     /// A number as they occur, or one at the edge of what there is.
@@ -38,12 +43,12 @@ impl Draw<'_> {
     }
 
     fn bytes(&mut self) -> Bytes {
-        let length = [0, 1, 20, 300, 2000][self.below(5) as usize];
-        (0..length).map(|_| (self.0)() as u8).collect()
+        let length = [0, 1, 20, 300, 2000][self.index(5)];
+        (0..length).map(|_| (self.0)().to_le_bytes()[0]).collect()
     }
 
     fn contact(&mut self) -> String {
-        let name = "master-".repeat(self.below(4) as usize);
+        let name = "master-".repeat(self.index(4));
         format!("{name}{}:6443", self.below(100))
     }
 
@@ -130,7 +135,7 @@ impl Draw<'_> {
     }
 
     fn snapshot(&mut self) -> Vec<u8> {
-        let content = self.bytes().repeat(self.below(3) as usize);
+        let content = self.bytes().repeat(self.index(3));
         snapshot::in_memory(CLUSTER, &self.mark(), &content).unwrap_or_default()
     }
 
@@ -139,7 +144,7 @@ impl Draw<'_> {
         let whole = self.snapshot();
         let message = self.message(eraftpb::MessageType::MsgSnapshot);
         let mut out = Frame::Offer { length: whole.len() as u64, message }.encode(CLUSTER).to_vec();
-        for chunk in whole.chunks(1 + self.below(500) as usize) {
+        for chunk in whole.chunks(1 + self.index(500)) {
             out.extend_from_slice(&Frame::Chunk(Bytes::copy_from_slice(chunk)).encode(CLUSTER));
         }
         out
@@ -190,7 +195,7 @@ fn on_disk(writes: &[Write]) -> Vec<u8> {
             Write::Frame { segment, offset, bytes } => (*segment, *offset, bytes),
             Write::Drop { .. } => continue,
         };
-        let at = (segment as usize - 1) * SEGMENT_BYTES;
+        let at = piece_len(segment - 1, usize::MAX) * SEGMENT_BYTES;
         disk.resize(disk.len().max(at + SEGMENT_BYTES), 0);
         disk[at + offset..][..bytes.len()].copy_from_slice(bytes);
     }

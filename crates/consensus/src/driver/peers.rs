@@ -36,7 +36,7 @@ pub(crate) use transfer::piece;
 use super::News;
 use crate::{
     ClusterId, Dial, MemberId, Members, Stream,
-    codec::CONTACT_BYTES_MAX,
+    codec::{CONTACT_BYTES_MAX, length_field},
     message::{Lane, Message},
 };
 use outbox::Outbox;
@@ -365,7 +365,7 @@ impl Peers {
             Lane::Control => &self.control_backlog,
             Lane::Append | Lane::Snapshot => &self.append_backlog,
         };
-        backlog.clone().acquire_many_owned(bytes as u32).await.ok()
+        backlog.clone().acquire_many_owned(length_field(bytes)).await.ok()
     }
 
     /// Where others reach this member, as far as it knows.

@@ -35,9 +35,14 @@ pub(super) fn run_last() {
     set(libc::SCHED_BATCH, NICE_MAX, 0);
 }
 
+/// What the kernel calls the first version of the structure, in bytes.
+const ATTR_BYTES: u32 = 48;
+
+const _: () = assert!(size_of::<SchedAttr>() == ATTR_BYTES as usize);
+
 fn set(policy: i32, nice: i32, runtime: u64) {
     let attr = SchedAttr {
-        size: size_of::<SchedAttr>() as u32,
+        size: ATTR_BYTES,
         policy: policy.cast_unsigned(),
         flags: 0,
         nice,

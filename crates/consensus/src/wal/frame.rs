@@ -11,7 +11,7 @@ use std::{io, ops::Range};
 use bytes::{Buf, BufMut};
 
 use super::Record;
-use crate::{ClusterId, MemberId};
+use crate::{ClusterId, MemberId, codec::length_field};
 
 /// Frames and headers begin at multiples of this, in bytes: the largest logical block of common disks.
 pub(crate) const BLOCK: usize = 4096;
@@ -200,7 +200,7 @@ impl FrameBuffer {
         let end = self.start + self.frame_bytes();
         let mut header = Vec::with_capacity(FRAME_HEADER);
         header.put_u32_le(FRAME_MAGIC);
-        header.put_u32_le(length as u32);
+        header.put_u32_le(length_field(length));
         header.put_u64_le(epoch);
         header.put_u64_le(position.sequence);
         header.put_u32_le(position.chain);

@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use bytes::Bytes;
 
 use super::Record;
-use crate::{Entry, HardState, Mark, brain::FOUNDING_INDEX};
+use crate::{Entry, HardState, Mark, brain::FOUNDING_INDEX, codec::piece_len};
 
 /// What a log says, all records taken together.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -50,7 +50,7 @@ impl LogImage {
 
     fn truncate(&mut self, from: u64) {
         let Some(first) = self.entries.front().map(|entry| entry.index) else { return };
-        self.entries.truncate(from.saturating_sub(first) as usize);
+        self.entries.truncate(piece_len(from.saturating_sub(first), usize::MAX));
     }
 
     /// Forgets entries up to an index and gives the others memory of their own: a slice would keep a whole segment in memory

@@ -12,6 +12,7 @@ use super::{
     descriptors::patiently,
     frame::{BLOCK, SegmentHeader},
 };
+use crate::codec::piece_len;
 
 /// Zeros are written in pieces of this many bytes.
 const ZEROS_BYTES: usize = 1 << 20;
@@ -104,15 +105,15 @@ pub(crate) fn allocate(path: &Path, bytes: u64) -> io::Result<()> {
 pub(crate) fn fill(path: &Path, bytes: u64, is_unwanted: &AtomicBool) -> io::Result<PathBuf> {
     let mut file = patiently(|| File::create(path))?;
     let zeros = vec![0; ZEROS_BYTES];
-    let mut left = bytes as usize;
+    let mut left = bytes;
     while left > 0 {
         if is_unwanted.load(Ordering::Relaxed) {
             return Err(io::ErrorKind::Interrupted.into());
         }
-        let piece = left.min(ZEROS_BYTES);
+        let piece = piece_len(left, ZEROS_BYTES);
         file.write_all(&zeros[..piece])?;
         file.sync_data()?;
-        left -= piece;
+        left -= piece as u64;
     }
     file.sync_all()?;
     Ok(path.into())

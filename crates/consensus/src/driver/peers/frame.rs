@@ -13,7 +13,7 @@ use tokio::io::{AsyncRead, AsyncReadExt};
 
 use crate::{
     Change, ChangeError, ClusterId, MemberId, Members, ProposeError,
-    codec::{CONTACT_BYTES_MAX, Malformed, Source, put_bytes, put_members},
+    codec::{CONTACT_BYTES_MAX, Malformed, Source, length_field, put_bytes, put_members},
     message::{Lane, MESSAGE_BYTES_MAX, Message},
 };
 
@@ -154,7 +154,7 @@ impl Frame {
     pub(crate) fn encode(&self, cluster: ClusterId) -> Bytes {
         let mut out = vec![0; 4];
         self.put(cluster, &mut out);
-        let length = (out.len() - 4) as u32;
+        let length = length_field(out.len() - 4);
         out[..4].copy_from_slice(&length.to_le_bytes());
         out.into()
     }

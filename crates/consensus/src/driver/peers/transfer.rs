@@ -22,6 +22,7 @@ use super::{
 };
 use crate::{
     ClusterId, Mark, MemberId, OpenError, Stream,
+    codec::piece_len,
     driver::News,
     message::{Lane, Message},
     snapshot::{self, SnapshotReader},
@@ -67,7 +68,7 @@ async fn send(peers: &Peers, peer: &Peer, message: Message) -> io::Result<()> {
     while sent < length {
         let Some(mut open) = file.take() else { return Err(unexpected()) };
         let (open, chunk) = blocking(move || {
-            let mut chunk = vec![0; CHUNK_BYTES.min((length - sent) as usize)];
+            let mut chunk = vec![0; piece_len(length - sent, CHUNK_BYTES)];
             open.seek(SeekFrom::Start(sent))?;
             open.read_exact(&mut chunk)?;
             Ok((open, chunk))
