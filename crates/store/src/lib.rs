@@ -6,6 +6,8 @@
 //!
 //! The crate knows nothing of what objects mean: defaults, validation and deletion rules are the API server's.
 
+#![cfg_attr(not(test), warn(clippy::cast_possible_truncation))]
+
 mod history;
 mod machine;
 mod record;
