@@ -2,6 +2,8 @@
 //!
 //! This is the only crate with generated service code. It decides nothing: what a request means is the API server's.
 
+#![cfg_attr(not(test), warn(clippy::cast_possible_truncation))]
+
 mod carried;
 pub mod client;
 mod clocks;
