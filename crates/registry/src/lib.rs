@@ -10,6 +10,8 @@
 //! The law: nothing else proposes to the log, and nothing here knows how a request was written: no HTTP, no gRPC but what
 //! `rpc` makes of it.
 
+#![cfg_attr(not(test), warn(clippy::wildcard_enum_match_arm))]
+
 mod access;
 pub mod decide;
 pub mod decoders;

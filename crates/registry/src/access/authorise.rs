@@ -150,10 +150,7 @@ fn uses(pod: &core_v1::Pod, kind: Kind, name: &str) -> bool {
 
 /// Whether a reference to a ConfigMap, or one to a Secret, names what is meant.
 fn names(kind: Kind, name: &str, map: Option<&Reference>, secret: Option<&Reference>) -> bool {
-    let reference = match kind {
-        Kind::ConfigMap => map,
-        _ => secret,
-    };
+    let reference = if kind == Kind::ConfigMap { map } else { secret };
     reference.is_some_and(|reference| reference.name == name)
 }
 

@@ -32,13 +32,15 @@ impl Registry {
             return Ok(caller);
         }
         let view = self.view(ReadAt::Latest).await?;
-        match *caller {
-            _ if self.knows(&caller) => Ok(caller),
-            Caller::Master { member } if is_expected(&view, member, self.now()) => {
-                Ok(Arc::new(Caller::Newcomer { member }))
-            }
-            _ => Err(self.revoked(&caller)),
+        if self.knows(&caller) {
+            return Ok(caller);
         }
+        if let Caller::Master { member } = *caller
+            && is_expected(&view, member, self.now())
+        {
+            return Ok(Arc::new(Caller::Newcomer { member }));
+        }
+        Err(self.revoked(&caller))
     }
 
     /// Waits until a caller that belongs to the cluster does so no more.
@@ -160,7 +162,11 @@ impl Registry {
                 "the node {name:?} was deleted or has joined anew since this certificate was made; to come back it must join \
                  anew, with a token of `kapelle token create --role worker --node-name {name}`"
             ),
-            caller => format!("{} does not belong to the group of masters any more", caller.user()),
+            Caller::Cluster
+            | Caller::Master { .. }
+            | Caller::Newcomer { .. }
+            | Caller::Admin { .. }
+            | Caller::Nobody => format!("{} does not belong to the group of masters any more", caller.user()),
         };
         let cluster = self.status().cluster.to_string();
         let cause = Cause { reason: REVOKED, field: String::new(), message: cluster };
