@@ -17,6 +17,8 @@
 //!
 //! Everything is pure but [`driver`].
 
+#![cfg_attr(not(test), warn(clippy::wildcard_enum_match_arm))]
+
 mod brain;
 mod config;
 mod controller;
