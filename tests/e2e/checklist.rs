@@ -159,7 +159,7 @@ const SAMPLES: [Sample; 21] = [
     Sample {
         resource: "endpoints",
         kind: "Endpoints",
-        manifest: "apiVersion: v1\nkind: Endpoints\nmetadata: {name: sample, labels: {size: small}}\nsubsets:\n- addresses: [{ip: 10.1.2.3}]\n  ports: [{port: 80, protocol: TCP}]\n",
+        manifest: "apiVersion: v1\nkind: Endpoints\nmetadata: {name: no-service, labels: {size: small}}\nsubsets:\n- addresses: [{ip: 10.1.2.3}]\n  ports: [{port: 80, protocol: TCP}]\n",
         change: ("size: small", "size: large"),
         columns: &["NAME", "ENDPOINTS", "AGE"],
         wide: "ENDPOINTS",
@@ -229,12 +229,15 @@ impl Sample {
         script.file("object.yaml", self.manifest);
         script.file("changed.yaml", self.manifest.replace(from, to));
         let columns = self.columns.join("\n  ");
+        // A Service has Endpoints of its own name, so not all objects can be called alike.
+        let named = self.manifest.split_once("metadata: {name: ").and_then(|(_, rest)| rest.split_once([',', '}']));
+        let name = named.unwrap().0;
         let values = [
             ("resource", self.resource),
             ("plain", self.resource.split('.').next().unwrap()),
             ("kind", self.kind),
-            ("name", "sample"),
-            ("object", &format!("{}/sample", self.resource)),
+            ("name", name),
+            ("object", &format!("{}/{name}", self.resource)),
             ("columns", &columns),
             ("wide", self.wide),
             ("changed", to),

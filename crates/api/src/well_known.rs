@@ -24,6 +24,8 @@ pub const DEFAULT_SCHEDULER: &str = "default-scheduler";
 pub const NAMESPACE_NAME_LABEL: &str = "kubernetes.io/metadata.name";
 /// The label by which an EndpointSlice names its Service.
 pub const SERVICE_NAME_LABEL: &str = "kubernetes.io/service-name";
+/// The label by which users say that Endpoints are not to be shown as EndpointSlices.
+pub const SKIP_MIRROR_LABEL: &str = "endpointslice.kubernetes.io/skip-mirror";
 /// The label by which affinities and spread constraints find a node by its name.
 pub const HOSTNAME_LABEL: &str = "kubernetes.io/hostname";
 

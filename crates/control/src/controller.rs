@@ -59,6 +59,10 @@ controllers! {
     ReplicationController: workloads::replication_controller, "replication-controller";
     /// Lists the Pods behind a Service.
     EndpointSlice: network::endpoint_slice, "endpoint-slice-controller";
+    /// Lists the Pods behind a Service as it was done before.
+    Endpoints: network::endpoints, "endpoint-controller";
+    /// Shows the endpoints that users list to proxies.
+    EndpointSliceMirroring: network::endpoint_slice_mirroring, "endpoint-slice-mirroring-controller";
     /// Takes Pods off nodes that are lost or not tolerated.
     PodLife: workloads::pod_life, "taint-eviction-controller";
     /// Chooses a node for a Pod.

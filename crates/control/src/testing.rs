@@ -10,8 +10,8 @@ use api::{
     },
     conditions::{self, ConditionStatus},
     core_v1::{
-        Container, ContainerPort, Namespace, Node, NodeCondition, NodeStatus, Pod, PodSpec, PodTemplateSpec,
-        ResourceRequirements, Service, ServicePort, ServiceSpec,
+        Container, ContainerPort, EndpointSubset, Endpoints, Namespace, Node, NodeCondition, NodeStatus, Pod, PodSpec,
+        PodTemplateSpec, ResourceRequirements, Service, ServicePort, ServiceSpec,
     },
     kinds::Resource,
     meta_v1::{IntOrString, LabelSelector, ObjectMeta, Quantity},
@@ -217,6 +217,11 @@ pub(crate) fn service(name: &str, selector: &str, port: i32) -> Service {
     let port = ServicePort { name: "http".to_owned(), port, target_port: None, ..ServicePort::default() };
     let spec = ServiceSpec { selector: labels(selector), ports: vec![port], ..ServiceSpec::default() };
     Service { metadata: Some(meta("default", name)), spec: Some(spec), status: None }
+}
+
+/// Endpoints that a user wrote.
+pub(crate) fn endpoints(name: &str, subsets: Vec<EndpointSubset>) -> Endpoints {
+    Endpoints { metadata: Some(meta("default", name)), subsets }
 }
 
 pub(crate) fn key(kind: Kind, name: &str) -> Key {

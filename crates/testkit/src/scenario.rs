@@ -18,14 +18,14 @@
 //! | `hold NAME 3` | from now on at least three Pods labelled `app: NAME` must be ready at every step |
 //! | `advance 5s` | time passes; answers what the controllers said |
 //! | `show KIND/NAME` | how old an object is, and what a ConfigMap holds |
-//! | `pods`, `sets`, `rollout NAME`, `endpoints NAME`, `events`, `objects` | what there is |
+//! | `pods`, `sets`, `rollout NAME`, `endpoints NAME`, `listed NAME`, `events`, `objects` | what there is |
 //! | `settled` | whether everything has become what was wanted |
 
 use std::{collections::BTreeMap, time::Duration};
 
 use api::{
     Key, Kind, Propagation, Timestamp,
-    core_v1::{self, Pod},
+    core_v1::{self, EndpointAddress, EndpointSubset, Endpoints, Pod},
     kinds::Resource,
     meta_v1::ObjectMeta,
     well_known::{DEFAULT_SERVICE_ACCOUNT, NAMESPACES, REVISION_ANNOTATION, ROOT_CA_CONFIG_MAP, SERVICE_NAME_LABEL},
@@ -116,6 +116,7 @@ fn command(cluster: &mut Cluster, block: &Block) -> Result<String, String> {
         ["rollout", name] => rollout(cluster, name),
         ["endpoints", name] => Ok(endpoints(cluster, name)),
         ["show", what] => Ok(show(cluster, &key(what)?)),
+        ["listed", name] => Ok(listed(cluster, name)),
         ["events"] => Ok(events(cluster)),
         ["objects"] => Ok(objects(cluster)),
         ["settled"] => Ok(cluster.settled().map_or_else(|why| why, |()| "yes".to_owned())),
@@ -274,6 +275,20 @@ fn endpoints(cluster: &Cluster, service: &str) -> String {
         format!("{} on {node}{ready}{terminating}\n", endpoint.addresses.join(","))
     };
     own.flat_map(|slice| &slice.endpoints).map(line).collect()
+}
+
+/// What the Endpoints of a name list, a line for addresses with the same ports.
+fn listed(cluster: &Cluster, name: &str) -> String {
+    let ips = |addresses: &[EndpointAddress]| {
+        addresses.iter().map(|address| address.ip.as_str()).collect::<Vec<_>>().join(",")
+    };
+    let line = |subset: &EndpointSubset| {
+        let ports: Vec<String> = subset.ports.iter().map(|port| port.port.to_string()).collect();
+        let (ready, others) = (ips(&subset.addresses), ips(&subset.not_ready_addresses));
+        format!("ports {}, ready [{ready}], not ready [{others}]\n", ports.join(","))
+    };
+    let all = cluster.all::<Endpoints>();
+    all.iter().filter(|endpoints| endpoints.name() == name).flat_map(|endpoints| &endpoints.subsets).map(line).collect()
 }
 
 /// What was said and is kept, and how often it was said.

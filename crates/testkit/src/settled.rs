@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, time::Duration};
 use api::{
     Kind, Object,
     apps_v1::{Deployment, ReplicaSet},
-    core_v1::{Pod, Service},
+    core_v1::{Endpoints, Pod, Service},
     discovery_v1::EndpointSlice,
     kinds::Resource,
     pod,
@@ -71,10 +71,25 @@ impl Cluster {
             .filter(|endpoint| endpoint.conditions.is_some_and(|conditions| conditions.ready()))
             .filter_map(|endpoint| endpoint.target_ref.as_ref().map(|target| target.uid.as_str()))
             .collect();
-        if ready == announced {
+        if ready != announced {
+            return Err(format!("{}: ready are {ready:?}, announced are {announced:?}", service.key()));
+        }
+        if selector.is_empty() { Ok(()) } else { self.listed(service, &ready) }
+    }
+
+    /// The Endpoints of a Service list its ready Pods as well.
+    fn listed(&self, service: &Service, ready: &BTreeSet<&str>) -> Result<(), String> {
+        let all = self.all::<Endpoints>();
+        let is_own =
+            |endpoints: &&Endpoints| endpoints.namespace() == service.namespace() && endpoints.name() == service.name();
+        let own = all.iter().find(is_own).ok_or_else(|| format!("{} has no Endpoints", service.key()))?;
+        let addresses = own.subsets.iter().flat_map(|subset| &subset.addresses);
+        let listed: BTreeSet<&str> =
+            addresses.filter_map(|address| address.target_ref.as_ref()).map(|target| target.uid.as_str()).collect();
+        if listed == *ready {
             return Ok(());
         }
-        Err(format!("{}: ready are {ready:?}, announced are {announced:?}", service.key()))
+        Err(format!("{}: ready are {ready:?}, listed are {listed:?}", service.key()))
     }
 
     /// Nothing is left behind by an owner that is gone.

@@ -6,11 +6,11 @@
 use std::collections::BTreeMap;
 
 use api::{
-    Key, Kind, Propagation, Timestamp,
+    Key, Kind, Timestamp,
     core_v1::{ObjectReference, Pod, Service, ServicePort, ServiceSpec},
     discovery_v1::{Endpoint, EndpointConditions, EndpointPort, EndpointSlice},
     int_or_string::Value,
-    kinds::{Resource, core::service::HEADLESS},
+    kinds::Resource as _,
     meta_v1::ObjectMeta,
     pod,
     selector::Labels,
@@ -18,18 +18,15 @@ use api::{
     well_known::SERVICE_NAME_LABEL,
 };
 
+use super::slices::{self, MANAGER_LABEL};
 use crate::{
     names, nodes, owners,
     plan::Plan,
     world::{Shift, World},
 };
 
-/// Says who keeps a slice; slices that others keep are left alone.
-const MANAGER_LABEL: &str = "endpointslice.kubernetes.io/managed-by";
-const MANAGER: &str = "endpointslice-controller.k8s.io";
-
-/// Marks the slices of a Service without address.
-const HEADLESS_LABEL: &str = "service.kubernetes.io/headless";
+/// Says that this controller keeps a slice.
+pub(super) const MANAGER: &str = "endpointslice-controller.k8s.io";
 
 pub(crate) fn reconcile(world: &World, key: &Key, _now: Timestamp) -> Plan {
     let mut plan = Plan::default();
@@ -43,18 +40,7 @@ pub(crate) fn reconcile(world: &World, key: &Key, _now: Timestamp) -> Plan {
     let pods = world.pods_matching(&meta.namespace, &selector);
     let pods = pods.map(|pod| (pod, nodes::vouches(world.node_of(pod))));
     let wanted = if spec.r#type == "ExternalName" { BTreeMap::new() } else { wanted(meta, spec, pods) };
-    for slice in ours(world, meta).filter(|slice| !wanted.contains_key(slice.name())) {
-        plan.delete_object(&slice.clone().into(), Propagation::Background);
-    }
-    if world.is_closing(&meta.namespace) {
-        return plan;
-    }
-    for (name, slice) in wanted {
-        match world.named::<EndpointSlice>(&meta.namespace, &name) {
-            None => _ = plan.create(slice),
-            Some(present) => update(present, slice, &mut plan),
-        }
-    }
+    slices::settle(world, &meta.namespace, slices::kept(world, &meta.uid, MANAGER), wanted, &mut plan);
     plan
 }
 
@@ -62,7 +48,7 @@ pub(crate) fn concerns(world: &World, shift: &Shift, look: &mut dyn FnMut(Key)) 
     if let Some(key) = shift.key_of::<Service>() {
         look(key.clone());
     }
-    if let Some(key) = shift.states().last().and_then(service_of) {
+    if let Some(key) = shift.states().last().and_then(slices::service_of) {
         look(key);
     }
     for pod in shift.states::<Pod>().chain(nodes::pods_in_question(world, shift)) {
@@ -72,40 +58,12 @@ pub(crate) fn concerns(world: &World, shift: &Shift, look: &mut dyn FnMut(Key)) 
     }
 }
 
-/// The Service whose Pods a slice lists.
-fn service_of(slice: &EndpointSlice) -> Option<Key> {
-    let meta = slice.metadata.as_ref()?;
-    Some(Key::namespaced(Kind::Service, meta.namespace.as_str(), meta.labels.get(SERVICE_NAME_LABEL)?.as_str()))
-}
-
 /// Whether a Service's Pods are those with these labels among others. A Service without selector has none.
 fn serves(service: &Service, pod: &ObjectMeta) -> bool {
     let selector = service.spec.as_ref().map(|spec| &spec.selector);
     selector.is_some_and(|selector| {
         !selector.is_empty() && selector.iter().all(|(key, value)| pod.labels.get(key) == Some(value))
     })
-}
-
-fn update(present: &EndpointSlice, wanted: EndpointSlice, plan: &mut Plan) {
-    let labels = |slice: &EndpointSlice| slice.metadata.as_ref().map(|meta| meta.labels.clone());
-    let same = present.endpoints == wanted.endpoints && present.ports == wanted.ports;
-    let leaving = present.metadata.as_ref().is_some_and(|meta| meta.deletion_timestamp.is_some());
-    if leaving || same && labels(present) == labels(&wanted) {
-        return;
-    }
-    let mut slice = present.clone();
-    slice.metadata_mut().labels = labels(&wanted).unwrap_or_default();
-    plan.update(EndpointSlice { endpoints: wanted.endpoints, ports: wanted.ports, ..slice });
-}
-
-/// The slices that this controller keeps for a Service and that are not being deleted.
-fn ours<'a>(world: &'a World, service: &'a ObjectMeta) -> impl Iterator<Item = &'a EndpointSlice> {
-    let kept = |slice: &&EndpointSlice| {
-        let meta = slice.metadata.as_ref();
-        let kept = meta.is_some_and(|meta| meta.labels.get(MANAGER_LABEL).is_some_and(|manager| manager == MANAGER));
-        kept && meta.is_some_and(|meta| meta.deletion_timestamp.is_none())
-    };
-    world.controlled::<EndpointSlice>(&service.uid).filter(kept)
 }
 
 /// The slices that there should be, by name, for these Pods; of each it is known whether its node vouches for it.
@@ -145,12 +103,9 @@ fn slice(
     ports: Vec<EndpointPort>,
     endpoints: Vec<Endpoint>,
 ) -> EndpointSlice {
-    let mut labels = service.labels.clone();
+    let mut labels = slices::labels(service, spec);
     labels.insert(SERVICE_NAME_LABEL.to_owned(), service.name.clone());
     labels.insert(MANAGER_LABEL.to_owned(), MANAGER.to_owned());
-    if spec.cluster_ip == HEADLESS {
-        labels.insert(HEADLESS_LABEL.to_owned(), String::new());
-    }
     let metadata = ObjectMeta {
         generate_name: format!("{}-", service.name),
         name,

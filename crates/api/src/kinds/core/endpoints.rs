@@ -66,9 +66,7 @@ impl Strategy for EndpointsStrategy {
     fn validate_status(&self, _: &mut Causes, _: &Endpoints) {}
 
     fn warn(&self, warnings: &mut Warnings, _: &Endpoints) {
-        let sentence =
-            "v1 Endpoints is kept and nothing reads it: Services send to discovery.k8s.io/v1 EndpointSlices; write one";
-        warnings.say(sentence.to_owned());
+        warnings.say("v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice".to_owned());
     }
 
     fn prepare_for_create(&self, _: &mut Endpoints) {}
