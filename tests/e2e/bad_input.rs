@@ -127,6 +127,13 @@ fn a_port_that_may_not_be_bound_is_an_event_that_names_the_remedy() {
         let whole = ["ListenFailed", ":80", "net.ipv4.ip_unprivileged_port_start", "use a higher port"];
         if whole.iter().all(|part| told.contains(part)) { Ok(()) } else { Err(told) }
     });
+    // Nobody chose the port of the Service `kubernetes`, so it makes no node look ill.
+    let conditions =
+        wait_until("a condition about port 80", || match cluster.field("node/dev", "/status/conditions") {
+            told if told.contains("Service default/web") => Ok(told),
+            told => Err(told),
+        });
+    assert!(!conditions.contains("default/kubernetes"), "{conditions}");
 }
 
 #[test]

@@ -136,6 +136,14 @@ fn guests_reach_no_program_of_the_host() {
             assert!(has_failed(&answer), "{pod} {verb} {there}: {answer}");
         }
     }
+    // The API has a name and an address, which lead to a master like any other way.
+    let api = story.cluster.field("service/kubernetes", "/spec/clusterIP");
+    assert_eq!(story.ask("dial-p3", "look-up", "kubernetes.default.svc"), api);
+    for host in ["kubernetes.default.svc", &api] {
+        for answer in story.ask_all(&format!("{host}:443")) {
+            assert!(has_failed(&answer), "{answer}");
+        }
+    }
     assert_eq!(local.seen.load(Ordering::SeqCst), 0, "no connection reached the host's loopback");
     assert_eq!(any.seen.load(Ordering::SeqCst), 0, "nor what listens on all of its addresses");
 }

@@ -14,6 +14,7 @@ mod demo;
 mod egress;
 mod floods;
 mod kubectl;
+mod kubernetes_service;
 mod load;
 #[path = "../patience.rs"]
 mod patience;

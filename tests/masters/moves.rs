@@ -1,6 +1,6 @@
 //! Masters come back under other addresses, and clients that know one of them find the others.
 
-use std::{fs, os::unix::fs::PermissionsExt as _, path::Path};
+use std::{collections::BTreeSet, fs, os::unix::fs::PermissionsExt as _, path::Path};
 
 use crate::{
     lab::{Lab, fed},
@@ -31,6 +31,25 @@ fn are_known_everywhere(lab: &Lab, masters: &[&str]) {
     }
 }
 
+/// Waits until the Service `kubernetes` leads to the masters as they are now, and asks one of them through it.
+fn by_service(lab: &Lab, host: &str) {
+    let contacts: BTreeSet<String> = MASTERS.iter().map(|master| lab.address(master)).collect();
+    wait_until("the Service kubernetes to lead to all masters", || {
+        let slice = lab.kapelle("m1", "get endpointslice kubernetes -o json").printed()?;
+        let slice: serde_json::Value = serde_json::from_str(&slice).map_err(|error| error.to_string())?;
+        let endpoints = slice["endpoints"].as_array().ok_or("no endpoints")?;
+        let addresses = endpoints.iter().filter_map(|endpoint| endpoint["addresses"][0].as_str());
+        let found: BTreeSet<String> = addresses.map(ToOwned::to_owned).collect();
+        if found == contacts { Ok(()) } else { Err(format!("{found:?} instead of {contacts:?}")) }
+    });
+    wait_until("an answer by the Service kubernetes", || {
+        match lab.asked_from(host, "m1", "https://10.96.0.1/api/v1/namespaces/default").as_str() {
+            "200" => Ok(()),
+            status => Err(status.to_owned()),
+        }
+    });
+}
+
 #[test]
 fn a_master_that_moves_comes_back_and_clients_follow() {
     let Some(mut lab) = Lab::new(&["m1", "m2", "m3", "w1"]) else { return };
@@ -39,6 +58,7 @@ fn a_master_that_moves_comes_back_and_clients_follow() {
     let token = lab.token("m1", "--role worker");
     lab.worker("w1", Some(&token));
     lab.ready("w1");
+    by_service(&lab, "w1");
 
     // One that follows, and one that leads.
     let leader = wait_until("a leader", || lab.leader("m1"));
@@ -51,6 +71,7 @@ fn a_master_that_moves_comes_back_and_clients_follow() {
         lab.ready(mover);
         lab.apply(mover, &format!("{mover}.yaml"), &manifest(mover)).ok();
         are_known_everywhere(&lab, &MASTERS);
+        by_service(&lab, "w1");
     }
 
     // Whoever has the kubeconfig of a master that is gone goes on with the others.

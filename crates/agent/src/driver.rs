@@ -196,6 +196,7 @@ impl Shared {
             networks: Networks::new(self.proxy.clone(), config.allow_external),
             proxy: self.proxy.clone(),
             inbox: self.inbox.clone(),
+            services: config.services,
         };
         let prober = Prober { runs, inbox: self.inbox.clone() };
         Pods { images, containers: Arc::new(containers), prober: Arc::new(prober), reports: self.reports.clone() }
@@ -236,12 +237,13 @@ impl Shared {
     /// Starts to get bytes to Pods and from them. Returns when the proxy knows the addresses that no Pod may reach.
     async fn serve(&self, config: &Config, news: mpsc::UnboundedReceiver<News>) {
         let surroundings = Surroundings::new(config.pods, config.services, config.host.into());
-        let surroundings = watch::Sender::new(surroundings);
+        let (surroundings, masters) = (watch::Sender::new(surroundings), watch::Sender::default());
         let tables = Tables {
             node: config.name.clone(),
             proxy: self.proxy.clone(),
             reports: self.reports.clone(),
             surroundings: surroundings.subscribe(),
+            masters: masters.subscribe(),
         };
         let routing = Routing {
             node: config.name.clone(),
@@ -253,9 +255,9 @@ impl Shared {
             inbox: self.inbox.clone(),
         };
         let routes = Routes::begin(routing).await;
-        hosts::know_masters(&self.client, &self.proxy).await;
+        hosts::know_masters(&self.client, &self.proxy, &masters).await;
         let all = |kind| self.watches.of(Query::all(kind));
-        tokio::spawn(hosts::follow_masters(self.client.clone(), self.proxy.clone()));
+        tokio::spawn(hosts::follow_masters(self.client.clone(), self.proxy.clone(), masters));
         tokio::spawn(tables.follow(all(Kind::Service), all(Kind::EndpointSlice)));
         tokio::spawn(routes.follow(all(Kind::Node)));
         tokio::spawn(node::disk::follow(config.dir.clone(), self.health.clone()));

@@ -1,8 +1,8 @@
 //! The loop of all controllers, as a value: what happened goes in, what to write comes out.
 
-use std::{collections::BTreeSet, time::Duration};
+use std::{collections::BTreeSet, net::SocketAddr, time::Duration};
 
-use api::{Key, Kind, Observation, Reason, Timestamp, Write, WriteOutcome};
+use api::{Key, Kind, Observation, Reason, Timestamp, Write, WriteOutcome, kinds::core::service::kubernetes_key};
 
 use crate::{
     config::Config,
@@ -44,6 +44,8 @@ pub enum Event {
         /// When.
         at: Timestamp,
     },
+    /// Where the masters serve the API, all of them.
+    Masters(BTreeSet<SocketAddr>),
     /// The time of an [`Effect::WakeAt`] has come.
     Woken,
 }
@@ -145,6 +147,10 @@ impl Brain {
             Event::Gone { node, at } => {
                 self.world.lose(&node, at);
                 self.queue.push(Task { controller: Controller::Node, key: Key::cluster(Kind::Node, node) }, now);
+            }
+            Event::Masters(at) => {
+                self.world.find_masters(at);
+                self.queue.push(Task { controller: Controller::KubernetesService, key: kubernetes_key() }, now);
             }
             Event::Woken => self.wake_at = None,
         }

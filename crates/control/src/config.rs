@@ -11,6 +11,8 @@ pub struct Config {
     pub pods: PodRange,
     /// The certificate of the cluster's authority, in PEM: every namespace has it as a ConfigMap.
     pub authority: String,
+    /// The address that is meant for the Service `kubernetes`: the first of the Services' range.
+    pub kubernetes: Ipv4Addr,
 }
 
 /// A range of IPv4 addresses that is cut into equal parts, one a node.
@@ -62,7 +64,7 @@ impl PodRange {
 impl Default for Config {
     /// That of `kapelle dev`, without an authority: each cluster founds its own.
     fn default() -> Self {
-        Self { pods: PodRange::LOOPBACK, authority: String::new() }
+        Self { pods: PodRange::LOOPBACK, authority: String::new(), kubernetes: Ipv4Addr::new(127, 128, 0, 1) }
     }
 }
 

@@ -63,6 +63,8 @@ controllers! {
     Endpoints: network::endpoints, "endpoint-controller";
     /// Shows the endpoints that users list to proxies.
     EndpointSliceMirroring: network::endpoint_slice_mirroring, "endpoint-slice-mirroring-controller";
+    /// Keeps the Service by which the masters are reached.
+    KubernetesService: network::kubernetes_service, "kube-apiserver";
     /// Takes Pods off nodes that are lost or not tolerated.
     PodLife: workloads::pod_life, "taint-eviction-controller";
     /// Chooses a node for a Pod.

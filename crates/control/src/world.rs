@@ -10,7 +10,8 @@ mod sight;
 #[cfg(test)]
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap},
+    net::SocketAddr,
     sync::Arc,
     time::Duration,
 };
@@ -43,6 +44,8 @@ pub(crate) struct World {
     /// When the process of a node was seen to have ended.
     gone: HashMap<String, Timestamp>,
     trouble: HashMap<Key, String>,
+    /// Where the masters serve the API.
+    masters: BTreeSet<SocketAddr>,
     began: Timestamp,
     /// When it was last looked which objects may be let go of.
     cooled: Timestamp,
@@ -125,6 +128,7 @@ impl World {
             heartbeats: HashMap::new(),
             gone: HashMap::new(),
             trouble: HashMap::new(),
+            masters: BTreeSet::new(),
             began: Timestamp(0),
             cooled: Timestamp(0),
             #[cfg(test)]
@@ -257,6 +261,11 @@ impl World {
         self.trouble.get(key).map(String::as_str)
     }
 
+    /// Where the masters serve the API; nowhere as long as nobody has told.
+    pub(crate) fn masters(&self) -> &BTreeSet<SocketAddr> {
+        &self.masters
+    }
+
     /// All nodes, by name.
     pub(crate) fn nodes(&self) -> impl Iterator<Item = &Node> + Clone {
         self.all()
@@ -363,6 +372,11 @@ impl World {
     /// A node's process was seen to have ended.
     pub(crate) fn lose(&mut self, node: &str, at: Timestamp) {
         self.gone.insert(node.to_owned(), at);
+    }
+
+    /// The masters serve the API here from now on.
+    pub(crate) fn find_masters(&mut self, at: BTreeSet<SocketAddr>) {
+        self.masters = at;
     }
 
     /// Remembers or forgets why the last write on behalf of an object was refused.

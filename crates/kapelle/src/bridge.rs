@@ -1,10 +1,10 @@
 //! Joins the controllers to the one door: changes and heartbeats in, writes out. They run on the master that leads.
 
-use std::{io, thread};
+use std::{collections::BTreeSet, io, net::SocketAddr, thread};
 
 use control::{Brain, Config, Event, Ticket, driver};
 use futures::StreamExt as _;
-use registry::{Registry, Sign};
+use registry::{GroupStatus, Registry, Sign};
 use tokio::{sync::mpsc, task::JoinSet};
 
 use crate::clock::now;
@@ -13,13 +13,13 @@ use crate::clock::now;
 const BATCHES: usize = 256;
 
 /// Starts the controllers and the scheduler on a thread of their own: looking at everything that exists takes long when it is
-/// much, and no request may wait for that.
+/// much, and no request may wait for that. `own` is where this master serves the API.
 ///
 /// # Errors
 /// If the system gives no thread.
-pub(crate) fn start(registry: Registry, config: Config) -> io::Result<()> {
+pub(crate) fn start(registry: Registry, config: Config, own: SocketAddr) -> io::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let work = move || runtime.block_on(control(registry, config));
+    let work = move || runtime.block_on(control(registry, config, own));
     thread::Builder::new().name("control".into()).spawn(work).map(drop)
 }
 
@@ -27,23 +27,24 @@ pub(crate) fn start(registry: Registry, config: Config) -> io::Result<()> {
 ///
 /// A new leader begins with a new brain: it knows what the log says and grants every node a full term before it misses a
 /// heartbeat. What an old leader still had on its way carries preconditions, so it cannot undo what the new one did.
-async fn control(registry: Registry, config: Config) {
+async fn control(registry: Registry, config: Config, own: SocketAddr) {
     while registry.until_leading().await {
         tracing::debug!("this master leads: the controllers start");
         tokio::select! {
-            () = run(registry.clone(), config.clone()) => return,
+            () = run(registry.clone(), config.clone(), own) => return,
             () = registry.until_following() => tracing::debug!("this master follows: the controllers stop"),
         }
     }
 }
 
 /// Runs the controllers until the Registry's feed ends or this is dropped.
-async fn run(registry: Registry, config: Config) {
+async fn run(registry: Registry, config: Config, own: SocketAddr) {
     let (events, inputs) = mpsc::channel(BATCHES);
     let (writes, wishes) = mpsc::channel(BATCHES);
     let mut tasks = JoinSet::new();
     tasks.spawn(observe(registry.clone(), events.clone()));
     tasks.spawn(listen(registry.clone(), events.clone()));
+    tasks.spawn(tell_masters(registry.clone(), own, events.clone()));
     tasks.spawn(carry_out(registry, wishes, events));
     driver::run(Brain::new(config), inputs, writes, now).await;
 }
@@ -76,6 +77,27 @@ async fn listen(registry: Registry, events: mpsc::Sender<Vec<Event>>) {
     }
 }
 
+/// Where the masters serve the API, whenever that changes.
+async fn tell_masters(registry: Registry, own: SocketAddr, events: mpsc::Sender<Vec<Event>>) {
+    let (mut group, mut told) = (registry.group(), BTreeSet::new());
+    loop {
+        let changed = group.wait_for(|group| masters(group, own) != told).await;
+        let Ok(now) = changed.map(|group| masters(&group, own)) else { return };
+        told.clone_from(&now);
+        if events.send(vec![Event::Masters(now)]).await.is_err() {
+            return;
+        }
+    }
+}
+
+/// The addresses of those with a vote: others may not know yet what the group knows. A master that nobody joins has told its
+/// group no address.
+fn masters(group: &GroupStatus, own: SocketAddr) -> BTreeSet<SocketAddr> {
+    let contact = |member| group.members.contacts.get(member).and_then(|contact| contact.parse().ok());
+    let voters = group.members.voters.iter();
+    voters.filter_map(|member| contact(member).or((*member == group.member).then_some(own))).collect()
+}
+
 /// Writes of one batch share a group commit. Batches do not wait for each other: the controllers go on deciding.
 async fn carry_out(
     registry: Registry,
@@ -100,4 +122,27 @@ async fn settle(registry: Registry, batch: Vec<(Ticket, api::Write)>, events: mp
     let settled = tickets.into_iter().zip(outcomes).map(|(ticket, outcome)| Event::Settled { ticket, outcome });
     // Nobody listens only while the process ends or another master has taken over.
     let _ = events.send(settled.collect()).await;
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "tests")]
+    use super::*;
+
+    #[test]
+    fn masters_are_where_the_group_says_and_one_alone_where_it_listens() {
+        let [one, two, three] = ["1", "2", "3"].map(|id| registry::member_id(&format!("{id:0>16}")).unwrap());
+        let mut group = GroupStatus { member: one, ..GroupStatus::default() };
+        group.members.voters.push(one);
+        let own = "127.0.0.1:6443".parse().unwrap();
+        assert_eq!(masters(&group, own), [own].into());
+        group.members.contacts.insert(one, String::new());
+        assert_eq!(masters(&group, own), [own].into());
+        group.members.voters.push(two);
+        group.members.learners.push(three);
+        for (member, contact) in [(one, "10.0.0.1:6443"), (two, "10.0.0.2:7443"), (three, "10.0.0.3:6443")] {
+            group.members.contacts.insert(member, contact.to_owned());
+        }
+        assert_eq!(masters(&group, own), ["10.0.0.1:6443", "10.0.0.2:7443"].map(|text| text.parse().unwrap()).into());
+    }
 }

@@ -13,6 +13,7 @@ use anyhow::{Context as _, Result, bail};
 use api::{
     Cidr, Kind, conditions,
     core_v1::Node,
+    kinds::core::service::kubernetes_address,
     well_known::{NOT_READY_TAINT, UNREACHABLE_TAINT},
 };
 use apiserver::Setup;
@@ -107,8 +108,12 @@ impl Dev {
         let config = cli::kubeconfig_with(&served, cli::User { identity: &admin, token: Some(&token) });
         process::write_whole(&dir.join("kubeconfig"), &config)?;
         progress.say("starting the controllers and the node");
-        let published = authority.certificate_pem().to_owned();
-        bridge::start(registry.clone(), control::Config { pods: self.pods()?, authority: published })?;
+        let config = control::Config {
+            pods: self.pods()?,
+            authority: authority.certificate_pem().to_owned(),
+            kubernetes: kubernetes_address(self.service_cidr),
+        };
+        bridge::start(registry.clone(), config, listen)?;
         let uid = registry.ensure_node(NODE, Ipv4Addr::LOCALHOST).await?;
         let node = pki::identity(&authority, Subject::Node { name: NODE.to_owned(), uid }, Vec::new())?;
         let node = self.node(&dir, listen, Security::Tls(node), connections)?;

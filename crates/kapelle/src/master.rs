@@ -18,7 +18,7 @@ use std::{
 };
 
 use anyhow::{Context as _, Result, bail};
-use api::Cidr;
+use api::{Cidr, kinds::core::service::kubernetes_address};
 use apiserver::{Bearers, Entrance, LEAF_LIFE, Setup};
 use clap::Args;
 use control::PodRange;
@@ -204,7 +204,8 @@ impl Master {
         tokio::spawn(async move { hearing.hear_masters().await });
         let pods = PodRange::new(entrance.pod_cidr.base(), entrance.pod_cidr.prefix(), entrance.node_prefix)?;
         let published = authority.certificate_pem().to_owned();
-        bridge::start(registry.clone(), control::Config { pods, authority: published })?;
+        let kubernetes = kubernetes_address(options.service_cidr);
+        bridge::start(registry.clone(), control::Config { pods, authority: published, kubernetes }, listen)?;
 
         progress.say("waiting for the group of masters");
         tokio::select! {

@@ -3,7 +3,7 @@
 use std::{net::IpAddr, path::Path, sync::Arc, time::Duration};
 
 use anyhow::Result;
-use api::Cidr;
+use api::{Cidr, kinds::core::service::kubernetes_address};
 use apiserver::LEAF_LIFE;
 use rpc::identity::{Authority, Csr, Identity, KeyPair, Shared, Subject};
 
@@ -30,15 +30,16 @@ pub(crate) fn issue(authority: &Authority, subject: &Subject, hosts: &[String], 
     Ok(Identity::new(&chain, &key, authority.certificate_pem())?)
 }
 
-/// Names and addresses for the certificate: `kubectl` insists on them.
+/// Names and addresses for the certificate, those of the Service `kubernetes` too: `kubectl` insists on them.
 pub(crate) fn hosts(listen: IpAddr, services: Cidr, more: &[String]) -> Vec<String> {
     let mut hosts = vec![
         listen.to_string(),
         "localhost".to_owned(),
         "127.0.0.1".to_owned(),
-        "kubernetes.default.svc".to_owned(),
-        services.address(1).to_string(),
+        kubernetes_address(services).to_string(),
     ];
+    let names = ["kubernetes", "kubernetes.default", "kubernetes.default.svc", "kubernetes.default.svc.cluster.local"];
+    hosts.extend(names.map(ToOwned::to_owned));
     hosts.extend(more.iter().cloned());
     hosts.sort();
     hosts.dedup();

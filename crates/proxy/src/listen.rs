@@ -54,6 +54,8 @@ pub struct Problem {
     pub about: Key,
     /// The address.
     pub address: SocketAddr,
+    /// What sort of error it is.
+    pub kind: io::ErrorKind,
     /// What is wrong, and what would help.
     pub message: String,
 }
@@ -70,7 +72,7 @@ impl Problem {
             io::ErrorKind::AddrNotAvailable => "; the address is not one of this machine",
             _ => "",
         };
-        Self { about, address, message: format!("cannot listen on {address}: {error}{remedy}") }
+        Self { about, address, kind: error.kind(), message: format!("cannot listen on {address}: {error}{remedy}") }
     }
 }
 

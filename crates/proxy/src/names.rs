@@ -88,7 +88,7 @@ pub(crate) enum Found {
 /// Names of the cluster are asked of nobody else: what is not there is nowhere.
 fn nobody(name: &str) -> Found {
     let is_ours = name.ends_with(CLUSTER_DOMAIN) || name.ends_with(".svc");
-    // The API has no Service so far. Its names belong to the cluster all the same.
+    // Before its Service is there, the API's names belong to the cluster all the same.
     let is_api = matches!(name, "kubernetes" | "kubernetes.default");
     if is_ours || is_api { Found::Nobody } else { Found::Outside(name.to_owned()) }
 }

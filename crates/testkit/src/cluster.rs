@@ -4,7 +4,12 @@
 //! Everything that travels takes time, and [`Weather`] says how long and what goes wrong on the way. Two runs with the same
 //! seed and the same requests are the same, step by step.
 
-use std::{collections::BTreeMap, net::Ipv4Addr, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::{Ipv4Addr, SocketAddr},
+    sync::Arc,
+    time::Duration,
+};
 
 use api::{
     Change, Cidr, Error, Key, Kind, Object, Observation, Reason, Timestamp, Write, WriteOutcome, core_v1, event,
@@ -55,6 +60,8 @@ pub struct Cluster {
     state: State,
     agenda: Agenda<Happening>,
     brain: Brain,
+    /// Where the masters serve the API.
+    masters: BTreeSet<SocketAddr>,
     /// What has reached the controllers while they were busy.
     inbox: Vec<Event>,
     /// Which brain it is, counted: answers to an earlier one reach nobody.
@@ -100,6 +107,7 @@ impl Cluster {
             state: State::default(),
             agenda: Agenda::default(),
             brain: brain(),
+            masters: BTreeSet::new(),
             inbox: Vec::new(),
             incarnation: 0,
             seen_until: BEGINNING,
@@ -171,6 +179,11 @@ impl Cluster {
         self.view().list(T::KIND, None, None).filter_map(|record| record.object().get::<T>().cloned()).collect()
     }
 
+    /// How many masters serve the API.
+    pub(crate) fn masters(&self) -> usize {
+        self.masters.len()
+    }
+
     /// The controllers crash and start again, knowing nothing.
     pub fn restart_control(&mut self) {
         self.brain = brain();
@@ -182,7 +195,14 @@ impl Cluster {
         });
         let changes: Vec<Observation> = changes.collect();
         self.tell(Event::Observed(changes));
+        self.tell(Event::Masters(self.masters.clone()));
         self.tell(Event::Synced);
+    }
+
+    /// From now on the masters serve the API at these addresses.
+    pub fn find_masters(&mut self, at: impl IntoIterator<Item = SocketAddr>) {
+        self.masters = at.into_iter().collect();
+        self.tell(Event::Masters(self.masters.clone()));
     }
 
     /// A worker is cut off: it hears nothing and nobody hears it. What it runs, runs on.

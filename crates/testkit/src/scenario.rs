@@ -12,6 +12,7 @@
 //! | `scale NAME 5`, `image NAME hello:2`, `pause NAME`, `resume NAME` | changes of a Deployment |
 //! | `delete KIND/NAME [background\|foreground\|orphan]` | |
 //! | `cordon NODE`, `uncordon NODE`, `cut-off NODE`, `bring-back NODE` | |
+//! | `masters 10.0.0.1:6443 10.0.0.2:6443` | where the masters serve the API |
 //! | `kill NODE` | the worker is cut off, and the masters see that its process has ended |
 //! | `crash NAME`, `delete-pod NAME` | the first Pod of a Deployment ends with code 1, or is deleted |
 //! | `restart-control` | the controllers start again, knowing nothing |
@@ -21,7 +22,7 @@
 //! | `pods`, `sets`, `rollout NAME`, `endpoints NAME`, `listed NAME`, `events`, `objects` | what there is |
 //! | `settled` | whether everything has become what was wanted |
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeMap, net::SocketAddr, time::Duration};
 
 use api::{
     Key, Kind, Propagation, Timestamp,
@@ -99,6 +100,7 @@ fn command(cluster: &mut Cluster, block: &Block) -> Result<String, String> {
         ["cordon", node] => say(cluster.cordon(node, true)),
         ["uncordon", node] => say(cluster.cordon(node, false)),
         ["cut-off", node] => done(|| cluster.cut_off(node)),
+        ["masters", ref addresses @ ..] => masters(cluster, addresses),
         ["kill", node] => done(|| cluster.kill(node)),
         ["bring-back", node] => done(|| cluster.bring_back(node)),
         ["crash", name] => first_pod(cluster, name).and_then(|pod| done(|| cluster.crash(&pod, 1))),
@@ -137,6 +139,12 @@ fn join(cluster: &mut Cluster, words: &[&str]) -> Result<String, String> {
         cluster.add_node(name, &room);
     }
     Ok(String::new())
+}
+
+fn masters(cluster: &mut Cluster, words: &[&str]) -> Result<String, String> {
+    let address = |word: &&str| word.parse().map_err(|_| format!("{word} is no ADDRESS:PORT"));
+    let addresses: Vec<SocketAddr> = words.iter().map(address).collect::<Result<_, _>>()?;
+    done(|| cluster.find_masters(addresses))
 }
 
 fn behave(cluster: &mut Cluster, image: &str, words: &[&str]) -> Result<String, String> {

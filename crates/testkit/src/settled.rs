@@ -7,8 +7,12 @@ use api::{
     apps_v1::{Deployment, ReplicaSet},
     core_v1::{Endpoints, Pod, Service},
     discovery_v1::EndpointSlice,
-    kinds::Resource,
+    kinds::{
+        Resource,
+        core::service::{KUBERNETES, is_kubernetes},
+    },
     pod,
+    well_known::DEFAULT_NAMESPACE,
 };
 
 use crate::Cluster;
@@ -27,6 +31,9 @@ impl Cluster {
         }
         self.all::<Deployment>().iter().try_for_each(|deployment| self.rolled_out(deployment))?;
         self.all::<Service>().iter().try_for_each(|service| self.announced(service))?;
+        if self.masters() > 0 {
+            self.leads_to_masters()?;
+        }
         self.all::<Pod>().iter().try_for_each(|pod| self.owned(&pod.clone().into()))?;
         self.all::<ReplicaSet>().iter().try_for_each(|set| self.owned(&set.clone().into()))
     }
@@ -90,6 +97,16 @@ impl Cluster {
             return Ok(());
         }
         Err(format!("{}: ready are {ready:?}, listed are {listed:?}", service.key()))
+    }
+
+    /// The Service `kubernetes` and the slices behind it are there.
+    fn leads_to_masters(&self) -> Result<(), String> {
+        let services = self.all::<Service>();
+        services.iter().find(|service| is_kubernetes(&service.key())).ok_or("there is no Service kubernetes")?;
+        let slices = self.all::<EndpointSlice>();
+        let own = slices.iter().find(|slice| slice.namespace() == DEFAULT_NAMESPACE && slice.name() == KUBERNETES);
+        let endpoints = own.map_or(0, |slice| slice.endpoints.len());
+        if endpoints == self.masters() { Ok(()) } else { Err(format!("{endpoints} masters are announced")) }
     }
 
     /// Nothing is left behind by an owner that is gone.

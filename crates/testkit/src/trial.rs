@@ -1,7 +1,10 @@
 //! Play with a cluster from a seed: users change their minds, nodes and controllers fail, messages are late or lost; and in
 //! the end everything has to be as it was wanted.
 
-use std::time::Duration;
+use std::{
+    net::{IpAddr, Ipv4Addr, SocketAddr},
+    time::Duration,
+};
 
 use api::{Key, Kind, Propagation, apps_v1::Deployment, core_v1::Pod, kinds::Resource};
 
@@ -17,6 +20,7 @@ const PAUSE_MS_MAX: u64 = 15_000;
 /// seconds, and more.
 const PEACE: Duration = Duration::from_secs(600);
 
+const MASTERS: [SocketAddr; 2] = [master(1), master(2)];
 const NODES: [&str; 4] = ["n1", "n2", "n3", "n4"];
 const DEPLOYMENTS: [&str; 2] = ["web", "shop"];
 
@@ -38,6 +42,10 @@ enum Mishap {
     Pause,
 }
 
+const fn master(number: u8) -> SocketAddr {
+    SocketAddr::new(IpAddr::V4(Ipv4Addr::new(10, 0, 0, number)), 6443)
+}
+
 /// Plays one trial.
 ///
 /// # Errors
@@ -46,6 +54,7 @@ pub fn play(seed: u64) -> Result<(), String> {
     let mut chance = Prng::new(seed);
     let mut cluster = Cluster::new(chance.bits(), weather(&mut chance));
     cluster.behaviours.insert("slow".to_owned(), Behaviour { start: Duration::from_secs(4), ..Behaviour::default() });
+    cluster.find_masters(MASTERS);
     for node in NODES {
         cluster.add_node(node, &[("cpu", "2"), ("memory", "2Gi"), ("pods", "6")]);
     }

@@ -98,6 +98,7 @@ mod tests {
             networks: Networks::new(proxy.clone(), false),
             proxy,
             inbox: inbox.clone(),
+            services: "10.96.0.0/12".parse().unwrap(),
         };
         let prober = Arc::new(Prober { runs, inbox });
         (Pods { images, containers: Arc::new(containers), prober, reports: Reports::new("n1") }, events)

@@ -11,7 +11,7 @@ use api::{
     error::Cause,
     kinds::{
         Allocation,
-        core::service::{HEADLESS, address_claim, port_claim},
+        core::service::{HEADLESS, address_claim, is_kubernetes, kubernetes_address, port_claim},
     },
 };
 use store::Op;
@@ -76,6 +76,9 @@ impl Decider<'_> {
             Ok(address) if self.taken(key, &address_claim(chosen)) => {
                 format!("failed to allocate IP {address}: provided IP is already allocated")
             }
+            Ok(address) if address == kubernetes_address(range) && !is_kubernetes(key) => {
+                format!("failed to allocate IP {address}: provided IP is kept for the Service default/kubernetes")
+            }
             Ok(_) => return None,
         };
         let message = format!("Invalid value: {chosen:?}: {why}");
@@ -86,7 +89,8 @@ impl Decider<'_> {
     fn free_address(&self) -> Option<Ipv4Addr> {
         let range = self.rules.service_cidr;
         let usable = range.size().saturating_sub(RESERVED_ADDRESSES + 1);
-        let in_order = self.view.count(api::Kind::Service) as u64;
+        // The Service `kubernetes` has one of the others.
+        let in_order = (self.view.count(api::Kind::Service) as u64).saturating_sub(1);
         let start = if self.stamp.attempt == 0 { in_order } else { self.stamp.random };
         let address = |step: u64| range.address(RESERVED_ADDRESSES + start.wrapping_add(step) % usable);
         let free = |address: &Ipv4Addr| self.view.claim(&address_claim(&address.to_string())).is_none();

@@ -367,6 +367,9 @@ fn services_get_addresses_in_order_and_give_them_back() {
     assert!(taken.ends_with("provided IP is already allocated"), "{taken}");
     let outside = message(world.fails(create(service("e", "", "10.0.1.1", 0))));
     assert!(outside.ends_with("not in the valid range 10.0.0.0/24"), "{outside}");
+    let kept = message(world.fails(create(service("e", "", "10.0.0.1", 0))));
+    assert!(kept.ends_with("provided IP is kept for the Service default/kubernetes"), "{kept}");
+    assert_eq!(ip(&world.does(create(service("kubernetes", "", "10.0.0.1", 0)))), "10.0.0.1");
 
     assert_eq!(ip(&world.does(update(service("b", "NodePort", "", 0)))), "10.0.0.11");
     world.delete(&key(Kind::Service, "b"), DeleteOptions::default());

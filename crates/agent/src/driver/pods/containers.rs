@@ -1,14 +1,22 @@
 //! Running containers: starting them with all they need, stopping them, and telling how they ended.
 
 use std::{
-    net::{Ipv4Addr, SocketAddr},
+    net::{IpAddr, Ipv4Addr, SocketAddr},
     sync::Arc,
     time::Duration,
 };
 
-use api::{core_v1::Pod, kinds::Resource as _};
+use api::{
+    Cidr,
+    core_v1::Pod,
+    kinds::{
+        Resource as _,
+        core::service::{KUBERNETES, kubernetes_address},
+    },
+    well_known::DEFAULT_NAMESPACE,
+};
 use futures::FutureExt as _;
-use proxy::{LocalHandler, Proxy};
+use proxy::{LocalHandler, Proxy, Resolved};
 use sandbox::{Container, Exit, ExitReason, HttpHandle, Sandbox, Spec, Stdin};
 
 use super::{
@@ -43,6 +51,8 @@ pub(crate) struct Containers {
     /// Hands requests to handlers.
     pub(crate) proxy: Proxy,
     pub(crate) inbox: Inbox,
+    /// The range of the addresses of Services.
+    pub(crate) services: Cidr,
 }
 
 impl Containers {
@@ -107,13 +117,22 @@ impl Containers {
         Ok((container, addresses))
     }
 
+    /// The address of the Service `kubernetes`. As long as nobody has told, it is the one that is kept for it.
+    fn kubernetes(&self) -> IpAddr {
+        let told = match self.proxy.resolve(KUBERNETES, DEFAULT_NAMESPACE) {
+            Resolved::Inside(inside) => inside.addresses.first().copied(),
+            Resolved::Nobody | Resolved::Outside(_) => None,
+        };
+        told.unwrap_or(kubernetes_address(self.services).into())
+    }
+
     /// The sandbox of a container, with all that its Pod gives it.
     async fn sandbox(&self, run: &Run, pod: &Pod, address: Ipv4Addr) -> Result<Container, Failure> {
         let failure = |message: &str| Failure { reason: "CreateContainerError", message: message.to_owned() };
         let image = self.images.take(run).ok_or_else(|| failure("its image is no longer ready"))?;
         let container = manifest::container(pod, &run.container);
         let container = container.ok_or_else(|| failure("the Pod has no such container any more"))?;
-        let mut env = environment::resolve(&self.sources, pod, container, address).await?;
+        let mut env = environment::resolve(&self.sources, pod, container, address, self.kubernetes()).await?;
         let mounts = volumes::mounts(&self.sources, &self.dirs, pod, container, &env).await?;
         let log = logs::Writer::open(self.dirs.logs(&run.pod, &run.container), run.number);
         let mut spec = Spec::new(image);

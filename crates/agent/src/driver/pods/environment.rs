@@ -1,28 +1,31 @@
 //! A container's environment variables, from wherever the Pod says they come.
 
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr};
 
 use api::{
     Kind,
     core_v1::{Container, EnvVarSource, LocalObjectReference, Pod},
     expansion::{Environment, TooLarge},
-    kinds::Resource as _,
+    kinds::{Resource as _, core::service::KUBERNETES_PORT},
 };
 
 use super::sources::{Sources, missing};
 use crate::brain::Failure;
 
-/// Every variable, in the order of the manifest: `HOSTNAME` as container engines set it, then `envFrom`, then `env`, which
-/// wins.
+/// Every variable, in the order of the manifest: `HOSTNAME` as container engines set it and where the API is, as every Pod
+/// is told, then `envFrom`, then `env`, which wins.
 pub(crate) async fn resolve(
     sources: &Sources,
     pod: &Pod,
     container: &Container,
     address: Ipv4Addr,
+    kubernetes: IpAddr,
 ) -> Result<Environment, Failure> {
     let mut env = Environment::default();
     let set = |env: &mut Environment, name: String, value: String| env.set(name, value).map_err(too_large);
     set(&mut env, "HOSTNAME".to_owned(), pod.name().to_owned())?;
+    set(&mut env, "KUBERNETES_SERVICE_HOST".to_owned(), kubernetes.to_string())?;
+    set(&mut env, "KUBERNETES_SERVICE_PORT".to_owned(), KUBERNETES_PORT.to_string())?;
     for source in &container.env_from {
         let (kind, name, optional) = match (&source.config_map_ref, &source.secret_ref) {
             (Some(map), _) => (Kind::ConfigMap, name_of(map.local_object_reference.as_ref()), map.optional),
@@ -95,6 +98,7 @@ mod tests {
     use crate::driver::testing::sources;
 
     const ADDRESS: Ipv4Addr = Ipv4Addr::new(10, 244, 0, 7);
+    const KUBERNETES: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 96, 0, 1));
 
     fn pod() -> Pod {
         let mut pod = Pod::default();
@@ -145,15 +149,17 @@ mod tests {
                 EnvVar { name: "IP".to_owned(), value_from: Some(Box::new(field)), ..EnvVar::default() },
                 EnvVar { name: "CPUS".to_owned(), value_from: Some(Box::new(resource)), ..EnvVar::default() },
                 plain("MY_SIZE", "8"),
+                plain("API", "https://$(KUBERNETES_SERVICE_HOST):$(KUBERNETES_SERVICE_PORT)"),
             ],
             ..Container::default()
         };
-        let variables = resolve(&sources, &pod(), &container, ADDRESS).await.unwrap().into_variables();
+        let variables = resolve(&sources, &pod(), &container, ADDRESS, KUBERNETES).await.unwrap().into_variables();
         let of = |name: &str| variables.iter().rfind(|(known, _)| known == name).map(|(_, value)| value.as_str());
         assert_eq!(of("HOSTNAME"), Some("web-1"));
         assert_eq!(of("TEXT"), Some("blue web-1 $(NOBODY)"));
         assert_eq!((of("SIZE"), of("MY_SIZE"), of("NONE")), (Some("7"), Some("8"), None));
         assert_eq!(of("IP"), Some("10.244.0.7"));
+        assert_eq!(of("API"), Some("https://10.96.0.1:443"));
         assert!(of("CPUS").is_some_and(|text| text.parse::<u32>().is_ok()), "the node's, since there is no limit");
     }
 
@@ -161,7 +167,7 @@ mod tests {
     async fn what_is_missing_is_named() {
         let (_dir, sources) = sources(&[map(&[]).into()]).await;
         let container = Container { env: vec![key("A", "COLOR", false)], ..Container::default() };
-        let failure = resolve(&sources, &pod(), &container, ADDRESS).await.unwrap_err();
+        let failure = resolve(&sources, &pod(), &container, ADDRESS, KUBERNETES).await.unwrap_err();
         assert_eq!(failure.reason, "CreateContainerConfigError");
         assert_eq!(failure.message, "couldn't find key COLOR in ConfigMap default/settings");
     }

@@ -2,7 +2,7 @@
 
 use std::{
     collections::BTreeSet,
-    net::{IpAddr, Ipv4Addr},
+    net::{IpAddr, Ipv4Addr, SocketAddr},
     time::Duration,
 };
 
@@ -10,12 +10,16 @@ use api::{Cidr, Object, core_v1::Node};
 use http::Uri;
 use proxy::Proxy;
 use rpc::Client;
+use tokio::sync::watch;
 
 use super::map::Map;
 use crate::driver::mirror::Mirror;
 
 /// How often the masters' addresses are looked up again: they may be names.
 const MASTERS_EVERY: Duration = Duration::from_secs(10);
+
+/// The port of a URL that names none.
+const HTTPS: u16 = 443;
 
 /// Tells the proxy which addresses the Nodes say are theirs, and which their Pods', as far as that is believed.
 pub(crate) fn know_nodes(proxy: &Proxy, host: Ipv4Addr, services: Cidr, map: &Map<'_>, nodes: &Mirror) {
@@ -35,29 +39,32 @@ fn addresses(nodes: &Mirror) -> impl Iterator<Item = IpAddr> {
     statuses.flat_map(|status| &status.addresses).filter_map(|address| address.address.parse().ok())
 }
 
-/// Tells the proxy, for ever, where the masters are.
-pub(crate) async fn follow_masters(client: Client, proxy: Proxy) {
+/// Tells the proxy, and whoever else wants to know, where this node reaches masters, for ever.
+pub(crate) async fn follow_masters(client: Client, proxy: Proxy, masters: watch::Sender<BTreeSet<SocketAddr>>) {
     loop {
-        know_masters(&client, &proxy).await;
+        know_masters(&client, &proxy, &masters).await;
         tokio::time::sleep(MASTERS_EVERY).await;
     }
 }
 
-/// Tells the proxy where the masters are. What a name meant before stays in force while it cannot be looked up.
-pub(crate) async fn know_masters(client: &Client, proxy: &Proxy) {
-    let found = look_up(&client.masters()).await;
-    proxy.learn(|ranges| {
-        if found.is_complete {
-            ranges.masters.clear();
-        }
-        ranges.masters.extend(&found.addresses);
+/// Tells where this node reaches masters. What a name meant before stays in force while it cannot be looked up.
+pub(crate) async fn know_masters(client: &Client, proxy: &Proxy, masters: &watch::Sender<BTreeSet<SocketAddr>>) {
+    let mut found = look_up(&client.masters()).await;
+    if !found.is_complete {
+        found.addresses.extend(&*masters.borrow());
+    }
+    proxy.learn(|ranges| ranges.masters = found.addresses.iter().map(SocketAddr::ip).collect());
+    masters.send_if_modified(|known| {
+        let is_news = *known != found.addresses;
+        *known = found.addresses;
+        is_news
     });
 }
 
 /// Where masters are.
 #[derive(Debug, PartialEq, Eq)]
 struct Found {
-    addresses: BTreeSet<IpAddr>,
+    addresses: BTreeSet<SocketAddr>,
     /// Every name could be looked up.
     is_complete: bool,
 }
@@ -67,8 +74,9 @@ async fn look_up(urls: &[String]) -> Found {
     for url in urls {
         let Some(authority) = url.parse::<Uri>().ok().and_then(|uri| uri.authority().cloned()) else { continue };
         let host = authority.host().trim_start_matches('[').trim_end_matches(']');
-        match tokio::net::lookup_host((host, authority.port_u16().unwrap_or_default())).await {
-            Ok(all) => found.addresses.extend(all.map(|address| address.ip().to_canonical())),
+        let port = authority.port_u16().unwrap_or(HTTPS);
+        match tokio::net::lookup_host((host, port)).await {
+            Ok(all) => found.addresses.extend(all.map(|address| SocketAddr::new(address.ip().to_canonical(), port))),
             Err(error) => {
                 tracing::debug!(%error, url, "the address of a master cannot be looked up");
                 found.is_complete = false;
@@ -110,9 +118,10 @@ mod tests {
 
     #[tokio::test]
     async fn masters_are_found_by_address_of_either_family() {
-        let urls = ["https://192.0.2.1:6443", "https://[2001:db8::1]:6443", "https://[::ffff:192.0.2.2]:6443", "?"];
+        let urls = ["https://192.0.2.1:6443", "https://[2001:db8::1]", "https://[::ffff:192.0.2.2]:6443", "?"];
         let found = look_up(&urls.map(ToOwned::to_owned)).await;
-        let addresses = ["192.0.2.1", "192.0.2.2", "2001:db8::1"].map(|text| text.parse().unwrap()).into();
+        let addresses = ["192.0.2.1:6443", "192.0.2.2:6443", "[2001:db8::1]:443"];
+        let addresses = addresses.map(|text| text.parse().unwrap()).into();
         assert_eq!(found, Found { addresses, is_complete: true });
     }
 }

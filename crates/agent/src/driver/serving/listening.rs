@@ -3,12 +3,13 @@
 
 use std::{
     collections::{BTreeMap, HashSet},
+    io,
     net::{IpAddr, SocketAddr},
     sync::Arc,
 };
 
-use api::{Cidr, event::EventType};
-use proxy::{News, Proxy, Shield, Way};
+use api::{Cidr, event::EventType, kinds::core::service::is_kubernetes};
+use proxy::{News, Problem, Proxy, Shield, Way};
 use rpc::Client;
 use tokio::sync::mpsc;
 
@@ -68,7 +69,7 @@ impl Listening {
         let mut problems = Problems::default();
         while let Some(first) = news.recv().await {
             let more = std::iter::from_fn(|| news.try_recv().ok());
-            for one in std::iter::once(first).chain(more).collect::<Vec<_>>() {
+            for one in std::iter::once(first).chain(more).filter(|one| !is_excused(one)).collect::<Vec<_>>() {
                 if let News::Failed(problem) = &one {
                     tracing::warn!(about = %problem.about, "{}", problem.message);
                     if let Ok(object) = self.client.get(&problem.about).await {
@@ -79,6 +80,21 @@ impl Listening {
             }
             self.health.listening(problems.trouble());
         }
+    }
+}
+
+/// Whether a process without privileges could not open the port of the Service `kubernetes`. Nobody chose that port, and
+/// programs of such a host reach the API by a kubeconfig.
+fn is_excused(news: &News) -> bool {
+    match news {
+        News::Failed(Problem { about, kind, address, .. }) => {
+            let is_excused = is_kubernetes(about) && *kind == io::ErrorKind::PermissionDenied;
+            if is_excused {
+                tracing::info!(%address, "the Service kubernetes is not served here: its port needs a privilege");
+            }
+            is_excused
+        }
+        News::Mended(_) => false,
     }
 }
 
@@ -109,17 +125,29 @@ impl Problems {
 
 #[cfg(test)]
 mod tests {
-    use api::{Key, Kind};
-    use proxy::Problem;
+    use api::{Key, Kind, kinds::core::service::kubernetes_key};
 
     use super::*;
+
+    #[test]
+    fn a_port_without_privilege_is_excused_of_the_service_kubernetes_alone() {
+        let failed = |about: Key, kind: io::ErrorKind| {
+            let address = SocketAddr::from(([127, 128, 0, 1], 443));
+            is_excused(&News::Failed(Problem { about, address, kind, message: String::new() }))
+        };
+        let web = Key::namespaced(Kind::Service, "default", "web");
+        let elsewhere = Key::namespaced(Kind::Service, "shop", "kubernetes");
+        assert!(failed(kubernetes_key(), io::ErrorKind::PermissionDenied));
+        assert!(!failed(kubernetes_key(), io::ErrorKind::AddrInUse));
+        assert!(!failed(web, io::ErrorKind::PermissionDenied) && !failed(elsewhere, io::ErrorKind::PermissionDenied));
+    }
 
     #[test]
     fn the_condition_names_some_problems_and_counts_the_rest() {
         let address = |port: u16| SocketAddr::from(([10, 0, 0, 1], port));
         let failed = |port: u16| {
             let (about, message) = (Key::namespaced(Kind::Service, "default", "web"), format!("problem {port}"));
-            News::Failed(Problem { about, address: address(port), message })
+            News::Failed(Problem { about, address: address(port), kind: io::ErrorKind::AddrInUse, message })
         };
         let mut problems = Problems::default();
         assert_eq!(problems.trouble(), None);

@@ -3,9 +3,18 @@
 //! Masters refuse ranges that cannot be a node's and addresses that cannot be a Pod's. But administrators may
 //! write what they like, and one slip must not lead the traffic of every host, this one's own included, to some node.
 
-use std::{borrow::Cow, collections::BTreeSet, net::IpAddr};
+use std::{
+    borrow::Cow,
+    collections::BTreeSet,
+    net::{IpAddr, SocketAddr},
+};
 
-use api::{Cidr, discovery_v1::EndpointSlice};
+use api::{
+    Cidr,
+    discovery_v1::EndpointSlice,
+    kinds::{Resource as _, core::service::KUBERNETES},
+    well_known::{DEFAULT_NAMESPACE, SERVICE_NAME_LABEL},
+};
 use proxy::{Net, NetError, is_special};
 
 /// Ranges that are local to every host or its link, or mean many hosts: no node can have them.
@@ -60,9 +69,15 @@ impl Surroundings {
         Some(format!("it overlaps {network}, a network of this host"))
     }
 
-    /// A slice without the endpoints that are not believed, and the addresses of those.
-    pub(crate) fn believed<'a>(&self, slice: &'a EndpointSlice) -> (Cow<'a, EndpointSlice>, Vec<IpAddr>) {
-        let doubted = |text: &String| text.parse::<IpAddr>().ok().filter(|ip| !self.may_be_endpoint(*ip));
+    /// A slice without the endpoints that are not believed, and the addresses of those. Where this node itself reaches
+    /// masters, the Service `kubernetes` may lead as well, also if that is this host.
+    pub(crate) fn believed<'a>(
+        &self,
+        masters: &BTreeSet<SocketAddr>,
+        slice: &'a EndpointSlice,
+    ) -> (Cow<'a, EndpointSlice>, Vec<IpAddr>) {
+        let may_be = |ip: IpAddr| self.may_be_endpoint(ip) || is_master(masters, slice, ip);
+        let doubted = |text: &String| text.parse::<IpAddr>().ok().filter(|ip| !may_be(*ip));
         let found: Vec<IpAddr> = slice.endpoints.iter().flat_map(|one| &one.addresses).filter_map(doubted).collect();
         if found.is_empty() {
             return (Cow::Borrowed(slice), found);
@@ -85,10 +100,20 @@ impl Surroundings {
     }
 }
 
+/// Whether a slice says of an address that a master answers there, and that is so.
+fn is_master(masters: &BTreeSet<SocketAddr>, slice: &EndpointSlice, ip: IpAddr) -> bool {
+    let service = slice.metadata().and_then(|meta| meta.labels.get(SERVICE_NAME_LABEL));
+    if slice.namespace() != DEFAULT_NAMESPACE || service.is_none_or(|service| service != KUBERNETES) {
+        return false;
+    }
+    let is_theirs = |port: i32| u16::try_from(port).is_ok_and(|port| masters.contains(&SocketAddr::new(ip, port)));
+    !slice.ports.is_empty() && slice.ports.iter().all(|port| port.port.is_some_and(is_theirs))
+}
+
 #[cfg(test)]
 mod tests {
     #![expect(clippy::unwrap_used, reason = "tests")]
-    use api::discovery_v1::Endpoint;
+    use api::discovery_v1::{Endpoint, EndpointPort};
 
     use super::*;
 
@@ -143,8 +168,34 @@ mod tests {
     fn believed(known: &Surroundings, addresses: &[&str]) -> (Vec<String>, usize) {
         let endpoint = |text: &&str| Endpoint { addresses: vec![(*text).to_owned()], ..Endpoint::default() };
         let slice = EndpointSlice { endpoints: addresses.iter().map(endpoint).collect(), ..EndpointSlice::default() };
-        let (slice, doubted) = known.believed(&slice);
+        let (slice, doubted) = known.believed(&["192.168.7.2:6443".parse().unwrap()].into(), &slice);
         (slice.endpoints.iter().flat_map(|endpoint| endpoint.addresses.clone()).collect(), doubted.len())
+    }
+
+    #[test]
+    fn the_service_kubernetes_leads_to_masters_of_this_host_and_to_nothing_else_of_it() {
+        let masters = ["192.168.7.2:6443", "192.168.7.3:6443"].map(|text| text.parse().unwrap()).into();
+        let believed = |namespace: &str, service: &str, address: &str, ports: &[i32]| {
+            let endpoint = Endpoint { addresses: vec![address.to_owned()], ..Endpoint::default() };
+            let port = |port: &i32| EndpointPort { port: Some(*port), ..EndpointPort::default() };
+            let ports = ports.iter().map(port).collect();
+            let mut slice = EndpointSlice { endpoints: vec![endpoint], ports, ..EndpointSlice::default() };
+            let meta = slice.metadata_mut();
+            namespace.clone_into(&mut meta.namespace);
+            meta.labels.insert(SERVICE_NAME_LABEL.to_owned(), service.to_owned());
+            host().believed(&masters, &slice).1.is_empty()
+        };
+        assert!(believed("default", "kubernetes", "192.168.7.2", &[6443]));
+        for (namespace, service, address, ports) in [
+            ("shop", "kubernetes", "192.168.7.2", &[6443][..]),
+            ("default", "web", "192.168.7.2", &[6443]),
+            ("default", "kubernetes", "192.168.7.2", &[22]),
+            ("default", "kubernetes", "192.168.7.2", &[6443, 22]),
+            ("default", "kubernetes", "192.168.7.2", &[]),
+            ("default", "kubernetes", "127.0.0.1", &[6443]),
+        ] {
+            assert!(!believed(namespace, service, address, ports), "{namespace}/{service} {address} {ports:?}");
+        }
     }
 
     #[test]

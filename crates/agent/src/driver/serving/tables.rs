@@ -1,6 +1,10 @@
 //! What the proxy routes by: the cluster's Services and EndpointSlices, without what this node does not believe.
 
-use std::{borrow::Cow, collections::BTreeMap};
+use std::{
+    borrow::Cow,
+    collections::{BTreeMap, BTreeSet},
+    net::SocketAddr,
+};
 
 use api::{Key, Object, core_v1::Service, discovery_v1::EndpointSlice, event::EventType, kinds::Resource as _};
 use proxy::{Proxy, Table};
@@ -16,6 +20,8 @@ pub(crate) struct Tables {
     pub(crate) proxy: Proxy,
     pub(crate) reports: Reports,
     pub(crate) surroundings: watch::Receiver<Surroundings>,
+    /// Where this node reaches masters.
+    pub(crate) masters: watch::Receiver<BTreeSet<SocketAddr>>,
 }
 
 impl Tables {
@@ -28,10 +34,14 @@ impl Tables {
                 Some(update) = services.next() => known_services.take(update),
                 Some(update) = slices.next() => known_slices.take(update),
                 Ok(()) = self.surroundings.changed() => true,
+                Ok(()) = self.masters.changed() => true,
                 else => return,
             };
             if is_news {
-                let believed = Believed::of(&self.surroundings.borrow_and_update(), &known_slices);
+                let believed = {
+                    let (known, masters) = (self.surroundings.borrow_and_update(), self.masters.borrow_and_update());
+                    Believed::of(&known, &masters, &known_slices)
+                };
                 self.proxy.update(believed.table(&self.node, &known_services));
                 tell_doubts(&self.reports, &known_slices, &believed.doubted, &doubted);
                 doubted = believed.doubted;
@@ -58,10 +68,10 @@ struct Believed<'a> {
 }
 
 impl<'a> Believed<'a> {
-    fn of(known: &Surroundings, slices: &'a Mirror) -> Self {
+    fn of(known: &Surroundings, masters: &BTreeSet<SocketAddr>, slices: &'a Mirror) -> Self {
         let mut all = Self { slices: Vec::new(), doubted: BTreeMap::new() };
         for slice in slices.objects().filter_map(Object::get::<EndpointSlice>) {
-            let (believed, doubted) = known.believed(slice);
+            let (believed, doubted) = known.believed(masters, slice);
             all.slices.push(believed);
             if let [first, more @ ..] = &doubted[..] {
                 let more = if more.is_empty() { String::new() } else { format!(" and {} more", more.len()) };
@@ -118,7 +128,7 @@ mod tests {
         );
         let slices = mirror(slice);
 
-        let believed = Believed::of(&known, &slices);
+        let believed = Believed::of(&known, &BTreeSet::new(), &slices);
 
         let table = believed.table("n1", &mirror(service));
         let route = table.route(([10, 96, 0, 7], 80).into()).unwrap();

@@ -10,7 +10,7 @@ use std::{
 };
 
 use crate::{
-    Subresource, Timestamp,
+    Cidr, Key, Kind, Subresource, Timestamp,
     core_v1::{ClientIpConfig, Service, ServicePort, ServiceSpec, SessionAffinityConfig},
     defaults,
     int_or_string::Value,
@@ -29,10 +29,16 @@ use crate::{
         names::{self, Syntax},
     },
     warnings::Warnings,
+    well_known::DEFAULT_NAMESPACE,
 };
 
 /// The word for a Service without an address of its own.
 pub const HEADLESS: &str = "None";
+
+/// The name of the Service by which the API is reached, in the namespace [`DEFAULT_NAMESPACE`].
+pub const KUBERNETES: &str = "kubernetes";
+/// Its port.
+pub const KUBERNETES_PORT: u16 = 443;
 
 const TYPES: [&str; 4] = ["ClusterIP", "ExternalName", "LoadBalancer", "NodePort"];
 const POLICIES: [&str; 2] = ["Cluster", "Local"];
@@ -168,6 +174,24 @@ impl Strategy for ServiceStrategy {
     fn sample(&self) -> &str {
         SAMPLE
     }
+}
+
+/// The Service by which the API is reached.
+#[must_use]
+pub fn kubernetes_key() -> Key {
+    Key::namespaced(Kind::Service, DEFAULT_NAMESPACE, KUBERNETES)
+}
+
+/// Whether it is the Service by which the API is reached.
+#[must_use]
+pub fn is_kubernetes(key: &Key) -> bool {
+    key.kind == Kind::Service && &*key.namespace == DEFAULT_NAMESPACE && &*key.name == KUBERNETES
+}
+
+/// The address that is kept for it: the first of the range, which certificates of masters name.
+#[must_use]
+pub fn kubernetes_address(services: Cidr) -> Ipv4Addr {
+    services.address(1)
 }
 
 /// The name under which an address belongs to one Service.
