@@ -23,7 +23,9 @@ type limits struct {
 	image time.Duration
 }
 
-func (l limits) String() string { return fmt.Sprintf("%s, %s with an image that cannot run", l.spec, l.image) }
+func (l limits) String() string {
+	return fmt.Sprintf("%s, %s with an image that cannot run", l.spec, l.image)
+}
 
 const (
 	// How long Ginkgo may clean up after a spec that has been stopped, and how long its process may take after that.
