@@ -46,17 +46,20 @@ spec:
 
 /// What must not change: ranges, labels and taints of Nodes, addresses of Pods, and where Services lead.
 fn facts(lab: &Lab) -> Value {
-    let list = |kind: &str| -> Value {
-        serde_json::from_str(&lab.kapelle("m1", &format!("get {kind} -o json")).ok()).unwrap()
+    let list = |what: &str| -> Value {
+        serde_json::from_str(&lab.kapelle("m1", &format!("get {what} -o json")).ok()).unwrap()
     };
-    let of = |kind: &str, pointers: &[&str]| -> Vec<Value> {
-        let all = list(kind)["items"].as_array().unwrap().clone();
+    let of = |what: &str, pointers: &[&str]| -> Vec<Value> {
+        let all = list(what)["items"].as_array().unwrap().clone();
         all.iter().map(|item| pointers.iter().map(|pointer| item.pointer(pointer).cloned()).collect()).collect()
     };
     json!([
         of("nodes", &["/metadata/name", "/metadata/labels", "/spec", "/status/addresses"]),
         of("pods", &["/metadata/name", "/metadata/labels", "/status/podIP", "/status/podIPs", "/spec/nodeName"]),
-        of("endpointslices", &["/endpoints/0/addresses", "/endpoints/1/addresses", "/endpoints/2/addresses"]),
+        of(
+            "endpointslices -l kubernetes.io/service-name=web",
+            &["/endpoints/0/addresses", "/endpoints/1/addresses", "/endpoints/2/addresses"],
+        ),
     ])
 }
 
