@@ -3,9 +3,11 @@
 //! The rules are those of ARCHITECTURE.md and CONTRIBUTING.md that a compiler does not check: which crate may know which,
 //! which modules may import which, where clocks and files may be touched, how long a file or a function may be, that every
 //! file says what it is for, that each controller has a scenario, that `proto/` says what Go and readers need, that
-//! SPECIFICATION's limits are those of the code, and that outside crates are what `deny.toml` demands.
+//! SPECIFICATION's limits are those of the code, that outside crates are what `deny.toml` demands, and that they are compiled once
+//! for tests and for use.
 
 mod deny;
+mod features;
 mod imports;
 mod limits;
 mod plan;
@@ -36,6 +38,7 @@ fn problems(root: &Path) -> Vec<String> {
     problems.extend(scenarios::problems(root));
     problems.extend(limits::problems(root));
     problems.extend(deny::problems(root));
+    problems.extend(features::problems(root));
     problems.extend(protos::problems(root));
     problems
 }

@@ -47,10 +47,9 @@ impl Rest {
     }
 }
 
-/// A failing source of randomness costs only the spread.
+/// Spread, so that watches that began together do not end together.
 fn default_timeout() -> Duration {
-    let share = getrandom::u32().unwrap_or_default();
-    TIMEOUT_MIN + TIMEOUT_MIN.mul_f64(f64::from(share) / f64::from(u32::MAX))
+    rand::random_range(TIMEOUT_MIN..=TIMEOUT_MIN * 2)
 }
 
 fn watch_query(target: &Target, asked: &Asked) -> Result<WatchQuery, Error> {
