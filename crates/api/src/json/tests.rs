@@ -132,6 +132,16 @@ fn what_manifests_in_the_wild_rely_on() {
 }
 
 #[test]
+fn a_number_comes_back_to_its_last_bit() {
+    for text in ["1.3916027018307243e+300", "0.1", "5e-324", "1.7976931348623157e+308"] {
+        let value: Value = serde_json::from_str(&format!(r#"{{"data": {text}}}"#)).unwrap();
+        let decoded = decode(Kind::ControllerRevision, &value, Strictness::Strict).unwrap();
+        let again = encode(&decoded.object)["data"].as_f64();
+        assert_eq!(again, Some(text.parse::<f64>().unwrap()), "{text}");
+    }
+}
+
+#[test]
 fn a_flood_of_unknown_fields_gives_a_short_answer() {
     let fields: serde_json::Map<String, Value> = (0..10_000).map(|n| (format!("{n:0>5000}"), json!(1))).collect();
     let message = decode(Kind::Pod, &Value::Object(fields), Strictness::Strict).unwrap_err().message;
