@@ -7,7 +7,9 @@ use std::{
     sync::LazyLock,
 };
 
-use prost_reflect::{DescriptorPool, DynamicMessage, FieldDescriptor, Kind as ProtoKind, MessageDescriptor, Value};
+use prost_reflect::{
+    DescriptorPool, DynamicMessage, FieldDescriptor, FileDescriptor, Kind as ProtoKind, MessageDescriptor, Value,
+};
 
 /// Every message, by its full name.
 pub struct Schema {
@@ -170,7 +172,10 @@ impl Schema {
             .map(|message| (message.full_name().to_owned(), message))
             .collect();
         let by_name: HashMap<String, usize> = described.keys().cloned().zip(0..).collect();
-        let mut messages: Vec<Message> = described.values().map(|message| Message::build(message, &by_name)).collect();
+        let files: Vec<FileDescriptor> = pool.files().collect();
+        let docs = Docs::of(&files);
+        let mut messages: Vec<Message> =
+            described.values().map(|message| Message::build(message, &by_name, &docs)).collect();
         let places: Vec<Vec<(String, Place)>> = messages.iter().map(|message| message.places(&messages)).collect();
         for (message, places) in messages.iter_mut().zip(&places) {
             message.names = places.iter().cloned().collect();
@@ -217,11 +222,13 @@ impl Message {
         }
     }
 
-    fn build(message: &MessageDescriptor, by_name: &HashMap<String, usize>) -> Self {
-        let mut fields: Vec<Field> = message.fields().map(|field| Field::build(&field, by_name)).collect();
+    fn build(message: &MessageDescriptor, by_name: &HashMap<String, usize>, docs: &Docs<'_>) -> Self {
+        let file = message.parent_file();
+        let field = |field: FieldDescriptor| Field::build(&field, by_name, docs.at(file.name(), field.path()));
+        let mut fields: Vec<Field> = message.fields().map(field).collect();
         fields.sort_by_key(|field| field.number);
         let name = message.full_name().to_owned();
-        let doc = doc(message.parent_file_descriptor_proto(), message.path());
+        let doc = docs.at(file.name(), message.path());
         let numbers = numbers(&fields);
         Self { form: Form::of(&name), name, doc, fields, names: HashMap::new(), numbers, always: Vec::new() }
     }
@@ -283,7 +290,7 @@ impl Form {
 
 impl Field {
     #[expect(clippy::wildcard_enum_match_arm, reason = "the types of protobuf are not ours to name")]
-    fn build(field: &FieldDescriptor, by_name: &HashMap<String, usize>) -> Self {
+    fn build(field: &FieldDescriptor, by_name: &HashMap<String, usize>, doc: String) -> Self {
         let (shape, kind) = match field.kind() {
             ProtoKind::Message(entry) if field.is_map() => (Shape::Map, entry.map_entry_value_field().kind()),
             kind if field.is_list() => (Shape::List, kind),
@@ -294,7 +301,7 @@ impl Field {
             number: field.number(),
             json: field.json_name().to_owned(),
             quoted: format!("\"{}\":", field.json_name()),
-            doc: doc(field.parent_message().parent_file_descriptor_proto(), field.path()),
+            doc,
             shape,
             scalar: Scalar::of(&kind, by_name),
             presence: field.supports_presence(),
@@ -357,10 +364,23 @@ impl Options {
     }
 }
 
-/// The comment that stands before a declaration.
-fn doc(file: &prost_reflect::prost_types::FileDescriptorProto, path: &[i32]) -> String {
-    let locations = file.source_code_info.iter().flat_map(|info| &info.location);
-    let comment =
-        locations.filter(|location| location.path == path).find_map(|location| location.leading_comments.clone());
-    comment.unwrap_or_default().trim().replace('\n', " ")
+/// The comments that stand before declarations, by file and path there.
+struct Docs<'a>(HashMap<(&'a str, &'a [i32]), &'a str>);
+
+impl<'a> Docs<'a> {
+    fn of(files: &'a [FileDescriptor]) -> Self {
+        let mut docs = HashMap::new();
+        for file in files {
+            for location in file.file_descriptor_proto().source_code_info.iter().flat_map(|info| &info.location) {
+                if let Some(comment) = &location.leading_comments {
+                    docs.insert((file.name(), location.path.as_slice()), comment.as_str());
+                }
+            }
+        }
+        Self(docs)
+    }
+
+    fn at(&self, file: &str, path: &[i32]) -> String {
+        self.0.get(&(file, path)).map(|comment| comment.trim().replace('\n', " ")).unwrap_or_default()
+    }
 }

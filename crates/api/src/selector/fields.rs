@@ -1,6 +1,10 @@
 //! Field selectors: `status.phase=Running,spec.nodeName!=n1`.
 
-use std::{borrow::Cow, fmt, sync::Arc};
+use std::{
+    borrow::Cow,
+    fmt,
+    sync::{Arc, OnceLock},
+};
 
 use super::{few, short};
 use crate::{
@@ -18,10 +22,25 @@ pub struct Fields {
 struct Term {
     path: String,
     source: Source,
-    /// Where the value stands in the bytes of an object, if it is a text there.
-    stored: Option<Vec<u32>>,
+    stored: Stored,
     equal: bool,
     value: String,
+}
+
+/// Where the value stands in the bytes of an object, if it is a text there. Looked up for the first object: a node asks for its
+/// Pods before anything else needs the table of all messages, which takes milliseconds to build.
+#[derive(Clone, Debug)]
+struct Stored {
+    kind: Kind,
+    path: String,
+    numbers: OnceLock<Option<Vec<u32>>>,
+}
+
+impl Stored {
+    /// The numbers of the fields that lead there.
+    fn numbers(&self) -> Option<&[u32]> {
+        self.numbers.get_or_init(|| numbers(self.kind, &self.path)).as_deref()
+    }
 }
 
 /// Where the value of a field is read.
@@ -92,7 +111,7 @@ impl Fields {
     pub fn matches_stored(&self, bytes: &[u8], decode: impl Fn() -> Arc<Object>) -> bool {
         let mut decoded: Option<Arc<Object>> = None;
         self.terms.iter().all(|term| {
-            let same = match &term.stored {
+            let same = match term.stored.numbers() {
                 Some(path) => encoded::text(bytes, path) == term.value,
                 None => term.source.read(decoded.get_or_insert_with(&decode)) == term.value,
             };
@@ -158,7 +177,7 @@ fn term(served: Served, text: &str, part: &str) -> Result<Term, Error> {
         let (kind, known) = (served.kind(), fields_of(served).collect::<Vec<_>>().join(", "));
         return Err(fail(format!("field label not supported for {kind}: {path:?}; supported are {known}")));
     };
-    let stored = stored(served.kind(), &served.path_stored(path));
+    let stored = Stored { kind: served.kind(), path: served.path_stored(path), numbers: OnceLock::new() };
     Ok(Term { path: path.to_owned(), source, stored, equal, value })
 }
 
@@ -166,15 +185,15 @@ fn term(served: Served, text: &str, part: &str) -> Result<Term, Error> {
 const MADE: [(Kind, &str); 2] = [(Kind::Pod, "status.phase"), (Kind::Event, "reportingComponent")];
 
 /// The numbers of the fields that lead to a text in the bytes of an object.
-fn stored(kind: Kind, path: &str) -> Option<Vec<u32>> {
+fn numbers(kind: Kind, path: &str) -> Option<Vec<u32>> {
     let mut message = Schema::get().message(kind.info().message).filter(|_| !MADE.contains(&(kind, path)))?;
-    let mut numbers = Vec::new();
+    let mut found = Vec::new();
     let mut names = path.split('.').peekable();
     while let Some(name) = names.next() {
         let Found { holder: None, field } = message.find(name)? else { return None };
-        numbers.push(field.number);
+        found.push(field.number);
         match (field.shape, field.scalar, names.peek()) {
-            (Shape::One, Scalar::String, None) => return Some(numbers),
+            (Shape::One, Scalar::String, None) => return Some(found),
             (Shape::One, Scalar::Message(index), Some(_)) => message = Schema::get().at(index),
             _ => return None,
         }
