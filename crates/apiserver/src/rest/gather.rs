@@ -3,6 +3,10 @@
 
 use std::{
     pin::Pin,
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering},
+    },
     task::{Context, Poll, ready},
     time::Duration,
 };
@@ -10,18 +14,50 @@ use std::{
 use futures::Stream;
 use tokio::time::{Instant, Sleep};
 
-/// The least time between two writes to a watcher, unless there is much to write. What comes after a while of quiet goes at
-/// once; what follows it waits so long at most, which no client of Kubernetes notices.
-pub(crate) const PACE: Duration = Duration::from_millis(10);
+/// The least time between two writes to a watcher for each watch that is open, unless there is much to write: about what a
+/// write to each of them costs. Few watchers are told everything at once.
+const PACE_EACH: Duration = Duration::from_micros(20);
+
+/// The least time between two writes to one of very many watchers, which no client of Kubernetes notices. What comes after a
+/// while of quiet goes at once; only what follows it waits.
+const PACE_MAX: Duration = Duration::from_millis(10);
 
 /// From so many items on a batch goes at once: it costs little for each of them.
 const BATCH_ENOUGH: usize = 64;
 
+/// The watches that are open. Cloning shares the number.
+#[derive(Clone, Default)]
+pub(crate) struct Crowd(Arc<AtomicU32>);
+
+/// One of the open watches, as long as it exists.
+pub(crate) struct Place(Crowd);
+
+impl Crowd {
+    pub(crate) fn enter(&self) -> Place {
+        self.0.fetch_add(1, Ordering::Relaxed);
+        Place(self.clone())
+    }
+}
+
+impl Place {
+    /// The least time between two writes.
+    pub(crate) fn pace(&self) -> Duration {
+        PACE_EACH.saturating_mul(self.0.0.load(Ordering::Relaxed)).min(PACE_MAX)
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.0.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
 /// A stream of batches that are put together where they come in quick succession. Nothing is reordered or lost, and no more is
 /// held than two batches.
-pub(crate) struct Gather<S, T> {
+pub(crate) struct Gather<S, T, P> {
     batches: Pin<Box<S>>,
-    pace: Duration,
+    /// The least time between two batches.
+    pace: P,
     held: Vec<T>,
     /// When the next batch may go, if there was one.
     next: Option<Instant>,
@@ -30,8 +66,8 @@ pub(crate) struct Gather<S, T> {
     is_over: bool,
 }
 
-impl<S: Stream<Item = Vec<T>>, T> Gather<S, T> {
-    pub(crate) fn new(batches: S, pace: Duration) -> Self {
+impl<S: Stream<Item = Vec<T>>, T, P: Fn() -> Duration> Gather<S, T, P> {
+    pub(crate) fn new(batches: S, pace: P) -> Self {
         Self { batches: Box::pin(batches), pace, held: Vec::new(), next: None, alarm: None, is_over: false }
     }
 
@@ -57,7 +93,7 @@ impl<S: Stream<Item = Vec<T>>, T> Gather<S, T> {
     }
 }
 
-impl<S: Stream<Item = Vec<T>>, T: Unpin> Stream for Gather<S, T> {
+impl<S: Stream<Item = Vec<T>>, T: Unpin, P: Fn() -> Duration + Unpin> Stream for Gather<S, T, P> {
     type Item = Vec<T>;
 
     fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Vec<T>>> {
@@ -71,13 +107,13 @@ impl<S: Stream<Item = Vec<T>>, T: Unpin> Stream for Gather<S, T> {
             match this.next.filter(|next| *next > now && batch.len() < BATCH_ENOUGH) {
                 Some(next) => this.hold(batch, next),
                 None => {
-                    this.next = Some(now + this.pace);
+                    this.next = Some(now + (this.pace)());
                     return Poll::Ready(Some(batch));
                 }
             }
         }
         let batch = ready!(this.held(cx));
-        this.next = Some(Instant::now() + this.pace);
+        this.next = Some(Instant::now() + (this.pace)());
         Poll::Ready(Some(batch))
     }
 }
@@ -91,9 +127,20 @@ mod tests {
     /// Longer than any test takes.
     const LONG: Duration = Duration::from_secs(3600);
 
+    #[test]
+    fn few_watchers_wait_for_nothing_and_many_not_for_long() {
+        let crowd = Crowd::default();
+        let alone = crowd.enter();
+        assert_eq!(alone.pace(), PACE_EACH);
+        let others: Vec<Place> = (0..100_000).map(|_| crowd.enter()).collect();
+        assert_eq!(alone.pace(), PACE_MAX);
+        drop(others);
+        assert_eq!(alone.pace(), PACE_EACH);
+    }
+
     #[tokio::test]
     async fn what_comes_first_goes_at_once_and_what_follows_waits() {
-        let mut gathered = Gather::new(stream::iter([vec![1], vec![2], vec![3]]), LONG);
+        let mut gathered = Gather::new(stream::iter([vec![1], vec![2], vec![3]]), || LONG);
         assert_eq!(gathered.next().await, Some(vec![1]));
         assert_eq!(gathered.next().now_or_never(), None, "it is not the time");
     }
@@ -103,14 +150,14 @@ mod tests {
         for pace in [Duration::ZERO, Duration::from_millis(1)] {
             let numbers: Vec<u32> = (0..1000).collect();
             let batches: Vec<Vec<u32>> = numbers.chunks(7).map(<[u32]>::to_vec).collect();
-            let told: Vec<Vec<u32>> = Gather::new(stream::iter(batches), pace).collect().await;
+            let told: Vec<Vec<u32>> = Gather::new(stream::iter(batches), move || pace).collect().await;
             assert_eq!(told.concat(), numbers);
         }
     }
 
     #[tokio::test]
     async fn what_waits_goes_with_what_came_meanwhile() {
-        let mut gathered = Gather::new(stream::iter([vec![1], vec![2], vec![3], vec![4]]), LONG);
+        let mut gathered = Gather::new(stream::iter([vec![1], vec![2], vec![3], vec![4]]), || LONG);
         assert_eq!(gathered.next().await, Some(vec![1]));
         assert_eq!(gathered.next().now_or_never(), None);
         // The hour is over.
@@ -122,7 +169,7 @@ mod tests {
     #[tokio::test]
     async fn much_goes_at_once() {
         let batch = || vec![0; BATCH_ENOUGH];
-        let mut gathered = Gather::new(stream::iter([batch(), batch(), vec![1]]), LONG);
+        let mut gathered = Gather::new(stream::iter([batch(), batch(), vec![1]]), || LONG);
         assert_eq!(gathered.next().now_or_never(), Some(Some(batch())));
         assert_eq!(gathered.next().now_or_never(), Some(Some(batch())));
         assert_eq!(gathered.next().now_or_never(), None);

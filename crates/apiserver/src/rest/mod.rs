@@ -33,13 +33,14 @@ use registry::{Caller, Registry};
 
 use crate::sender;
 use accept::Encoding;
+use gather::Crowd;
 use lines::Lines;
 use path::Endpoint;
 use query::Query;
 
 /// The REST API of a Registry. It answers every path; unknown ones with 404 and a `Status`.
 pub fn router(registry: Registry) -> axum::Router {
-    let rest = Rest { registry, lines: Arc::default() };
+    let rest = Rest { registry, lines: Arc::default(), watches: Crowd::default() };
     axum::Router::new().fallback(serve).with_state(rest)
 }
 
@@ -48,6 +49,7 @@ pub fn router(registry: Registry) -> axum::Router {
 struct Rest {
     registry: Registry,
     lines: Arc<Lines>,
+    watches: Crowd,
 }
 
 /// A request without its path and body.
@@ -66,7 +68,7 @@ impl Asked {
 
 async fn serve(State(rest): State<Rest>, request: Request<Body>) -> Response<Body> {
     let registry = rest.registry.for_caller(sender::caller(request.extensions()));
-    let rest = Rest { registry, lines: rest.lines };
+    let rest = Rest { registry, ..rest };
     let encoding = accept::encoding(request.headers());
     match rest.answer(request).await {
         Ok(response) => response,

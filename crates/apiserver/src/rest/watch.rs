@@ -13,7 +13,7 @@ use super::{
     Asked, Rest,
     accept::Encoding,
     answer,
-    gather::{Gather, PACE},
+    gather::Gather,
     lines,
     objects::{read_at, selectors},
     path::Target,
@@ -42,7 +42,8 @@ impl Rest {
         };
         let items = self.registry.watch(watch_query(target, asked)?).await?;
         let writer = Writer { view, header: Header::Shown, rest: self.clone() };
-        let body = Body::from_stream(lines(Gather::new(items, PACE), writer, timeout));
+        let place = self.watches.enter();
+        let body = Body::from_stream(lines(Gather::new(items, move || place.pace()), writer, timeout));
         Ok(answer::stream(StatusCode::OK, view.format.stream_type(), body))
     }
 }
