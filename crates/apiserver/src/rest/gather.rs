@@ -27,26 +27,26 @@ const BATCH_ENOUGH: usize = 64;
 
 /// The watches that are open. Cloning shares the number.
 #[derive(Clone, Default)]
-pub(crate) struct Crowd(Arc<AtomicU32>);
+pub(crate) struct Watches(Arc<AtomicU32>);
 
-/// One of the open watches, as long as it exists.
-pub(crate) struct Place(Crowd);
+/// One of them, open as long as it exists.
+pub(crate) struct OpenWatch(Watches);
 
-impl Crowd {
-    pub(crate) fn enter(&self) -> Place {
+impl Watches {
+    pub(crate) fn open(&self) -> OpenWatch {
         self.0.fetch_add(1, Ordering::Relaxed);
-        Place(self.clone())
+        OpenWatch(self.clone())
     }
 }
 
-impl Place {
+impl OpenWatch {
     /// The least time between two writes.
     pub(crate) fn pace(&self) -> Duration {
         PACE_EACH.saturating_mul(self.0.0.load(Ordering::Relaxed)).min(PACE_MAX)
     }
 }
 
-impl Drop for Place {
+impl Drop for OpenWatch {
     fn drop(&mut self) {
         self.0.0.fetch_sub(1, Ordering::Relaxed);
     }
@@ -129,10 +129,10 @@ mod tests {
 
     #[test]
     fn few_watchers_wait_for_nothing_and_many_not_for_long() {
-        let crowd = Crowd::default();
-        let alone = crowd.enter();
+        let watches = Watches::default();
+        let alone = watches.open();
         assert_eq!(alone.pace(), PACE_EACH);
-        let others: Vec<Place> = (0..100_000).map(|_| crowd.enter()).collect();
+        let others: Vec<OpenWatch> = (0..100_000).map(|_| watches.open()).collect();
         assert_eq!(alone.pace(), PACE_MAX);
         drop(others);
         assert_eq!(alone.pace(), PACE_EACH);

@@ -33,14 +33,14 @@ use registry::{Caller, Registry};
 
 use crate::sender;
 use accept::Encoding;
-use gather::Crowd;
+use gather::Watches;
 use lines::Lines;
 use path::Endpoint;
 use query::Query;
 
 /// The REST API of a Registry. It answers every path; unknown ones with 404 and a `Status`.
 pub fn router(registry: Registry) -> axum::Router {
-    let rest = Rest { registry, lines: Arc::default(), watches: Crowd::default() };
+    let rest = Rest { registry, lines: Arc::default(), watches: Watches::default() };
     axum::Router::new().fallback(serve).with_state(rest)
 }
 
@@ -49,7 +49,7 @@ pub fn router(registry: Registry) -> axum::Router {
 struct Rest {
     registry: Registry,
     lines: Arc<Lines>,
-    watches: Crowd,
+    watches: Watches,
 }
 
 /// A request without its path and body.

@@ -42,8 +42,8 @@ impl Rest {
         };
         let items = self.registry.watch(watch_query(target, asked)?).await?;
         let writer = Writer { view, header: Header::Shown, rest: self.clone() };
-        let place = self.watches.enter();
-        let body = Body::from_stream(lines(Gather::new(items, move || place.pace()), writer, timeout));
+        let open = self.watches.open();
+        let body = Body::from_stream(lines(Gather::new(items, move || open.pace()), writer, timeout));
         Ok(answer::stream(StatusCode::OK, view.format.stream_type(), body))
     }
 }
