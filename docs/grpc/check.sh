@@ -42,9 +42,10 @@ cluster=$!
 trap 'kill $cluster; wait $cluster || true; rm -rf "$directory"' EXIT
 for _ in $(seq 100); do
   grep -q '^ready' "$work/dev.log" && break
-  kill -0 $cluster || { cat "$work/dev.log"; exit 1; }
+  kill -0 $cluster || break
   sleep 0.1
 done
+grep -q '^ready' "$work/dev.log" || { cat "$work/dev.log" >&2; exit 1; }
 
 [ $# -gt 0 ] || set -- python go typescript
 for language in "$@"; do
