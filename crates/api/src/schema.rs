@@ -26,6 +26,8 @@ pub struct Message {
     pub doc: String,
     /// How JSON writes it.
     pub form: Form,
+    /// Server-side apply replaces it whole, and it has one owner.
+    pub atomic: bool,
     /// Its fields, by number.
     pub fields: Vec<Field>,
     /// Where each name of its JSON object stands, those of inline messages among them.
@@ -108,6 +110,25 @@ pub struct Field {
     pub retain_keys: bool,
     /// A strategic merge patch replaces the message whole.
     pub replace: bool,
+    /// How server-side apply merges the list or map; nothing is said of what is neither.
+    pub granularity: Granularity,
+    /// What counts as said where the field tells elements of a list apart and one of them does not say it.
+    pub key_default: String,
+    /// Whoever writes the object must give it.
+    pub required: bool,
+}
+
+/// How server-side apply merges a list or map, and who owns it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Granularity {
+    /// It is replaced whole and has one owner.
+    Atomic,
+    /// Each scalar of the list has its owners.
+    Set,
+    /// Each element of the list has its owners. These fields tell them apart.
+    Keyed(Vec<String>),
+    /// Each entry of the map has its owners.
+    Entries,
 }
 
 /// How many values a field holds.
@@ -168,7 +189,7 @@ impl Schema {
         let pool = DescriptorPool::decode(crate::DESCRIPTORS).expect("the build wrote the descriptors");
         let described: BTreeMap<String, MessageDescriptor> = pool
             .all_messages()
-            .filter(|message| !message.is_map_entry() && message.full_name().starts_with("kapelle."))
+            .filter(|message| !message.is_map_entry() && is_spoken(message.full_name()))
             .map(|message| (message.full_name().to_owned(), message))
             .collect();
         let by_name: HashMap<String, usize> = described.keys().cloned().zip(0..).collect();
@@ -187,6 +208,11 @@ impl Schema {
         }
         Self { messages, by_name }
     }
+}
+
+/// Options are said about messages, and never sent.
+fn is_spoken(name: &str) -> bool {
+    name.starts_with("kapelle.") && !name.starts_with("kapelle.options.")
 }
 
 impl Message {
@@ -229,8 +255,8 @@ impl Message {
         fields.sort_by_key(|field| field.number);
         let name = message.full_name().to_owned();
         let doc = docs.at(file.name(), message.path());
-        let numbers = numbers(&fields);
-        Self { form: Form::of(&name), name, doc, fields, names: HashMap::new(), numbers, always: Vec::new() }
+        let (numbers, atomic) = (numbers(&fields), Options::of_message(message).flag("atomic"));
+        Self { form: Form::of(&name), name, doc, atomic, fields, names: HashMap::new(), numbers, always: Vec::new() }
     }
 
     /// The names of its JSON object. A message's own go before those of inline messages.
@@ -297,6 +323,7 @@ impl Field {
             kind => (Shape::One, kind),
         };
         let options = Options::of(field);
+        let always = options.flag("always");
         Self {
             number: field.number(),
             json: field.json_name().to_owned(),
@@ -306,11 +333,32 @@ impl Field {
             scalar: Scalar::of(&kind, by_name),
             presence: field.supports_presence(),
             inline: options.flag("inline"),
-            always: options.flag("always"),
+            always,
             merge: options.flag("merge"),
             merge_key: options.text("merge_key"),
             retain_keys: options.flag("retain_keys"),
             replace: options.flag("replace"),
+            granularity: Granularity::of(shape, &options),
+            key_default: options.text("key_default"),
+            required: options.given("required").map_or(always, |value| value.as_bool().unwrap_or_default()),
+        }
+    }
+}
+
+impl Granularity {
+    /// A list that a strategic merge patch merges is merged here too, by the same key, unless its options say otherwise.
+    fn of(shape: Shape, options: &Options) -> Self {
+        let mut keys = options.texts("map_keys");
+        if keys.is_empty() {
+            keys.extend(Some(options.text("merge_key")).filter(|key| !key.is_empty()));
+        }
+        match shape {
+            Shape::One => Self::Atomic,
+            Shape::List | Shape::Map if options.flag("atomic") => Self::Atomic,
+            Shape::Map => Self::Entries,
+            Shape::List if !keys.is_empty() => Self::Keyed(keys),
+            Shape::List if options.flag("set") || options.flag("merge") => Self::Set,
+            Shape::List => Self::Atomic,
         }
     }
 }
@@ -338,13 +386,20 @@ impl Scalar {
     }
 }
 
-/// The value of `(kapelle.options.v1.field)`, if the field has one.
+/// The value of `(kapelle.options.v1.field)` or `(kapelle.options.v1.message)`, if there is one.
 struct Options(Option<DynamicMessage>);
 
 impl Options {
     fn of(field: &FieldDescriptor) -> Self {
-        let options = field.options();
-        let extension = field.parent_pool().get_extension_by_name("kapelle.options.v1.field");
+        Self::within(field.parent_pool(), &field.options(), "kapelle.options.v1.field")
+    }
+
+    fn of_message(message: &MessageDescriptor) -> Self {
+        Self::within(message.parent_pool(), &message.options(), "kapelle.options.v1.message")
+    }
+
+    fn within(pool: &DescriptorPool, options: &DynamicMessage, extension: &str) -> Self {
+        let extension = pool.get_extension_by_name(extension);
         let value = extension
             .filter(|extension| options.has_extension(extension))
             .map(|extension| options.get_extension(&extension).into_owned());
@@ -355,8 +410,19 @@ impl Options {
         self.0.as_ref()?.get_field_by_name(name).map(std::borrow::Cow::into_owned)
     }
 
+    /// The value of a field that is told even if it is zero.
+    fn given(&self, name: &str) -> Option<Value> {
+        self.0.as_ref().filter(|options| options.has_field_by_name(name)).and_then(|_| self.value(name))
+    }
+
     fn flag(&self, name: &str) -> bool {
         self.value(name).and_then(|value| value.as_bool()).unwrap_or_default()
+    }
+
+    fn texts(&self, name: &str) -> Vec<String> {
+        let value = self.value(name);
+        let texts = value.iter().filter_map(Value::as_list).flatten().filter_map(Value::as_str);
+        texts.map(str::to_owned).collect()
     }
 
     fn text(&self, name: &str) -> String {
