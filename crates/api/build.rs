@@ -5,7 +5,7 @@ use std::path::Path;
 use prost::Message as _;
 
 /// The files whose messages become types of this crate; the services are compiled by `rpc`.
-const FILES: [&str; 11] = [
+const FILES: [&str; 12] = [
     "kapelle/options/v1/options.proto",
     "kapelle/meta/v1/meta.proto",
     "kapelle/core/v1/core.proto",
@@ -14,6 +14,7 @@ const FILES: [&str; 11] = [
     "kapelle/coordination/v1/coordination.proto",
     "kapelle/events/v1/events.proto",
     "kapelle/autoscaling/v1/autoscaling.proto",
+    "kapelle/policy/v1/policy.proto",
     "kapelle/rbac/v1/rbac.proto",
     "kapelle/storagemigration/v1/storagemigration.proto",
     "kapelle/api/v1/object.proto",

@@ -15,7 +15,7 @@ use crate::{api_v1, apps_v1, coordination_v1, core_v1, discovery_v1, meta_v1, rb
 pub use key::{Key, Revision};
 pub use served::{Served, Version};
 pub use source::Source;
-pub use subresource::Subresource;
+pub use subresource::{Subresource, TypeName};
 pub use verb::Verb;
 
 /// Any object of the cluster.

@@ -1,5 +1,7 @@
 //! The parts of objects that have URLs of their own.
 
+use super::verb::Verb;
+
 /// What of an object is meant: itself, or one of the words that can follow its name in a URL. The table of kinds says which
 /// kind has which.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -24,6 +26,25 @@ pub enum Subresource {
     Owners,
 }
 
+/// A type of what stands under a subresource's URL, for which there is no row in the table of kinds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TypeName {
+    /// The group.
+    pub group: &'static str,
+    /// The version.
+    pub version: &'static str,
+    /// The kind.
+    pub kind: &'static str,
+    /// The message in `proto/`.
+    pub message: &'static str,
+}
+
+const SCALE: TypeName =
+    TypeName { group: "autoscaling", version: "v1", kind: "Scale", message: "kapelle.autoscaling.v1.Scale" };
+const BINDING: TypeName = TypeName { group: "", version: "v1", kind: "Binding", message: "kapelle.core.v1.Binding" };
+const EVICTION: TypeName =
+    TypeName { group: "policy", version: "v1", kind: "Eviction", message: "kapelle.policy.v1.Eviction" };
+
 impl Subresource {
     /// Every one.
     pub const ALL: [Self; 8] =
@@ -41,6 +62,29 @@ impl Subresource {
             Self::Finalize => "finalize",
             Self::Log => "log",
             Self::Owners => "owners",
+        }
+    }
+
+    /// What can be done under its URL, by word, as discovery lists it.
+    #[must_use]
+    pub fn verbs(self) -> &'static [Verb] {
+        match self {
+            Self::None | Self::Owners => &[],
+            Self::Status | Self::Scale => &[Verb::Get, Verb::Patch, Verb::Update],
+            Self::Binding | Self::Eviction => &[Verb::Create],
+            Self::Finalize => &[Verb::Update],
+            Self::Log => &[Verb::Get],
+        }
+    }
+
+    /// What is sent and answered under its URL; `None` if it is the object itself.
+    #[must_use]
+    pub fn type_name(self) -> Option<TypeName> {
+        match self {
+            Self::None | Self::Status | Self::Finalize | Self::Log | Self::Owners => None,
+            Self::Scale => Some(SCALE),
+            Self::Binding => Some(BINDING),
+            Self::Eviction => Some(EVICTION),
         }
     }
 

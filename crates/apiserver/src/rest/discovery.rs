@@ -1,6 +1,6 @@
 //! What this server offers, read off the table of kinds: discovery in its legacy and its aggregated form.
 
-use api::{Served, Subresource, kinds::KindInfo};
+use api::{Served, Subresource, Verb, kinds::KindInfo, object::TypeName};
 use serde_json::{Value, json};
 
 use super::accept::DiscoveryVersion;
@@ -8,20 +8,11 @@ use super::accept::DiscoveryVersion;
 /// The type of every object of discovery in its legacy form.
 const LEGACY_VERSION: &str = "v1";
 
-const PART_VERBS: &[&str] = &["get", "patch", "update"];
-
-/// A group, version and kind.
-struct TypeName {
-    group: &'static str,
-    version: &'static str,
-    kind: &'static str,
-}
-
 /// What one subresource of a kind answers, and to which verbs.
 struct SubresourceInfo {
     name: &'static str,
     answers: TypeName,
-    verbs: &'static [&'static str],
+    verbs: Vec<&'static str>,
 }
 
 /// Every group once, the core group (with the empty name) first; then in the order of the table.
@@ -103,7 +94,7 @@ fn resources(info: &'static KindInfo) -> Vec<Value> {
         "singularName": info.singular,
         "namespaced": info.namespaced,
         "kind": info.kind,
-        "verbs": verbs(info),
+        "verbs": words(info.verbs),
     });
     if !info.short_names.is_empty() {
         whole["shortNames"] = json!(info.short_names);
@@ -125,24 +116,21 @@ fn resources(info: &'static KindInfo) -> Vec<Value> {
     std::iter::once(whole).chain(subresources(info).map(entry)).collect()
 }
 
-fn verbs(info: &KindInfo) -> Vec<&'static str> {
-    info.verbs.iter().map(|verb| verb.word()).collect()
+fn words(verbs: &[Verb]) -> Vec<&'static str> {
+    verbs.iter().map(|verb| verb.word()).collect()
+}
+
+fn own(info: &KindInfo) -> TypeName {
+    TypeName { group: info.group, version: info.version, kind: info.kind, message: info.message }
 }
 
 fn subresources(info: &'static KindInfo) -> impl Iterator<Item = SubresourceInfo> {
-    info.subresources.iter().map(|subresource| {
-        let own = TypeName { group: info.group, version: info.version, kind: info.kind };
-        let core = |kind| TypeName { group: "", version: "v1", kind };
-        let (answers, verbs): (TypeName, &[&str]) = match subresource {
-            Subresource::None | Subresource::Owners | Subresource::Status => (own, PART_VERBS),
-            Subresource::Scale => (TypeName { group: "autoscaling", version: "v1", kind: "Scale" }, PART_VERBS),
-            Subresource::Log => (own, &["get"]),
-            Subresource::Binding => (core("Binding"), &["create"]),
-            Subresource::Eviction => (TypeName { group: "policy", version: "v1", kind: "Eviction" }, &["create"]),
-            Subresource::Finalize => (own, &["update"]),
-        };
-        SubresourceInfo { name: subresource.word(), answers, verbs }
-    })
+    let entry = |subresource: &Subresource| SubresourceInfo {
+        name: subresource.word(),
+        answers: subresource.type_name().unwrap_or_else(|| own(info)),
+        verbs: words(subresource.verbs()),
+    };
+    info.subresources.iter().map(entry)
 }
 
 /// `/api` and `/apis` in one document each: the groups with everything in them.
@@ -171,13 +159,12 @@ fn aggregated_resource(info: &'static KindInfo) -> Value {
         let answers = type_name(&subresource.answers);
         json!({ "subresource": subresource.name, "responseKind": answers, "verbs": subresource.verbs })
     };
-    let own = TypeName { group: info.group, version: info.version, kind: info.kind };
     let mut resource = json!({
         "resource": info.plural,
-        "responseKind": type_name(&own),
+        "responseKind": type_name(&own(info)),
         "scope": if info.namespaced { "Namespaced" } else { "Cluster" },
         "singularResource": info.singular,
-        "verbs": verbs(info),
+        "verbs": words(info.verbs),
     });
     for (field, words) in [("shortNames", info.short_names), ("categories", info.categories)] {
         if !words.is_empty() {

@@ -56,6 +56,7 @@ pub fn targets() -> Vec<Target> {
         target("labels", 4 * KIB, 300, texts::labels, texts::read_labels),
         target("fields", 4 * KIB, 300, texts::fields, texts::read_fields),
         target("json", 64 * KIB, 500, texts::jsons, texts::read_json),
+        target("cbor", 64 * KIB, 500, texts::cbors, texts::read_cbor),
         target("yaml", 64 * KIB, 1000, texts::yamls, texts::read_yaml),
     ]
 }

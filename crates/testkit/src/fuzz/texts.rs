@@ -2,7 +2,7 @@
 
 use std::sync::LazyLock;
 
-use api::{Kind, Revision, json, json::Strictness, selector};
+use api::{Kind, Revision, cbor, json, json::Strictness, selector};
 use base64::{Engine as _, prelude::BASE64_URL_SAFE_NO_PAD};
 use bytes::Bytes;
 use consensus::Machine as _;
@@ -154,6 +154,29 @@ pub(super) fn read_json(input: &Bytes, scale: &mut Scale) -> Result<Verdict, Str
     match json::decode(Kind::Pod, &written, Strictness::Ignore) {
         Ok(again) if again.object == decoded.object => Ok(Verdict::Accepted),
         other => Err(format!("it is written as {written}, which is read as {other:?}")),
+    }
+}
+
+pub(super) fn cbors(_: &mut Prng) -> Vec<Vec<u8>> {
+    let written = |value: serde_json::Value| {
+        let mut bytes = Vec::new();
+        cbor::write(&value, &mut bytes);
+        bytes
+    };
+    vec![
+        written(serde_json::json!({"kind": "Pod", "metadata": {"labels": {"a": "b"}}, "n": [1, -1, 2.5, null, true]})),
+        // Texts and arrays without lengths, bytes that are to be base64, a time.
+        b"\xbf\x61a\x9f\x01\x7f\x62cd\x61e\xff\xff\x61b\xd6\x43abc\x61c\xc1\x1a\x51\x4b\x67\xb0\xff".to_vec(),
+    ]
+}
+
+pub(super) fn read_cbor(input: &Bytes, scale: &mut Scale) -> Result<Verdict, String> {
+    let Ok(value) = scale.weigh(|| cbor::parse(input)) else { return Ok(Verdict::Refused) };
+    let mut written = Vec::new();
+    cbor::write(&value, &mut written);
+    match cbor::parse(&written) {
+        Ok(again) if again == value => Ok(Verdict::Accepted),
+        other => Err(format!("it is read as {value}, and written again as {other:?}")),
     }
 }
 

@@ -152,6 +152,6 @@ async fn it_is_told_by_discovery_and_described() {
     let said = ["/groupVersion", "/resources/0/name", "/resources/0/shortNames/0"];
     assert_eq!(resources.shows(&said), (200, vec![json!("events.k8s.io/v1"), json!("events"), json!("ev")]));
     let described = server.get("/openapi/v3/apis/events.k8s.io/v1").await.json();
-    let event = &described["components"]["schemas"]["kapelle.events.v1.Event"];
+    let event = &described["components"]["schemas"]["io.k8s.api.events.v1.Event"];
     assert!(event["properties"]["regarding"].is_object() && event["properties"]["involvedObject"].is_null());
 }
