@@ -124,6 +124,8 @@ pub struct Error {
     pub causes: Vec<Cause>,
     /// Seconds after which to try again, for [`Reason::retryable`] errors.
     pub retry_after_s: Option<u32>,
+    /// With which token a list goes on in the present state, if the state of its pages is gone.
+    pub continue_: Option<Box<str>>,
 }
 
 impl Error {
@@ -134,7 +136,7 @@ impl Error {
             reason.sentence().clone_into(&mut message);
         }
         let retry_after_s = reason.retryable().then_some(1);
-        Self { reason, message, about: None, causes: Vec::new(), retry_after_s }
+        Self { reason, message, about: None, causes: Vec::new(), retry_after_s, continue_: None }
     }
 
     /// 400.
@@ -184,10 +186,19 @@ impl Error {
     /// 422: `Deployment.apps "x" is invalid: spec.replicas: …`.
     #[must_use]
     pub fn invalid(key: &Key, causes: Vec<Cause>) -> Self {
+        Self::invalid_as(&format!("{} \"{}\"", key.kind.qualified_name(), key.name), causes).about(key)
+    }
+
+    /// 422: `ListOptions.meta.k8s.io "" is invalid: limit: …`. About what was asked behind the question mark.
+    #[must_use]
+    pub fn invalid_options(kind: &str, causes: Vec<Cause>) -> Self {
+        Self::invalid_as(&format!("{kind}.meta.k8s.io \"\""), causes)
+    }
+
+    fn invalid_as(what: &str, causes: Vec<Cause>) -> Self {
         let mut list: Vec<String> = causes.iter().map(|c| format!("{}: {}", c.field, c.message)).collect();
         let list = if list.len() == 1 { list.remove(0) } else { format!("[{}]", list.join(", ")) };
-        let message = format!("{} \"{}\" is invalid: {list}", key.kind.qualified_name(), key.name);
-        Self { causes, ..Self::new(Reason::Invalid, message).about(key) }
+        Self { causes, ..Self::new(Reason::Invalid, format!("{what} is invalid: {list}")) }
     }
 
     /// Says which object is meant.
@@ -215,7 +226,10 @@ impl From<&Error> for meta_v1::Status {
             ..Default::default()
         };
         Self {
-            metadata: Some(meta_v1::ListMeta::default()),
+            metadata: Some(meta_v1::ListMeta {
+                r#continue: error.continue_.as_deref().unwrap_or_default().to_owned(),
+                ..meta_v1::ListMeta::default()
+            }),
             status: "Failure".to_owned(),
             message: error.message.clone(),
             reason: error.reason.word(),

@@ -63,8 +63,13 @@ pub fn from_status(status: &meta_v1::Status) -> Error {
         about: kind_of(&details).map(|kind| Key::cluster(kind, details.name.as_str())),
         causes: causes.collect(),
         retry_after_s: u32::try_from(details.retry_after_seconds).ok().filter(|seconds| *seconds > 0),
+        continue_: status.metadata.as_ref().and_then(|meta| told(&meta.r#continue)).map(Into::into),
         ..Error::new(reason, &status.message)
     }
+}
+
+fn told(text: &str) -> Option<&str> {
+    Some(text).filter(|text| !text.is_empty())
 }
 
 /// Why the body of a request was not read to its end: the server gave it up, or the client did.

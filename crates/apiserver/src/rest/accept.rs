@@ -1,7 +1,10 @@
 //! What form of an answer a client asks for, and how it is to be written.
 
 use api::{Error, Reason};
-use http::{HeaderMap, header::ACCEPT};
+use http::{
+    HeaderMap, HeaderName,
+    header::{ACCEPT, ACCEPT_ENCODING},
+};
 
 /// How text is written: what is not protobuf, and what is told beside it, such as errors.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -10,6 +13,8 @@ pub(crate) enum Encoding {
     Json,
     /// As YAML, for people. Nothing that streams is.
     Yaml,
+    /// As CBOR, which says what JSON says in fewer bytes.
+    Cbor,
 }
 
 /// The form of an answer that holds objects.
@@ -33,6 +38,9 @@ pub(crate) enum Extent {
     /// Their metadata.
     Metadata(MetaVersion),
 }
+
+/// The type of CBOR.
+pub(crate) const CBOR: &str = "application/cbor";
 
 /// The type of Kubernetes' protobuf.
 pub(crate) const PROTOBUF: &str = "application/vnd.kubernetes.protobuf";
@@ -78,7 +86,7 @@ impl MetaVersion {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Discovery {
     /// Groups here, resources in a document a group and version.
-    Legacy,
+    Legacy(Encoding),
     /// Everything in one document.
     Aggregated(DiscoveryVersion),
 }
@@ -131,19 +139,28 @@ impl<'a> Range<'a> {
         match self.media {
             "application/json" | "application/*" | "*/*" => Some(Encoding::Json),
             "application/yaml" => Some(Encoding::Yaml),
+            CBOR | "application/cbor-seq" => Some(Encoding::Cbor),
             _ => None,
         }
     }
 
+    /// How much the client likes it, in thousandths; what is no weight counts as none.
+    fn weight(&self) -> u16 {
+        let weight = self.get("q").parse::<f32>().unwrap_or(1.0).clamp(0.0, 1.0);
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "from 0 to 1000")]
+        let thousandths = (weight * 1000.0) as u16;
+        thousandths
+    }
+
     fn refused(&self) -> bool {
-        self.get("q").parse::<f32>().is_ok_and(|weight| weight == 0.0)
+        self.weight() == 0
     }
 }
 
-/// The first form among those accepted that this server knows, and how it is written. Clients list the form they like best
-/// first, and none of the known ones uses weights for more than "if need be", so the order stands for them.
+/// The form that the client likes best among those that this server knows, and how it is written.
 pub(crate) fn format(headers: &HeaderMap) -> Result<(Encoding, Format), Error> {
-    choose(headers, "application/json, application/yaml or application/vnd.kubernetes.protobuf", |range| {
+    const SERVED: &str = "application/json, application/yaml, application/cbor or application/vnd.kubernetes.protobuf";
+    choose(headers, SERVED, |range| {
         let protobuf = range.media == PROTOBUF;
         let encoding = if protobuf { Encoding::Json } else { range.encoding()? };
         let format = match (range.get("as"), range.get("g"), range.get("v")) {
@@ -165,11 +182,11 @@ pub(crate) fn encoding(headers: &HeaderMap) -> Encoding {
     choose(headers, "", |range| range.encoding()).unwrap_or(Encoding::Json)
 }
 
-/// As [`format`], for `/api` and `/apis`, which are JSON always.
+/// As [`format`], for `/api` and `/apis`. All in one document they are JSON always.
 pub(crate) fn discovery(headers: &HeaderMap) -> Result<Discovery, Error> {
-    choose(headers, "application/json", |range| {
+    choose(headers, "application/json, application/yaml or application/cbor", |range| {
         match (range.encoding()?, range.get("as"), range.get("g"), range.get("v")) {
-            (Encoding::Json, "", _, _) => Some(Discovery::Legacy),
+            (encoding, "", _, _) => Some(Discovery::Legacy(encoding)),
             (Encoding::Json, "APIGroupDiscoveryList", "apidiscovery.k8s.io", "v2") => {
                 Some(Discovery::Aggregated(DiscoveryVersion::V2))
             }
@@ -181,9 +198,34 @@ pub(crate) fn discovery(headers: &HeaderMap) -> Result<Discovery, Error> {
     })
 }
 
+/// Whether `/openapi/v2` is answered in protobuf.
+pub(crate) fn openapi_v2(headers: &HeaderMap) -> Result<bool, Error> {
+    const SERVED: &str = "application/json or application/com.github.proto-openapi.spec.v2@v1.0+protobuf";
+    choose(headers, SERVED, |range| match range.media {
+        // Clients write the first; it is not a media type to all parsers, so that some write the second.
+        "application/com.github.proto-openapi.spec.v2@v1.0+protobuf"
+        | "application/com.github.proto-openapi.spec.v2.v1.0+protobuf" => Some(true),
+        _ => range.encoding().filter(|encoding| *encoding == Encoding::Json).map(|_| false),
+    })
+}
+
+/// As [`format`], for documents that are JSON always.
+pub(crate) fn json(headers: &HeaderMap) -> Result<(), Error> {
+    choose(headers, "application/json", |range| {
+        range.encoding().filter(|encoding| *encoding == Encoding::Json).map(|_| ())
+    })
+}
+
+/// Whether the client takes answers that are compressed by gzip.
+pub(crate) fn gzip(headers: &HeaderMap) -> bool {
+    let values = headers.get_all(ACCEPT_ENCODING).iter().filter_map(|value| value.to_str().ok());
+    let mut ranges = values.flat_map(|value| value.split(',')).map(|range| Range::parse(range.trim()));
+    ranges.any(|range| range.media == "gzip" && !range.refused())
+}
+
 /// As [`format`], for answers that have no metadata and so no other form than their own.
 pub(crate) fn plain(headers: &HeaderMap) -> Result<Encoding, Error> {
-    choose(headers, "application/json or application/yaml", |range| {
+    choose(headers, "application/json, application/yaml or application/cbor", |range| {
         range.encoding().filter(|_| range.get("as").is_empty())
     })
 }
@@ -196,13 +238,20 @@ fn meta_version(version: &str) -> Option<MetaVersion> {
     }
 }
 
-/// The first range that is known; what is not comes with another choice, mostly.
+/// All values of a header that may come more than once.
+fn list(headers: &HeaderMap, name: HeaderName) -> String {
+    let values: Vec<&str> = headers.get_all(name).iter().filter_map(|value| value.to_str().ok()).collect();
+    values.join(",")
+}
+
+/// The known range that the client likes best, of equals the first; what is not known comes with another choice, mostly.
 fn choose<T>(headers: &HeaderMap, served: &str, known: impl Fn(&Range<'_>) -> Option<T>) -> Result<T, Error> {
-    let header: Vec<&str> = headers.get_all(ACCEPT).iter().filter_map(|value| value.to_str().ok()).collect();
-    let header = header.join(",");
+    let header = list(headers, ACCEPT);
     let header = if header.trim().is_empty() { "*/*" } else { &header };
-    let mut ranges = header.split(',').map(str::trim).map(Range::parse).filter(|range| !range.refused());
-    ranges.find_map(|range| known(&range)).ok_or_else(|| {
+    let mut ranges: Vec<Range<'_>> = header.split(',').map(str::trim).map(Range::parse).collect();
+    ranges.retain(|range| !range.refused());
+    ranges.sort_by_key(|range| std::cmp::Reverse(range.weight()));
+    ranges.iter().find_map(known).ok_or_else(|| {
         Error::new(Reason::NotAcceptable, format!("nothing of \"{header}\" can be answered; accept {served}"))
     })
 }
@@ -216,11 +265,12 @@ mod tests {
     }
 
     #[test]
-    fn the_first_known_form_wins() {
+    fn the_known_form_that_is_liked_best_wins() {
         let table = "application/json;as=Table;v=v1;g=meta.k8s.io,application/json;as=Table;v=v1beta1;g=meta.k8s.io,\
                      application/json";
         let json = |format| Ok((Encoding::Json, format));
         let yaml = |format| Ok((Encoding::Yaml, format));
+        let cbor = |format| Ok((Encoding::Cbor, format));
         let cases = [
             ("", json(Format::Object)),
             ("*/*", json(Format::Object)),
@@ -234,7 +284,12 @@ mod tests {
             ),
             ("application/vnd.kubernetes.protobuf;as=Table;v=v1;g=meta.k8s.io, application/json", json(Format::Object)),
             ("application/vnd.kubernetes.protobuf;as=Table;v=v1;g=meta.k8s.io", Err(Reason::NotAcceptable)),
-            ("application/cbor, application/json", json(Format::Object)),
+            ("application/cbor, application/json", cbor(Format::Object)),
+            ("application/json, application/cbor", json(Format::Object)),
+            ("application/cbor-seq", cbor(Format::Object)),
+            ("application/json;q=0.9,application/cbor;q=1", cbor(Format::Object)),
+            ("application/json;q=0.9, application/yaml;q=nonsense, */*;q=0.1", yaml(Format::Object)),
+            ("application/cbor;as=Table;v=v1;g=meta.k8s.io", cbor(Format::Table(MetaVersion::V1))),
             ("application/yaml", yaml(Format::Object)),
             ("application/yaml, application/json", yaml(Format::Object)),
             ("application/json, application/yaml", json(Format::Object)),
@@ -257,7 +312,8 @@ mod tests {
         let cases = [
             ("", Encoding::Json),
             ("application/yaml;as=Table;v=v7;g=meta.k8s.io", Encoding::Yaml),
-            ("application/cbor", Encoding::Json),
+            ("application/cbor", Encoding::Cbor),
+            ("image/png", Encoding::Json),
         ];
         for (accept, expected) in cases {
             assert_eq!(encoding(&headers(accept)), expected, "{accept}");
@@ -268,14 +324,47 @@ mod tests {
     fn old_and_new_clients_find_their_discovery() {
         let old = "application/json;g=apidiscovery.k8s.io;v=v2beta1;as=APIGroupDiscoveryList,application/json";
         let cases = [
-            ("application/json", Discovery::Legacy),
-            ("application/json, */*", Discovery::Legacy),
-            ("application/vnd.kubernetes.protobuf, application/json", Discovery::Legacy),
-            ("application/yaml, */*", Discovery::Legacy),
+            ("application/json", Discovery::Legacy(Encoding::Json)),
+            ("application/json, */*", Discovery::Legacy(Encoding::Json)),
+            ("application/vnd.kubernetes.protobuf, application/json", Discovery::Legacy(Encoding::Json)),
+            ("application/yaml, */*", Discovery::Legacy(Encoding::Yaml)),
+            (
+                "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList;profile=nopeer,application/json",
+                Discovery::Aggregated(DiscoveryVersion::V2),
+            ),
             (old, Discovery::Aggregated(DiscoveryVersion::V2Beta1)),
         ];
         for (accept, expected) in cases {
             assert_eq!(discovery(&headers(accept)), Ok(expected), "{accept}");
         }
+    }
+    #[test]
+    fn the_elder_openapi_comes_in_the_form_that_is_asked_for() {
+        let cases = [
+            ("application/com.github.proto-openapi.spec.v2@v1.0+protobuf", Ok(true)),
+            ("application/com.github.proto-openapi.spec.v2.v1.0+protobuf, */*", Ok(true)),
+            ("", Ok(false)),
+            ("application/json", Ok(false)),
+            ("application/vnd.kubernetes.protobuf", Err(Reason::NotAcceptable)),
+        ];
+        for (accept, expected) in cases {
+            assert_eq!(openapi_v2(&headers(accept)).map_err(|error| error.reason), expected, "{accept}");
+        }
+        assert!(json(&headers("application/com.github.proto-openapi.spec.v3@v1.0+protobuf")).is_err());
+    }
+
+    #[test]
+    fn only_who_takes_it_is_sent_what_is_compressed() {
+        for (accept, expected) in [
+            ("gzip", true),
+            ("deflate, gzip;q=1.0, *;q=0.5", true),
+            ("gzip;q=0", false),
+            ("identity", false),
+            ("", false),
+        ] {
+            let headers = HeaderMap::from_iter([(ACCEPT_ENCODING, accept.parse().expect("a header value"))]);
+            assert_eq!(gzip(&headers), expected, "{accept}");
+        }
+        assert!(!gzip(&HeaderMap::new()));
     }
 }

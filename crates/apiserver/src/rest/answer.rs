@@ -2,17 +2,18 @@
 
 use std::convert::Infallible;
 
-use api::{Error, meta_v1};
+use api::{Error, cbor, meta_v1};
 use axum::body::Body;
 use bytes::Bytes;
 use futures::stream;
-use http::{HeaderValue, Response, StatusCode, header};
+use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
 use registry::Found;
 use serde_json::{Value, json};
-use sha2::{Digest as _, Sha256};
 
 use super::{
-    accept::Encoding,
+    accept::{self, Encoding},
+    compress::{self, Packed},
+    etag,
     path::Target,
     render::{self, Header, ListBody, View},
     yaml,
@@ -34,6 +35,11 @@ pub(crate) fn value(code: StatusCode, encoding: Encoding, value: &Value) -> Resp
     match encoding {
         Encoding::Json => bytes(code, JSON, value.to_string()),
         Encoding::Yaml => bytes(code, yaml::TYPE, yaml::document(value.to_string().as_bytes())),
+        Encoding::Cbor => {
+            let mut body = Vec::new();
+            cbor::write(value, &mut body);
+            bytes(code, accept::CBOR, body)
+        }
     }
 }
 
@@ -44,6 +50,7 @@ pub(crate) fn object(code: StatusCode, found: &Found, view: View) -> Response<Bo
     let body = match view.encoding {
         Encoding::Json => body,
         Encoding::Yaml => yaml::document(&body),
+        Encoding::Cbor => render::cbor(&body),
     };
     bytes(code, view.content_type(), body)
 }
@@ -54,8 +61,10 @@ pub(crate) fn list(mut list: ListBody) -> Response<Body> {
     let content_type = list.content_type();
     let (first, second) = (list.next().unwrap_or_default(), list.next());
     let Some(second) = second else { return bytes(StatusCode::OK, content_type, first) };
+    let length = first.len() + second.len();
     let pieces = [first, second].into_iter().chain(list).map(Ok::<_, Infallible>);
-    self::stream(StatusCode::OK, content_type, Body::from_stream(stream::iter(pieces)))
+    let response = self::stream(StatusCode::OK, content_type, Body::from_stream(stream::iter(pieces)));
+    if compress::is_worth_it(length) { compress::allow(response) } else { response }
 }
 
 /// An answer of any type.
@@ -73,29 +82,41 @@ pub(crate) fn stream(code: StatusCode, content_type: &'static str, body: Body) -
 }
 
 /// A document that seldom changes: with an entity tag, and without the body if the client has it already.
-pub(crate) fn document(
-    content_type: &'static str,
-    body: impl Into<Bytes>,
-    known: Option<&HeaderValue>,
-) -> Response<Body> {
+pub(crate) fn document(content_type: &'static str, body: impl Into<Bytes>, headers: &HeaderMap) -> Response<Body> {
     let body = body.into();
-    let tag = format!("\"{}\"", hash(&body));
-    let same = known.is_some_and(|known| known.as_bytes() == tag.as_bytes());
-    let mut response = if same {
+    tagged(content_type, &etag::hash(&body), headers, || bytes(StatusCode::OK, content_type, body))
+}
+
+/// As [`document`], for one that is kept compressed.
+pub(crate) fn packed(content_type: &'static str, document: &Packed, headers: &HeaderMap) -> Response<Body> {
+    let mut response = tagged(content_type, document.hash(), headers, || {
+        if accept::gzip(headers) {
+            compress::mark(bytes(StatusCode::OK, content_type, document.bytes()))
+        } else {
+            bytes(StatusCode::OK, content_type, document.unpacked())
+        }
+    });
+    response.headers_mut().insert(header::VARY, HeaderValue::from_static("Accept, Accept-Encoding"));
+    response
+}
+
+fn tagged(
+    content_type: &'static str,
+    hash: &str,
+    headers: &HeaderMap,
+    whole: impl FnOnce() -> Response<Body>,
+) -> Response<Body> {
+    let tag = format!("\"{hash}\"");
+    let mut response = if etag::is_known(&tag, headers) {
         bytes(StatusCode::NOT_MODIFIED, content_type, Bytes::new())
     } else {
-        bytes(StatusCode::OK, content_type, body)
+        whole()
     };
     if let Ok(tag) = HeaderValue::from_str(&tag) {
         response.headers_mut().insert(header::ETAG, tag);
     }
     response.headers_mut().insert(header::VARY, HeaderValue::from_static("Accept"));
     response
-}
-
-/// A digest of a document, for entity tags and URLs that change with the content.
-pub(crate) fn hash(content: &[u8]) -> String {
-    Sha256::digest(content).iter().map(|byte| format!("{byte:02X}")).collect()
 }
 
 /// The error as Kubernetes' clients read it.

@@ -1,7 +1,7 @@
-//! Bodies of requests: JSON, YAML or Kubernetes' protobuf envelope, up to a limit.
+//! Bodies of requests: JSON, YAML, CBOR or Kubernetes' protobuf envelope, up to a limit.
 
 use api::{
-    Error, Object, Reason, Served, encoded, envelope,
+    Error, Object, Reason, Served, cbor, encoded, envelope,
     json::{self, Parsed, Strictness},
     meta_v1,
 };
@@ -25,6 +25,8 @@ pub(crate) enum Media {
     Json,
     /// YAML, one document.
     Yaml,
+    /// CBOR, one data item.
+    Cbor,
     /// Kubernetes' protobuf envelope.
     Protobuf,
     /// RFC 6902.
@@ -85,6 +87,7 @@ fn media(headers: &HeaderMap) -> Result<Media, Error> {
     Ok(match text.split(';').next().unwrap_or_default().trim() {
         "" | "application/json" | "*/*" => Media::Json,
         "application/yaml" | "application/x-yaml" | "text/yaml" => Media::Yaml,
+        "application/cbor" => Media::Cbor,
         "application/vnd.kubernetes.protobuf" => Media::Protobuf,
         "application/json-patch+json" => Media::JsonPatch,
         "application/merge-patch+json" => Media::MergePatch,
@@ -93,7 +96,7 @@ fn media(headers: &HeaderMap) -> Result<Media, Error> {
         other => {
             let message = format!(
                 "the body of the request was in an unknown format: \"{other}\"; \
-                 send application/json, application/yaml or application/vnd.kubernetes.protobuf"
+                 send application/json, application/yaml, application/cbor or application/vnd.kubernetes.protobuf"
             );
             return Err(Error::new(Reason::UnsupportedMediaType, message));
         }
@@ -101,15 +104,16 @@ fn media(headers: &HeaderMap) -> Result<Media, Error> {
 }
 
 impl Content {
-    /// The body as a JSON value, whether it came as JSON or YAML. Of fields that stand twice the last counts.
+    /// The body as a JSON value, whether it came as JSON, YAML or CBOR. Of fields that stand twice the last counts.
     pub(crate) fn value(&self) -> Result<Value, Error> {
         Ok(self.parsed(Strictness::Ignore)?.value)
     }
 
-    /// The body as a JSON value, and the fields that stand in it twice. YAML with such fields is refused in any case.
+    /// The body as a JSON value, and the fields that stand in it twice. YAML and CBOR with such fields are refused in any case.
     pub(crate) fn parsed(&self, strictness: Strictness) -> Result<Parsed, Error> {
         match self.media {
             Media::Yaml | Media::ApplyPatch => Ok(Parsed { value: self.yaml()?, duplicates: Vec::new() }),
+            Media::Cbor => Ok(Parsed { value: cbor::parse(&self.bytes)?, duplicates: Vec::new() }),
             Media::Json | Media::JsonPatch | Media::MergePatch | Media::StrategicPatch => {
                 json::parse(&self.bytes, strictness)
             }
@@ -139,19 +143,11 @@ impl Content {
     }
 
     fn json_object(&self, served: Served, strictness: Strictness) -> Result<(Object, Vec<String>), Error> {
-        // Whoever wants no mistake wants to hear of all of them at once: each is a warning first.
-        let told = match strictness {
-            Strictness::Strict | Strictness::Warn => Strictness::Warn,
-            Strictness::Ignore => Strictness::Ignore,
-        };
+        let told = told(strictness);
         let Parsed { value, duplicates } = self.parsed(told)?;
         same_type(served, text(&value, "apiVersion"), text(&value, "kind"))?;
         let decoded = json::decode(served, &value, told)?;
-        let warnings = [decoded.unknown, duplicates].concat();
-        if strictness == Strictness::Strict && !warnings.is_empty() {
-            return Err(Error::bad_request(format!("strict decoding error: {}", warnings.join(", "))));
-        }
-        Ok((decoded.object, warnings))
+        Ok((decoded.object, judged([decoded.unknown, duplicates].concat(), strictness)?))
     }
 
     fn protobuf_object(&self, served: Served) -> Result<Object, Error> {
@@ -166,24 +162,45 @@ impl Content {
             .map_err(|error| Error::bad_request(format!("the body is not a {kind}: {error}")))
     }
 
-    /// The body as a message that is no object of ours, by its full name in `proto/`.
-    pub(crate) fn message<M: prost::Message + Default>(&self, name: &str) -> Result<M, Error> {
+    /// The body as a message that is no object of ours, by its full name in `proto/`, and what the user should know about it.
+    pub(crate) fn message<M: prost::Message + Default>(
+        &self,
+        name: &str,
+        strictness: Strictness,
+    ) -> Result<(M, Vec<String>), Error> {
         if self.media == Media::Protobuf {
-            return self.protobuf();
+            return Ok((M::decode(envelope::decode(&self.bytes)?.raw).map_err(unreadable)?, Vec::new()));
         }
-        let (bytes, _) = json::decode_message(name, &self.value()?, Strictness::Ignore)?;
-        M::decode(bytes).map_err(unreadable)
-    }
-
-    /// What the protobuf envelope holds.
-    pub(crate) fn protobuf<M: prost::Message + Default>(&self) -> Result<M, Error> {
-        M::decode(envelope::decode(&self.bytes)?.raw).map_err(unreadable)
+        let told = told(strictness);
+        let Parsed { value, duplicates } = self.parsed(told)?;
+        let (bytes, unknown) = json::decode_message(name, &value, told)?;
+        let warnings = judged([unknown, duplicates].concat(), strictness)?;
+        Ok((M::decode(bytes).map_err(unreadable)?, warnings))
     }
 
     /// The body of a deletion, which may be empty.
     pub(crate) fn delete_options(&self) -> Result<meta_v1::DeleteOptions, Error> {
-        if self.bytes.is_empty() { Ok(Default::default()) } else { self.message("kapelle.meta.v1.DeleteOptions") }
+        if self.bytes.is_empty() {
+            return Ok(Default::default());
+        }
+        Ok(self.message("kapelle.meta.v1.DeleteOptions", Strictness::Ignore)?.0)
     }
+}
+
+/// Whoever wants no mistake wants to hear of all of them at once: each is a warning first.
+fn told(strictness: Strictness) -> Strictness {
+    match strictness {
+        Strictness::Strict | Strictness::Warn => Strictness::Warn,
+        Strictness::Ignore => Strictness::Ignore,
+    }
+}
+
+/// All mistakes of a body, if they may be there.
+fn judged(warnings: Vec<String>, strictness: Strictness) -> Result<Vec<String>, Error> {
+    if strictness == Strictness::Strict && !warnings.is_empty() {
+        return Err(Error::bad_request(format!("strict decoding error: {}", warnings.join(", "))));
+    }
+    Ok(warnings)
 }
 
 fn unreadable(error: prost::DecodeError) -> Error {

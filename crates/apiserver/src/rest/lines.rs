@@ -1,4 +1,4 @@
-//! Lines of watch streams, or what stands for them in protobuf. Ten thousand watchers of one change share one encoding of it.
+//! Lines of watch streams, or what stands for them in protobuf and CBOR. Ten thousand watchers of one change share one encoding of it.
 
 use std::{
     collections::{HashMap, VecDeque},
@@ -14,7 +14,7 @@ use registry::Found;
 use serde_json::{Value, json};
 
 use super::{
-    accept::Format,
+    accept::{Encoding, Format},
     answer, protobuf,
     render::{self, Header, View},
 };
@@ -31,6 +31,7 @@ struct Identity {
     served: Served,
     revision: Revision,
     change: ChangeType,
+    encoding: Encoding,
     format: Format,
 }
 
@@ -53,7 +54,8 @@ impl Lines {
             return encode();
         }
         let Some(revision) = found.revision() else { return encode() };
-        let identity = Identity { served: view.served, revision, change, format: view.format };
+        let View { served, encoding, format, .. } = view;
+        let identity = Identity { served, revision, change, encoding, format };
         if let Some(kept) = self.get(&identity) {
             return kept;
         }
@@ -97,7 +99,11 @@ fn line(word: &str, view: View, object: impl FnOnce(&mut Vec<u8>)) -> Bytes {
         Format::Object | Format::Table(_) | Format::Partial(_) => {
             let mut line = format!("{{\"type\":\"{word}\",\"object\":").into_bytes();
             object(&mut line);
-            line.extend_from_slice(b"}\n");
+            line.push(b'}');
+            match view.encoding {
+                Encoding::Json | Encoding::Yaml => line.push(b'\n'),
+                Encoding::Cbor => line = render::cbor(&line),
+            }
             line.into()
         }
         Format::Protobuf(_) => {

@@ -7,8 +7,10 @@
 mod accept;
 mod answer;
 mod body;
+mod compress;
 mod discovery;
 mod documents;
+mod etag;
 mod gather;
 mod lines;
 mod missing;
@@ -69,8 +71,9 @@ impl Asked {
 async fn serve(State(rest): State<Rest>, request: Request<Body>) -> Response<Body> {
     let registry = rest.registry.for_caller(sender::caller(request.extensions()));
     let rest = Rest { registry, ..rest };
-    let encoding = accept::encoding(request.headers());
+    let (encoding, compressed) = (accept::encoding(request.headers()), accept::gzip(request.headers()));
     match rest.answer(request).await {
+        Ok(response) if compressed => compress::answer(response),
         Ok(response) => response,
         Err(error) => answer::error(encoding, &error),
     }

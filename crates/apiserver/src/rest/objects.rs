@@ -107,12 +107,15 @@ impl Rest {
 
     async fn list(&self, target: &Target, asked: &Asked) -> Result<Response<Body>, Error> {
         let view = self.view(target, asked)?;
-        let state = asked.query.state()?;
+        let state = asked.query.list_state()?;
         let page = self.registry.list(list_query(target, asked, state)?).await?;
         if let State::Exactly(revision) = state
             && page.revision != revision
         {
-            let message = format!("only the present state, revision {}, can be listed exactly", page.revision);
+            let message = format!(
+                "The resourceVersion for the provided list is too old: only the present state, {}, can be listed exactly",
+                page.revision
+            );
             return Err(Error::new(Reason::Expired, message));
         }
         let meta = list_meta(&page);
@@ -207,13 +210,17 @@ pub(super) fn read_at(state: State) -> ReadAt {
 
 /// The selectors of a request. A name in the path selects that object alone.
 pub(super) fn selectors(target: &Target, asked: &Asked) -> Result<(Labels, Fields), Error> {
-    let mut fields = asked.query.text("fieldSelector").to_owned();
-    if !target.name.is_empty() {
-        let separator = if fields.is_empty() { "" } else { "," };
-        fields = format!("metadata.name={}{separator}{fields}", target.name);
-    }
     let labels = Labels::parse(asked.query.text("labelSelector"))?;
-    Ok((labels, Fields::parse(target.served, &fields)?))
+    let (name, sent) = (target.name.as_str(), asked.query.text("fieldSelector"));
+    let fields = Fields::parse(target.served, sent)?;
+    if name.is_empty() {
+        return Ok((labels, fields));
+    }
+    if fields.required("metadata.name").is_some_and(|other| other != name) {
+        return Err(Error::bad_request("fieldSelector metadata.name doesn't match requested name"));
+    }
+    let separator = if sent.is_empty() { "" } else { "," };
+    Ok((labels, Fields::parse(target.served, &format!("metadata.name={name}{separator}{sent}"))?))
 }
 
 fn list_query(target: &Target, asked: &Asked, state: State) -> Result<ListQuery, Error> {
@@ -265,7 +272,7 @@ pub(super) fn patch_kind(content: &Content) -> Result<PatchKind, Error> {
                 "server-side apply is not supported yet; apply on the client's side (kubectl: --server-side=false)";
             Err(Error::new(Reason::UnsupportedMediaType, message))
         }
-        Media::Json | Media::Yaml | Media::Protobuf => Err(Error::new(
+        Media::Json | Media::Yaml | Media::Cbor | Media::Protobuf => Err(Error::new(
             Reason::UnsupportedMediaType,
             "a patch is sent as application/json-patch+json, application/merge-patch+json or \
              application/strategic-merge-patch+json",

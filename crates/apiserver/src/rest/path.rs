@@ -28,6 +28,8 @@ pub(crate) enum Endpoint {
     OpenApiDocument(String, String),
     /// `/apis/authorization.k8s.io/v1/…reviews` and the like: questions about the asker.
     Review(Review),
+    /// `/apis/apiextensions.k8s.io/v1/customresourcedefinitions`: the kinds that users have defined.
+    Definitions,
     /// Objects of a kind.
     Objects(Target),
 }
@@ -41,6 +43,8 @@ pub(crate) enum Review {
     Rules,
     /// Who am I?
     Myself,
+    /// As [`Review::Myself`], in the version that kubectl 1.27 knows.
+    MyselfBeta,
 }
 
 /// Objects of one kind: all, those of a namespace, or one of them or a subresource of it.
@@ -76,8 +80,9 @@ pub(crate) fn parse(path: &str) -> Option<Endpoint> {
             Served::all().find(|served| served.info().group == *group).map(|_| Endpoint::Group((*group).into()))?
         }
         ["apis", group, version] => group_version(group, version)?,
-        ["apis", group, "v1", resource] if review(group, resource).is_some() => {
-            Endpoint::Review(review(group, resource)?)
+        ["apis", "apiextensions.k8s.io", "v1", "customresourcedefinitions"] => Endpoint::Definitions,
+        ["apis", group, version, resource] if review(group, version, resource).is_some() => {
+            Endpoint::Review(review(group, version, resource)?)
         }
         ["api", version, rest @ ..] => Endpoint::Objects(target("", version, rest)?),
         ["apis", group, version, rest @ ..] => Endpoint::Objects(target(group, version, rest)?),
@@ -85,11 +90,12 @@ pub(crate) fn parse(path: &str) -> Option<Endpoint> {
     })
 }
 
-fn review(group: &str, resource: &str) -> Option<Review> {
-    Some(match (group, resource) {
-        ("authorization.k8s.io", "selfsubjectaccessreviews") => Review::Access,
-        ("authorization.k8s.io", "selfsubjectrulesreviews") => Review::Rules,
-        ("authentication.k8s.io", "selfsubjectreviews") => Review::Myself,
+fn review(group: &str, version: &str, resource: &str) -> Option<Review> {
+    Some(match (group, version, resource) {
+        ("authorization.k8s.io", "v1", "selfsubjectaccessreviews") => Review::Access,
+        ("authorization.k8s.io", "v1", "selfsubjectrulesreviews") => Review::Rules,
+        ("authentication.k8s.io", "v1", "selfsubjectreviews") => Review::Myself,
+        ("authentication.k8s.io", "v1beta1", "selfsubjectreviews") => Review::MyselfBeta,
         _ => return None,
     })
 }
@@ -177,6 +183,9 @@ mod tests {
             ("/apis/events.k8s.io/v1/namespaces/a/events/e", "EventsV1 of Event \"a\" \"e\" None"),
             ("/apis/events.k8s.io/v1/pods", "nothing"),
             ("/apis/authorization.k8s.io/v1/selfsubjectaccessreviews", "Review(Access)"),
+            ("/apis/authentication.k8s.io/v1beta1/selfsubjectreviews", "Review(MyselfBeta)"),
+            ("/apis/authorization.k8s.io/v1beta1/selfsubjectaccessreviews", "nothing"),
+            ("/apis/apiextensions.k8s.io/v1/customresourcedefinitions", "Definitions"),
             ("/", "nothing"),
         ];
         for (path, expected) in cases {

@@ -3,8 +3,17 @@
 
 use std::time::Duration;
 
-use api::{DeleteOptions, Error, Propagation, Reason, Revision, json::Strictness, meta_v1};
+use api::{DeleteOptions, Error, Propagation, Revision, error::Cause, json::Strictness, meta_v1};
 use rpc::url;
+
+const MATCH: &str = "resourceVersionMatch";
+const INITIAL: &str = "sendInitialEvents";
+const EXACT: &str = "Exact";
+const NOT_OLDER_THAN: &str = "NotOlderThan";
+
+/// What [`MATCH`] can be for a list, and for a watch.
+const LIST_MATCHES: &[&str] = &[EXACT, NOT_OLDER_THAN, ""];
+const WATCH_MATCHES: &[&str] = &[NOT_OLDER_THAN];
 
 /// The parameters of one request.
 #[derive(Clone, Debug, Default)]
@@ -100,20 +109,64 @@ impl Query {
         if text.is_empty() { Ok(None) } else { text.parse().map(Some).map_err(wrong) }
     }
 
-    /// The state that `resourceVersion` and `resourceVersionMatch` ask for.
+    /// The state of one object that `resourceVersion` asks for.
     pub(crate) fn state(&self) -> Result<State, Error> {
-        let revision = self.revision()?;
-        Ok(match (self.text("resourceVersionMatch"), revision) {
-            ("", None) => State::Latest,
-            ("" | "NotOlderThan", Some(Revision(0))) => State::Any,
-            ("" | "NotOlderThan", Some(revision)) => State::NotOlderThan(revision),
-            ("Exact", Some(revision)) if revision.0 > 0 => State::Exactly(revision),
-            ("Exact", Some(_)) => return Err(wrong("resourceVersionMatch", "Exact", "NotOlderThan for revision 0")),
-            ("Exact" | "NotOlderThan", None) => {
-                return Err(Error::bad_request("resourceVersionMatch needs resourceVersion"));
-            }
-            (other, _) => return Err(wrong("resourceVersionMatch", other, "Exact or NotOlderThan")),
+        Ok(match self.revision()? {
+            None => State::Latest,
+            Some(Revision(0)) => State::Any,
+            Some(revision) => State::NotOlderThan(revision),
         })
+    }
+
+    /// The state of a list that `resourceVersion` and `resourceVersionMatch` ask for.
+    pub(crate) fn list_state(&self) -> Result<State, Error> {
+        self.fits(LIST_MATCHES)?;
+        let revision = self.revision()?;
+        let is_set = revision.is_some_and(|revision| revision.0 > 0);
+        if is_set && !self.text("continue").is_empty() {
+            let message = "specifying resource version is not allowed when using continue: the token names the state";
+            return Err(Error::bad_request(message));
+        }
+        match revision {
+            Some(revision) if self.text(MATCH) == EXACT => Ok(State::Exactly(revision)),
+            Some(_) | None => self.state(),
+        }
+    }
+
+    /// Whether what is said of the state goes together, by Kubernetes' rules. `matches` are the words that fit: those of lists,
+    /// or those of watches.
+    fn fits(&self, matches: &[&str]) -> Result<(), Error> {
+        let (matching, revision, is_list) = (self.text(MATCH), self.text("resourceVersion"), matches == LIST_MATCHES);
+        let (initial, mut causes) = (self.has(INITIAL), Vec::new());
+        let mut forbidden = |field: &str, why: &str| {
+            causes.push(cause("FieldValueForbidden", field, format!("Forbidden: {why}")));
+        };
+        if is_list && initial {
+            forbidden(INITIAL, "sendInitialEvents is forbidden for list");
+        }
+        if !is_list && initial && matching != NOT_OLDER_THAN {
+            forbidden(MATCH, "sendInitialEvents requires setting resourceVersionMatch to NotOlderThan");
+        }
+        if !matching.is_empty() {
+            if is_list && revision.is_empty() {
+                forbidden(MATCH, "resourceVersionMatch is forbidden unless resourceVersion is provided");
+            }
+            if !is_list && !initial {
+                forbidden(MATCH, "resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided");
+            }
+            if !self.text("continue").is_empty() {
+                forbidden(MATCH, "resourceVersionMatch is forbidden when continue is provided");
+            }
+            if is_list && matching == EXACT && revision == "0" {
+                forbidden(MATCH, "resourceVersionMatch \"exact\" is forbidden for resourceVersion \"0\"");
+            }
+            if !matches.contains(&matching) {
+                let supported: Vec<String> = matches.iter().map(|word| format!("{word:?}")).collect();
+                let what = format!("Unsupported value: {matching:?}: supported values: {}", supported.join(", "));
+                causes.push(cause("FieldValueNotSupported", MATCH, what));
+            }
+        }
+        if causes.is_empty() { Ok(()) } else { Err(Error::invalid_options("ListOptions", causes)) }
     }
 
     /// Whether the request is a watch.
@@ -123,20 +176,8 @@ impl Query {
 
     /// Where the watch begins.
     pub(crate) fn watch_start(&self) -> Result<WatchStart, Error> {
-        let revision = self.revision()?;
-        let state = match revision {
-            None => State::Latest,
-            Some(Revision(0)) => State::Any,
-            Some(revision) => State::NotOlderThan(revision),
-        };
-        let initial = self.has("sendInitialEvents");
-        let matching = self.text("resourceVersionMatch");
-        if initial != (matching == "NotOlderThan") || !matches!(matching, "" | "NotOlderThan") {
-            let message =
-                "a watch takes sendInitialEvents and resourceVersionMatch=NotOlderThan together or not at all";
-            return Err(Error::new(Reason::Invalid, message));
-        }
-        Ok(match (initial, self.flag("sendInitialEvents")?, state) {
+        self.fits(WATCH_MATCHES)?;
+        Ok(match (self.has(INITIAL), self.flag(INITIAL)?, self.state()?) {
             (true, true, state) => WatchStart::ExistingMarked(state),
             (true, false, State::Latest | State::Any) => WatchStart::Now,
             (_, _, State::NotOlderThan(revision) | State::Exactly(revision)) => WatchStart::After(revision),
@@ -221,12 +262,18 @@ fn dry_run<'a>(values: impl Iterator<Item = &'a str>) -> Result<bool, Error> {
     Ok(dry)
 }
 
+fn cause(reason: &'static str, field: &str, message: String) -> Cause {
+    Cause { reason, field: field.to_owned(), message }
+}
+
 fn wrong(name: &str, value: &str, right: &str) -> Error {
     Error::bad_request(format!("{name}: \"{value}\" is not supported; use {right}"))
 }
 
 #[cfg(test)]
 mod tests {
+    #![expect(clippy::unwrap_used, reason = "tests")]
+
     use super::*;
 
     fn query(text: &str) -> Query {
@@ -260,12 +307,70 @@ mod tests {
         for refused in ["dryRun=Some", "dryRun=All&dryRun=x", "fieldValidation=strict"] {
             assert!(query(refused).write().is_err(), "{refused}");
         }
-        for refused in
-            ["resourceVersionMatch=Exact", "resourceVersion=0&resourceVersionMatch=Exact", "resourceVersion=-1"]
-        {
-            assert!(query(refused).state().is_err(), "{refused}");
-        }
+        assert!(query("resourceVersion=-1").state().is_err());
         assert!(query("includeObject=All").include().is_err());
+    }
+
+    #[test]
+    fn what_is_said_of_the_state_goes_together_or_is_refused_in_kubernetes_words() {
+        let list = |text: &str| query(text).list_state().map(|state| format!("{state:?}"));
+        let watch = |text: &str| query(text).watch_start().map(|start| format!("{start:?}"));
+        for (text, expected) in [
+            ("", "Latest"),
+            ("resourceVersion=0", "Any"),
+            ("resourceVersion=7", "NotOlderThan(Revision(7))"),
+            ("resourceVersion=7&resourceVersionMatch=NotOlderThan", "NotOlderThan(Revision(7))"),
+            ("resourceVersion=7&resourceVersionMatch=Exact", "Exactly(Revision(7))"),
+            ("resourceVersion=0&continue=x", "Any"),
+        ] {
+            assert_eq!(list(text).as_deref(), Ok(expected), "{text}");
+        }
+        let invalid = |rest: &str| format!("ListOptions.meta.k8s.io \"\" is invalid: {rest}");
+        let refused = [
+            (
+                list("resourceVersionMatch=Exact"),
+                invalid(
+                    "resourceVersionMatch: Forbidden: resourceVersionMatch is forbidden unless resourceVersion is provided",
+                ),
+            ),
+            (
+                list("resourceVersion=0&resourceVersionMatch=Exact"),
+                invalid(
+                    "resourceVersionMatch: Forbidden: resourceVersionMatch \"exact\" is forbidden for resourceVersion \"0\"",
+                ),
+            ),
+            (
+                list("resourceVersion=7&resourceVersionMatch=Newest"),
+                invalid(
+                    "resourceVersionMatch: Unsupported value: \"Newest\": supported values: \"Exact\", \"NotOlderThan\", \"\"",
+                ),
+            ),
+            (
+                list("resourceVersion=7&continue=x"),
+                "specifying resource version is not allowed when using continue: the token names the state".to_owned(),
+            ),
+            (
+                list("sendInitialEvents=true"),
+                invalid("sendInitialEvents: Forbidden: sendInitialEvents is forbidden for list"),
+            ),
+            (
+                watch("sendInitialEvents=true"),
+                invalid(
+                    "resourceVersionMatch: Forbidden: sendInitialEvents requires setting resourceVersionMatch to NotOlderThan",
+                ),
+            ),
+            (
+                watch("resourceVersionMatch=NotOlderThan"),
+                invalid(
+                    "resourceVersionMatch: Forbidden: resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided",
+                ),
+            ),
+        ];
+        for (answer, expected) in refused {
+            assert_eq!(answer.unwrap_err().message, expected);
+        }
+        let error = list("resourceVersionMatch=x&continue=y").unwrap_err();
+        assert_eq!((error.causes.len(), error.reason.code()), (3, 422), "{error}");
     }
 
     #[test]

@@ -1,12 +1,12 @@
 //! Objects in the form that the client asked for: as they are, as tables, or as metadata alone.
 
-use api::{Served, Timestamp, json, meta_v1, table};
+use api::{Served, Timestamp, cbor, json, meta_v1, table};
 use bytes::Bytes;
 use registry::{Encoded, Found};
 use serde_json::{Value, json};
 
 use super::{
-    accept::{Encoding, Extent, Format, MetaVersion},
+    accept::{self, Encoding, Extent, Format, MetaVersion},
     protobuf,
     query::Include,
     yaml,
@@ -33,6 +33,15 @@ impl View {
         match self.encoding {
             Encoding::Json => self.format.content_type(),
             Encoding::Yaml => yaml::TYPE,
+            Encoding::Cbor => accept::CBOR,
+        }
+    }
+
+    /// The type of a watch that is shown so.
+    pub(crate) fn stream_type(self) -> &'static str {
+        match self.encoding {
+            Encoding::Json | Encoding::Yaml => self.format.stream_type(),
+            Encoding::Cbor => "application/cbor-seq",
         }
     }
 }
@@ -82,6 +91,18 @@ pub(crate) enum Header {
 /// A message that is no object of its own; `name` is its full name in `proto/`.
 pub(crate) fn message(name: &str, message: &impl prost::Message) -> Value {
     json::encode_message(name, &message.encode_to_vec()).expect("a message is what its own type encodes")
+}
+
+/// What was written as JSON, as CBOR.
+pub(crate) fn cbor(json: &[u8]) -> Vec<u8> {
+    let mut document = Vec::new();
+    cbor::write(&read_again(json), &mut document);
+    document
+}
+
+/// The value that was written. What is nested deeper than JSON is read is left out.
+fn read_again(json: &[u8]) -> Value {
+    serde_json::from_slice(json).unwrap_or_default()
 }
 
 /// Writes one object as JSON.
@@ -195,12 +216,21 @@ pub(crate) struct ListBody {
     items: std::vec::IntoIter<Found>,
     view: View,
     has_elements: bool,
+    /// What stands behind the elements, if the form does not tell.
+    behind: Vec<u8>,
     is_closed: bool,
 }
 
 impl ListBody {
     pub(crate) fn new(items: Vec<Found>, meta: ListMeta, view: View) -> Self {
-        Self { meta: Some(meta), items: items.into_iter(), view, has_elements: false, is_closed: false }
+        Self {
+            meta: Some(meta),
+            items: items.into_iter(),
+            view,
+            has_elements: false,
+            behind: Vec::new(),
+            is_closed: false,
+        }
     }
 
     /// The type of the answer.
@@ -208,7 +238,7 @@ impl ListBody {
         self.view.content_type()
     }
 
-    fn open(&self, meta: &ListMeta, into: &mut Vec<u8>) {
+    fn open(&mut self, meta: &ListMeta, into: &mut Vec<u8>) {
         match self.view.format {
             Format::Object | Format::Table(_) | Format::Partial(_) => self.open_text(meta, into),
             Format::Protobuf(extent) => {
@@ -218,10 +248,18 @@ impl ListBody {
         }
     }
 
-    fn open_text(&self, meta: &ListMeta, into: &mut Vec<u8>) {
+    fn open_text(&mut self, meta: &ListMeta, into: &mut Vec<u8>) {
         opening(meta, self.view, Header::Shown, into);
         match self.view.encoding {
             Encoding::Json => {}
+            Encoding::Cbor => {
+                into.extend_from_slice(CLOSING);
+                let value = read_again(into);
+                into.clear();
+                let (list, count) = (elements(self.view.format), self.items.len());
+                let members = value.as_object().into_iter();
+                members.for_each(|members| self.behind = cbor::write_around(list, count, members, into));
+            }
             Encoding::Yaml => {
                 into.extend_from_slice(CLOSING);
                 let is_empty = self.items.len() == 0;
@@ -238,6 +276,11 @@ impl ListBody {
                 let mut json = Vec::new();
                 self.element(found, &mut json);
                 into.extend(yaml::element(&json));
+            }
+            Encoding::Cbor => {
+                let mut json = Vec::new();
+                self.element(found, &mut json);
+                cbor::write_part(&read_again(&json), into);
             }
         }
     }
@@ -273,7 +316,8 @@ impl ListBody {
         self.is_closed = true;
         match (self.view.format, self.view.encoding) {
             (Format::Object | Format::Table(_) | Format::Partial(_), Encoding::Json) => into.extend_from_slice(CLOSING),
-            (Format::Object | Format::Table(_) | Format::Partial(_), Encoding::Yaml) | (Format::Protobuf(_), _) => {}
+            (Format::Object | Format::Table(_) | Format::Partial(_), Encoding::Yaml | Encoding::Cbor)
+            | (Format::Protobuf(_), _) => into.append(&mut self.behind),
         }
     }
 }
@@ -406,6 +450,22 @@ mod tests {
                     elements.iter().map(|one| one.pointer(name).unwrap().as_str().unwrap()).collect();
                 assert_eq!(names, (0..count).map(|n| format!("m{n:05}")).collect::<Vec<_>>());
                 assert!(count < 1000 || format == Format::Partial(MetaVersion::V1) || pieces.len() > 10);
+            }
+        }
+    }
+
+    #[test]
+    fn a_list_says_the_same_in_cbor() {
+        for format in [Format::Object, Format::Partial(MetaVersion::V1), Format::Table(MetaVersion::V1)] {
+            for count in [0, 1, 1000] {
+                let json: Value = serde_json::from_slice(&pieces(count, Encoding::Json, format).concat()).unwrap();
+                let written = pieces(count, Encoding::Cbor, format);
+                assert!(written.iter().all(|piece| piece.len() < CHUNK_BYTES + OBJECT_BYTES_MAX), "{format:?} {count}");
+                let written = written.concat();
+                assert_eq!(cbor::parse(&written).unwrap(), json, "{format:?} {count}");
+                let mut whole = Vec::new();
+                cbor::write(&json, &mut whole);
+                assert_eq!(written, whole, "there is one form of it: {format:?} {count}");
             }
         }
     }

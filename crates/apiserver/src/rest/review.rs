@@ -10,19 +10,21 @@ use super::path::Review;
 /// Whoever is in `system:masters` may do everything. What a node may do depends on its Pods, so the answer for a node is
 /// that the request itself will tell.
 pub(crate) fn answer(review: Review, spec: Value, caller: &Caller) -> Value {
-    let (group, kind, status) = match review {
-        Review::Access => ("authorization", "SelfSubjectAccessReview", access(caller)),
-        Review::Rules => ("authorization", "SelfSubjectRulesReview", rules(caller)),
-        Review::Myself => ("authentication", "SelfSubjectReview", json!({ "userInfo": myself(caller) })),
+    let (api_version, kind, status) = match review {
+        Review::Access => ("authorization.k8s.io/v1", "SelfSubjectAccessReview", access(caller)),
+        Review::Rules => ("authorization.k8s.io/v1", "SelfSubjectRulesReview", rules(caller)),
+        Review::Myself => ("authentication.k8s.io/v1", "SelfSubjectReview", myself(caller)),
+        Review::MyselfBeta => ("authentication.k8s.io/v1beta1", "SelfSubjectReview", myself(caller)),
     };
     let mut answer = json!({
         "kind": kind,
-        "apiVersion": format!("{group}.k8s.io/v1"),
+        "apiVersion": api_version,
         "metadata": { "creationTimestamp": null },
         "status": status,
     });
-    if review != Review::Myself {
-        answer["spec"] = spec;
+    match review {
+        Review::Access | Review::Rules => answer["spec"] = spec,
+        Review::Myself | Review::MyselfBeta => {}
     }
     answer
 }
@@ -49,5 +51,5 @@ fn rules(caller: &Caller) -> Value {
 }
 
 fn myself(caller: &Caller) -> Value {
-    json!({ "username": caller.user(), "groups": caller.groups() })
+    json!({ "userInfo": { "username": caller.user(), "groups": caller.groups() } })
 }

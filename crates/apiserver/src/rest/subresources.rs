@@ -1,8 +1,10 @@
 //! Subresources whose type is another than the object's: `scale`, `log`, `binding`, `eviction`.
 
 use api::{
-    Error, Object, PatchKind, ReadAt, Reason, Subresource, Timestamp, Write, autoscaling_v1, core_v1, json,
-    kinds::Resource as _, meta_v1, patch,
+    Error, Object, PatchKind, ReadAt, Reason, Subresource, Timestamp, Write, autoscaling_v1, core_v1,
+    json::{self, Parsed, Strictness},
+    kinds::Resource as _,
+    meta_v1, patch, policy_v1,
 };
 use axum::body::Body;
 use futures::{StreamExt as _, stream};
@@ -13,8 +15,7 @@ use rpc::services::LogRequest;
 use serde_json::Value;
 
 use super::{
-    Asked, Rest, answer,
-    body::{self, Content, Media},
+    Asked, Rest, answer, body,
     objects::{options, patch_kind, read_at},
     path::Target,
     query::WriteParams,
@@ -22,27 +23,11 @@ use super::{
 };
 
 const SCALE: &str = "kapelle.autoscaling.v1.Scale";
+const BINDING: &str = "kapelle.core.v1.Binding";
+const EVICTION: &str = "kapelle.policy.v1.Eviction";
 
 /// How often a patch of `scale` without a resourceVersion is computed anew when another writer was faster.
 const SCALE_ATTEMPTS_MAX: usize = 8;
-
-/// `policy/v1` Eviction, which no kind of ours stands for.
-#[derive(Clone, PartialEq, prost::Message)]
-struct Eviction {
-    #[prost(message, optional, tag = "1")]
-    metadata: Option<meta_v1::ObjectMeta>,
-    #[prost(message, optional, tag = "2")]
-    delete_options: Option<meta_v1::DeleteOptions>,
-}
-
-/// `v1` Binding.
-#[derive(Clone, PartialEq, prost::Message)]
-struct Binding {
-    #[prost(message, optional, tag = "1")]
-    metadata: Option<meta_v1::ObjectMeta>,
-    #[prost(message, optional, tag = "2")]
-    target: Option<core_v1::ObjectReference>,
-}
 
 impl Rest {
     pub(super) async fn get_scale(&self, target: &Target, asked: &Asked) -> Result<Response<Body>, Error> {
@@ -57,10 +42,11 @@ impl Rest {
         body: Body,
     ) -> Result<Response<Body>, Error> {
         let params = asked.query.write()?;
-        let wanted: autoscaling_v1::Scale = body::read(&asked.headers, body).await?.message(SCALE)?;
+        let content = body::read(&asked.headers, body).await?;
+        let (wanted, warnings) = content.message::<autoscaling_v1::Scale>(SCALE, params.strictness)?;
         let current = self.registry.get(&target.key(), ReadAt::Latest).await?;
         let scale = self.rescale(&current.object(), wanted, &params).await?;
-        Ok(answer::value(StatusCode::OK, asked.encoding(), &scale))
+        Ok(scale_answer(asked, &scale, &warnings))
     }
 
     /// A patch without a resourceVersion is about `replicas` alone, so another writer in between is no conflict.
@@ -72,17 +58,17 @@ impl Rest {
     ) -> Result<Response<Body>, Error> {
         let params = asked.query.write()?;
         let content = body::read(&asked.headers, body).await?;
-        let (kind, patch) = (patch_kind(&content)?, content.value()?);
+        let (kind, Parsed { value: patch, duplicates }) = (patch_kind(&content)?, content.parsed(params.strictness)?);
         let mut attempt = 1;
         loop {
             let current = self.registry.get(&target.key(), ReadAt::Latest).await?.object();
-            let wanted = patched_scale(&current, kind, &patch)?;
+            let (wanted, unknown) = patched_scale(&current, kind, &patch, params.strictness)?;
             let locked = locks(kind, &patch);
             match self.rescale(&current, wanted, &params).await {
                 Err(error) if error.reason == Reason::Conflict && !locked && attempt < SCALE_ATTEMPTS_MAX => {
                     attempt += 1
                 }
-                outcome => return Ok(answer::value(StatusCode::OK, asked.encoding(), &outcome?)),
+                outcome => return Ok(scale_answer(asked, &outcome?, &[duplicates, unknown].concat())),
             }
         }
     }
@@ -117,7 +103,7 @@ impl Rest {
     pub(super) async fn bind(&self, target: &Target, asked: &Asked, body: Body) -> Result<Response<Body>, Error> {
         let params = asked.query.write()?;
         let content = body::read(&asked.headers, body).await?;
-        let binding = binding(&content)?;
+        let (binding, warnings) = content.message::<core_v1::Binding>(BINDING, params.strictness)?;
         let node = binding.target.map(|target| target.name).filter(|name| !name.is_empty());
         let node = node.ok_or_else(|| Error::bad_request("target.name: name the node to bind the Pod to"))?;
         let metadata = binding.metadata.unwrap_or_default();
@@ -127,16 +113,21 @@ impl Rest {
         meta.resource_version = metadata.resource_version;
         pod.spec.get_or_insert_default().node_name = node;
         self.registry.submit(Write::Update(pod.into(), Subresource::Binding), options(&params)).await?;
-        Ok(answer::success(StatusCode::CREATED, asked.encoding()))
+        let mut response = answer::success(StatusCode::CREATED, asked.encoding());
+        answer::warn(&mut response, &warnings);
+        Ok(response)
     }
 
     /// Without disruption budgets, evicting a Pod is deleting it.
     pub(super) async fn evict(&self, target: &Target, asked: &Asked, body: Body) -> Result<Response<Body>, Error> {
         let content = body::read(&asked.headers, body).await?;
-        let sent = eviction(&content)?;
-        let write = Write::Delete(target.key(), asked.query.delete(&sent)?);
+        let strictness = asked.query.write()?.strictness;
+        let (eviction, warnings) = content.message::<policy_v1::Eviction>(EVICTION, strictness)?;
+        let write = Write::Delete(target.key(), asked.query.delete(&eviction.delete_options.unwrap_or_default())?);
         self.registry.submit(write, WriteOptions::default()).await?;
-        Ok(answer::success(StatusCode::CREATED, asked.encoding()))
+        let mut response = answer::success(StatusCode::CREATED, asked.encoding());
+        answer::warn(&mut response, &warnings);
+        Ok(response)
     }
 }
 
@@ -167,15 +158,27 @@ fn scale_value(scale: &autoscaling_v1::Scale) -> Value {
     value
 }
 
-fn patched_scale(current: &Object, kind: PatchKind, patch: &Value) -> Result<autoscaling_v1::Scale, Error> {
+fn scale_answer(asked: &Asked, scale: &Value, warnings: &[String]) -> Response<Body> {
+    let mut response = answer::value(StatusCode::OK, asked.encoding(), scale);
+    answer::warn(&mut response, warnings);
+    response
+}
+
+/// The scale that a patch makes, and the fields of it that nobody knows.
+fn patched_scale(
+    current: &Object,
+    kind: PatchKind,
+    patch: &Value,
+    strictness: Strictness,
+) -> Result<(autoscaling_v1::Scale, Vec<String>), Error> {
     let mut value = scale_value(&scale(current)?);
     match kind {
         PatchKind::Json => patch::json(&mut value, patch)?,
         PatchKind::Merge => patch::merge(&mut value, patch),
         PatchKind::Strategic => patch::strategic(SCALE, &mut value, patch)?,
     }
-    let (bytes, _) = json::decode_made_message(SCALE, &value, json::Strictness::Ignore)?;
-    autoscaling_v1::Scale::decode(bytes).map_err(Error::internal)
+    let (bytes, unknown) = json::decode_made_message(SCALE, &value, strictness)?;
+    Ok((autoscaling_v1::Scale::decode(bytes).map_err(Error::internal)?, unknown))
 }
 
 /// Whether a patch says which state of the object it is meant for.
@@ -205,39 +208,4 @@ fn log_request(target: &Target, asked: &Asked) -> Result<LogRequest, Error> {
         timestamps: query.flag("timestamps")?,
         limit_bytes: count("limitBytes")?,
     })
-}
-
-fn delete_options(value: &Value) -> Result<meta_v1::DeleteOptions, Error> {
-    let (bytes, _) = json::decode_message("kapelle.meta.v1.DeleteOptions", value, json::Strictness::Ignore)?;
-    meta_v1::DeleteOptions::decode(bytes).map_err(Error::internal)
-}
-
-fn binding(content: &Content) -> Result<Binding, Error> {
-    if content.media == Media::Protobuf {
-        return content.protobuf();
-    }
-    let value = content.value()?;
-    let target = core_v1::ObjectReference {
-        name: value["target"]["name"].as_str().unwrap_or_default().to_owned(),
-        ..Default::default()
-    };
-    Ok(Binding { metadata: Some(preconditions(&value["metadata"])), target: Some(target) })
-}
-
-/// Of the metadata of a binding only what restricts it matters.
-fn preconditions(metadata: &Value) -> meta_v1::ObjectMeta {
-    meta_v1::ObjectMeta {
-        uid: body::text(metadata, "uid").to_owned(),
-        resource_version: body::text(metadata, "resourceVersion").to_owned(),
-        ..Default::default()
-    }
-}
-
-fn eviction(content: &Content) -> Result<meta_v1::DeleteOptions, Error> {
-    let options = if content.media == Media::Protobuf {
-        content.protobuf::<Eviction>()?.delete_options
-    } else {
-        content.value()?.get("deleteOptions").filter(|options| !options.is_null()).map(delete_options).transpose()?
-    };
-    Ok(options.unwrap_or_default())
 }

@@ -2,6 +2,8 @@
 
 #![expect(clippy::unwrap_used, reason = "tests")]
 
+mod cbor;
+mod openapi;
 mod protobuf;
 mod versions;
 mod yaml;
@@ -177,19 +179,6 @@ async fn documents_describe_the_server() {
 }
 
 #[tokio::test]
-async fn openapi_lets_clients_leave_validation_to_the_server() {
-    let server = start().await;
-    let index = server.get("/openapi/v3").await.json();
-    let url = index.pointer("/paths/apis~1apps~1v1/serverRelativeURL").and_then(Value::as_str).unwrap();
-    let document = server.get(url).await.json();
-    let patch =
-        document.pointer("/paths/~1apis~1apps~1v1~1namespaces~1{namespace}~1deployments~1{name}/patch").unwrap();
-    assert_eq!(patch["x-kubernetes-group-version-kind"]["kind"], "Deployment");
-    assert!(patch["parameters"].to_string().contains("fieldValidation"));
-    assert_eq!(server.get("/openapi/v2").await.body.len(), 22);
-}
-
-#[tokio::test]
 async fn an_object_lives_from_create_to_delete() {
     let server = start().await;
     let created = server.post(CONFIG_MAPS, &config_map("c1", json!({ "a": "b" }))).await;
@@ -293,7 +282,7 @@ async fn bad_input_is_named() {
         assert_eq!(answer.code, code, "{method} {path}: {:?}", answer.body);
         assert!(answer.json()["message"].as_str().unwrap().contains(says), "{method} {path}: {:?}", answer.body);
     }
-    for (headers, code) in [("content-type: application/cbor", 415), ("accept: application/cbor", 406)] {
+    for (headers, code) in [("content-type: application/xml", 415), ("accept: application/xml", 406)] {
         let answer = server.ask(&format!("POST {CONFIG_MAPS}"), &[headers], "{}").await;
         assert_eq!(answer.code, code, "{headers}");
     }
@@ -361,6 +350,32 @@ async fn deployments_scale_through_their_subresource() {
     let stale = server.ask(&format!("PUT {scale}"), &[], read.body).await;
     assert_eq!(stale.shows(&["/reason"]), (409, vec![json!("Conflict")]));
     assert_eq!(server.get(&format!("{DEPLOYMENTS}/web")).await.json()["spec"]["replicas"], 3);
+}
+
+#[tokio::test]
+async fn fields_that_nobody_knows_are_told_or_refused_of_subresources_too() {
+    let server = start().await;
+    server.post(DEPLOYMENTS, &deployment("web")).await;
+    let pods = "/api/v1/namespaces/default/pods";
+    let spec = json!({ "containers": [{ "name": "c", "image": "hello:1" }] });
+    server.post(pods, &json!({ "metadata": { "name": "p" }, "spec": spec })).await;
+    let (put, merge) = ("content-type: application/json", "content-type: application/merge-patch+json");
+    let scale = |replicas: u8| format!(r#"{{"spec":{{"replicas":{replicas},"replica":1}}}}"#);
+    let cases = [
+        (format!("PUT {DEPLOYMENTS}/web/scale"), put, scale(2), "spec.replica"),
+        (format!("PATCH {DEPLOYMENTS}/web/scale"), merge, scale(3), "spec.replica"),
+        (format!("POST {pods}/p/binding"), put, r#"{"target":{"name":"n1"},"targt":{}}"#.to_owned(), "targt"),
+        (format!("POST {pods}/p/eviction"), put, r#"{"deleteOption":{}}"#.to_owned(), "deleteOption"),
+    ];
+    for (line, media, body, field) in cases {
+        let says = format!("unknown field \"{field}\"");
+        let strict = server.ask(&format!("{line}?fieldValidation=Strict"), &[media], body.clone()).await;
+        let message = strict.json()["message"].as_str().unwrap().to_owned();
+        assert!(strict.code == 400 && message.contains(&says), "{line}: {message}");
+        let warned = server.ask(&line, &[media], body).await;
+        let warning = warned.header(header::WARNING).replace('\\', "");
+        assert!(warned.code < 300 && warning.contains(&says), "{line}: {} {warning}", warned.code);
+    }
 }
 
 #[tokio::test]

@@ -1,4 +1,4 @@
-//! Watches: changes as lines of JSON or messages of protobuf, for as long as the client wants to listen.
+//! Watches: changes as lines of JSON, messages of protobuf or items of CBOR, for as long as the client wants to listen.
 
 use std::{convert::Infallible, time::Duration};
 
@@ -30,7 +30,7 @@ impl Rest {
     pub(super) async fn watch(&self, target: &Target, asked: &Asked) -> Result<Response<Body>, Error> {
         let view = self.view(target, asked)?;
         match view.encoding {
-            Encoding::Json => {}
+            Encoding::Json | Encoding::Cbor => {}
             Encoding::Yaml => {
                 let message = "a watch cannot be answered as application/yaml; accept application/json";
                 return Err(Error::new(Reason::NotAcceptable, message));
@@ -44,7 +44,7 @@ impl Rest {
         let writer = Writer { view, header: Header::Shown, rest: self.clone() };
         let open = self.watches.open();
         let body = Body::from_stream(lines(Gather::new(items, move || open.pace()), writer, timeout));
-        Ok(answer::stream(StatusCode::OK, view.format.stream_type(), body))
+        Ok(answer::stream(StatusCode::OK, view.stream_type(), body))
     }
 }
 
@@ -55,7 +55,7 @@ fn default_timeout() -> Duration {
 
 fn watch_query(target: &Target, asked: &Asked) -> Result<WatchQuery, Error> {
     let (labels, fields) = selectors(target, asked)?;
-    let start = asked.query.watch_start()?;
+    let (start, bookmarks) = (asked.query.watch_start()?, asked.query.flag("allowWatchBookmarks")?);
     Ok(WatchQuery {
         kind: target.served.kind(),
         namespace: target.within(),
@@ -66,8 +66,9 @@ fn watch_query(target: &Target, asked: &Asked) -> Result<WatchQuery, Error> {
             WatchStart::Now => WatchFrom::Now,
             WatchStart::After(revision) => WatchFrom::After(revision),
         },
-        bookmarks: asked.query.flag("allowWatchBookmarks")?,
-        send_initial_events: matches!(start, WatchStart::ExistingMarked(_)),
+        bookmarks,
+        // The end of what existed is told by a bookmark, to who takes them.
+        send_initial_events: bookmarks && matches!(start, WatchStart::ExistingMarked(_)),
     })
 }
 

@@ -61,7 +61,10 @@ impl Registry {
         let view = match &token {
             Some(token) => {
                 token.check(query)?;
-                self.inner.pins.get(token.revision(), self.now())?
+                match token.revision() {
+                    Some(revision) => self.inner.pins.get(revision, token, self.now())?,
+                    None => self.view(ReadAt::Latest).await?,
+                }
             }
             None => self.view(query.at).await?,
         };
@@ -143,12 +146,13 @@ fn page(view: &View, query: &ListQuery, token: Option<&Token>) -> ListPage {
     ListPage { items, revision: view.revision(), continue_, remaining }
 }
 
-/// Counted at the first page; the token carries it on to the next ones.
+/// Counted at the first page of a state; the token carries it on to the next ones.
 fn remaining(view: &View, query: &ListQuery, token: Option<&Token>, here: usize) -> u64 {
     let before = token.and_then(Token::remaining).unwrap_or_else(|| {
-        let count = match query.namespace.as_deref() {
-            None => view.count(query.kind),
-            Some(namespace) => view.list(query.kind, Some(namespace), None).count(),
+        let after = token.map(|token| token.after(query.kind));
+        let count = match (query.namespace.as_deref(), &after) {
+            (None, None) => view.count(query.kind),
+            (namespace, after) => view.list(query.kind, namespace, after.as_ref()).count(),
         };
         count as u64
     });

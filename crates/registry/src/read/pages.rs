@@ -17,7 +17,7 @@ use super::ListQuery;
 /// The most states that are kept for pages. Each shares with the present state whatever has not changed since.
 const PINS_MAX: usize = 256;
 
-/// How long a state is kept after a page of it was read: Kubernetes' five minutes.
+/// How long a state is kept after the first page of it was read: Kubernetes' five minutes.
 const PIN_AGE_MAX: Duration = Duration::from_secs(300);
 
 /// Where the next page begins, in which state, and of which list. Opaque to clients.
@@ -64,8 +64,14 @@ impl Token {
         Some((Kind::from_code(self.kind)?, self.within.clone()))
     }
 
-    pub(crate) fn revision(&self) -> Revision {
-        Revision(self.revision)
+    /// The state of its list; `None` for the present one, whichever that is.
+    pub(crate) fn revision(&self) -> Option<Revision> {
+        Some(Revision(self.revision)).filter(|revision| revision.0 > 0)
+    }
+
+    /// Goes on behind the same object, but in the present state, in which what is left has to be counted anew.
+    fn in_the_present(&self) -> Self {
+        Self { revision: 0, left: None, ..self.clone() }
     }
 
     pub(crate) fn after(&self, kind: Kind) -> Key {
@@ -84,27 +90,53 @@ impl fmt::Display for Token {
     }
 }
 
-/// The states from which further pages may be read, the one that was used least recently first.
+/// The states from which further pages may be read and since when, the one that was used least recently first.
 #[derive(Debug, Default)]
 pub(crate) struct Pins(Mutex<VecDeque<(Timestamp, View)>>);
 
 impl Pins {
     pub(crate) fn keep(&self, view: View, now: Timestamp) {
         let mut pins = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        pins.retain(|(used, kept)| now.since(*used) < PIN_AGE_MAX && kept.revision() != view.revision());
-        pins.push_back((now, view));
+        pins.retain(|(since, _)| now.since(*since) < PIN_AGE_MAX);
+        let same = pins.iter().position(|(_, kept)| kept.revision() == view.revision());
+        let since = same.and_then(|index| pins.remove(index)).map_or(now, |(since, _)| since);
+        pins.push_back((since, view));
         if pins.len() > PINS_MAX {
             pins.pop_front();
         }
     }
 
-    pub(crate) fn get(&self, revision: Revision, now: Timestamp) -> Result<View, Error> {
+    /// The state of the pages before. If it is gone, the error tells how to go on without it.
+    pub(crate) fn get(&self, revision: Revision, token: &Token, now: Timestamp) -> Result<View, Error> {
         let pins = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let pin = pins.iter().find(|(used, view)| view.revision() == revision && now.since(*used) < PIN_AGE_MAX);
+        let pin = pins.iter().find(|(since, view)| view.revision() == revision && now.since(*since) < PIN_AGE_MAX);
         pin.map(|(_, view)| view.clone()).ok_or_else(|| {
             let message = "The provided continue parameter is too old to display a consistent list result; \
-                           start a new list without the continue parameter";
-            Error::new(Reason::Expired, message)
+                           start a new list without the continue parameter, or get the rest as it is now with the \
+                           continue token of this answer";
+            let continue_ = Some(token.in_the_present().to_string().into());
+            Error { continue_, ..Error::new(Reason::Expired, message) }
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_state_is_kept_for_a_while_however_often_it_is_read() {
+        let (_machine, store) = store::new();
+        let pins = Pins::default();
+        let token = Token { revision: 7, kind: 1, within: None, last: Default::default(), left: None };
+        let get = |second: i64| pins.get(store.view().revision(), &token, Timestamp(second * 1000)).map(|_| ());
+        for second in [0, 100, 299] {
+            pins.keep(store.view(), Timestamp(second * 1000));
+            assert_eq!(get(second), Ok(()));
+        }
+        let expired = get(300).map_err(|error| (error.reason, error.continue_.is_some()));
+        assert_eq!(expired, Err((Reason::Expired, true)));
+        pins.keep(store.view(), Timestamp(300_000));
+        assert_eq!(get(300), Ok(()));
     }
 }

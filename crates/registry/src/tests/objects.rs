@@ -1,6 +1,7 @@
 //! The Registry over a real log: what happens between writers, and between a write and its watchers.
 
 use api::{ChangeType, DeleteOptions, Key, Kind, ReadAt, Reason, Subresource, Write, core_v1, kinds::Resource as _};
+use base64::{Engine as _, prelude::BASE64_URL_SAFE_NO_PAD};
 use futures::{StreamExt as _, future::join_all};
 
 use super::{House, config_map, soon};
@@ -49,6 +50,36 @@ async fn a_new_cluster_has_its_namespaces_and_an_old_one_everything_it_had() {
     let key = Key::namespaced(Kind::ConfigMap, "default", "a");
     let map = registry.get(&key, ReadAt::Any).await.unwrap().object();
     assert_eq!(map.get::<core_v1::ConfigMap>().unwrap().data["v"], "kept");
+}
+
+/// The token of a page, as if it were that of another state.
+fn of_state(token: &str, revision: u64) -> String {
+    let mut value: serde_json::Value = serde_json::from_slice(&BASE64_URL_SAFE_NO_PAD.decode(token).unwrap()).unwrap();
+    value["rev"] = revision.into();
+    BASE64_URL_SAFE_NO_PAD.encode(value.to_string())
+}
+
+#[tokio::test]
+async fn a_list_goes_on_in_the_present_when_the_state_of_its_pages_is_gone() {
+    let House { registry, dir: _dir } = House::new().await;
+    for name in ["a", "b", "c"] {
+        submit(&registry, Write::Create(config_map(name, "0"))).await;
+    }
+    let query = |continue_| ListQuery { limit: Some(1), continue_, ..list_query(Kind::ConfigMap) };
+    let page = registry.list(query(None)).await.unwrap();
+    submit(&registry, Write::Create(config_map("b2", "0"))).await;
+    let gone = of_state(&page.continue_.unwrap(), 1);
+    let expired = registry.list(query(Some(gone))).await.unwrap_err();
+    assert_eq!(expired.reason, Reason::Expired);
+    let mut token = expired.continue_.map(String::from);
+    let (mut names, mut left) = (Vec::<String>::new(), Vec::new());
+    while token.is_some() {
+        let page = registry.list(query(token)).await.unwrap();
+        left.push(page.remaining);
+        names.extend(page.items.iter().map(|object| object.key().name.to_string()));
+        token = page.continue_;
+    }
+    assert_eq!((names, left), (["b", "b2", "c"].map(str::to_owned).into(), vec![Some(2), Some(1), None]));
 }
 
 #[tokio::test]
