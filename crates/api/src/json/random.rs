@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
-use crate::schema::{Field, Form, Message, Scalar, Schema, Shape};
+use crate::schema::{Field, Form, Granularity, Message, Scalar, Schema, Shape};
 
 /// A source of choices that replays from its seed.
 pub(crate) struct Dice(pub(crate) u64);
@@ -61,9 +61,13 @@ fn field(field: &Field, dice: &mut Dice, depth: usize) -> Value {
 
 /// An element of a list that is merged by a key has one of its own.
 fn distinct(field: &Field, n: u64, mut element: Value) -> Value {
-    if !field.merge_key.is_empty() {
-        let key = &mut element[&field.merge_key];
-        *key = if key.is_number() || field.merge_key.ends_with("ort") { json!(n + 1) } else { json!(format!("k{n}")) };
+    let name = match &field.granularity {
+        Granularity::Keyed(keys) if field.merge_key.is_empty() => &keys[0],
+        Granularity::Keyed(_) | Granularity::Atomic | Granularity::Set | Granularity::Entries => &field.merge_key,
+    };
+    if !name.is_empty() {
+        let key = &mut element[name];
+        *key = if key.is_number() || name.ends_with("ort") { json!(n + 1) } else { json!(format!("k{n}")) };
     }
     element
 }
