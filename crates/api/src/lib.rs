@@ -16,6 +16,7 @@ pub mod envelope;
 pub mod error;
 pub mod event;
 pub mod expansion;
+pub mod fieldset;
 pub mod int_or_string;
 pub mod json;
 // Before `object`, for which it has the table as a macro.
