@@ -6,6 +6,7 @@
 
 #![cfg_attr(not(test), warn(clippy::cast_possible_truncation, clippy::wildcard_enum_match_arm))]
 
+pub mod apply;
 pub mod cbor;
 pub mod cidr;
 pub mod conditions;

@@ -32,7 +32,7 @@ fn fields(message: &Message, bytes: &[u8], into: &mut Map<String, Value>) {
     }
 }
 
-fn zero(field: &Field) -> Value {
+pub(super) fn zero(field: &Field) -> Value {
     match (field.shape, field.scalar) {
         (Shape::List, _) => Value::Array(Vec::new()),
         (Shape::Map, _) => Value::Object(Map::new()),
@@ -117,7 +117,7 @@ fn entry(field: &Field, bytes: &[u8]) -> (String, Value) {
     (key, found.unwrap_or_else(|| zero_of(field.scalar)))
 }
 
-fn value(field: &Field, payload: Payload<'_>) -> Value {
+pub(super) fn value(field: &Field, payload: Payload<'_>) -> Value {
     match field.scalar {
         Scalar::Bool => Value::Bool(payload.varint() != 0),
         Scalar::Int32 => Value::from(payload.int32()),

@@ -16,7 +16,11 @@ mod text;
 use bytes::Bytes;
 use serde_json::{Map, Value};
 
-use crate::{Error, Object, Revision, Served, encoded, schema::Schema};
+use crate::{
+    Error, Object, Revision, Served, encoded,
+    schema::{Field, Form, Schema},
+    wire::Payload,
+};
 use decode::Quotes;
 
 pub(crate) use decode::whole;
@@ -124,6 +128,26 @@ pub fn write_metadata(bytes: &[u8], revision: Option<Revision>, into: &mut Vec<u
 
 fn of_ours(message: &str) -> &'static crate::schema::Message {
     Schema::get().message(message).expect("proto/ has the messages of the table of kinds")
+}
+
+/// One value of a field as JSON, from what stands on the wire.
+pub(crate) fn field_value(field: &Field, payload: Payload<'_>) -> Value {
+    encode::value(field, payload)
+}
+
+/// What JSON says of a field that is always shown and is not there.
+pub(crate) fn zero_value(field: &Field) -> Value {
+    encode::zero(field)
+}
+
+/// Whether the bytes of a time mean that there is none, so that JSON does not show it.
+pub(crate) fn is_no_time(bytes: &[u8]) -> bool {
+    encode::special(Form::MicroTime, bytes).is_null()
+}
+
+/// Writes any value as text.
+pub(crate) fn write_value(value: &Value, into: &mut Vec<u8>) {
+    text::json(value, into);
 }
 
 /// The bytes of any message of `proto/` as JSON.

@@ -5,7 +5,7 @@
 //! over a [`serde_json::Value`], which says the same in another order of members.
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
-use serde::Serialize;
+use serde::{Serialize, de::IgnoredAny};
 
 use super::encode::{special, zero_of};
 use crate::{
@@ -14,6 +14,9 @@ use crate::{
     schema::{Field, Form, Message, Scalar, Schema, Shape},
     wire::{Payload, Reader},
 };
+
+/// The number of the bytes in a message that is any JSON.
+const RAW_FIELD: u32 = 1;
 
 /// The bytes do not hold their fields in order, each once. What was written so far is to be thrown away.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -139,6 +142,9 @@ impl<'a> Members<'a> {
         if field.inline {
             return self.fields(outer, inner, payload.bytes());
         }
+        if inner.form == Form::Raw && self.verbatim(outer, field, payload.bytes()) {
+            return Ok(());
+        }
         if inner.form != Form::Object {
             let value = special(inner.form, payload.bytes());
             if !value.is_null() {
@@ -152,6 +158,19 @@ impl<'a> Members<'a> {
             Some(revision) => metadata(inner, payload.bytes(), Some(revision), self.into),
             None => whole(inner, payload.bytes(), self.into),
         }
+    }
+
+    /// Writes JSON as it stands in its bytes, if it is JSON on one line; answers whether.
+    fn verbatim(&mut self, outer: &Message, field: &Field, bytes: &[u8]) -> bool {
+        let Some((_, text)) = Reader::new(bytes).find(|(number, _)| *number == RAW_FIELD) else { return false };
+        let text = text.bytes();
+        let is_line = text.iter().all(|byte| *byte >= b' ');
+        let is_json = is_line && serde_json::from_slice::<IgnoredAny>(text).is_ok();
+        if is_json && text != b"null" {
+            self.member(outer, field);
+            self.into.extend_from_slice(text);
+        }
+        is_json && text != b"null"
     }
 
     /// The metadata of an object at a revision: whatever stands in its bytes for the revision counts for nothing.

@@ -68,6 +68,12 @@ impl Served {
         Self::all().find(|served| is(served.info()))
     }
 
+    /// A kind in a group and version, such as `apps/v1`; `None` if it is not served there.
+    #[must_use]
+    pub fn of(kind: Kind, api_version: &str) -> Option<Self> {
+        Self::all().find(|served| served.kind() == kind && served.info().api_version() == api_version)
+    }
+
     /// What it is a version of.
     #[must_use]
     pub fn kind(self) -> Kind {
