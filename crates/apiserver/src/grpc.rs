@@ -295,7 +295,7 @@ impl services::objects_server::Objects for ObjectService {
         let request = request.into_inner();
         let manifest = json(&request.manifest, "manifest").map_err(refused)?;
         let options = write_options(request.options);
-        let applied = service.registry.apply(manifest, &request.namespace, options).await;
+        let applied = service.registry.apply(manifest, &request.namespace, request.force, options).await;
         let (written, outcome) = applied.map_err(refused)?;
         let outcome = match outcome {
             ApplyOutcome::Created => services::apply_response::Outcome::Created,

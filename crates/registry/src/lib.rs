@@ -51,7 +51,7 @@ pub use membership::{
 };
 pub use open::{Membership, OpenError, open};
 pub use read::{Encoded, Found, Item, ListPage, ListQuery, WatchFrom, WatchQuery};
-pub use write::{AGREEMENT_TIMEOUT, WriteOptions, Written};
+pub use write::{AGREEMENT_TIMEOUT, Wanted, WriteOptions, Written};
 
 use decide::Rules;
 use limits::events::Events;

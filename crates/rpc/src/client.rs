@@ -313,6 +313,7 @@ impl Client {
             manifest: manifest.into(),
             namespace: namespace.to_owned(),
             options: Some(self.options.clone()),
+            force: false,
         };
         let send = |mut client: Objects, request| async move { client.apply(request).await };
         let answer = self.ask(Repeat::Always, objects, request, send).await?;

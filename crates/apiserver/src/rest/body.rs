@@ -93,6 +93,10 @@ fn media(headers: &HeaderMap) -> Result<Media, Error> {
         "application/merge-patch+json" => Media::MergePatch,
         "application/strategic-merge-patch+json" => Media::StrategicPatch,
         "application/apply-patch+yaml" => Media::ApplyPatch,
+        "application/apply-patch+cbor" => {
+            let message = "CBOR is not read here; send application/apply-patch+yaml";
+            return Err(Error::new(Reason::UnsupportedMediaType, message));
+        }
         other => {
             let message = format!(
                 "the body of the request was in an unknown format: \"{other}\"; \
@@ -160,6 +164,37 @@ impl Content {
         served
             .decode_bytes(envelope.raw)
             .map_err(|error| Error::bad_request(format!("the body is not a {kind}: {error}")))
+    }
+
+    /// The body as a manifest that is applied to the object of the URL: it must say what it is.
+    pub(crate) fn manifest(&self, target: &Target) -> Result<Value, Error> {
+        let mut manifest = self.value()?;
+        if !manifest.is_object() {
+            return Err(Error::bad_request("what is applied must be an object"));
+        }
+        let (api_version, kind) = (text(&manifest, "apiVersion"), text(&manifest, "kind"));
+        if api_version.is_empty() || kind.is_empty() {
+            return Err(Error::bad_request("what is applied must say its apiVersion and kind"));
+        }
+        same_type(target.served, api_version, kind)?;
+        let metadata = &mut manifest["metadata"];
+        if metadata.is_null() {
+            *metadata = Value::Object(serde_json::Map::new());
+        }
+        let Value::Object(metadata) = metadata else {
+            return Err(Error::bad_request("metadata: expected an object"));
+        };
+        for (name, url) in [("name", &target.name), ("namespace", &target.namespace)] {
+            let sent = metadata.get(name).and_then(Value::as_str).unwrap_or_default();
+            if !sent.is_empty() && sent != url {
+                let message = format!("the {name} of the object ({sent}) does not match the {name} on the URL ({url})");
+                return Err(Error::bad_request(message));
+            }
+            if !url.is_empty() {
+                metadata.insert(name.to_owned(), url.as_str().into());
+            }
+        }
+        Ok(manifest)
     }
 
     /// The body as a message that is no object of ours, by its full name in `proto/`, and what the user should know about it.

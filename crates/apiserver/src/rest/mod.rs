@@ -30,7 +30,7 @@ use std::sync::Arc;
 
 use api::{Error, Key, Kind, ReadAt, Reason, well_known::DEFAULT_NAMESPACE};
 use axum::{body::Body, extract::State};
-use http::{HeaderMap, Method, Request, Response, StatusCode};
+use http::{HeaderMap, Method, Request, Response, StatusCode, header};
 use registry::{Caller, Registry};
 
 use crate::sender;
@@ -38,7 +38,7 @@ use accept::Encoding;
 use gather::Watches;
 use lines::Lines;
 use path::Endpoint;
-use query::Query;
+use query::{FIELD_MANAGER_BYTES_MAX, Query, WriteParams};
 
 /// The REST API of a Registry. It answers every path; unknown ones with 404 and a `Status`.
 pub fn router(registry: Registry) -> axum::Router {
@@ -62,6 +62,15 @@ struct Asked {
 }
 
 impl Asked {
+    /// How to write. Who does not say its name is known by the program that it uses.
+    fn write(&self) -> Result<WriteParams, Error> {
+        let mut params = self.query.write()?;
+        if params.field_manager.is_empty() {
+            params.field_manager = program(&self.headers).to_owned();
+        }
+        Ok(params)
+    }
+
     /// How answers without a form of their own are written.
     fn encoding(&self) -> Encoding {
         accept::encoding(&self.headers)
@@ -122,6 +131,14 @@ impl Rest {
 
 fn healthy() -> Response<Body> {
     answer::bytes(StatusCode::OK, "text/plain; charset=utf-8", "ok")
+}
+
+/// The name of the client's program: its `User-Agent` up to the first slash, as much of it as may be a name.
+fn program(headers: &HeaderMap) -> &str {
+    let agent = headers.get(header::USER_AGENT).and_then(|agent| agent.to_str().ok()).unwrap_or_default();
+    let name = agent.split('/').next().unwrap_or_default();
+    let end = name.find(|letter: char| letter.is_control()).unwrap_or(name.len());
+    &name[..name.floor_char_boundary(end.min(FIELD_MANAGER_BYTES_MAX))]
 }
 
 /// HEAD is GET without the body, which the HTTP server leaves out.

@@ -7,7 +7,7 @@ use api::{
 };
 use axum::body::Body;
 use http::{Method, Response, StatusCode};
-use registry::{Access, ListPage, ListQuery, WriteOptions, Written};
+use registry::{Access, ListPage, ListQuery, Wanted, WriteOptions, Written};
 
 use super::{
     Asked, Rest, accept, answer,
@@ -126,14 +126,14 @@ impl Rest {
         if target.served.info().namespaced && target.namespace.is_empty() {
             return Err(Error::method_not_allowed());
         }
-        let (params, view) = (asked.query.write()?, self.view(target, asked)?);
+        let (params, view) = (asked.write()?, self.view(target, asked)?);
         let sent = body::read(&asked.headers, body).await?.object(target, params.strictness)?;
         let written = self.registry.submit(Write::Create(sent.object), sent_as(target, &params)).await?;
         Ok(written_answer(&written, &sent.warnings, view))
     }
 
     async fn update(&self, target: &Target, asked: &Asked, body: Body) -> Result<Response<Body>, Error> {
-        let (params, view) = (asked.query.write()?, self.view(target, asked)?);
+        let (params, view) = (asked.write()?, self.view(target, asked)?);
         let sent = body::read(&asked.headers, body).await?.object(target, params.strictness)?;
         let written =
             self.registry.submit(Write::Update(sent.object, target.subresource), sent_as(target, &params)).await?;
@@ -141,12 +141,25 @@ impl Rest {
     }
 
     async fn patch(&self, target: &Target, asked: &Asked, body: Body) -> Result<Response<Body>, Error> {
-        let (params, view) = (asked.query.write()?, self.view(target, asked)?);
+        let (params, view) = (asked.write()?, self.view(target, asked)?);
         let content = body::read(&asked.headers, body).await?;
+        if content.media == Media::ApplyPatch {
+            return self.apply(target, asked, &content).await;
+        }
+        forceless(&params)?;
         let (kind, patch) = (patch_kind(&content)?, content.parsed(params.strictness)?);
         let written =
             self.registry.patch(&target.key(), kind, patch.value, target.subresource, sent_as(target, &params)).await?;
         Ok(written_answer(&written, &patch.duplicates, view))
+    }
+
+    /// Server-side apply. Who applies must say its name.
+    async fn apply(&self, target: &Target, asked: &Asked, content: &Content) -> Result<Response<Body>, Error> {
+        let (params, view) = (asked.query.write()?, self.view(target, asked)?);
+        let manifest = content.manifest(target)?;
+        let wanted = Wanted { manifest, subresource: target.subresource, force: params.force.unwrap_or_default() };
+        let written = self.registry.apply_to(&target.key(), wanted, sent_as(target, &params)).await?;
+        Ok(written_answer(&written, &[], view))
     }
 
     async fn delete(&self, target: &Target, asked: &Asked, body: Body) -> Result<Response<Body>, Error> {
@@ -261,6 +274,16 @@ fn sent_as(target: &Target, params: &WriteParams) -> WriteOptions {
     options(params).sent_as(target.served)
 }
 
+/// Only who applies can take fields over.
+fn forceless(params: &WriteParams) -> Result<(), Error> {
+    if params.force.is_none() {
+        return Ok(());
+    }
+    let message =
+        "PatchOptions.meta.k8s.io \"\" is invalid: force: Forbidden: may not be specified for non-apply patch";
+    Err(Error::new(Reason::Invalid, message))
+}
+
 /// The patch that a body's type announces.
 pub(super) fn patch_kind(content: &Content) -> Result<PatchKind, Error> {
     match content.media {
@@ -268,8 +291,7 @@ pub(super) fn patch_kind(content: &Content) -> Result<PatchKind, Error> {
         Media::MergePatch => Ok(PatchKind::Merge),
         Media::StrategicPatch => Ok(PatchKind::Strategic),
         Media::ApplyPatch => {
-            let message =
-                "server-side apply is not supported yet; apply on the client's side (kubectl: --server-side=false)";
+            let message = "this part of an object cannot be applied; apply the object, or patch the part";
             Err(Error::new(Reason::UnsupportedMediaType, message))
         }
         Media::Json | Media::Yaml | Media::Cbor | Media::Protobuf => Err(Error::new(

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use api::{DeleteOptions, Error, Propagation, Revision, error::Cause, json::Strictness, meta_v1};
+use api::{DeleteOptions, Error, Propagation, Reason, Revision, error::Cause, json::Strictness, meta_v1};
 use rpc::url;
 
 const MATCH: &str = "resourceVersionMatch";
@@ -54,7 +54,12 @@ pub(crate) struct WriteParams {
     pub(crate) field_manager: String,
     /// What to do with fields that nobody knows.
     pub(crate) strictness: Strictness,
+    /// Take over fields that others own; `None` if nothing is said.
+    pub(crate) force: Option<bool>,
 }
+
+/// The longest name of a field manager, in bytes. As in Kubernetes.
+pub(crate) const FIELD_MANAGER_BYTES_MAX: usize = 128;
 
 /// How much of each object a table's rows carry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -214,7 +219,22 @@ impl Query {
             "Ignore" => Strictness::Ignore,
             other => return Err(wrong("fieldValidation", other, "Strict, Warn or Ignore")),
         };
-        Ok(WriteParams { dry_run: self.dry_run()?, field_manager: self.text("fieldManager").to_owned(), strictness })
+        let force = if self.has("force") { Some(self.flag("force")?) } else { None };
+        Ok(WriteParams { dry_run: self.dry_run()?, field_manager: self.field_manager()?, strictness, force })
+    }
+
+    fn field_manager(&self) -> Result<String, Error> {
+        let name = self.text("fieldManager");
+        if name.len() > FIELD_MANAGER_BYTES_MAX {
+            let what = format!("fieldManager: Invalid value: may not be more than {FIELD_MANAGER_BYTES_MAX} bytes");
+            return Err(Error::new(Reason::Invalid, what));
+        }
+        if let Some(odd) = name.chars().find(|letter| letter.is_control()) {
+            let what =
+                format!("fieldManager: Invalid value: {name:?}: should only contain printable characters, not {odd:?}");
+            return Err(Error::new(Reason::Invalid, what));
+        }
+        Ok(name.to_owned())
     }
 
     /// How to delete: the body's options, with the query's where the body says nothing.

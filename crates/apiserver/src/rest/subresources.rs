@@ -41,7 +41,7 @@ impl Rest {
         asked: &Asked,
         body: Body,
     ) -> Result<Response<Body>, Error> {
-        let params = asked.query.write()?;
+        let params = asked.write()?;
         let content = body::read(&asked.headers, body).await?;
         let (wanted, warnings) = content.message::<autoscaling_v1::Scale>(SCALE, params.strictness)?;
         let current = self.registry.get(&target.key(), ReadAt::Latest).await?;
@@ -56,7 +56,7 @@ impl Rest {
         asked: &Asked,
         body: Body,
     ) -> Result<Response<Body>, Error> {
-        let params = asked.query.write()?;
+        let params = asked.write()?;
         let content = body::read(&asked.headers, body).await?;
         let (kind, Parsed { value: patch, duplicates }) = (patch_kind(&content)?, content.parsed(params.strictness)?);
         let mut attempt = 1;
@@ -101,7 +101,7 @@ impl Rest {
     }
 
     pub(super) async fn bind(&self, target: &Target, asked: &Asked, body: Body) -> Result<Response<Body>, Error> {
-        let params = asked.query.write()?;
+        let params = asked.write()?;
         let content = body::read(&asked.headers, body).await?;
         let (binding, warnings) = content.message::<core_v1::Binding>(BINDING, params.strictness)?;
         let node = binding.target.map(|target| target.name).filter(|name| !name.is_empty());

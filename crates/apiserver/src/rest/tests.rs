@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "tests")]
 
+mod apply;
 mod cbor;
 mod openapi;
 mod protobuf;
@@ -286,8 +287,8 @@ async fn bad_input_is_named() {
         let answer = server.ask(&format!("POST {CONFIG_MAPS}"), &[headers], "{}").await;
         assert_eq!(answer.code, code, "{headers}");
     }
-    let apply = ["content-type: application/apply-patch+yaml"];
-    assert_eq!(server.ask(&format!("PATCH {CONFIG_MAPS}/c1"), &apply, "{}").await.code, 415);
+    let cbor = ["content-type: application/apply-patch+cbor"];
+    assert_eq!(server.ask(&format!("PATCH {CONFIG_MAPS}/c1"), &cbor, "{}").await.code, 415);
 }
 
 #[tokio::test]

@@ -252,7 +252,7 @@ async fn a_node_hears_who_has_no_route_to_it_as_long_as_they_say_so() {
 #[tokio::test]
 async fn patches_and_manifests_change_what_they_name() {
     let server = Server::new().await;
-    let client = server.client();
+    let client = server.client().with_field_manager("one");
     let manifest = r#"{"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":"a"},"data":{"x":"1","y":"2"}}"#;
     let outcome =
         |applied: rpc::Applied| (applied.outcome, applied.object.get::<core_v1::ConfigMap>().unwrap().data.clone());
@@ -266,6 +266,12 @@ async fn patches_and_manifests_change_what_they_name() {
     let (a, patch) = (key("a"), r#"{"data":{"x":null,"z":"3"}}"#);
     let patched = client.patch(&a, PatchKind::Merge, patch, Subresource::None).await.unwrap();
     assert_eq!(patched.get::<core_v1::ConfigMap>().unwrap().data, [("z".to_owned(), "3".to_owned())].into());
+    // What was changed otherwise is somebody else's now.
+    let conflict = client.apply(manifest.replace("2", "4").replace("y", "z"), "default").await.unwrap_err();
+    assert_eq!(conflict.reason, Reason::Conflict);
+    assert_eq!(conflict.causes[0].field, ".data.z");
+    let nobody = server.client().apply(manifest, "default").await.unwrap_err();
+    assert!(nobody.message.contains("fieldManager: Required value"), "{nobody}");
     let misspelt = client.apply(manifest.replace("data", "dataa"), "default").await.unwrap_err();
     assert_eq!(misspelt.reason, Reason::BadRequest);
 }

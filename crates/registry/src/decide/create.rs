@@ -27,11 +27,12 @@ impl Decider<'_> {
         object.prepare_for_create();
         defaults::apply(&mut object);
         self.take_account(&key, &mut object)?;
-        valid(&key, validate::create_as(self.served, &object))?;
+        valid(&key, validate::create_as(self.sent.served, &object))?;
         let claims = self.allocate(&key, None, &mut object)?;
         if self.view.get(&key).is_some() {
             return Err(Error::already_exists(&key));
         }
+        self.own_new(&mut object);
         let mut ops = vec![put(&key, &object, Expect::Absent)?];
         ops.extend(claims);
         let warnings = warnings::of(&object);
@@ -75,7 +76,6 @@ impl Decider<'_> {
         metadata.deletion_grace_period_seconds = None;
         metadata.self_link.clear();
         metadata.resource_version.clear();
-        metadata.managed_fields.clear();
     }
 }
 

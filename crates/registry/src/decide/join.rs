@@ -17,7 +17,7 @@ use super::{Decider, Decision, Fate, Rules, Stamp, put};
 /// # Errors
 /// If there can be no Node of that name, or it is being deleted.
 pub fn join(view: &View, name: &str, address: Ipv4Addr, stamp: &Stamp, rules: &Rules) -> Result<Decision, Error> {
-    let decider = Decider { view, served: Kind::Node.into(), stamp, rules };
+    let decider = Decider { view, sent: Kind::Node.into(), stamp, rules };
     match view.get(&Key::cluster(Kind::Node, name)) {
         None => decider.create(&node(name, address).into()),
         Some(record) => decider.begin_anew(record, address),

@@ -8,6 +8,7 @@ mod allocate;
 mod create;
 mod delete;
 mod join;
+mod owners;
 mod service_account;
 #[cfg(test)]
 mod tests;
@@ -15,7 +16,7 @@ mod update;
 
 use std::sync::Arc;
 
-use api::{Cidr, Error, Key, Object, Reason, Served, Timestamp, Write, error::Cause, validate};
+use api::{Cidr, Error, Key, Kind, Object, Reason, Served, Timestamp, Write, apply::Operation, error::Cause, validate};
 use store::{Expect, Op, Record, Txn, View};
 
 pub use join::join;
@@ -34,6 +35,24 @@ pub struct Stamp {
     pub random: u64,
     /// How often this write was decided before and met a state that had changed.
     pub attempt: u32,
+}
+
+/// How an object is sent, and under which name its fields are owned.
+#[derive(Clone, Copy, Debug)]
+pub struct Sent<'a> {
+    /// In which version of its kind.
+    pub served: Served,
+    /// Who writes; may be empty.
+    pub manager: &'a str,
+    /// Whether it was made by applying: then it tells its owners itself.
+    pub operation: Operation,
+}
+
+impl From<Kind> for Sent<'static> {
+    /// As it is stored, by nobody in particular.
+    fn from(kind: Kind) -> Self {
+        Self { served: kind.into(), manager: "", operation: Operation::Update }
+    }
 }
 
 /// What the decisions know of their cluster.
@@ -74,8 +93,8 @@ pub struct Decision {
 /// # Errors
 /// If it may not be done. Whatever could be different in a newer state is an error only for this one: see
 /// [`Registry::submit`](crate::Registry::submit).
-pub fn decide(view: &View, write: &Write, served: Served, stamp: &Stamp, rules: &Rules) -> Result<Decision, Error> {
-    let decider = Decider { view, served, stamp, rules };
+pub fn decide(view: &View, write: &Write, sent: Sent<'_>, stamp: &Stamp, rules: &Rules) -> Result<Decision, Error> {
+    let decider = Decider { view, sent, stamp, rules };
     match write {
         Write::Create(object) => decider.create(object),
         Write::Update(object, subresource) => decider.update(object, *subresource),
@@ -86,7 +105,7 @@ pub fn decide(view: &View, write: &Write, served: Served, stamp: &Stamp, rules: 
 /// What one decision looks at.
 struct Decider<'a> {
     view: &'a View,
-    served: Served,
+    sent: Sent<'a>,
     stamp: &'a Stamp,
     rules: &'a Rules,
 }

@@ -37,11 +37,11 @@ impl Decider<'_> {
         if new.is_new_generation(Some(old), subresource) {
             new.metadata_mut().generation += 1;
         }
-        if new == **old {
+        if !self.own_changed(old, sent, &mut new, subresource) {
             return Ok(unchanged(record));
         }
         if matches!(subresource, Subresource::None | Subresource::Scale) {
-            valid_update(&key, self.served, old, &new)?;
+            valid_update(&key, self.sent.served, old, &new)?;
         }
         if matches!(subresource, Subresource::Owners | Subresource::Status | Subresource::Finalize) {
             valid(&key, validate::update_part(old, &new, subresource))?;

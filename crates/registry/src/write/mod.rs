@@ -1,20 +1,23 @@
 //! Writes: decide, propose, and decide again if the state has changed in between.
 
+mod apply;
 mod bootstrap;
 mod modify;
 
 use std::{borrow::Cow, time::Duration};
 
-use api::{Error, Key, Kind, Reason, Served, Write, WriteOutcome, json::Strictness};
+use api::{Error, Key, Kind, Reason, Served, Write, WriteOutcome, apply::Operation, json::Strictness};
 use bytes::Bytes;
 use futures::future::join_all;
 use store::{Applied, Refusal, Txn, View};
 use tracing::debug;
 
+pub use apply::Wanted;
+
 use crate::{
     Registry,
-    access::{Access, Asked},
-    decide::{self, Decision, Fate, Stamp},
+    access::{Access, Asked, Caller},
+    decide::{self, Decision, Fate, Sent, Stamp},
     limits::quota,
     read::Found,
     refused,
@@ -26,6 +29,12 @@ pub(crate) const ATTEMPTS_MAX: u32 = 16;
 /// How long a write may take to be agreed on. Longer means that the masters cannot reach each other; the outcome is then
 /// unknown.
 pub const AGREEMENT_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Under which name the masters' own controllers own what they write.
+const CONTROLLERS: &str = "kapelle-controllers";
+
+/// Under which name a worker does.
+const AGENT: &str = "kapelle-agent";
 
 /// How to write.
 #[derive(Clone, Debug)]
@@ -49,6 +58,10 @@ impl WriteOptions {
 
     fn served(&self, kind: Kind) -> Served {
         self.served.unwrap_or_else(|| kind.into())
+    }
+
+    fn sent(&self, kind: Kind) -> Sent<'_> {
+        Sent { served: self.served(kind), manager: &self.field_manager, operation: Operation::Update }
     }
 }
 
@@ -82,7 +95,21 @@ impl Registry {
         let key = write.key();
         self.authorise(Access::Objects(Asked::of(&write, &key))).await?;
         let dry_run = options.dry_run || matches!(&write, Write::Delete(_, options) if options.dry_run);
-        self.settle(&key, options.served(key.kind), dry_run, |_| Ok(Cow::Borrowed(&write))).await
+        let options = self.named(options);
+        self.settle(&key, options.sent(key.kind), dry_run, |_| Ok(Cow::Borrowed(&write))).await
+    }
+
+    /// The options with a name for whoever writes: processes of the cluster need not say theirs.
+    pub(crate) fn named(&self, mut options: WriteOptions) -> WriteOptions {
+        if options.field_manager.is_empty() {
+            let name = match self.caller() {
+                Caller::Cluster => CONTROLLERS,
+                Caller::Node { .. } => AGENT,
+                Caller::Master { .. } | Caller::Newcomer { .. } | Caller::Admin { .. } | Caller::Nobody => "",
+            };
+            name.clone_into(&mut options.field_manager);
+        }
+        options
     }
 
     /// Carries out many independent writes at once; they share the log's group commit. The answers are in their order.
@@ -100,7 +127,7 @@ impl Registry {
     pub(crate) async fn settle<'a>(
         &self,
         key: &Key,
-        served: Served,
+        sent: Sent<'_>,
         dry_run: bool,
         mut make: impl FnMut(&View) -> Result<Cow<'a, Write>, Error>,
     ) -> Result<Written, Error> {
@@ -115,7 +142,7 @@ impl Registry {
                 self.caller.admit(&view, &write)?;
                 self.stays(&write)?;
                 nearly_full = quota::check(&view, &self.caller, &write, self.inner.options.quota_bytes)?;
-                match decide::decide(&view, &write, served, &self.stamp(attempt)?, &self.inner.rules) {
+                match decide::decide(&view, &write, sent, &self.stamp(attempt)?, &self.inner.rules) {
                     Err(error) if error.reason == Reason::AlreadyExists && generated(&write) => continue,
                     decision => decision?,
                 }

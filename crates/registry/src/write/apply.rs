@@ -1,0 +1,190 @@
+//! Server-side apply: what somebody wants of an object, merged into what is there.
+
+use std::borrow::Cow;
+
+use api::{
+    ApplyOutcome, Error, Key, Kind, Object, Reason, Served, Subresource, Timestamp, Verb, Write,
+    apply::{self, Applied, BuiltInKind, Conflict, Operation, Refusal, Request},
+    error::Cause,
+    json::{self, Strictness},
+};
+use serde_json::Value;
+use store::View;
+
+use super::{
+    WriteOptions, Written,
+    modify::{decoded, with_unknown},
+};
+use crate::{Registry, access::Access, decide::Sent};
+
+/// What is applied.
+#[derive(Clone, Debug)]
+pub struct Wanted {
+    /// All that its sender wants to say of the object.
+    pub manifest: Value,
+    /// Which part of it is meant.
+    pub subresource: Subresource,
+    /// Take over fields that others own.
+    pub force: bool,
+}
+
+impl Registry {
+    /// Applies a manifest to an object, which comes into being if it is not there.
+    ///
+    /// # Errors
+    /// If nobody says who applies, if others own what would be changed, if the manifest is not one of the object, or as
+    /// [`Registry::submit`].
+    pub async fn apply_to(&self, key: &Key, wanted: Wanted, options: WriteOptions) -> Result<Written, Error> {
+        let verbs: &[Verb] =
+            if self.state().get(key).is_some() { &[Verb::Patch] } else { &[Verb::Patch, Verb::Create] };
+        for verb in verbs {
+            self.authorise(Access::to_subresource(*verb, key, wanted.subresource)).await?;
+        }
+        named(&options)?;
+        let served = options.served(key.kind);
+        let application = Application { key, served, wanted: &wanted, options: &options, now: self.now() };
+        let mut unknown = Vec::new();
+        let sent = Sent { served, manager: &options.field_manager, operation: Operation::Apply };
+        let make = |view: &View| application.write(view, &mut unknown).map(Cow::Owned);
+        let written = self.settle(key, sent, options.dry_run, make).await?;
+        Ok(with_unknown(written, &unknown))
+    }
+
+    /// As [`Registry::apply_to`], where the manifest says which object it is about.
+    ///
+    /// # Errors
+    /// If the manifest is of no known kind or has no name, or as [`Registry::apply_to`].
+    pub async fn apply(
+        &self,
+        mut manifest: Value,
+        default_namespace: &str,
+        force: bool,
+        options: WriteOptions,
+    ) -> Result<(Written, ApplyOutcome), Error> {
+        let served = served_as(&manifest)?;
+        let key = meant(served.kind(), &mut manifest, default_namespace)?;
+        let wanted = Wanted { manifest, subresource: Subresource::None, force };
+        let written = self.apply_to(&key, wanted, options.sent_as(served)).await?;
+        let outcome = match (written.created, written.unchanged) {
+            (true, _) => ApplyOutcome::Created,
+            (false, true) => ApplyOutcome::Unchanged,
+            (false, false) => ApplyOutcome::Configured,
+        };
+        Ok((written, outcome))
+    }
+}
+
+/// One application, as often as it is decided.
+struct Application<'a> {
+    key: &'a Key,
+    served: Served,
+    wanted: &'a Wanted,
+    options: &'a WriteOptions,
+    now: Timestamp,
+}
+
+impl Application<'_> {
+    fn write(&self, view: &View, unknown: &mut Vec<String>) -> Result<Write, Error> {
+        let Wanted { manifest, subresource, .. } = self.wanted;
+        // A misspelt field would be lost in the merge; reading the manifest as a whole finds it.
+        let sent = decoded(self.key, json::decode(self.served, manifest, self.options.field_validation)?, unknown)?;
+        let sent = sent.metadata().cloned().unwrap_or_default();
+        if !sent.managed_fields.is_empty() {
+            return Err(Error::bad_request("metadata.managedFields must be nil"));
+        }
+        let Some(record) = view.get(self.key) else {
+            self.may_create(&sent.uid)?;
+            let empty = Object::empty(self.key.kind);
+            return Ok(Write::Create(self.merged(&empty, Value::Object(serde_json::Map::new()))?));
+        };
+        let live = record.object();
+        let value = json::encode_as(self.served, &live);
+        Ok(Write::Update(self.merged(&live, value)?, *subresource))
+    }
+
+    fn may_create(&self, uid: &str) -> Result<(), Error> {
+        if self.wanted.subresource != Subresource::None {
+            return Err(Error::not_found(self.key));
+        }
+        if uid.is_empty() {
+            return Ok(());
+        }
+        let why = format!("uid mismatch: the provided object specified uid {uid}, and no existing object was found");
+        Err(Error::conflict(self.key, why))
+    }
+
+    /// The object with what is wanted, and who owns what then.
+    fn merged(&self, live: &Object, mut value: Value) -> Result<Object, Error> {
+        if let Some(metadata) = value.get_mut("metadata").and_then(Value::as_object_mut) {
+            metadata.remove("managedFields");
+        }
+        let owners = live.metadata().map(|metadata| metadata.managed_fields.as_slice()).unwrap_or_default();
+        let applied = self.applied(&value, owners)?;
+        let object = apply::synced(&self.options.field_manager, applied.object, &self.wanted.manifest);
+        let mut object =
+            decoded(self.key, json::decode_made(self.served, &object, Strictness::Ignore)?, &mut Vec::new())?;
+        object.metadata_mut().managed_fields = applied.owners;
+        Ok(object)
+    }
+
+    fn applied(&self, live: &Value, owners: &[api::meta_v1::ManagedFieldsEntry]) -> Result<Applied, Error> {
+        let api_version = self.served.info().api_version();
+        let request = Request {
+            kind: &BuiltInKind(self.key.kind),
+            api_version: &api_version,
+            manager: &self.options.field_manager,
+            subresource: self.wanted.subresource.word(),
+            now: self.now.into(),
+        };
+        let config = apply::config(self.served, &self.wanted.manifest);
+        let apply = |force| apply::apply(&request, live, owners, &config, force);
+        let applied = match apply(self.wanted.force) {
+            Err(Refusal::Conflicts(conflicts)) => match apply::migrates(&request, live, conflicts).as_slice() {
+                [] => apply(true),
+                left => return Err(Conflict::error(left)),
+            },
+            other => other,
+        };
+        applied.map_err(|refusal| match refusal {
+            Refusal::Conflicts(conflicts) => Conflict::error(&conflicts),
+            Refusal::Unmergeable(why) => Error::bad_request(format!("the manifest cannot be merged: {why}")),
+        })
+    }
+}
+
+/// Whoever applies must say who it is, since it owns what it names.
+fn named(options: &WriteOptions) -> Result<(), Error> {
+    if !options.field_manager.is_empty() {
+        return Ok(());
+    }
+    let message = "is required for apply patch".to_owned();
+    let cause = Cause { reason: "FieldValueRequired", field: "fieldManager".to_owned(), message };
+    let message = "PatchOptions.meta.k8s.io \"\" is invalid: fieldManager: Required value: is required for apply patch";
+    Err(Error { causes: vec![cause], ..Error::new(Reason::Invalid, message) })
+}
+
+/// The object that a manifest means. The manifest gets its namespace, if it names none.
+fn meant(kind: Kind, manifest: &mut Value, default_namespace: &str) -> Result<Key, Error> {
+    let text = |value: &Value, field: &str| value["metadata"][field].as_str().unwrap_or_default().to_owned();
+    let name = text(manifest, "name");
+    if name.is_empty() {
+        return Err(Error::bad_request("metadata.name: name the object; what is applied cannot have a generated name"));
+    }
+    let mut namespace = text(manifest, "namespace");
+    if kind.info().namespaced && namespace.is_empty() {
+        default_namespace.clone_into(&mut namespace);
+        manifest["metadata"]["namespace"] = namespace.clone().into();
+    }
+    Ok(Key::namespaced(kind, namespace, name))
+}
+
+fn served_as(manifest: &Value) -> Result<Served, Error> {
+    let text = |field: &str| manifest.get(field).and_then(Value::as_str).unwrap_or_default();
+    let (api_version, kind) = (text("apiVersion"), text("kind"));
+    if let Some(served) = Served::from_api_version(api_version, kind) {
+        return Ok(served);
+    }
+    let known = Kind::from_name(kind).map(|kind| format!("; {kind} is in apiVersion {}", kind.api_version()));
+    let message = format!("no matches for kind \"{kind}\" in version \"{api_version}\"{}", known.unwrap_or_default());
+    Err(Error::new(Reason::NotFound, message))
+}
