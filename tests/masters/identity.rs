@@ -150,13 +150,15 @@ fn a_worker_tells_a_removed_master_nothing() {
     let (told, reads) = mpsc::channel();
     let removed = lab.thread("m3", move || async move {
         let security = Security::TlsWith(Shared::new(identity).unwrap(), subject);
+        // Each time over a connection of its own.
+        let called = || rpc::node::Agent::at(&url, &security).unwrap();
         let (namespace, pod) = ("default".to_owned(), "echo".to_owned());
         let request = LogRequest { namespace, pod, follow: true, ..LogRequest::default() };
-        let mut log = Box::pin(rpc::node::read_log(&url, &security, request.clone()).await.unwrap());
+        let mut log = Box::pin(called().read_log(request.clone()).await.unwrap());
         let text = log.next().await.unwrap().unwrap().data;
         told.send(String::from_utf8_lossy(&text).into_owned()).unwrap();
         tokio::time::timeout(PATIENCE, async { while log.next().await.is_some() {} }).await.expect("the log ends");
-        let again = async { rpc::node::read_log(&url, &security, request).await.map(drop) };
+        let again = async { called().read_log(request).await.map(drop) };
         tokio::time::timeout(PATIENCE, again).await.unwrap().unwrap_err()
     });
     assert!(reads.recv().unwrap().contains("listening"), "a member may read");

@@ -45,8 +45,8 @@ use node::{
 };
 pub use pods::images::MODULE_BYTES_MAX;
 use pods::{
-    Pods, containers::Containers, dirs::PodDirs, images::Images, log_server::LogServer, probing::Prober, runs::Runs,
-    sources::Sources, watch::PodWatch,
+    Pods, agent_server::AgentServer, containers::Containers, dirs::PodDirs, images::Images, ports::Ports,
+    probing::Prober, runs::Runs, sources::Sources, watch::PodWatch,
 };
 use reports::Reports;
 pub use reports::{BATCH_WRITES_MAX, FLUSH_WITHIN};
@@ -143,7 +143,7 @@ pub async fn run(config: Config, shutdown: CancellationToken) -> Result<(), Agen
     };
     let pods = shared.pods(&config, sandbox);
     let (port, incoming) = listen(&config).await?;
-    tokio::spawn(shared.log_server(&config).serve(incoming, shutdown.clone()));
+    tokio::spawn(shared.agent_server(&config).serve(incoming, shutdown.clone()));
     shared.serve(&config, news).await;
     tokio::select! {
         () = shutdown.cancelled() => {}
@@ -207,11 +207,12 @@ impl Shared {
         PodWatch::new(self.watches.of(Query { fields, ..Query::all(Kind::Pod) }))
     }
 
-    fn log_server(&self, config: &Config) -> LogServer {
-        LogServer {
+    fn agent_server(&self, config: &Config) -> AgentServer {
+        AgentServer {
             client: self.client.clone(),
             masters: self.masters.clone(),
             dirs: self.dirs.clone(),
+            ports: Ports::new(self.client.clone(), self.proxy.clone()),
             node: config.name.as_str().into(),
         }
     }

@@ -81,11 +81,12 @@ macro_rules! table {
             };
             3 Pod: core_v1::Pod, core::pod::PodStrategy, {
                 "" "v1", "pods" ("pod") ["po"], true,
-                in ["all"], with [Status, Log, Binding, Eviction], "kapelle.core.v1.Pod"
+                in ["all"], with [Status, Log, Binding, Eviction, Attach, Exec, Portforward, Proxy],
+                "kapelle.core.v1.Pod"
             };
             4 Service: core_v1::Service, core::service::ServiceStrategy, {
                 "" "v1", "services" ("service") ["svc"], true,
-                in ["all"], with [Status], "kapelle.core.v1.Service"
+                in ["all"], with [Status, Proxy], "kapelle.core.v1.Service"
             };
             5 EndpointSlice: discovery_v1::EndpointSlice, discovery::endpoint_slice::EndpointSliceStrategy, {
                 "discovery.k8s.io" "v1", "endpointslices" ("endpointslice") [], true,

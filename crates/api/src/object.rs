@@ -246,7 +246,11 @@ impl Kind {
             | Subresource::Binding
             | Subresource::Eviction
             | Subresource::Finalize
-            | Subresource::Log => self.info().subresources.contains(&part),
+            | Subresource::Log
+            | Subresource::Portforward
+            | Subresource::Exec
+            | Subresource::Attach
+            | Subresource::Proxy => self.info().subresources.contains(&part),
         }
     }
 

@@ -10,11 +10,20 @@
 use std::sync::Arc;
 
 use api::{Error, Reason};
-use http::{HeaderMap, HeaderValue, header::AUTHORIZATION};
+use base64::{Engine as _, prelude::BASE64_URL_SAFE_NO_PAD};
+use http::{
+    HeaderMap, HeaderValue,
+    header::{AUTHORIZATION, SEC_WEBSOCKET_PROTOCOL},
+};
 use rpc::identity::{BearerHash, Subject};
+
+use crate::upgrade;
 
 /// The scheme of tokens.
 const SCHEME: &str = "Bearer";
+
+/// What stands before a token among the protocols of a WebSocket.
+const PROTOCOL_PREFIX: &str = "base64url.bearer.authorization.k8s.io.";
 
 /// The tokens that a server takes, known by their hashes, and for whom each is. Unless it is told of any it takes none.
 #[derive(Clone, Debug, Default)]
@@ -32,7 +41,8 @@ impl Bearers {
     /// # Errors
     /// 401 if what it shows is no token of this server.
     pub(crate) fn take(&self, headers: &mut HeaderMap) -> Result<Option<Subject>, Error> {
-        let mut shown = headers.get_all(AUTHORIZATION).iter().cloned();
+        let among_protocols = take_from_protocols(headers)?;
+        let mut shown = headers.get_all(AUTHORIZATION).iter().cloned().chain(among_protocols);
         let (first, second) = (shown.next(), shown.next());
         headers.remove(AUTHORIZATION);
         match (first, second) {
@@ -51,6 +61,29 @@ impl Bearers {
         let unknown = "the bearer token is none of this cluster; show the one in its kubeconfig";
         known.map(|(_, subject)| subject.clone()).ok_or_else(|| unauthorized(unknown))
     }
+}
+
+/// Takes a token out of the protocols of a WebSocket, where programs show one that cannot set headers. It comes as the header
+/// that they would have set.
+fn take_from_protocols(headers: &mut HeaderMap) -> Result<Option<HeaderValue>, Error> {
+    let words = || upgrade::words(headers, &SEC_WEBSOCKET_PROTOCOL);
+    let shown: Vec<&str> = words().filter_map(|word| word.strip_prefix(PROTOCOL_PREFIX)).collect();
+    let shown = match shown[..] {
+        [] => return Ok(None),
+        [shown] => shown,
+        [..] => return Err(unauthorized("Sec-WebSocket-Protocol: a token given twice; give it once")),
+    };
+    let token = BASE64_URL_SAFE_NO_PAD.decode(shown).ok().and_then(|token| String::from_utf8(token).ok());
+    let value = token.and_then(|token| HeaderValue::from_str(&format!("{SCHEME} {token}")).ok());
+    let wrong = || unauthorized("Sec-WebSocket-Protocol: the token is not base64url without padding");
+    let value = value.ok_or_else(wrong)?;
+    let rest: Vec<&str> = words().filter(|word| !word.starts_with(PROTOCOL_PREFIX)).collect();
+    let rest = HeaderValue::from_str(&rest.join(", ")).map_err(Error::internal)?;
+    if rest.is_empty() {
+        return Err(unauthorized("Sec-WebSocket-Protocol: name the protocol to be spoken beside the token"));
+    }
+    headers.insert(SEC_WEBSOCKET_PROTOCOL, rest);
+    Ok(Some(value))
 }
 
 /// The token within a header.
@@ -110,6 +143,27 @@ mod tests {
             refused(&[malformed], "not \"Bearer TOKEN\"");
         }
         refused(&[b"Bearer kapelle_admin_c0ffee", b"Bearer kapelle_admin_c0ffee"], "given twice");
+    }
+
+    #[test]
+    fn a_token_among_the_protocols_of_a_websocket_is_taken_out() {
+        let bearers = Bearers::one(BearerHash::of(TOKEN), ann());
+        let take = |protocols: &str, header: Option<&'static str>| {
+            let mut headers = HeaderMap::new();
+            headers.insert(SEC_WEBSOCKET_PROTOCOL, HeaderValue::from_str(protocols).unwrap());
+            headers.extend(header.map(|header| (AUTHORIZATION, HeaderValue::from_static(header))));
+            let taken = bearers.take(&mut headers).map_err(|error| error.message)?;
+            Ok::<_, String>((taken, headers[SEC_WEBSOCKET_PROTOCOL].to_str().unwrap().to_owned()))
+        };
+        let shown = format!("{PROTOCOL_PREFIX}{}", BASE64_URL_SAFE_NO_PAD.encode(TOKEN));
+        assert_eq!(take(&format!("{shown}, binary.k8s.io"), None), Ok((Some(ann()), "binary.k8s.io".to_owned())));
+        assert_eq!(take("binary.k8s.io", None), Ok((None, "binary.k8s.io".to_owned())));
+        assert!(take(&format!("{shown}, {shown}, x"), None).unwrap_err().contains("given twice"));
+        assert!(take(&shown, None).unwrap_err().contains("beside the token"));
+        assert!(take(&format!("{PROTOCOL_PREFIX}!, x"), None).unwrap_err().contains("base64url"));
+        let other = format!("{PROTOCOL_PREFIX}{}, x", BASE64_URL_SAFE_NO_PAD.encode("other"));
+        assert!(take(&other, None).unwrap_err().contains("none of this cluster"));
+        assert!(take(&format!("{shown}, x"), Some("Bearer kapelle_admin_c0ffee")).unwrap_err().contains("given twice"));
     }
 
     #[test]

@@ -39,12 +39,15 @@ struct Held<S> {
     /// Whether those tasks had their turn.
     has_waited: bool,
     failed: Option<io::ErrorKind>,
+    /// Whether the connection that was driven has ended: whoever has the stream now flushes it.
+    is_released: bool,
 }
 
 /// Corks a stream.
 pub(crate) fn cork<S>(stream: S) -> (Corked<S>, Cork<S>) {
     let bytes = BytesMut::new();
-    let held = Held { stream, bytes, is_dirty: false, is_shared: None, has_waited: false, failed: None };
+    let held =
+        Held { stream, bytes, is_dirty: false, is_shared: None, has_waited: false, failed: None, is_released: false };
     let held = Arc::new(Mutex::new(held));
     (Corked(held.clone()), Cork(held))
 }
@@ -62,12 +65,18 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Cork<S> {
             if ended.is_pending() {
                 held.settle(cx);
             } else {
+                held.is_released = true;
                 // What HTTP says of a request that makes no sense is its last word, and is not waited for.
                 let _ = held.send(cx);
             }
             ended
         })
         .await
+    }
+
+    /// Sends what the connection left behind that has ended, for whoever goes on with its stream.
+    pub(crate) async fn settled(&self) -> io::Result<()> {
+        poll_fn(|cx| lock(&self.0).send(cx)).await
     }
 }
 
@@ -162,9 +171,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Corked<S> {
         true
     }
 
-    /// What was written goes out when the connection waits.
-    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(lock(&self.0).sound())
+    /// What was written goes out when the connection waits; where nothing drives one any more, now.
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let mut held = lock(&self.0);
+        held.sound()?;
+        if held.is_released { held.send(cx) } else { Poll::Ready(Ok(())) }
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -310,6 +321,19 @@ mod tests {
         lock(&cork.0).settle(&mut cx);
         let Poll::Ready(Err(error)) = Pin::new(&mut stream).poll_write(&mut cx, b"?") else { panic!("it is broken") };
         assert_eq!(error.kind(), io::ErrorKind::BrokenPipe);
+    }
+
+    #[tokio::test]
+    async fn who_goes_on_with_the_stream_flushes_it() {
+        let (socket, written) = socket(b"", usize::MAX);
+        let (mut stream, cork) = cork(socket);
+        cork.drive(pin!(stream.write_all(b"HTTP ends. "))).await.unwrap();
+        cork.settled().await.unwrap();
+        stream.write_all(b"more ").await.unwrap();
+        assert_eq!(written.lock().unwrap().concat(), b"HTTP ends. ", "it is held until it is flushed");
+        stream.write_all(b"follows").await.unwrap();
+        stream.flush().await.unwrap();
+        assert_eq!(written.lock().unwrap().concat(), b"HTTP ends. more follows");
     }
 
     #[test]

@@ -83,7 +83,9 @@ fn grpc(path: &str) -> Access<'static> {
     match (service, method) {
         ("grpc.health.v1.Health", _) | ("kapelle.api.v1.Join", "Join") => Access::Public,
         ("grpc.reflection.v1.ServerReflection" | "grpc.reflection.v1alpha.ServerReflection", _)
-        | ("kapelle.api.v1.Objects" | "kapelle.api.v1.Logs" | "kapelle.api.v1.Nodes", _) => Access::Inside,
+        | ("kapelle.api.v1.Objects" | "kapelle.api.v1.Logs" | "kapelle.api.v1.Ports" | "kapelle.api.v1.Nodes", _) => {
+            Access::Inside
+        }
         ("kapelle.api.v1.Join", "Renew") => Access::Renew,
         ("kapelle.api.v1.Images", "ReadManifest" | "ReadBlob") => Access::ReadImages,
         ("kapelle.api.v1.Images", _) => Access::WriteImages,

@@ -8,6 +8,7 @@ mod cluster;
 mod images;
 mod join;
 mod nodes;
+mod ports;
 mod reflection;
 
 use std::pin::Pin;
@@ -23,7 +24,7 @@ use rpc::{
     Carried, MESSAGE_BYTES_MAX, PUSH_BYTES_MAX, convert,
     services::{
         self, cluster_server::ClusterServer, images_server::ImagesServer, join_server::JoinServer,
-        logs_server::LogsServer, nodes_server::NodesServer, objects_server::ObjectsServer,
+        logs_server::LogsServer, nodes_server::NodesServer, objects_server::ObjectsServer, ports_server::PortsServer,
     },
     status::to_tonic,
 };
@@ -52,6 +53,7 @@ pub(crate) async fn router(registry: Registry, images: Images, entrance: Option<
     let (health, health_service) = tonic_health::server::health_reporter();
     health.set_serving::<ObjectsServer<ObjectService>>().await;
     health.set_serving::<LogsServer<ObjectService>>().await;
+    health.set_serving::<PortsServer<ObjectService>>().await;
     health.set_serving::<NodesServer<NodeService>>().await;
     let objects = ObjectsServer::new(service.clone());
     let objects = objects.max_decoding_message_size(MESSAGE_BYTES_MAX).max_encoding_message_size(MESSAGE_BYTES_MAX);
@@ -60,7 +62,8 @@ pub(crate) async fn router(registry: Registry, images: Images, entrance: Option<
     let images = ImagesServer::new(ImageService { images });
     let images = images.max_decoding_message_size(PUSH_BYTES_MAX).max_encoding_message_size(MESSAGE_BYTES_MAX);
     let routes = Routes::new(objects)
-        .add_service(LogsServer::new(service))
+        .add_service(LogsServer::new(service.clone()))
+        .add_service(PortsServer::new(service))
         .add_service(NodesServer::new(nodes).max_decoding_message_size(nodes::BEAT_BYTES_MAX))
         .add_service(images)
         .add_service(Reflection::<V1>::new())
@@ -79,9 +82,24 @@ pub(crate) async fn router(registry: Registry, images: Images, entrance: Option<
     routes.prepare().into_axum_router()
 }
 
-/// Whether a request of a path goes on as long as its caller lives.
-pub(crate) fn is_endless(path: &str) -> bool {
-    path == "/kapelle.api.v1.Nodes/Heartbeat"
+/// How the body of a request comes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Course {
+    /// It comes to an end, and soon.
+    Usual,
+    /// It goes on as long as its caller lives, who always has something to say.
+    Endless,
+    /// It goes on as long as its caller likes, who may have nothing to say.
+    Silent,
+}
+
+/// How the body of a request of a path comes.
+pub(crate) fn course(path: &str) -> Course {
+    match path {
+        "/kapelle.api.v1.Nodes/Heartbeat" => Course::Endless,
+        "/kapelle.api.v1.Ports/Forward" => Course::Silent,
+        _ => Course::Usual,
+    }
 }
 
 /// How much of a request's body is in memory at a time, at most: its one message, or two of a push's.

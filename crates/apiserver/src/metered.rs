@@ -62,6 +62,8 @@ pub(crate) struct Rules {
     grace: Duration,
     /// It is a conversation without end, of which each piece counts by itself.
     endless: bool,
+    /// It has something to say when it has, and is not waited for.
+    silent: bool,
 }
 
 impl Rules {
@@ -74,13 +76,18 @@ impl Rules {
             | Caller::Admin { .. }
             | Caller::Node { .. } => (usize::MAX, GRACE),
         };
-        Self { language, held_max, bytes_max, grace, endless: false }
+        Self { language, held_max, bytes_max, grace, endless: false, silent: false }
     }
 
     /// The same for a conversation without end, whose messages are small: each piece has its own time, and only the latest is
     /// held.
     pub(crate) fn endless(self) -> Self {
         Self { endless: true, ..self }
+    }
+
+    /// The same for one that may say nothing for as long as it likes.
+    pub(crate) fn silent(self) -> Self {
+        Self { silent: true, ..self.endless() }
     }
 
     /// How long a body that has brought `read` bytes may have kept the server waiting.
@@ -134,6 +141,9 @@ impl<B> Metered<B> {
 
     /// Waits for more, but not for ever.
     fn wait(&mut self, cx: &mut Context<'_>) -> Poll<Error> {
+        if self.rules.silent {
+            return Poll::Pending;
+        }
         let since = *self.waits_since.get_or_insert_with(Instant::now);
         let patience = self.rules.patience(self.read);
         if self.alarm.is_none() {
@@ -272,6 +282,15 @@ mod tests {
             piece.unwrap();
             assert!(body.read <= 64 << 10 && body.waited.is_zero(), "{} bytes", body.read);
         }
+    }
+
+    #[tokio::test]
+    async fn who_may_be_silent_is_not_waited_for() {
+        let silent = StreamBody::new(futures::stream::pending::<Result<Frame<Bytes>, std::convert::Infallible>>());
+        let rules = Rules { grace: Duration::ZERO, ..Rules::new(&admin(), Language::Grpc, 1) }.silent();
+        let mut body = Metered::new(silent, permit(&admin()).held(), rules);
+        assert!(futures::FutureExt::now_or_never(body.frame()).is_none());
+        assert!(body.alarm.is_none(), "nothing will end it");
     }
 
     /// Whoever sends nothing is given up; the time is not the machine's but the rule's.

@@ -3,12 +3,18 @@
 //! The handshake tells who calls (its certificate) and what it wants to speak (the protocol that it offers). Whoever shows
 //! no certificate may show a token with each request.
 
-use std::{convert::Infallible, io, net::IpAddr, sync::Arc, time::Duration};
+use std::{
+    convert::Infallible,
+    io,
+    net::IpAddr,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
 use api::Error;
 use axum::{Router, body::Body};
 use http::{Request, Response};
-use hyper::{body::Incoming, service::service_fn};
+use hyper::{body::Incoming, service::service_fn, upgrade::OnUpgrade};
 use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer},
     server::conn::auto,
@@ -19,11 +25,14 @@ use registry::{
     budget::{Account, BODY_BYTES_MAX, Budget, Permit},
 };
 use rpc::{
-    connections::{ConnectionLimits, Leave, Party, Slot},
+    connections::{Busy, ConnectionLimits, Leave, Party, Slot},
     identity::{Shared, Subject},
     reception::{Arrival, Reception, Visitor},
 };
-use tokio::net::{TcpListener, TcpStream};
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    net::{TcpListener, TcpStream},
+};
 use tokio_rustls::server::TlsStream;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tower::ServiceExt as _;
@@ -31,13 +40,14 @@ use tracing::{debug, warn};
 
 use crate::{
     bearer::Bearers,
-    cork::cork,
+    cork::{Cork, cork},
     gate::{self, Language},
-    grpc::{self, Entrance},
+    grpc::{self, Course, Entrance},
     metered::{Left, Metered, NOBODY_BODY_BYTES_MAX, Rules},
     origin,
     reply::Reply,
     rest, sender,
+    upgrade::{self, Conversation},
 };
 
 /// How long a client may take to send its headers, and to begin the next request of HTTP/1.
@@ -153,9 +163,27 @@ struct Session {
     from: IpAddr,
     account: Account,
     slot: Slot,
+    next: Mutex<Option<Next>>,
+}
+
+/// What a connection goes on with after HTTP.
+struct Next {
+    upgrade: OnUpgrade,
+    conversation: Conversation,
+    _busy: Busy,
 }
 
 impl Session {
+    /// From the next answer on the connection speaks something else.
+    fn then(&self, upgrade: OnUpgrade, conversation: Conversation) {
+        let next = Next { upgrade, conversation, _busy: self.slot.busy() };
+        *self.next.lock().unwrap_or_else(PoisonError::into_inner) = Some(next);
+    }
+
+    fn next(&self) -> Option<Next> {
+        self.next.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
     /// Who sends a request with a token for `shown`. A certificate goes first, as in Kubernetes' API server, because its owner
     /// has proven that it holds the key. Without a certificate the connection counts from now on as that of the token's owner.
     fn caller(&self, shown: Option<Subject>) -> Arc<Caller> {
@@ -180,7 +208,9 @@ impl Port {
         let caller = subject.map_or(Caller::Nobody, |subject| Caller::new(subject, from));
         if stream.get_ref().1.alpn_protocol() != Some(PEER_PROTOCOL) {
             let account = self.budget.account(&caller, from);
-            return self.converse(stream, Session { caller: Arc::new(caller), from, account, slot }).await;
+            return self
+                .converse(stream, Session { caller: Arc::new(caller), from, account, slot, next: Mutex::default() })
+                .await;
         }
         match caller {
             Caller::Master { member } => self.languages.registry.hear(member, stream),
@@ -192,12 +222,16 @@ impl Port {
     async fn converse(self: Arc<Self>, stream: TlsStream<TcpStream>, session: Session) {
         let (builder, shutdown, session) = (builder(&session.caller), self.shutdown.clone(), Arc::new(session));
         let (asked, registry) = (session.clone(), self.languages.registry.clone());
-        let service = service_fn(move |request| self.clone().answer(request, asked.clone()));
+        let port = self.clone();
+        let service = service_fn(move |request| port.clone().answer(request, asked.clone()));
         let (stream, cork) = cork(stream);
-        let connection = builder.serve_connection(TokioIo::new(stream), service);
+        let connection = builder.serve_connection_with_upgrades(TokioIo::new(stream), service);
         tokio::pin!(connection);
         let limit = tokio::select! {
-            ended = cork.drive(connection.as_mut()) => return ended.unwrap_or_else(|error| debug!(%error, "a connection broke")),
+            ended = cork.drive(connection.as_mut()) => match ended {
+                Err(error) => return debug!(%error, "a connection broke"),
+                Ok(()) => return self.go_on(&cork, &session).await,
+            },
             () = registry.until_gone(&session.caller) => return debug!(caller = session.caller.user(), "left; cut off"),
             () = shutdown.cancelled() => DRAIN_TIMEOUT,
             leave = session.slot.must_leave() => match leave {
@@ -210,22 +244,52 @@ impl Port {
         while tokio::time::timeout(limit, cork.drive(connection.as_mut())).await.is_err() && session.slot.is_busy() {}
     }
 
+    /// What a connection goes on with that has changed its protocol, until it is over or must end.
+    async fn go_on<S: AsyncRead + AsyncWrite + Unpin>(&self, cork: &Cork<S>, session: &Session) {
+        let Some(Next { upgrade, conversation, _busy }) = session.next() else { return };
+        let spoken = async {
+            match (cork.settled().await, upgrade.await) {
+                (Ok(()), Ok(upgraded)) => conversation(TokioIo::new(upgraded)).await,
+                (Err(error), _) => debug!(%error, "a connection broke"),
+                (_, Err(error)) => debug!(%error, "a connection broke"),
+            }
+        };
+        tokio::pin!(spoken);
+        tokio::select! {
+            () = spoken.as_mut() => return,
+            () = self.languages.registry.until_gone(&session.caller) => {
+                return debug!(caller = session.caller.user(), "left; cut off");
+            }
+            // A conversation is never idle.
+            _ = session.slot.must_leave() => return,
+            () = self.shutdown.cancelled() => {}
+        }
+        // Whoever does not end by itself is cut off.
+        let _ = tokio::time::timeout(DRAIN_TIMEOUT, spoken).await;
+    }
+
     /// Streams give their permit back when they begin: watches have a limit of their own.
     async fn answer(
         self: Arc<Self>,
         mut request: Request<Incoming>,
         session: Arc<Session>,
     ) -> Result<Response<Reply>, Infallible> {
-        let busy = session.slot.busy();
+        let (busy, upgrade) = (session.slot.busy(), request.extensions_mut().remove::<OnUpgrade>());
         let language = Language::of(request.uri().path(), request.headers());
         let (response, left) = match self.admit(&mut request, language, &session) {
             Ok((caller, permit)) => {
                 let rules = Rules::new(&caller, language, held_max(language, request.uri().path()));
-                let is_endless = grpc::is_endless(request.uri().path()) && *caller != Caller::Nobody;
-                let rules = if is_endless { rules.endless() } else { rules };
+                let rules = match grpc::course(request.uri().path()) {
+                    Course::Endless if *caller != Caller::Nobody => rules.endless(),
+                    Course::Silent if *caller != Caller::Nobody => rules.silent(),
+                    Course::Endless | Course::Silent | Course::Usual => rules,
+                };
                 let request = request.map(|body| Metered::new(body, permit.held(), rules));
                 let left = request.body().left();
-                let Ok(response) = self.languages.answer(request.map(Body::new), caller, session.from).await;
+                let Ok(mut response) = self.languages.answer(request.map(Body::new), caller, session.from).await;
+                if let (Some(conversation), Some(upgrade)) = (upgrade::take(&mut response), upgrade) {
+                    session.then(upgrade, conversation);
+                }
                 (response, left)
             }
             Err(error) => (language.refusal(error), Left::new(Some(request.into_body()).into())),

@@ -149,9 +149,15 @@ impl fmt::Display for Step {
             Write::Update(_, Subresource::Scale) => write!(f, "scale {key}")?,
             Write::Update(_, Subresource::Finalize) => write!(f, "finalize {key}")?,
             Write::Update(_, Subresource::Owners) => write!(f, "owners of {key}")?,
-            Write::Update(_, part @ (Subresource::Eviction | Subresource::Log)) => {
-                write!(f, "{} of {key}", part.word())?
-            }
+            Write::Update(
+                _,
+                part @ (Subresource::Eviction
+                | Subresource::Log
+                | Subresource::Portforward
+                | Subresource::Exec
+                | Subresource::Attach
+                | Subresource::Proxy),
+            ) => write!(f, "{} of {key}", part.word())?,
             Write::Delete(_, options) => {
                 write!(f, "delete {key}")?;
                 if options.grace_period_s == Some(0) {

@@ -112,7 +112,7 @@ impl Egress {
     }
 
     /// Whether a Pod of this node listens there.
-    fn is_pods(&self, address: SocketAddr) -> bool {
+    pub(crate) fn is_pods(&self, address: SocketAddr) -> bool {
         self.locals.has(address) || self.sockets.lock().unwrap_or_else(PoisonError::into_inner).contains_key(&address)
     }
 

@@ -200,6 +200,12 @@ impl Proxy {
         self.inner.balancer.way(to, from)
     }
 
+    /// Whether a Pod of this node answers on an address: as a handler, or with a socket of its own.
+    #[must_use]
+    pub fn has_pod(&self, address: SocketAddr) -> bool {
+        self.inner.balancer.egress.is_pods(address)
+    }
+
     /// Tells what is known about addresses; `change` gets what was known so far.
     pub fn learn(&self, change: impl Fn(&mut Ranges)) {
         self.inner.balancer.egress.learn(change);

@@ -21,6 +21,7 @@ mod membership;
 mod nodes;
 pub mod offline;
 mod open;
+mod reach;
 mod read;
 #[cfg(test)]
 mod tests;
@@ -50,6 +51,7 @@ pub use membership::{
     TOKEN_LIFE, TOKEN_LIFE_MAX, UNROUTED_MAX, Worker, cluster_id, fresh_member, is_over, member_id,
 };
 pub use open::{Membership, OpenError, open};
+pub use reach::{REACHES_MAX, Reach};
 pub use read::{Encoded, Found, Item, ListPage, ListQuery, WatchFrom, WatchQuery};
 pub use write::{AGREEMENT_TIMEOUT, Wanted, WriteOptions, Written};
 
@@ -82,6 +84,7 @@ struct Inner {
     presence: latest::Sender<u64>,
     /// Permits for open watches.
     watches: Arc<Semaphore>,
+    reaches: Arc<Semaphore>,
     /// Cancelled when the process stops: open watches say where they are and end.
     closing: CancellationToken,
     /// How often somebody looked at the state, in debug builds.
@@ -116,6 +119,7 @@ impl Registry {
             only_node: OnceLock::new(),
             presence: latest::Sender::default(),
             watches: Arc::new(Semaphore::new(WATCHES_MAX)),
+            reaches: Arc::new(Semaphore::new(reach::REACHES_MAX)),
             closing: CancellationToken::new(),
             looks: AtomicUsize::default(),
         };

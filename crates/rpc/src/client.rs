@@ -18,8 +18,9 @@ use tonic::{Response, Status, transport::Endpoint};
 
 use crate::{
     Carried, MESSAGE_BYTES_MAX, Security, convert,
+    forward::Tunnel,
     security::Channel,
-    services::{self, logs_client::LogsClient, objects_client::ObjectsClient},
+    services::{self, logs_client::LogsClient, objects_client::ObjectsClient, ports_client::PortsClient},
     status,
 };
 
@@ -372,6 +373,23 @@ impl Client {
         let send = |mut client: LogsClient<Channel>, request| async move { client.read(request).await };
         let stream = self.ask(Repeat::Always, logs, request, send).await?;
         Ok(stream.map(|chunk| chunk.map(|chunk| chunk.data).map_err(|error| status::from_tonic(&error))))
+    }
+
+    /// Opens a connection to a port of a Pod.
+    ///
+    /// # Errors
+    /// If there is no such Pod, nobody takes the connection there, or no master answers.
+    pub async fn forward(&self, pod: &Key, port: u16) -> Result<Tunnel, Error> {
+        let to = services::ForwardRequest {
+            namespace: pod.namespace.to_string(),
+            pod: pod.name.to_string(),
+            port: port.into(),
+            ..services::ForwardRequest::default()
+        };
+        let send = |mut client: PortsClient<Channel>, to| async move {
+            Tunnel::open(to, |requests| async move { client.forward(requests).await }).await
+        };
+        self.ask(Repeat::IfNotDone, PortsClient::new, to, send).await
     }
 
     /// Sends a request to the master that answered last, then to each of the others, as far as sending it again does no harm.

@@ -10,6 +10,7 @@ mod clocks;
 mod cluster;
 pub mod connections;
 pub mod convert;
+pub mod forward;
 mod heartbeats;
 pub mod identity;
 mod images;

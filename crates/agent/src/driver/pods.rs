@@ -1,17 +1,18 @@
 //! What the brain wants done with Pods: images, volumes, sandboxes, probes, logs.
 //!
 //! [`images`] makes ready what [`containers`] start, with the variables and [`volumes`] that [`sources`] fill; [`probing`] asks
-//! them how they are, and [`log_server`] reads what they wrote. What is under way stands in [`runs`].
+//! them how they are, and [`agent_server`] reads what they wrote and connects masters to their [`ports`]. What is under way stands in [`runs`].
 
+pub(crate) mod agent_server;
 mod beneath;
 pub(crate) mod containers;
 pub(crate) mod dirs;
 mod environment;
 pub(crate) mod images;
 mod log_choice;
-pub(crate) mod log_server;
 mod logs;
 mod manifest;
+pub(crate) mod ports;
 pub(crate) mod probing;
 pub(crate) mod runs;
 pub(crate) mod sources;

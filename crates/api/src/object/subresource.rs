@@ -24,6 +24,14 @@ pub enum Subresource {
     /// Only `metadata.ownerReferences` and `metadata.finalizers`: what the garbage collector writes, who does not know the
     /// rest of every object. It has no URL.
     Owners,
+    /// Not a part that could be written: connections to a Pod's ports.
+    Portforward,
+    /// Not a part that could be written: a program beside a Pod's containers.
+    Exec,
+    /// Not a part that could be written: what a Pod's containers read and print.
+    Attach,
+    /// Not a part that could be written: what answers HTTP behind the object.
+    Proxy,
 }
 
 /// A type of what stands under a subresource's URL, for which there is no row in the table of kinds.
@@ -35,7 +43,7 @@ pub struct TypeName {
     pub version: &'static str,
     /// The kind.
     pub kind: &'static str,
-    /// The message in `proto/`.
+    /// The message in `proto/`; empty where nothing of that type is sent or answered: parameters of a connection.
     pub message: &'static str,
 }
 
@@ -45,10 +53,27 @@ const BINDING: TypeName = TypeName { group: "", version: "v1", kind: "Binding", 
 const EVICTION: TypeName =
     TypeName { group: "policy", version: "v1", kind: "Eviction", message: "kapelle.policy.v1.Eviction" };
 
+/// The parameters of a connection.
+const fn connection(kind: &'static str) -> TypeName {
+    TypeName { group: "", version: "v1", kind, message: "" }
+}
+
 impl Subresource {
     /// Every one.
-    pub const ALL: [Self; 8] =
-        [Self::None, Self::Status, Self::Scale, Self::Binding, Self::Eviction, Self::Finalize, Self::Log, Self::Owners];
+    pub const ALL: [Self; 12] = [
+        Self::None,
+        Self::Status,
+        Self::Scale,
+        Self::Binding,
+        Self::Eviction,
+        Self::Finalize,
+        Self::Log,
+        Self::Owners,
+        Self::Portforward,
+        Self::Exec,
+        Self::Attach,
+        Self::Proxy,
+    ];
 
     /// The word in URLs and requests; empty for the object itself.
     #[must_use]
@@ -62,6 +87,10 @@ impl Subresource {
             Self::Finalize => "finalize",
             Self::Log => "log",
             Self::Owners => "owners",
+            Self::Portforward => "portforward",
+            Self::Exec => "exec",
+            Self::Attach => "attach",
+            Self::Proxy => "proxy",
         }
     }
 
@@ -74,17 +103,40 @@ impl Subresource {
             Self::Binding | Self::Eviction => &[Verb::Create],
             Self::Finalize => &[Verb::Update],
             Self::Log => &[Verb::Get],
+            Self::Portforward | Self::Exec | Self::Attach => &[Verb::Create, Verb::Get],
+            Self::Proxy => &[Verb::Create, Verb::Delete, Verb::Get, Verb::Patch, Verb::Update],
         }
     }
 
-    /// What is sent and answered under its URL; `None` if it is the object itself.
+    /// What discovery says of its URL on a kind: the type of what is sent and answered, or of the parameters of a connection;
+    /// `None` if it is the object itself.
     #[must_use]
-    pub fn type_name(self) -> Option<TypeName> {
+    pub fn type_name(self, kind: &str) -> Option<TypeName> {
         match self {
             Self::None | Self::Status | Self::Finalize | Self::Log | Self::Owners => None,
             Self::Scale => Some(SCALE),
             Self::Binding => Some(BINDING),
             Self::Eviction => Some(EVICTION),
+            Self::Portforward => Some(connection("PodPortForwardOptions")),
+            Self::Exec => Some(connection("PodExecOptions")),
+            Self::Attach => Some(connection("PodAttachOptions")),
+            Self::Proxy => Some(connection(if kind == "Service" { "ServiceProxyOptions" } else { "PodProxyOptions" })),
+        }
+    }
+
+    /// Whether bytes of a protocol of its own flow under its URL, which OpenAPI has no words for.
+    #[must_use]
+    pub fn is_connection(self) -> bool {
+        match self {
+            Self::Portforward | Self::Exec | Self::Attach | Self::Proxy => true,
+            Self::None
+            | Self::Status
+            | Self::Scale
+            | Self::Binding
+            | Self::Eviction
+            | Self::Finalize
+            | Self::Log
+            | Self::Owners => false,
         }
     }
 
@@ -93,7 +145,7 @@ impl Subresource {
     pub fn is_written(self) -> bool {
         match self {
             Self::None | Self::Status | Self::Scale | Self::Binding | Self::Finalize | Self::Owners => true,
-            Self::Eviction | Self::Log => false,
+            Self::Eviction | Self::Log | Self::Portforward | Self::Exec | Self::Attach | Self::Proxy => false,
         }
     }
 

@@ -103,7 +103,8 @@ fn define(of: &Described<'_>, definitions: &mut Definitions) {
     definitions.identify(&of.definition, vec![identity(group, version, kind)]);
     let list = definitions.list(&of.definition, kind);
     definitions.identify(&list, vec![identity(group, version, &format!("{kind}List"))]);
-    for part in of.subresources.iter().filter_map(|part| part.type_name()) {
+    let parts = of.subresources.iter().filter(|part| !part.is_connection());
+    for part in parts.filter_map(|part| part.type_name(kind)) {
         let name = definitions.message(part.message);
         definitions.identify(&name, vec![identity(part.group, part.version, part.kind)]);
     }

@@ -88,7 +88,7 @@ pub(super) fn paths(of: &Described<'_>, dialect: Dialect) -> Vec<(String, Value)
     if of.namespaced {
         paths.push((format!("{root}/{plural}"), of.item(Scope::Everywhere, &[Verb::List], dialect)));
     }
-    for part in of.subresources {
+    for part in of.subresources.iter().filter(|part| !part.is_connection()) {
         let path = format!("{whole}/{{name}}/{}", part.word());
         paths.push((path, of.item(Scope::Part(*part), part.verbs(), dialect)));
     }
@@ -174,7 +174,7 @@ impl Described<'_> {
 
     /// The definition of what stands under a path, and what it is.
     fn type_of(&self, scope: Scope) -> (String, Value) {
-        let part = if let Scope::Part(part) = scope { part.type_name() } else { None };
+        let part = if let Scope::Part(part) = scope { part.type_name(self.kind) } else { None };
         match part {
             Some(part) => (super::definitions::name(part.message), identity(part.group, part.version, part.kind)),
             None => (self.definition.clone(), identity(self.group, self.version, self.kind)),

@@ -127,7 +127,7 @@ fn own(info: &KindInfo) -> TypeName {
 fn subresources(info: &'static KindInfo) -> impl Iterator<Item = SubresourceInfo> {
     let entry = |subresource: &Subresource| SubresourceInfo {
         name: subresource.word(),
-        answers: subresource.type_name().unwrap_or_else(|| own(info)),
+        answers: subresource.type_name(info.kind).unwrap_or_else(|| own(info)),
         verbs: words(subresource.verbs()),
     };
     info.subresources.iter().map(entry)

@@ -83,6 +83,15 @@ impl Lines {
     }
 }
 
+/// A line without what separates it from the next one, for streams that have messages. Items of CBOR stand side by side.
+pub(crate) fn unframed(line: &Bytes, view: View) -> Bytes {
+    match (view.format, view.encoding) {
+        (Format::Protobuf(_), _) => line.slice(protobuf::PREFIX_BYTES..),
+        (_, Encoding::Cbor) => line.clone(),
+        (_, Encoding::Json | Encoding::Yaml) => line.slice(..line.len() - b"\n".len()),
+    }
+}
+
 fn word(change: ChangeType) -> &'static str {
     match change {
         ChangeType::Added => "ADDED",

@@ -16,8 +16,11 @@ mod lines;
 mod missing;
 mod objects;
 pub(crate) mod path;
+mod portforward;
 mod protobuf;
+mod proxy;
 pub(crate) mod query;
+mod remote;
 mod render;
 mod review;
 mod subresources;
@@ -30,7 +33,7 @@ use std::sync::Arc;
 
 use api::{Error, Key, Kind, ReadAt, Reason, well_known::DEFAULT_NAMESPACE};
 use axum::{body::Body, extract::State};
-use http::{HeaderMap, Method, Request, Response, StatusCode, header};
+use http::{HeaderMap, Method, Request, Response, StatusCode, Uri, header};
 use registry::{Caller, Registry};
 
 use crate::sender;
@@ -54,9 +57,10 @@ struct Rest {
     watches: Watches,
 }
 
-/// A request without its path and body.
+/// A request without its body.
 struct Asked {
     method: Method,
+    uri: Uri,
     query: Query,
     headers: HeaderMap,
 }
@@ -98,7 +102,7 @@ impl Rest {
         let (head, body) = request.into_parts();
         let endpoint = path::parse(head.uri.path()).ok_or_else(|| missing::error(head.uri.path()))?;
         let query = Query::parse(head.uri.query())?;
-        let asked = Asked { method: head.method, query, headers: head.headers };
+        let asked = Asked { method: head.method, uri: head.uri, query, headers: head.headers };
         match endpoint {
             Endpoint::Objects(target) => self.objects(target, &asked, body).await,
             Endpoint::Review(review) => {
@@ -113,7 +117,7 @@ impl Rest {
             Endpoint::Ready => self.ready().await,
             document => {
                 only(&asked.method, &Method::GET)?;
-                documents::answer(&document, &asked.headers).unwrap_or_else(|| Err(missing::error(head.uri.path())))
+                documents::answer(&document, &asked.headers).unwrap_or_else(|| Err(missing::error(asked.uri.path())))
             }
         }
     }

@@ -23,6 +23,7 @@ fn verb(target: &Target, asked: &Asked) -> Result<Verb, Error> {
         Method::GET | Method::HEAD if target.subresource == Subresource::None && asked.query.is_watch()? => Verb::Watch,
         Method::GET | Method::HEAD if one => Verb::Get,
         Method::GET | Method::HEAD => Verb::List,
+        Method::OPTIONS if target.subresource == Subresource::Proxy => Verb::Get,
         Method::POST if !one || target.subresource != Subresource::None => Verb::Create,
         Method::PUT if one => Verb::Update,
         Method::PATCH if one => Verb::Patch,
@@ -41,6 +42,10 @@ fn asked_for(subresource: Subresource, verb: Verb) -> (Verb, Subresource) {
         Subresource::Binding => (Verb::Update, subresource),
         Subresource::Eviction => (Verb::Delete, Subresource::None),
         Subresource::Log => (Verb::Log, Subresource::None),
+        // Whoever opens a stream to something may do with it whatever it does for them.
+        Subresource::Portforward | Subresource::Exec | Subresource::Attach | Subresource::Proxy => {
+            (Verb::Create, subresource)
+        }
     }
 }
 
@@ -86,6 +91,9 @@ impl Rest {
             (Subresource::Scale, Verb::Update) => self.update_scale(&target, asked, body).await,
             (Subresource::Scale, Verb::Patch) => self.patch_scale(&target, asked, body).await,
             (Subresource::Log, Verb::Get) => self.log(&target, asked).await,
+            (Subresource::Portforward, Verb::Get | Verb::Create) => self.port_forward(&target, asked).await,
+            (Subresource::Exec | Subresource::Attach, Verb::Get | Verb::Create) => self.remote(&target, asked).await,
+            (Subresource::Proxy, _) => self.proxy(&target, asked, body).await,
             (Subresource::Binding, Verb::Create) => self.bind(&target, asked, body).await,
             (Subresource::Eviction, Verb::Create) => self.evict(&target, asked, body).await,
             _ => Err(Error::method_not_allowed()),

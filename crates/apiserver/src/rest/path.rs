@@ -60,8 +60,28 @@ pub(crate) struct Target {
     pub(crate) subresource: Subresource,
 }
 
+/// The word after which a path is somebody else's.
+const PROXY: &str = "proxy";
+
+/// Cuts a path that goes through an object behind the word that says so: what follows is not ours to read.
+pub(crate) fn behind_proxy(path: &str) -> Option<(&str, &str)> {
+    let segments = || path.split('/').skip(1);
+    let before = match segments().nth(2)? {
+        // /api/v1/namespaces/NAMESPACE/pods/NAME/proxy
+        "namespaces" => 6,
+        // /api/v1/nodes/NAME/proxy
+        _ => 4,
+    };
+    if segments().nth(before)? != PROXY {
+        return None;
+    }
+    let length = segments().take(before + 1).map(|segment| segment.len() + 1).sum();
+    path.split_at_checked(length)
+}
+
 /// Reads a path; `None` if nothing has that URL.
 pub(crate) fn parse(path: &str) -> Option<Endpoint> {
+    let path = behind_proxy(path).map_or(path, |(through, _)| through);
     let trimmed = path.trim_matches('/');
     let segments: Vec<String> = trimmed.split('/').map(url::unescape).collect::<Option<_>>()?;
     let segments: Vec<&str> = segments.iter().map(String::as_str).collect();
@@ -157,6 +177,19 @@ mod tests {
     }
 
     #[test]
+    fn what_is_behind_a_proxy_is_left_as_it_is() {
+        let pod = "/api/v1/namespaces/a/pods/p/proxy";
+        for rest in ["", "/", "/x/../y//%2f%ff/", "/proxy/proxy"] {
+            assert_eq!(behind_proxy(&format!("{pod}{rest}")), Some((pod, rest)));
+        }
+        assert_eq!(behind_proxy("/api/v1/nodes/n/proxy/healthz"), Some(("/api/v1/nodes/n/proxy", "/healthz")));
+        for path in ["/api/v1/namespaces/a/pods/proxy", "/api/v1/nodes/proxy", "/proxy", "", "/api/v1/namespaces/proxy"]
+        {
+            assert_eq!(behind_proxy(path), None, "{path}");
+        }
+    }
+
+    #[test]
     fn paths_name_endpoints() {
         let cases = [
             ("/version/", "Version"),
@@ -186,6 +219,10 @@ mod tests {
             ("/apis/authentication.k8s.io/v1beta1/selfsubjectreviews", "Review(MyselfBeta)"),
             ("/apis/authorization.k8s.io/v1beta1/selfsubjectaccessreviews", "nothing"),
             ("/apis/apiextensions.k8s.io/v1/customresourcedefinitions", "Definitions"),
+            ("/api/v1/namespaces/a/services/http:web:80/proxy/b%ff//c/", "Service \"a\" \"http:web:80\" Proxy"),
+            ("/api/v1/namespaces/a/pods/p/proxy", "Pod \"a\" \"p\" Proxy"),
+            ("/api/v1/namespaces/a/pods/p/log/proxy", "nothing"),
+            ("/apis/apps/v1/namespaces/a/deployments/d/proxy", "nothing"),
             ("/", "nothing"),
         ];
         for (path, expected) in cases {

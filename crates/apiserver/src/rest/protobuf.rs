@@ -74,12 +74,15 @@ pub(crate) fn item(found: &Found, served: Served, extent: Extent, into: &mut Vec
     object.write(into);
 }
 
+/// The bytes of the length that stands before an event.
+pub(crate) const PREFIX_BYTES: usize = size_of::<u32>();
+
 /// An event of a watch around an object, behind its length.
 pub(crate) fn event(word: &str, object: &[u8]) -> Bytes {
     let holder = field_len(RAW_FIELD, object.len());
     let length = field_len(TYPE_FIELD, word.len()) + field_len(OBJECT_FIELD, holder);
     let prefix = u32::try_from(length).unwrap_or(u32::MAX);
-    let mut event = Vec::with_capacity(size_of_val(&prefix) + length);
+    let mut event = Vec::with_capacity(PREFIX_BYTES + length);
     event.put_u32(prefix);
     begin(TYPE_FIELD, word.len(), &mut event);
     event.extend_from_slice(word.as_bytes());

@@ -7,7 +7,8 @@ use api::{
     meta_v1, patch, policy_v1,
 };
 use axum::body::Body;
-use futures::{StreamExt as _, stream};
+use bytes::Bytes;
+use futures::{StreamExt as _, future::ready, stream};
 use http::{Response, StatusCode};
 use prost::Message as _;
 use registry::WriteOptions;
@@ -20,6 +21,13 @@ use super::{
     path::Target,
     query::WriteParams,
     render,
+};
+use crate::{
+    upgrade,
+    websocket::{
+        feed::{self, Form},
+        handshake,
+    },
 };
 
 const SCALE: &str = "kapelle.autoscaling.v1.Scale";
@@ -89,6 +97,8 @@ impl Rest {
     }
 
     pub(super) async fn log(&self, target: &Target, asked: &Asked) -> Result<Response<Body>, Error> {
+        let socket = handshake::is_asked(&asked.headers).then(|| handshake::accept(&asked.headers, &feed::PROTOCOLS));
+        let socket = socket.transpose()?;
         let chunks = self.registry.log(log_request(target, asked)?).await?;
         // Who reads a log as text must be told in it why it breaks off.
         let bytes = chunks.flat_map(|chunk| {
@@ -97,7 +107,15 @@ impl Rest {
                 Err(error) => vec![Ok(format!("{error}\n").into()), Err(error)],
             })
         });
-        Ok(answer::stream(StatusCode::OK, "text/plain", Body::from_stream(bytes)))
+        Ok(match socket {
+            None => answer::stream(StatusCode::OK, "text/plain", Body::from_stream(bytes)),
+            Some((form, response)) => {
+                // As Kubernetes does, an empty message says that the log is open.
+                let pieces = stream::iter([Bytes::new()]).chain(bytes.filter_map(|bytes| ready(bytes.ok())));
+                let messages = pieces.map(|piece| vec![piece]);
+                upgrade::then(response, move |bytes| feed::feed(bytes, messages, form.unwrap_or(Form::Binary)))
+            }
+        })
     }
 
     pub(super) async fn bind(&self, target: &Target, asked: &Asked, body: Body) -> Result<Response<Body>, Error> {

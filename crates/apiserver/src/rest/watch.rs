@@ -1,17 +1,18 @@
-//! Watches: changes as lines of JSON, messages of protobuf or items of CBOR, for as long as the client wants to listen.
+//! Watches: changes as lines of JSON, messages of protobuf or items of CBOR, for as long as the client wants to listen. Over a
+//! WebSocket each is a message of its own.
 
 use std::{convert::Infallible, time::Duration};
 
 use api::{Error, Reason};
 use axum::body::Body;
 use bytes::Bytes;
-use futures::{Stream, StreamExt as _};
-use http::{Response, StatusCode};
+use futures::StreamExt as _;
+use http::{HeaderMap, Response, StatusCode};
 use registry::{Item, WatchFrom, WatchQuery};
 
 use super::{
     Asked, Rest,
-    accept::Encoding,
+    accept::{Encoding, Format},
     answer,
     gather::Gather,
     lines,
@@ -19,6 +20,13 @@ use super::{
     path::Target,
     query::WatchStart,
     render::{Header, View},
+};
+use crate::{
+    upgrade,
+    websocket::{
+        feed::{self, Form},
+        handshake,
+    },
 };
 
 /// How long a watch lasts if the client does not say: half an hour, and up to as much again, so that the watches which a
@@ -40,11 +48,21 @@ impl Rest {
             Some(timeout) => timeout,
             None => default_timeout(),
         };
+        let socket = socket(&asked.headers, view)?;
         let items = self.registry.watch(watch_query(target, asked)?).await?;
-        let writer = Writer { view, header: Header::Shown, rest: self.clone() };
         let open = self.watches.open();
-        let body = Body::from_stream(lines(Gather::new(items, move || open.pace()), writer, timeout));
-        Ok(answer::stream(StatusCode::OK, view.stream_type(), body))
+        let items = Gather::new(items, move || open.pace()).take_until(tokio::time::sleep(timeout));
+        let mut writer = Writer { view, header: Header::Shown, rest: self.clone() };
+        Ok(match socket {
+            None => {
+                let lines = items.map(move |batch| Ok::<_, Infallible>(writer.batch(&batch)));
+                answer::stream(StatusCode::OK, view.stream_type(), Body::from_stream(lines))
+            }
+            Some((form, response)) => {
+                let messages = items.map(move |batch| writer.messages(&batch));
+                upgrade::then(response, move |bytes| feed::feed(bytes, messages, form))
+            }
+        })
     }
 }
 
@@ -72,13 +90,17 @@ fn watch_query(target: &Target, asked: &Asked) -> Result<WatchQuery, Error> {
     })
 }
 
-/// One chunk a batch: each is flushed as it comes, and a burst costs one write.
-fn lines(
-    items: impl Stream<Item = Vec<Item>> + Send + 'static,
-    mut writer: Writer,
-    timeout: Duration,
-) -> impl Stream<Item = Result<Bytes, Infallible>> + Send + 'static {
-    items.map(move |batch| Ok(writer.batch(&batch))).take_until(tokio::time::sleep(timeout))
+/// How a watch is told as messages, if the client asks for a WebSocket, and the answer that grants it.
+fn socket(headers: &HeaderMap, view: View) -> Result<Option<(Form, Response<Body>)>, Error> {
+    if !handshake::is_asked(headers) {
+        return Ok(None);
+    }
+    let (wanted, response) = handshake::accept(headers, &feed::PROTOCOLS)?;
+    let usual = match (view.format, view.encoding) {
+        (Format::Protobuf(_), _) | (_, Encoding::Cbor) => Form::Binary,
+        (Format::Object | Format::Table(_) | Format::Partial(_), Encoding::Json | Encoding::Yaml) => Form::Text,
+    };
+    Ok(Some((wanted.unwrap_or(usual), response)))
 }
 
 /// Turns items into lines of one form.
@@ -89,13 +111,23 @@ struct Writer {
 }
 
 impl Writer {
+    /// One chunk a batch: each is flushed as it comes, and a burst costs one write.
     fn batch(&mut self, items: &[Item]) -> Bytes {
-        self.view.now = self.rest.registry.now();
-        let lines: Vec<Bytes> = items.iter().map(|item| self.item(item)).collect();
-        match lines.as_slice() {
+        match self.lines(items).as_slice() {
             [line] => line.clone(),
             lines => lines.concat().into(),
         }
+    }
+
+    /// One message an item.
+    fn messages(&mut self, items: &[Item]) -> Vec<Bytes> {
+        let lines = self.lines(items);
+        lines.iter().map(|line| lines::unframed(line, self.view)).collect()
+    }
+
+    fn lines(&mut self, items: &[Item]) -> Vec<Bytes> {
+        self.view.now = self.rest.registry.now();
+        items.iter().map(|item| self.item(item)).collect()
     }
 
     fn item(&mut self, item: &Item) -> Bytes {

@@ -123,17 +123,17 @@ impl Pki {
 }
 
 /// A Registry behind a port.
-struct Server {
+pub(crate) struct Server {
     house: House,
     pki: Pki,
-    address: SocketAddr,
+    pub(crate) address: SocketAddr,
     url: String,
-    shutdown: CancellationToken,
-    running: JoinHandle<std::io::Result<()>>,
+    pub(crate) shutdown: CancellationToken,
+    pub(crate) running: JoinHandle<std::io::Result<()>>,
 }
 
 impl Server {
-    async fn new() -> Self {
+    pub(crate) async fn new() -> Self {
         let house = House::new().await;
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
@@ -145,12 +145,12 @@ impl Server {
     }
 
     /// An administrator's client.
-    fn client(&self) -> rpc::Client {
+    pub(crate) fn client(&self) -> rpc::Client {
         rpc::Client::connect_with(std::slice::from_ref(&self.url), Security::Tls(self.pki.admin())).unwrap()
     }
 
     /// How somebody without a certificate calls.
-    fn nobody(&self) -> Arc<rustls::ClientConfig> {
+    pub(crate) fn nobody(&self) -> Arc<rustls::ClientConfig> {
         pinned_client(self.pki.0.pin())
     }
 
@@ -163,11 +163,11 @@ impl Server {
     }
 
     /// A connection of an administrator that promises no protocol.
-    async fn connect(&self) -> TlsStream<TcpStream> {
+    pub(crate) async fn connect(&self) -> TlsStream<TcpStream> {
         self.connect_as(self.pki.admin().client()).await
     }
 
-    async fn connect_as(&self, config: Arc<rustls::ClientConfig>) -> TlsStream<TcpStream> {
+    pub(crate) async fn connect_as(&self, config: Arc<rustls::ClientConfig>) -> TlsStream<TcpStream> {
         let tcp = TcpStream::connect(self.address).await.unwrap();
         tcp.set_nodelay(true).unwrap();
         let name = rustls_pki_types::ServerName::from(self.address.ip());
@@ -175,7 +175,7 @@ impl Server {
     }
 }
 
-fn config_map(name: &str, value: &str) -> Object {
+pub(crate) fn config_map(name: &str, value: &str) -> Object {
     let mut map = core_v1::ConfigMap { data: [("v".to_owned(), value.to_owned())].into(), ..Default::default() };
     map.metadata_mut().name = name.to_owned();
     map.metadata_mut().namespace = "default".to_owned();
@@ -198,6 +198,6 @@ async fn node_caller(registry: &Registry, name: &str) -> Caller {
     Caller::Node { name: name.to_owned(), uid: node.metadata().unwrap().uid.clone(), from: None }
 }
 
-async fn soon<T>(what: impl Future<Output = T>) -> T {
+pub(crate) async fn soon<T>(what: impl Future<Output = T>) -> T {
     tokio::time::timeout(PATIENCE, what).await.expect("it comes in time")
 }

@@ -39,7 +39,11 @@ impl Cover {
                 | Subresource::Finalize
                 | Subresource::Owners
                 | Subresource::Eviction
-                | Subresource::Log,
+                | Subresource::Log
+                | Subresource::Portforward
+                | Subresource::Exec
+                | Subresource::Attach
+                | Subresource::Proxy,
             ) => Self::Replaced { by: Arc::new(object.clone()), base },
             Write::Delete(..) => Self::Deleted { at: now, base, written: false },
         }

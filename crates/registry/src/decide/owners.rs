@@ -69,7 +69,11 @@ fn is_owned(subresource: Subresource) -> bool {
         | Subresource::Finalize
         | Subresource::Owners
         | Subresource::Eviction
-        | Subresource::Log => false,
+        | Subresource::Log
+        | Subresource::Portforward
+        | Subresource::Exec
+        | Subresource::Attach
+        | Subresource::Proxy => false,
     }
 }
 

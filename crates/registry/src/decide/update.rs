@@ -31,7 +31,12 @@ impl Decider<'_> {
             Subresource::Binding => bound(old, sent, self.stamp.now).ok_or_else(no_subresource)??,
             Subresource::Finalize => finalized(old, sent).ok_or_else(no_subresource)?,
             Subresource::Owners => owned(old, sent),
-            Subresource::Eviction | Subresource::Log => return Err(no_subresource()),
+            Subresource::Eviction
+            | Subresource::Log
+            | Subresource::Portforward
+            | Subresource::Exec
+            | Subresource::Attach
+            | Subresource::Proxy => return Err(no_subresource()),
         };
         new.metadata_mut().resource_version = record.revision.to_string();
         if new.is_new_generation(Some(old), subresource) {

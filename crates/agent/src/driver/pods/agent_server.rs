@@ -1,4 +1,4 @@
-//! What masters ask of this node: the logs of its containers.
+//! What masters ask of this node: the logs of its containers, and connections to ports of its Pods.
 
 use std::{io, pin::Pin, sync::Arc, time::Duration};
 
@@ -6,9 +6,9 @@ use api::{Error, Key, Kind, ReadAt, Reason, core_v1::Pod, kinds::Resource as _};
 use bytes::Bytes;
 use futures::{Stream, StreamExt as _};
 use rpc::{
-    Calling, Client, Incoming,
+    Calling, Client, Incoming, forward,
     services::{
-        LogChunk, LogRequest,
+        ForwardRequest, LogChunk, LogRequest,
         node_agent_server::{NodeAgent, NodeAgentServer},
     },
     status,
@@ -16,12 +16,13 @@ use rpc::{
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
-use tonic::{Request, Response, Status};
+use tonic::{Request, Response, Status, Streaming};
 
 use super::{
     dirs::PodDirs,
     log_choice::{Choice, want},
     logs::Reader,
+    ports::Ports,
 };
 use crate::driver::{clock::now, node::masters::Masters};
 
@@ -36,7 +37,7 @@ const _: () = assert!(CHUNK_BYTES_MAX < rpc::MESSAGE_BYTES_MAX, "masters take no
 /// How often a quiet connection is tried, so that those of dead masters end.
 const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(30);
 
-/// The most logs that are read over one connection at a time.
+/// The most logs that are read, and connections that are carried, over one connection at a time.
 const STREAMS_MAX: u32 = 256;
 
 /// The most streams that a master may have reset before they were looked at; one more ends the connection.
@@ -51,18 +52,19 @@ const NOBODY: u64 = 0;
 /// A piece of a log, or why there is none.
 type Chunk = Result<LogChunk, Status>;
 
-/// What reads logs for masters. Cloning shares it.
+/// What answers masters. Cloning shares it.
 #[derive(Clone)]
-pub(crate) struct LogServer {
+pub(crate) struct AgentServer {
     pub(crate) client: Client,
     /// Who may ask.
     pub(crate) masters: Arc<Masters>,
     pub(crate) dirs: PodDirs,
+    pub(crate) ports: Ports,
     /// The node's name.
     pub(crate) node: Arc<str>,
 }
 
-impl LogServer {
+impl AgentServer {
     /// Serves until `shutdown`.
     pub(crate) async fn serve(
         self,
@@ -124,7 +126,7 @@ impl LogServer {
 }
 
 #[tonic::async_trait]
-impl NodeAgent for LogServer {
+impl NodeAgent for AgentServer {
     type ReadLogStream = Pin<Box<dyn Stream<Item = Chunk> + Send>>;
 
     async fn read_log(&self, request: Request<LogRequest>) -> Result<Response<Self::ReadLogStream>, Status> {
@@ -143,6 +145,29 @@ impl NodeAgent for LogServer {
         let gone = async move { masters.until_gone(member).await };
         let stream = ReceiverStream::new(stream).take_until(gone);
         Ok(Response::new(Box::pin(stream)))
+    }
+
+    type ForwardStream = forward::Answers;
+
+    async fn forward(
+        &self,
+        request: Request<Streaming<ForwardRequest>>,
+    ) -> Result<Response<Self::ForwardStream>, Status> {
+        let member = request.extensions().get().map_or(NOBODY, |calling: &Calling| calling.member);
+        let mut requests = request.into_inner();
+        let opened = async {
+            self.masters.admit(member).await?;
+            let first = forward::wanted(&mut requests).await?;
+            Ok::<_, Error>((self.ports.open(&first).await?, first.data))
+        };
+        let (open, first) = opened.await.map_err(|error| status::to_tonic(&error))?;
+        let masters = self.masters.clone();
+        let gone = async move {
+            // The connection counts until its answers have ended.
+            let _counted = open.permit;
+            masters.until_gone(member).await;
+        };
+        Ok(Response::new(Box::pin(forward::answers(first, requests, open.stream).take_until(gone))))
     }
 }
 
@@ -202,7 +227,9 @@ mod tests {
         let masters = Arc::new(Masters::default());
         masters.hear(rpc::services::MasterGroup { members: vec![1], ..Default::default() });
         let dirs = PodDirs::below(dir.path());
-        let server = LogServer { client: testing::client(), masters, dirs, node: "n1".into() };
+        let (proxy, _news) = proxy::Proxy::new(proxy::Config { allow_external: false });
+        let ports = Ports::new(testing::client(), proxy);
+        let server = AgentServer { client: testing::client(), masters, dirs, ports, node: "n1".into() };
         let refused = server.read_log(Request::new(LogRequest::default())).await.err().unwrap();
         assert_eq!(refused.code(), tonic::Code::PermissionDenied, "{refused}");
     }
