@@ -19,5 +19,6 @@ mod load;
 #[path = "../patience.rs"]
 mod patience;
 mod pods;
+mod port_forward;
 mod script;
 mod strangers;

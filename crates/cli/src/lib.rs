@@ -53,6 +53,8 @@ pub enum Verb {
     Delete(verbs::delete::Delete),
     /// Show what a container wrote
     Logs(verbs::logs::Logs),
+    /// Lead ports of this machine to ports of a Pod
+    PortForward(verbs::port_forward::PortForward),
     /// Change the number of replicas
     Scale(verbs::scale::Scale),
     /// Follow or steer a rollout
@@ -77,6 +79,7 @@ pub async fn run(connection: &Connection, verb: Verb) -> Result<()> {
         Verb::Describe(describe) => describe.run(&session).await,
         Verb::Delete(delete) => delete.run(&session).await,
         Verb::Logs(logs) => logs.run(&session).await,
+        Verb::PortForward(forward) => forward.run(&session).await,
         Verb::Scale(scale) => scale.run(&session).await,
         Verb::Rollout(rollout) => rollout.run(&session).await,
         Verb::Token(token) => token.run(&session).await,

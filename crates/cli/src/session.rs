@@ -9,13 +9,13 @@ use api::{
 };
 use bytes::Bytes;
 use futures::{Stream, StreamExt as _};
-use rpc::{Applied, Client, Query, Update, services::LogRequest};
+use rpc::{Applied, Client, Query, Update, forward::Tunnel, services::LogRequest};
 use serde_json::Value;
 
 use crate::{Connection, connect};
 
-/// A connection to a cluster with the namespace that is meant.
-#[derive(Debug)]
+/// A connection to a cluster with the namespace that is meant. Cloning shares it.
+#[derive(Clone, Debug)]
 pub(crate) struct Session {
     client: Client,
     namespace: String,
@@ -137,6 +137,11 @@ impl Session {
         let request =
             LogRequest { namespace, pod, container, follow, previous, tail_lines, timestamps, ..LogRequest::default() };
         Ok(Box::pin(self.client.logs(request).await?))
+    }
+
+    /// A connection to a port of a Pod.
+    pub(crate) async fn forward(&self, pod: &str, port: u16) -> Result<Tunnel, Error> {
+        self.client.forward(&self.key(Kind::Pod, pod), port).await
     }
 }
 
