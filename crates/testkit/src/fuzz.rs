@@ -10,6 +10,7 @@ mod meter;
 mod mutate;
 mod parts;
 mod state;
+mod streams;
 mod targets;
 mod texts;
 mod torn;

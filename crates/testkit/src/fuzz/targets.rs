@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use consensus::decoders::Format;
 
-use super::{Bound, Scale, Target, Verdict, parts, state, texts, torn};
+use super::{Bound, Scale, Target, Verdict, parts, state, streams, texts, torn};
 use crate::Prng;
 
 /// A format of `consensus` as a target.
@@ -34,7 +34,7 @@ const KIB: usize = 1 << 10;
 const MIB: usize = 1 << 20;
 
 /// All decoders. What a bound's base holds: of a frame the room that is made ahead, of a log the buffer that it goes on with,
-/// of a snapshot its blocks, of JSON and YAML their readers' buffers. What it allows for each byte is for many items of the
+/// of a snapshot its blocks, of JSON and YAML their readers' buffers, of SPDY the decompressor, of WebSocket one message. What it allows for each byte is for many items of the
 /// smallest kind, whose values are larger than their bytes, in a list that grows: two bytes of a command are an operation.
 #[must_use]
 pub fn targets() -> Vec<Target> {
@@ -58,5 +58,7 @@ pub fn targets() -> Vec<Target> {
         target("json", 64 * KIB, 500, texts::jsons, texts::read_json),
         target("cbor", 64 * KIB, 500, texts::cbors, texts::read_cbor),
         target("yaml", 64 * KIB, 1000, texts::yamls, texts::read_yaml),
+        target("spdy", 256 * KIB, 300, streams::spdy, streams::read_spdy),
+        target("websocket", 256 * KIB, 64, streams::websockets, streams::read_websocket),
     ]
 }

@@ -26,7 +26,7 @@ fn owned(texts: &[&str]) -> Vec<Vec<u8>> {
     texts.iter().map(|text| text.as_bytes().to_vec()).collect()
 }
 
-fn verdict(is_accepted: bool) -> Verdict {
+pub(super) fn verdict(is_accepted: bool) -> Verdict {
     if is_accepted { Verdict::Accepted } else { Verdict::Refused }
 }
 
