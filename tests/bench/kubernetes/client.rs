@@ -5,10 +5,11 @@ use std::{net::SocketAddr, sync::Arc, time::Instant};
 use anyhow::{Result, ensure};
 use http_body_util::{BodyExt as _, Full};
 use hyper::{
-    Method, Request, Response,
+    Method, Request, Response, StatusCode,
     body::{Bytes, Incoming},
     client::conn::http1::{SendRequest, handshake},
     header,
+    upgrade::Upgraded,
 };
 use hyper_util::rt::TokioIo;
 use serde_json::Value;
@@ -17,6 +18,8 @@ use tokio_rustls::{
     TlsConnector,
     rustls::{ClientConfig, pki_types::ServerName},
 };
+
+use tokio_tungstenite::{WebSocketStream, tungstenite::protocol::Role};
 
 /// The type of JSON bodies, and of answers unless another one is asked for.
 pub(crate) const JSON: &str = "application/json";
@@ -69,7 +72,7 @@ impl Client {
         tcp.set_nodelay(true)?;
         let stream = TlsConnector::from(tls).connect(ServerName::from(at.ip()), tcp).await?;
         let (sender, connection) = handshake(TokioIo::new(stream)).await?;
-        tokio::spawn(connection);
+        tokio::spawn(connection.with_upgrades());
         Ok(Self { sender, host: at.to_string() })
     }
 
@@ -88,6 +91,19 @@ impl Client {
         let status = answer.status();
         let body = answer.into_body().collect().await?.to_bytes();
         anyhow::bail!("{}: {status}: {}", ask.path, String::from_utf8_lossy(&body));
+    }
+
+    /// Asks for a WebSocket.
+    pub(crate) async fn socket(&mut self, path: &str) -> Result<WebSocketStream<TokioIo<Upgraded>>> {
+        let request = Request::get(path).header(header::HOST, &self.host).header(header::CONNECTION, "Upgrade");
+        let request = request.header(header::UPGRADE, "websocket").header(header::SEC_WEBSOCKET_VERSION, "13");
+        // Whoever proves that it has read this need not be checked here.
+        let request = request.header(header::SEC_WEBSOCKET_KEY, "dGhlIHNhbXBsZSBub25jZQ==");
+        self.sender.ready().await?;
+        let answer = self.sender.send_request(request.body(Full::default())?).await?;
+        ensure!(answer.status() == StatusCode::SWITCHING_PROTOCOLS, "{path}: {}", answer.status());
+        let stream = TokioIo::new(hyper::upgrade::on(answer).await?);
+        Ok(WebSocketStream::from_raw_socket(stream, Role::Client, None).await)
     }
 
     /// Asks, and reads the whole answer without keeping it.

@@ -27,13 +27,15 @@ mod settings;
 mod table;
 
 use rival::Rival;
+use scenes::watch::Way;
 use settings::Settings;
 
 /// A scene's name, and what it measures.
-const SCENES: [(&str, &str); 3] = [
+const SCENES: [(&str, &str); 4] = [
     ("writes", "one object a request: create, get, merge patch"),
     ("list", "one long list: JSON, table, protobuf"),
     ("watch", "what a change costs with many watchers"),
+    ("websocket", "the same over WebSocket, with twice as many"),
 ];
 
 fn main() -> anyhow::Result<()> {
@@ -63,6 +65,7 @@ async fn play(name: &str, rivals: &[Rival], settings: &Settings) -> anyhow::Resu
     match name {
         "writes" => scenes::writes::play(rivals, settings).await,
         "list" => scenes::list::play(rivals, settings).await,
-        _ => scenes::watch::play(rivals, settings).await,
+        "watch" => scenes::watch::play(Way::Lines, settings.watchers, rivals, settings).await,
+        _ => scenes::watch::play(Way::Messages, 2 * settings.watchers, rivals, settings).await,
     }
 }

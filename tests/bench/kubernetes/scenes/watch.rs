@@ -1,11 +1,14 @@
-//! What a change costs with many watchers, each with a connection of its own.
+//! What a change costs with many watchers, each with a connection of its own, over HTTP and over WebSocket.
 
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
+use futures::StreamExt as _;
 use http_body_util::BodyExt as _;
-use hyper::{Method, body::Incoming};
+use hyper::{Method, body::Incoming, upgrade::Upgraded};
+use hyper_util::rt::TokioIo;
 use tokio::{sync::mpsc, task::JoinSet, time::MissedTickBehavior};
+use tokio_tungstenite::WebSocketStream;
 
 use crate::{
     client::Ask,
@@ -40,13 +43,24 @@ struct Run {
 struct Outcome {
     seen_ms: f64,
     cpu_us: f64,
+    /// What the servers' memory grew by while they watched, for each watcher.
+    memory_kib: f64,
 }
 
-pub(crate) async fn play(rivals: &[Rival], settings: &Settings) -> Result<()> {
+/// How changes are told.
+#[derive(Clone, Copy)]
+pub(crate) enum Way {
+    /// As lines of an answer.
+    Lines,
+    /// As messages of a WebSocket.
+    Messages,
+}
+
+pub(crate) async fn play(way: Way, watchers: usize, rivals: &[Rival], settings: &Settings) -> Result<()> {
     for rival in rivals {
         objects::fill(rival, NAMESPACE, OBJECTS).await?;
     }
-    println!("  {} watchers; the CPU is that of an event for one of them, the patch included", settings.watchers);
+    println!("  {watchers} watchers; the CPU is that of an event for one of them, the patch included");
     let mut first = 1;
     for (pace, every) in EVERY {
         let mut outcomes = vec![Vec::new(); rivals.len()];
@@ -54,7 +68,7 @@ pub(crate) async fn play(rivals: &[Rival], settings: &Settings) -> Result<()> {
             let run = Run { every, first, changes: (settings.each.as_millis() / every.as_millis()).max(1) as u64 * 2 };
             first += run.changes;
             for (rival, outcomes) in rivals.iter().zip(&mut outcomes) {
-                outcomes.push(measure(rival, run, settings).await?);
+                outcomes.push(measure(rival, run, (way, watchers)).await?);
             }
         }
         let rows = |figure: fn(&Outcome) -> f64| -> Vec<(String, f64)> {
@@ -63,23 +77,32 @@ pub(crate) async fn play(rivals: &[Rival], settings: &Settings) -> Result<()> {
         };
         table::figures(&format!("{pace} changes: CPU an event"), "µs", &rows(|outcome| outcome.cpu_us));
         table::figures("  seen p50", "ms", &rows(|outcome| outcome.seen_ms));
+        table::figures("  memory a watcher", "KiB", &rows(|outcome| outcome.memory_kib));
     }
     Ok(())
 }
 
-async fn measure(rival: &Rival, run: Run, settings: &Settings) -> Result<Outcome> {
+async fn measure(rival: &Rival, run: Run, (way, count): (Way, usize)) -> Result<Outcome> {
     let mut writer = rival.client().await?;
     let list = writer.read(&format!("{}?limit=1", collection(NAMESPACE))).await?;
     let version = list.pointer("/metadata/resourceVersion").and_then(|text| text.as_str());
     let version = version.context("a list has a version")?.to_owned();
     let (seen, mut sights) = mpsc::unbounded_channel();
-    let mut watchers = JoinSet::new();
-    for mut client in rival.clients(settings.watchers).await? {
+    let (mut watchers, resident_mib) = (JoinSet::new(), rival.resident_mib());
+    for mut client in rival.clients(count).await? {
         let path = format!("{}?watch=true&resourceVersion={version}", collection(NAMESPACE));
-        let body = client.open(Ask::new(Method::GET, &path)).await?.into_body();
         let seen = seen.clone();
         // The client goes along, since its connection ends with it.
-        watchers.spawn(async move { (client, tell_lines(body, seen).await) });
+        match way {
+            Way::Lines => {
+                let body = client.open(Ask::new(Method::GET, &path)).await?.into_body();
+                watchers.spawn(async move { (client, tell_lines(body, seen).await) });
+            }
+            Way::Messages => {
+                let socket = client.socket(&path).await?;
+                watchers.spawn(async move { (client, tell_messages(socket, seen).await) });
+            }
+        }
     }
     let (mut ticks, mut starts) = (tokio::time::interval(run.every), Vec::new());
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -91,7 +114,7 @@ async fn measure(rival: &Rival, run: Run, settings: &Settings) -> Result<Outcome
         let number = run.first + change;
         writer.send(Ask::new(Method::PATCH, &object).merge_patch(patch(number))).await?;
     }
-    let events = starts.len() * settings.watchers;
+    let events = starts.len() * count;
     let mut times = Vec::with_capacity(events);
     while times.len() < events {
         let sight = tokio::time::timeout(PATIENCE, sights.recv()).await.context("an event is missing")?;
@@ -101,7 +124,8 @@ async fn measure(rival: &Rival, run: Run, settings: &Settings) -> Result<Outcome
     }
     let cpu_us = (rival.cpu() - before).as_secs_f64() * 1e6 / events as f64;
     times.sort_by(f64::total_cmp);
-    Ok(Outcome { seen_ms: quantile(&times, 0.5), cpu_us })
+    let memory_kib = (rival.resident_mib() - resident_mib) * 1024.0 / count as f64;
+    Ok(Outcome { seen_ms: quantile(&times, 0.5), cpu_us, memory_kib })
 }
 
 /// Tells when which event has come: each is a line.
@@ -112,6 +136,21 @@ async fn tell_lines(mut body: Incoming, seen: mpsc::UnboundedSender<(usize, Inst
         for _ in data.iter().filter(|byte| **byte == b'\n') {
             let _ = seen.send((lines, Instant::now()));
             lines += 1;
+        }
+    }
+    Ok(())
+}
+
+/// The same where each is a message.
+async fn tell_messages(
+    mut socket: WebSocketStream<TokioIo<Upgraded>>,
+    seen: mpsc::UnboundedSender<(usize, Instant)>,
+) -> Result<()> {
+    let mut messages = 0;
+    while let Some(message) = socket.next().await {
+        if message?.is_text() {
+            let _ = seen.send((messages, Instant::now()));
+            messages += 1;
         }
     }
     Ok(())
