@@ -8,7 +8,7 @@ use prost::encoding::{WireType, encode_key, encode_varint, encoded_len_varint, k
 use crate::{
     Revision, Served,
     schema::{Message, Schema, Shape},
-    wire::{Payload, Reader},
+    wire::{Payload, Reader, split},
 };
 
 /// The number of `metadata` in every kind.
@@ -16,6 +16,9 @@ pub const METADATA_FIELD: u32 = 1;
 
 /// The number of `resourceVersion` in the metadata.
 pub const RESOURCE_VERSION_FIELD: u32 = 6;
+
+/// The number of `managedFields` in the metadata, of which they are the last.
+pub(crate) const MANAGED_FIELDS_FIELD: u32 = 17;
 
 /// The number of `labels` in the metadata.
 const LABELS_FIELD: u32 = 11;
@@ -77,6 +80,11 @@ pub fn parts(bytes: &[u8]) -> Parts<'_> {
     }
 }
 
+/// Parts the bytes of metadata before the owners of fields.
+pub(crate) fn split_owners(metadata: &[u8]) -> (&[u8], &[u8]) {
+    metadata.split_at(split(metadata, MANAGED_FIELDS_FIELD).0.len())
+}
+
 /// The value of a label, read from the bytes of an object.
 #[must_use]
 pub fn label<'a>(bytes: &'a [u8], key: &str) -> Option<&'a str> {
@@ -109,17 +117,26 @@ pub fn field_len(field: u32, length: usize) -> usize {
 
 /// An object's bytes at a revision. With one, `metadata.resourceVersion` is that one, whatever the bytes say: it is written
 /// behind the rest of the metadata, where any reader of protobuf finds it, since of a field that stands twice the last counts.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Revised<'a> {
     parts: Parts<'a>,
     revision: Option<Decimal>,
+    /// What stands for `managedFields`, if it is not what stands in the metadata.
+    owners: Vec<u8>,
 }
 
 impl<'a> Revised<'a> {
     /// All of an object.
     #[must_use]
     pub fn new(bytes: &'a [u8], revision: Option<Revision>) -> Self {
-        Self { parts: parts(bytes), revision: revision.map(|revision| Decimal::of(revision.0)) }
+        let revision = revision.map(|revision| Decimal::of(revision.0));
+        Self { parts: parts(bytes), revision, owners: Vec::new() }
+    }
+
+    /// The object with other owners: `others` is the rest of its metadata, `owners` the bytes of that field.
+    pub(crate) fn with_owners(mut self, others: &'a [u8], owners: Vec<u8>) -> Self {
+        self.parts.metadata = others;
+        Self { owners, ..self }
     }
 
     /// An object without anything but its metadata.
@@ -143,12 +160,13 @@ impl<'a> Revised<'a> {
             begin(RESOURCE_VERSION_FIELD, revision.text().len(), into);
             into.put_slice(revision.text());
         }
+        into.put_slice(&self.owners);
         into.put_slice(self.parts.rest);
     }
 
     fn metadata_len(&self) -> usize {
         let revision = self.revision.as_ref().map_or(0, |text| field_len(RESOURCE_VERSION_FIELD, text.text().len()));
-        self.parts.metadata.len() + revision
+        self.parts.metadata.len() + revision + self.owners.len()
     }
 }
 
@@ -217,7 +235,11 @@ mod tests {
         for served in Served::all() {
             assert_eq!(name(served.info().message, super::METADATA_FIELD), Some("metadata"), "{served:?}");
         }
-        assert_eq!(name("kapelle.meta.v1.ObjectMeta", super::RESOURCE_VERSION_FIELD), Some("resourceVersion"));
+        let metadata = |number| name("kapelle.meta.v1.ObjectMeta", number);
+        assert_eq!(metadata(super::RESOURCE_VERSION_FIELD), Some("resourceVersion"));
+        assert_eq!(metadata(super::MANAGED_FIELDS_FIELD), Some("managedFields"));
+        let last = Schema::get().message("kapelle.meta.v1.ObjectMeta").and_then(|message| message.fields.last());
+        assert_eq!(last.map(|field| field.number), Some(super::MANAGED_FIELDS_FIELD));
     }
 
     #[test]

@@ -1,10 +1,9 @@
-//! The three ways to change an object in part, and what `apply` makes of three states of it.
+//! The three ways to change an object in part. What server-side apply does is in [`crate::apply`].
 
 mod operations;
 mod strategic;
 #[cfg(test)]
 mod tests;
-mod three_way;
 
 use serde_json::{Map, Value};
 
@@ -12,7 +11,6 @@ use crate::Error;
 
 pub use operations::{COPIED_BYTES_MAX, DEPTH_MAX, OPERATIONS_MAX};
 pub use strategic::strategic;
-pub use three_way::three_way;
 
 /// RFC 6902: a list of operations, all or none.
 ///

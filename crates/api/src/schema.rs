@@ -90,6 +90,8 @@ pub struct Field {
     pub json: String,
     /// The name as it begins a member: in quotes, with the colon.
     pub quoted: String,
+    /// The name as it begins a path element of `fieldsV1`, likewise.
+    pub(crate) path_element: String,
     /// What it is for.
     pub doc: String,
     /// What it holds.
@@ -328,6 +330,7 @@ impl Field {
             number: field.number(),
             json: field.json_name().to_owned(),
             quoted: format!("\"{}\":", field.json_name()),
+            path_element: format!("\"f:{}\":", field.json_name()),
             doc,
             shape,
             scalar: Scalar::of(&kind, by_name),

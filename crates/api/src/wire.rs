@@ -102,6 +102,20 @@ impl<'a> Iterator for Reader<'a> {
     }
 }
 
+/// Parts the bytes of a message, whose fields come in order, before a field and behind its first occurrence.
+pub(crate) fn split(bytes: &[u8], number: u32) -> (&[u8], &[u8]) {
+    let mut reader = Reader::new(bytes);
+    let mut unread = bytes;
+    while let Some((found, _)) = reader.next() {
+        if found >= number {
+            let before = &bytes[..bytes.len() - unread.len()];
+            return (before, if found == number { reader.unread() } else { unread });
+        }
+        unread = reader.unread();
+    }
+    (bytes, &[])
+}
+
 /// The most bytes that 64 bits take, seven in each.
 const VARINT_BYTES_MAX: usize = 10;
 

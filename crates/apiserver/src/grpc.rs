@@ -18,7 +18,7 @@ use api::{ApplyOutcome, Error, Reason, Write, json::Strictness, meta_v1, selecto
 use futures::{Stream, StreamExt as _, future::join_all, stream};
 use prost::Message as _;
 use registry::{
-    Found, Item, ListQuery, Registry, WatchFrom, WatchQuery, WriteOptions, Written, budget::BODY_BYTES_MAX,
+    Found, Item, ListQuery, Registry, Wanted, WatchFrom, WatchQuery, WriteOptions, Written, budget::BODY_BYTES_MAX,
 };
 use rpc::{
     Carried, MESSAGE_BYTES_MAX, PUSH_BYTES_MAX, convert,
@@ -312,8 +312,9 @@ impl services::objects_server::Objects for ObjectService {
         let service = self.of(&request);
         let request = request.into_inner();
         let manifest = json(&request.manifest, "manifest").map_err(refused)?;
-        let options = write_options(request.options);
-        let applied = service.registry.apply(manifest, &request.namespace, request.force, options).await;
+        let subresource = convert::subresource_from_wire(&request.subresource).map_err(refused)?;
+        let wanted = Wanted { manifest, subresource, force: request.force };
+        let applied = service.registry.apply(wanted, &request.namespace, write_options(request.options)).await;
         let (written, outcome) = applied.map_err(refused)?;
         let outcome = match outcome {
             ApplyOutcome::Created => services::apply_response::Outcome::Created,

@@ -308,14 +308,31 @@ impl Client {
     /// Makes an object as a manifest (JSON text with apiVersion and kind) says. `namespace` is for one that names none.
     ///
     /// # Errors
-    /// If the manifest is not understood or invalid, or no master answers.
+    /// If the manifest is not understood or invalid, if others own what would be changed, or no master answers.
     pub async fn apply(&self, manifest: impl Into<Bytes>, namespace: &str) -> Result<Applied, Error> {
-        let request = services::ApplyRequest {
-            manifest: manifest.into(),
+        self.applied(self.application(manifest.into(), namespace)).await
+    }
+
+    /// As [`Client::apply`], but takes over what others own.
+    ///
+    /// # Errors
+    /// As [`Client::apply`], but for what others own.
+    pub async fn apply_by_force(&self, manifest: impl Into<Bytes>, namespace: &str) -> Result<Applied, Error> {
+        let application = self.application(manifest.into(), namespace);
+        self.applied(services::ApplyRequest { force: true, ..application }).await
+    }
+
+    fn application(&self, manifest: Bytes, namespace: &str) -> services::ApplyRequest {
+        services::ApplyRequest {
+            manifest,
             namespace: namespace.to_owned(),
             options: Some(self.options.clone()),
             force: false,
-        };
+            subresource: String::new(),
+        }
+    }
+
+    async fn applied(&self, request: services::ApplyRequest) -> Result<Applied, Error> {
         let send = |mut client: Objects, request| async move { client.apply(request).await };
         let answer = self.ask(Repeat::Always, objects, request, send).await?;
         let outcome = match answer.outcome() {

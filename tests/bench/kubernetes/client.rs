@@ -49,6 +49,10 @@ impl<'a> Ask<'a> {
     pub(crate) fn merge_patch(self, body: String) -> Self {
         Self { content_type: "application/merge-patch+json", ..self.json(body) }
     }
+
+    pub(crate) fn apply(self, body: String) -> Self {
+        Self { content_type: "application/apply-patch+yaml", ..self.json(body) }
+    }
 }
 
 /// What came of a request whose answer was not kept.

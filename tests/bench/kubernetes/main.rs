@@ -32,7 +32,7 @@ use settings::Settings;
 
 /// A scene's name, and what it measures.
 const SCENES: [(&str, &str); 4] = [
-    ("writes", "one object a request: create, get, merge patch"),
+    ("writes", "one object a request: create, get, merge patch, server-side apply"),
     ("list", "one long list: JSON, table, protobuf"),
     ("watch", "what a change costs with many watchers"),
     ("websocket", "the same over WebSocket, with twice as many"),

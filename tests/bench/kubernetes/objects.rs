@@ -36,8 +36,17 @@ pub(crate) fn numbered(number: usize) -> String {
 }
 
 pub(crate) fn object(name: &str) -> String {
+    with(name, "y".repeat(100))
+}
+
+/// What is applied: it changes an object whenever the number is another one.
+pub(crate) fn applied(name: &str, number: u64) -> String {
+    with(name, format!("{number:0100}"))
+}
+
+fn with(name: &str, changing: String) -> String {
     let labels = json!({"app": "measurement", "part": "a"});
-    let data = json!({"a": "x".repeat(200), "b": "y".repeat(100)});
+    let data = json!({"a": "x".repeat(200), "b": changing});
     json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name, "labels": labels}, "data": data})
         .to_string()
 }

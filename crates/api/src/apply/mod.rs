@@ -7,12 +7,18 @@
 
 mod built_in;
 mod conflict;
+mod migration;
 mod owners;
+#[cfg(test)]
+mod rules;
+pub mod shown;
 mod spell;
 #[cfg(test)]
 mod tests;
 mod typed;
 mod value;
+
+use std::{borrow::Cow, collections::BTreeMap};
 
 use serde_json::Value;
 
@@ -21,12 +27,14 @@ use crate::{
     meta_v1::{ManagedFieldsEntry, Time},
 };
 
-pub use built_in::{BuiltInKind, config, migrates, shown, shown_object, synced};
+pub use built_in::{BuiltInKind, config};
 pub use conflict::Conflict;
+pub use migration::{migrates, synced};
 pub use owners::{Manager, Operation, UPDATE_OWNERS_MAX};
 pub use typed::{BuiltIn, Merging, Typed};
 
-use owners::{Fields, Owner, Owners, Part, owned};
+use owners::{Fields, Owner, Owners, Part, owned, sort};
+use value::Difference;
 
 /// Who owns the fields of an object of which nobody was said to own any, once somebody applies.
 const BEFORE_FIRST_APPLY: &str = "before-first-apply";
@@ -104,12 +112,12 @@ impl<K: Versions> Request<'_, K> {
     }
 
     /// An object, which is at hand in the version of the request, in another one.
-    fn in_version(&self, object: &Value, api_version: &str) -> Option<(K::Type, Value)> {
+    fn in_version<'v>(&self, object: &'v Value, api_version: &str) -> Option<(K::Type, Cow<'v, Value>)> {
         let root = self.kind.root(api_version)?;
         let object = if api_version == self.api_version {
-            object.clone()
+            Cow::Borrowed(object)
         } else {
-            self.kind.converted(object, self.api_version, api_version)?
+            Cow::Owned(self.kind.converted(object, self.api_version, api_version)?)
         };
         Some((root, object))
     }
@@ -144,7 +152,7 @@ pub fn apply<K: Versions>(
     let stored = Owners::stored(entries).unwrap_or_default();
     let mut owners = request.spelled_out(stored.clone(), live);
     if owners.0.is_empty() {
-        owners.0.extend(before_first_apply(request, live));
+        owners.0 = before_first_apply(request, live);
     }
     let merged = value::merged(root, Some(live), config).map_err(Refusal::Unmergeable)?;
     let part = request.part();
@@ -157,7 +165,7 @@ pub fn apply<K: Versions>(
         Some(last) => Pruning { request, merged: &merged, last }.pruned(&owners).unwrap_or(merged),
         None => merged,
     };
-    let conflicts = yielded(request, &mut owners, live, &object, &manager);
+    let conflicts = Changes::new(request, live, &object).yielded(&mut owners, &manager);
     if !force && !conflicts.is_empty() {
         return Err(Refusal::Conflicts(conflicts));
     }
@@ -166,42 +174,65 @@ pub fn apply<K: Versions>(
     Ok(Applied { object, owners: owners.entries() })
 }
 
-/// Whoever wrote what is there, when nobody is known.
-fn before_first_apply<K: Versions>(request: &Request<'_, K>, live: &Value) -> Option<Owner> {
+/// Whoever wrote what is there, when nobody is known: of what it has applied on its own side whoever applies now, of all else
+/// somebody.
+fn before_first_apply<K: Versions>(request: &Request<'_, K>, live: &Value) -> Vec<Owner> {
     let part = request.part();
-    let fields = request.fields(live, request.api_version)?.under(|top| part.has(top));
-    let manager = Manager { name: BEFORE_FIRST_APPLY.to_owned(), ..request.manager(Operation::Update) };
-    (!fields.is_empty()).then_some(Owner { manager, time: Some(request.now), fields: Fields::Named(fields) })
+    let fields = request.fields(live, request.api_version).unwrap_or_default().under(|top| part.has(top));
+    let inherited = migration::inherited(request, live).unwrap_or_default().under(|top| part.has(top));
+    let somebody = Manager { name: BEFORE_FIRST_APPLY.to_owned(), ..request.manager(Operation::Update) };
+    let others = fields.difference(&inherited);
+    [(somebody, others), (request.manager(Operation::Apply), inherited)]
+        .into_iter()
+        .filter(|(_, fields)| !fields.is_empty())
+        .map(|(manager, fields)| Owner { manager, time: Some(request.now), fields: Fields::Named(fields) })
+        .collect()
 }
 
-/// Takes from all others what a write changes or removes; answers what it changes although others own it.
-fn yielded<K: Versions>(
-    request: &Request<'_, K>,
-    owners: &mut Owners,
-    before: &Value,
-    after: &Value,
-    writer: &Manager,
-) -> Vec<Conflict> {
-    let (mut conflicts, part) = (Vec::new(), request.part());
-    owners.0.retain_mut(|owner| {
-        if owner.manager.is(writer) {
-            return true;
+/// What a write changes in its part of the object, in each version that an owner speaks. Found once for each.
+struct Changes<'a, K> {
+    request: &'a Request<'a, K>,
+    before: &'a Value,
+    after: &'a Value,
+    known: BTreeMap<String, Option<Difference>>,
+}
+
+impl<'a, K: Versions> Changes<'a, K> {
+    fn new(request: &'a Request<'a, K>, before: &'a Value, after: &'a Value) -> Self {
+        Self { request, before, after, known: BTreeMap::new() }
+    }
+
+    /// `None` if the version is gone: its fields mean nothing.
+    fn of(&mut self, version: &str) -> Option<&Difference> {
+        if !self.known.contains_key(version) {
+            self.known.insert(version.to_owned(), self.find(version));
         }
-        let version = owner.manager.api_version.as_str();
-        let (Some((root, before)), Some((_, after))) =
-            (request.in_version(before, version), request.in_version(after, version))
-        else {
-            // Fields of a version that is gone mean nothing.
-            return false;
-        };
-        let Fields::Named(fields) = &mut owner.fields else { return true };
-        let change = value::difference(root, &before, &after).under(|top| part.has(top));
-        let taken = fields.intersection(&change.said());
-        conflicts.extend(taken.paths().into_iter().map(|path| Conflict { manager: owner.manager.clone(), path }));
-        *fields = fields.difference(&taken).difference(&change.removed);
-        !fields.is_empty()
-    });
-    conflicts
+        self.known.get(version)?.as_ref()
+    }
+
+    fn find(&self, version: &str) -> Option<Difference> {
+        let (root, before) = self.request.in_version(self.before, version)?;
+        let (_, after) = self.request.in_version(self.after, version)?;
+        let part = self.request.part();
+        Some(value::difference(root, &before, &after).under(|top: &Element| part.has(top)))
+    }
+
+    /// Takes from all others what is changed or removed; answers what is changed although others own it.
+    fn yielded(&mut self, owners: &mut Owners, writer: &Manager) -> Vec<Conflict> {
+        let mut conflicts = Vec::new();
+        owners.0.retain_mut(|owner| {
+            if owner.manager.is(writer) {
+                return true;
+            }
+            let Some(change) = self.of(&owner.manager.api_version) else { return false };
+            let Fields::Named(fields) = &mut owner.fields else { return true };
+            let taken = fields.intersection(&change.said());
+            conflicts.extend(taken.paths().into_iter().map(|path| Conflict { manager: owner.manager.clone(), path }));
+            *fields = fields.difference(&taken).difference(&change.removed);
+            !fields.is_empty()
+        });
+        conflicts
+    }
 }
 
 /// The owners, where the one that has written owns nothing that nobody may own.
@@ -301,16 +332,16 @@ pub fn tracked<K: Versions>(
         return Vec::new();
     }
     let sent = update.sent_owners(request.subresource);
-    let stored = Owners::stored(before).unwrap_or_default();
     if sent.is_none() {
         // Who is to be told of whom nothing is known: nobody, until somebody applies.
-        if stored.0.is_empty() {
+        if before.is_empty() {
             return Vec::new();
         }
-        if let Some(owners) = at_rest(request, &stored, &manager) {
-            return owners.entries();
+        if let Some(entries) = at_rest(request, before, &manager) {
+            return entries;
         }
     }
+    let stored = Owners::stored(before).unwrap_or_default();
     let (old, new) = values();
     let owners = request.spelled_out(sent.unwrap_or_else(|| stored.clone()), &old);
     let owners = updated(request, owners, &old, &new, &manager).capped();
@@ -320,20 +351,26 @@ pub fn tracked<K: Versions>(
 
 /// The owners after a write by whoever owns the rest of the part that is written, of which nobody else owns anything; or the
 /// first write of a part that nobody wrote before. Nothing needs to be compared then. `None` if something does.
-fn at_rest<K: Versions>(request: &Request<'_, K>, stored: &Owners, manager: &Manager) -> Option<Owners> {
+fn at_rest<K: Versions>(
+    request: &Request<'_, K>,
+    before: &[ManagedFieldsEntry],
+    manager: &Manager,
+) -> Option<Vec<ManagedFieldsEntry>> {
     let (has_status, part) = (request.kind.has_status(), request.part());
-    let here = |owner: &&mut Owner| Part::of(has_status, &owner.manager.subresource) == part;
-    let mut owners = stored.clone();
-    let mut among: Vec<&mut Owner> = owners.0.iter_mut().filter(here).collect();
-    match among.as_mut_slice() {
-        [owner] if owner.manager.is(manager) && owner.fields == Fields::Rest => owner.time = Some(request.now),
-        [] if Part::of(has_status, "") != part => {
-            let manager = manager.clone();
-            owners.0.push(Owner { manager, time: Some(request.now), fields: Fields::Rest });
+    let mut here = (0..before.len()).filter(|at| Part::of(has_status, &before[*at].subresource) == part);
+    let mut entries = before.to_vec();
+    match (here.next(), here.next()) {
+        (Some(at), None) if before[at].fields_type.is_empty() && manager.updates(&before[at]) => {
+            entries[at].time = Some(request.now);
+        }
+        (None, _) if Part::of(has_status, "") != part => {
+            let owner = Owner { manager: manager.clone(), time: Some(request.now), fields: Fields::Rest };
+            entries.extend(Owners(vec![owner]).entries());
         }
         _ => return None,
     }
-    Some(owners)
+    sort(&mut entries);
+    Some(entries)
 }
 
 /// The owners after a change of an object.
@@ -344,10 +381,9 @@ fn updated<K: Versions>(
     new: &Value,
     manager: &Manager,
 ) -> Owners {
-    yielded(request, &mut owners, old, new, manager);
-    let Some(root) = request.kind.root(request.api_version) else { return owners };
-    let part = request.part();
-    let change = value::difference(root, old, new).under(|top: &Element| part.has(top));
+    let mut changes = Changes::new(request, old, new);
+    changes.yielded(&mut owners, manager);
+    let Some(change) = changes.of(request.api_version) else { return owners };
     let last = owners.take(manager);
     let said = change.said();
     let time = if said.is_empty() { last.as_ref().and_then(|last| last.time) } else { Some(request.now) };

@@ -16,7 +16,7 @@ pub const UPDATE_OWNERS_MAX: usize = 10;
 const ANCIENT: &str = "ancient-changes";
 
 /// The only format of fields that there is.
-const FIELDS_V1: &str = "FieldsV1";
+pub(super) const FIELDS_V1: &str = "FieldsV1";
 
 /// What the API server alone says of objects: nobody owns it.
 pub(super) const UNOWNED_METADATA: [&str; 9] = [
@@ -104,6 +104,14 @@ impl Manager {
             && self.subresource == other.subresource
             && same_version
     }
+
+    /// Whether an entry is about its updates.
+    pub(super) fn updates(&self, entry: &ManagedFieldsEntry) -> bool {
+        let ManagedFieldsEntry { manager, operation, api_version, subresource, .. } = entry;
+        let (is_update, word) = (self.operation == Operation::Update, Operation::Update.word());
+        let same_part = *api_version == self.api_version && *subresource == self.subresource;
+        is_update && operation == word && *manager == self.name && same_part
+    }
 }
 
 /// Which fields somebody owns.
@@ -171,15 +179,10 @@ impl Owners {
     }
 
     /// As they are stored and shown: appliers first, then by time and name.
-    pub(super) fn entries(mut self) -> Vec<ManagedFieldsEntry> {
-        self.0.sort_by(|one, other| {
-            let key = |owner: &Owner| {
-                let Manager { name, api_version, subresource, .. } = owner.manager.clone();
-                (owner.manager.operation, owner.seconds(), name, api_version, subresource)
-            };
-            key(one).cmp(&key(other))
-        });
-        self.0.into_iter().map(entry).collect()
+    pub(super) fn entries(self) -> Vec<ManagedFieldsEntry> {
+        let mut entries: Vec<_> = self.0.into_iter().map(entry).collect();
+        sort(&mut entries);
+        entries
     }
 
     /// Takes an owner out.
@@ -201,31 +204,6 @@ impl Owners {
             true
         });
         self
-    }
-
-    /// The entries with all fields, where whoever owns the rest owns all of its part, which `spell` writes. `None` if somebody
-    /// else owns something of it, or if it is told in another version.
-    pub(super) fn told(
-        &self,
-        has_status: bool,
-        api_version: &str,
-        spell: impl Fn(Part) -> Vec<u8>,
-    ) -> Option<Vec<ManagedFieldsEntry>> {
-        let part = |owner: &Owner| Part::of(has_status, &owner.manager.subresource);
-        let alone = |rest: &Owner| self.0.iter().filter(|owner| part(owner) == part(rest)).count() == 1;
-        let mut entries = Vec::with_capacity(self.0.len());
-        for owner in &self.0 {
-            let mut entry = entry(owner.clone());
-            if owner.fields == Fields::Rest {
-                if !alone(owner) || owner.manager.api_version != api_version {
-                    return None;
-                }
-                FIELDS_V1.clone_into(&mut entry.fields_type);
-                entry.fields_v1 = Some(FieldsV1 { raw: spell(part(owner)).into() });
-            }
-            entries.push(entry);
-        }
-        Some(entries)
     }
 
     /// The other way round, for those who owned the rest before, as far as they still do.
@@ -277,6 +255,15 @@ impl Owners {
         self.0.extend(updates);
         self
     }
+}
+
+/// Puts entries in order: appliers first, as the words of operations have it.
+pub(super) fn sort(entries: &mut [ManagedFieldsEntry]) {
+    fn key(entry: &ManagedFieldsEntry) -> (&str, i64, &str, &str, &str) {
+        let ManagedFieldsEntry { manager, operation, api_version, time, subresource, .. } = entry;
+        (operation, time.map_or(0, |time| time.seconds), manager, api_version, subresource)
+    }
+    entries.sort_by(|one, other| key(one).cmp(&key(other)));
 }
 
 /// The set of some fields, each told by the names on the way to it.

@@ -3,9 +3,9 @@
 //! Says the same as comparing the object's JSON with that of an empty one, at a fraction of the cost: lists of thousands of
 //! objects are answered with it.
 
-use serde_json::Value;
+use std::iter;
 
-use super::owners::{Part, TOPMOST, UNOWNED_METADATA};
+use super::owners::{Part, TOPMOST};
 use crate::{
     encoded::METADATA_FIELD,
     json,
@@ -13,15 +13,18 @@ use crate::{
     wire::{Payload, Reader},
 };
 
-/// `fieldsV1` of a part of an object.
+/// Writes `fieldsV1` of a part of an object.
 /// `given` are fields that are left out, by the names on the way to them.
-pub(super) fn fields(message: &'static Message, bytes: &[u8], part: Part, given: &[&[&str]]) -> Vec<u8> {
-    let mut members = Members::open(Vec::with_capacity(bytes.len()), true);
+pub(super) fn fields(message: &'static Message, bytes: &[u8], part: Part, given: &[&[&str]], into: &mut Vec<u8>) {
+    let mut members = Members::open(into, true);
     members.given = given.to_vec();
     members.wanted = Wanted::Top(part);
     members.object(message, bytes);
-    members.close()
+    members.close();
 }
+
+/// The numbers of what nobody owns in the metadata, as bits. They are below 32.
+pub(super) const UNOWNED_NUMBERS: u32 = 1 << 1 | 1 << 3 | 1 << 4 | 1 << 5 | 1 << 6 | 1 << 7 | 1 << 8 | 1 << 17;
 
 /// Which members of an object count.
 #[derive(Clone, Copy)]
@@ -36,61 +39,59 @@ enum Wanted {
 impl Wanted {
     fn has(self, field: &Field) -> bool {
         match self {
-            Self::All => true,
-            Self::Top(Part::Whole) => true,
+            Self::All | Self::Top(Part::Whole) => true,
             Self::Top(Part::Main) => field.json != "status",
             Self::Top(Part::Status) => field.json == "status",
-            Self::Metadata => !UNOWNED_METADATA.contains(&field.json.as_str()),
+            Self::Metadata => UNOWNED_NUMBERS & 1 << field.number == 0,
         }
     }
 }
 
 /// The fields below one path element, while they are written.
-struct Members<'a> {
-    into: Vec<u8>,
+struct Members<'w, 'g> {
+    into: &'w mut Vec<u8>,
     empty: bool,
     wanted: Wanted,
     /// Whether an empty object has this one too: then what is as there is not said.
     before: bool,
-    seen: Vec<*const Field>,
+    /// Which of [`Message::always`] were met, by their index.
+    seen: u64,
     /// What is left out below, by the names on the way to it.
-    given: Vec<&'a [&'a str]>,
+    given: Vec<&'g [&'g str]>,
 }
 
-impl<'a> Members<'a> {
-    fn open(mut into: Vec<u8>, before: bool) -> Self {
+impl<'w, 'g> Members<'w, 'g> {
+    fn open(into: &'w mut Vec<u8>, before: bool) -> Self {
         into.push(b'{');
-        Self { into, empty: true, wanted: Wanted::All, before, seen: Vec::new(), given: Vec::new() }
+        Self { into, empty: true, wanted: Wanted::All, before, seen: 0, given: Vec::new() }
     }
 
-    fn close(mut self) -> Vec<u8> {
+    fn close(self) {
         self.into.push(b'}');
-        self.into
     }
 
-    fn key(&mut self, prefix: &str, text: &str) {
+    fn key(&mut self, step: Step<'_>) {
         if !std::mem::take(&mut self.empty) {
             self.into.push(b',');
         }
-        // A path element is the text of a JSON key, in which there may be JSON.
-        json::write_value(&Value::from([prefix, text].concat()), &mut self.into);
-        self.into.push(b':');
+        step.write(self.into);
     }
 
-    fn leaf(&mut self, prefix: &str, text: &str) {
-        self.key(prefix, text);
+    fn leaf(&mut self, step: Step<'_>) {
+        self.key(step);
         self.into.extend_from_slice(b"{}");
     }
 
     /// An element with fields below it, which `fill` writes. Nothing if it is neither a member nor has any.
-    fn nested(&mut self, prefix: &str, text: &str, before: bool, fill: impl FnOnce(&mut Self)) {
+    fn nested(&mut self, step: Step<'_>, before: bool, fill: impl FnOnce(&mut Members<'_, 'g>)) {
         let (start, was_empty) = (self.into.len(), self.empty);
-        self.key(prefix, text);
-        let mut inner = Self::open(std::mem::take(&mut self.into), before);
-        let tail = |path: &&'a [&'a str]| path.split_first().filter(|(head, _)| **head == text).map(|(_, tail)| tail);
+        self.key(step);
+        let mut inner = Members::open(&mut *self.into, before);
+        let tail = |path: &&'g [&'g str]| path.split_first().filter(|(head, _)| step.is(head)).map(|(_, tail)| tail);
         inner.given = self.given.iter().filter_map(tail).collect();
         if !before {
-            inner.leaf("", ".");
+            inner.empty = false;
+            inner.into.extend_from_slice(ITSELF);
         }
         let alone = inner.into.len();
         fill(&mut inner);
@@ -99,7 +100,7 @@ impl<'a> Members<'a> {
             // A member without anything below is written as nothing.
             inner.into.truncate(alone - ITSELF.len());
         }
-        self.into = inner.close();
+        inner.close();
         if before && !said {
             self.into.truncate(start);
             self.empty = was_empty;
@@ -107,107 +108,118 @@ impl<'a> Members<'a> {
     }
 
     fn object(&mut self, message: &'static Message, bytes: &[u8]) {
-        self.fields(message, bytes);
-        for field in message.always() {
-            if self.seen.iter().any(|seen| std::ptr::eq(*seen, field)) || !self.wanted.has(field) {
-                continue;
-            }
-            if !self.before {
+        self.fields(message, message, bytes);
+        if self.before {
+            return;
+        }
+        for (index, field) in message.always().enumerate() {
+            if self.seen & 1 << index == 0 && self.wanted.has(field) {
                 self.absent(field);
             }
         }
     }
 
     /// Whether the next step is the last one to something that is left out.
-    fn is_given(&self, name: &str) -> bool {
-        self.given.iter().any(|path| *path == [name])
+    fn is_given(&self, step: Step<'_>) -> bool {
+        self.given.iter().any(|path| matches!(path, [last] if step.is(last)))
     }
 
     /// What JSON shows although it is absent, in an object that an empty one does not have.
     fn absent(&mut self, field: &'static Field) {
-        match field.scalar.message().filter(|_| field.shape == Shape::One) {
-            Some(inner) if inner.form == Form::Object && !inner.atomic => {
-                self.nested("f:", &field.json, false, |members| members.object(inner, &[]));
-            }
-            Some(_) | None => self.leaf("f:", &field.json),
+        match object_of(field).filter(|_| field.shape == Shape::One) {
+            Some(inner) => self.nested(Step::Field(field), false, |members| members.object(inner, &[])),
+            None => self.leaf(Step::Field(field)),
         }
     }
 
-    fn fields(&mut self, message: &'static Message, bytes: &[u8]) {
+    /// The fields of a message. `outer` is the message whose members they are: another one for inline messages.
+    fn fields(&mut self, outer: &'static Message, message: &'static Message, bytes: &[u8]) {
         let mut reader = Reader::new(bytes).peekable();
         while let Some((number, payload)) = reader.next() {
             let Some(field) = message.by_number(number) else { continue };
-            let mut values = vec![payload];
-            if field.shape != Shape::One {
-                while let Some((_, more)) = reader.next_if(|(next, _)| *next == number) {
-                    values.push(more);
-                }
-            }
             if field.inline {
                 if let Some(inner) = field.scalar.message() {
-                    self.fields(inner, payload.bytes());
+                    self.fields(outer, inner, payload.bytes());
                 }
                 continue;
             }
-            if self.wanted.has(field) && !self.is_given(&field.json) {
-                self.field(field, &values);
+            if !self.wanted.has(field) || self.is_given(Step::Field(field)) {
+                continue;
             }
+            let before = self.is_before(outer, field);
+            let mut next = || reader.next_if(|(next, _)| *next == number).map(|(_, payload)| payload);
+            match field.shape {
+                Shape::One => self.one(field, payload, before),
+                Shape::List | Shape::Map => {
+                    self.many(field, iter::once(payload).chain(iter::from_fn(&mut next)), before)
+                }
+            }
+            while next().is_some() {}
         }
     }
 
-    fn field(&mut self, field: &'static Field, values: &[Payload<'_>]) {
-        let is_top = matches!(self.wanted, Wanted::Top(_));
-        let is_metadata = is_top && field.number == METADATA_FIELD;
-        let before = is_top && TOPMOST.contains(&field.json.as_str()) || self.before && field.always;
-        if field.always {
-            self.seen.push(field);
+    /// Whether an empty object has a field too. Notes that the field was met.
+    fn is_before(&mut self, outer: &'static Message, field: &'static Field) -> bool {
+        if field.always
+            && let Some(index) = outer.always().position(|other| std::ptr::eq(other, field))
+        {
+            self.seen |= 1 << index;
         }
-        let message = field.scalar.message();
-        let payload = values.first().copied().unwrap_or(Payload::Fixed);
-        match (&field.granularity, field.shape) {
-            (_, Shape::One) => match message {
-                Some(inner) if inner.form.is_time() && json::is_no_time(payload.bytes()) => {}
-                Some(inner) if inner.form == Form::Object && !inner.atomic => {
-                    self.nested("f:", &field.json, before, |members| {
-                        if is_metadata {
-                            members.wanted = Wanted::Metadata;
-                        }
-                        members.object(inner, payload.bytes());
-                    });
+        let is_top = matches!(self.wanted, Wanted::Top(_));
+        is_top && TOPMOST.contains(&field.json.as_str()) || self.before && field.always
+    }
+
+    fn one(&mut self, field: &'static Field, payload: Payload<'_>, before: bool) {
+        let is_metadata = matches!(self.wanted, Wanted::Top(_)) && field.number == METADATA_FIELD;
+        match (object_of(field), field.scalar.message()) {
+            (Some(inner), _) => self.nested(Step::Field(field), before, |members| {
+                if is_metadata {
+                    members.wanted = Wanted::Metadata;
                 }
-                Some(_) if before && payload.bytes().is_empty() => {}
-                Some(_) | None => self.leaf("f:", &field.json),
-            },
-            (Granularity::Atomic, _) => self.leaf("f:", &field.json),
-            (Granularity::Entries, _) => self.nested("f:", &field.json, before, |members| {
-                values.iter().for_each(|entry| members.entry(field, entry.bytes()));
+                members.object(inner, payload.bytes());
             }),
-            (Granularity::Set, _) => self.nested("f:", &field.json, before, |members| {
-                values.iter().for_each(|value| members.scalars(field, *value));
+            (None, Some(inner)) if inner.form.is_time() && json::is_no_time(payload.bytes()) => {}
+            (None, Some(_)) if before && payload.bytes().is_empty() => {}
+            (None, _) => self.leaf(Step::Field(field)),
+        }
+    }
+
+    fn many<'b>(&mut self, field: &'static Field, values: impl Iterator<Item = Payload<'b>>, before: bool) {
+        let step = Step::Field(field);
+        match &field.granularity {
+            Granularity::Atomic => self.leaf(step),
+            Granularity::Entries => self.nested(step, before, |members| {
+                values.for_each(|entry| members.entry(field, entry.bytes()));
             }),
-            (Granularity::Keyed(keys), _) => self.nested("f:", &field.json, before, |members| {
-                values.iter().for_each(|item| members.item(field, keys, item.bytes()));
+            Granularity::Set => self.nested(step, before, |members| {
+                values.for_each(|value| members.scalars(field, value));
+            }),
+            Granularity::Keyed(keys) => self.nested(step, before, |members| {
+                values.for_each(|item| members.item(field, keys, item.bytes()));
             }),
         }
     }
 
     fn entry(&mut self, field: &'static Field, entry: &[u8]) {
-        let content = |wanted| Reader::new(entry).find(|(number, _)| *number == wanted).map(|(_, payload)| payload);
-        let name = content(1).map(Payload::bytes).unwrap_or_default();
-        let name = String::from_utf8_lossy(name);
-        if self.is_given(&name) {
-            return;
+        let (mut name, mut content) = (&[][..], &[][..]);
+        for (number, payload) in Reader::new(entry) {
+            match number {
+                1 => name = payload.bytes(),
+                2 => content = payload.bytes(),
+                _ => {}
+            }
         }
-        self.one("f:", &name, field, content(2).map(Payload::bytes).unwrap_or_default());
+        let step = Step::Name(name);
+        if !self.is_given(step) {
+            self.value(step, field, content);
+        }
     }
 
     /// A value of a map or a list, all of which is new.
-    fn one(&mut self, prefix: &str, text: &str, field: &'static Field, bytes: &[u8]) {
-        match field.scalar.message() {
-            Some(inner) if inner.form == Form::Object && !inner.atomic => {
-                self.nested(prefix, text, false, |members| members.object(inner, bytes));
-            }
-            Some(_) | None => self.leaf(prefix, text),
+    fn value(&mut self, step: Step<'_>, field: &'static Field, bytes: &[u8]) {
+        match object_of(field) {
+            Some(inner) => self.nested(step, false, |members| members.object(inner, bytes)),
+            None => self.leaf(step),
         }
     }
 
@@ -217,36 +229,117 @@ impl<'a> Members<'a> {
             (Scalar::Bool | Scalar::Int32 | Scalar::Int64, Payload::Bytes(packed)) => {
                 Reader::varints(packed).for_each(|number| self.scalars(field, Payload::Varint(number)));
             }
-            (_, payload) => self.leaf("v:", &json::field_value(field, payload).to_string()),
+            (_, payload) => {
+                let mut text = Vec::new();
+                scalar(field, payload, &mut text);
+                self.leaf(Step::Json(b'v', &text));
+            }
         }
     }
 
     /// An element of a list, told apart by its keys. Such as has none of them is nobody's.
     fn item(&mut self, field: &'static Field, keys: &[String], item: &[u8]) {
         let Some(message) = field.scalar.message() else { return };
-        let said = keys.iter().filter_map(|key| Some((key.clone(), key_value(message, key, item)?)));
-        let said: serde_json::Map<String, Value> = said.collect();
-        if !said.is_empty() {
-            let element = crate::fieldset::Element::key(said);
-            self.one("", element.text(), field, item);
+        let mut text = Vec::with_capacity(ELEMENT_BYTES);
+        for key in keys {
+            let before = text.len();
+            text.push(if before == 0 { b'{' } else { b',' });
+            json::write_text("", key.as_bytes(), &mut text);
+            text.push(b':');
+            if !key_value(message, key, item, &mut text) {
+                text.truncate(before);
+            }
+        }
+        if !text.is_empty() {
+            text.push(b'}');
+            self.value(Step::Json(b'k', &text), field, item);
         }
     }
 }
 
-/// What stands before the fields below a member.
-const ITSELF: &str = "\".\":{}";
+/// The message of a field's values, if they are merged member by member.
+fn object_of(field: &Field) -> Option<&'static Message> {
+    field.scalar.message().filter(|message| message.form == Form::Object && !message.atomic)
+}
 
-/// A field by which elements are told apart: as it stands there, or what counts where it does not.
-fn key_value(message: &Message, key: &str, item: &[u8]) -> Option<Value> {
-    let found = message.find(key)?;
+/// About how long the keys of an element of a list are, in bytes.
+const ELEMENT_BYTES: usize = 64;
+
+/// What stands before the fields below a member.
+const ITSELF: &[u8] = b"\".\":{}";
+
+/// One step on the way to a field: a path element of `fieldsV1` that is not worth a value of its own.
+#[derive(Clone, Copy)]
+enum Step<'a> {
+    /// A member of an object.
+    Field(&'static Field),
+    /// An entry of a map.
+    Name(&'a [u8]),
+    /// An element of a list: `k` or `v`, and the JSON that tells it apart.
+    Json(u8, &'a [u8]),
+}
+
+impl Step<'_> {
+    fn is(self, name: &str) -> bool {
+        match self {
+            Self::Field(field) => field.json == name,
+            Self::Name(text) => text == name.as_bytes(),
+            Self::Json(..) => false,
+        }
+    }
+
+    /// Writes it as it begins a member of a JSON object.
+    fn write(self, into: &mut Vec<u8>) {
+        match self {
+            Self::Field(field) => {
+                into.extend_from_slice(field.path_element.as_bytes());
+                return;
+            }
+            Self::Name(name) => json::write_text("f:", name, into),
+            Self::Json(sort, text) => {
+                into.extend_from_slice(&[b'"', sort, b':']);
+                // JSON within JSON: what needs an escape in it are the quotes, and what escapes in it.
+                for byte in text {
+                    if matches!(byte, b'"' | b'\\') {
+                        into.push(b'\\');
+                    }
+                    into.push(*byte);
+                }
+                into.push(b'"');
+            }
+        }
+        into.push(b':');
+    }
+}
+
+/// Writes a field by which elements are told apart, as it stands there, or what counts where it does not; answers whether there
+/// is one.
+fn key_value(message: &Message, key: &str, item: &[u8], into: &mut Vec<u8>) -> bool {
+    let Some(found) = message.find(key) else { return false };
     let bytes = match found.holder {
-        None => item,
-        Some(holder) => Reader::new(item).find(|(number, _)| *number == holder.number).map(|(_, part)| part.bytes())?,
+        None => Some(item),
+        Some(holder) => content(item, holder.number).map(Payload::bytes),
     };
-    let stands = Reader::new(bytes).find(|(number, _)| *number == found.field.number).map(|(_, payload)| payload);
-    match stands {
-        Some(payload) => Some(json::field_value(found.field, payload)),
-        None if found.field.always => Some(json::zero_value(found.field)),
-        None => Some(found.field.key_default.as_str()).filter(|text| !text.is_empty()).map(Value::from),
+    let Some(bytes) = bytes else { return false };
+    match content(bytes, found.field.number) {
+        Some(payload) => scalar(found.field, payload, into),
+        None if found.field.always => json::write_value(&json::zero_value(found.field), into),
+        None if found.field.key_default.is_empty() => return false,
+        None => json::write_text("", found.field.key_default.as_bytes(), into),
+    }
+    true
+}
+
+fn content(message: &[u8], number: u32) -> Option<Payload<'_>> {
+    Reader::new(message).find(|(other, _)| *other == number).map(|(_, payload)| payload)
+}
+
+/// Writes one value as JSON.
+fn scalar(field: &Field, payload: Payload<'_>, into: &mut Vec<u8>) {
+    match field.scalar {
+        Scalar::String => json::write_text("", payload.bytes(), into),
+        Scalar::Bool | Scalar::Int32 | Scalar::Int64 | Scalar::Bytes | Scalar::Message(_) => {
+            json::write_value(&json::field_value(field, payload), into);
+        }
     }
 }

@@ -8,7 +8,9 @@ use serde_json::{Value, json};
 
 use super::{
     Applied, BuiltIn, BuiltInKind, Conflict, Refusal, Request, UPDATE_OWNERS_MAX, Update, Versions as _, apply, config,
-    migrates, owners::Part, shown, spell, synced, tracked, typed, value,
+    migrates,
+    owners::{Part, UNOWNED_METADATA},
+    shown, spell, synced, tracked, typed, value,
 };
 use crate::{
     Kind, Served,
@@ -20,16 +22,16 @@ use crate::{
 };
 
 /// An object that several people write.
-struct Story {
+pub(super) struct Story {
     served: Served,
-    object: Value,
-    owners: Vec<ManagedFieldsEntry>,
+    pub(super) object: Value,
+    pub(super) owners: Vec<ManagedFieldsEntry>,
     there: bool,
     now: i64,
 }
 
 impl Story {
-    fn of(served: impl Into<Served>) -> Self {
+    pub(super) fn of(served: impl Into<Served>) -> Self {
         Self { served: served.into(), object: json!({}), owners: Vec::new(), there: false, now: 0 }
     }
 
@@ -53,7 +55,7 @@ impl Story {
         codec::encode_as(self.served, &decoded.object)
     }
 
-    fn applied(&mut self, manager: &str, wanted: &Value, force: bool) -> Result<Applied, Refusal> {
+    pub(super) fn applied(&mut self, manager: &str, wanted: &Value, force: bool) -> Result<Applied, Refusal> {
         self.now += 1;
         let (kind, version) = (BuiltInKind(self.served.kind()), self.version());
         let request = self.request(&kind, manager, &version, "");
@@ -64,7 +66,7 @@ impl Story {
         Ok(applied)
     }
 
-    fn apply(&mut self, manager: &str, wanted: &Value) -> &mut Self {
+    pub(super) fn apply(&mut self, manager: &str, wanted: &Value) -> &mut Self {
         self.applied(manager, wanted, false).expect("no conflict");
         self
     }
@@ -76,7 +78,7 @@ impl Story {
         }
     }
 
-    fn write(&mut self, manager: &str, part: &str, change: impl FnOnce(&mut Value)) -> &mut Self {
+    pub(super) fn write(&mut self, manager: &str, part: &str, change: impl FnOnce(&mut Value)) -> &mut Self {
         self.now += 1;
         let mut new = self.object.clone();
         change(&mut new);
@@ -93,8 +95,21 @@ impl Story {
     fn owners(&self) -> String {
         let mut object = codec::decode(self.served, &self.object, Strictness::Strict).expect("an object").object;
         object.metadata_mut().managed_fields.clone_from(&self.owners);
-        let bytes = self.served.encode_bytes(&object);
-        let seen = self.served.decode_bytes(shown(self.served, &bytes).into_owned().into()).expect("an object");
+        let seen = shown::object(self.served, &object);
+        // JSON says the same.
+        let mut text = Vec::new();
+        shown::write(self.served, &self.served.encode_bytes(&object), None, &mut text);
+        let text: Value = serde_json::from_slice(&text).expect("JSON");
+        let read = codec::decode(self.served, &text, Strictness::Strict).expect("an object").object;
+        for (read, seen) in read
+            .metadata()
+            .expect("metadata")
+            .managed_fields
+            .iter()
+            .zip(&seen.metadata().expect("metadata").managed_fields)
+        {
+            assert_eq!(told(read), told(seen));
+        }
         seen.metadata().expect("metadata").managed_fields.iter().map(told).collect()
     }
 
@@ -352,6 +367,72 @@ fn kubectl_takes_over_what_it_applied_on_its_own_side() {
 }
 
 #[test]
+fn what_was_applied_before_anybody_was_told_goes_over_and_is_taken_away() {
+    let last = map(&json!({"a": "1", "b": "1", "c": "1"}));
+    let before = || {
+        let mut story = Story::of(Kind::ConfigMap);
+        let mut object = last.clone();
+        object["data"] = json!({"a": "1", "b": "9", "c": "1", "d": "1"});
+        object["metadata"]["annotations"] =
+            json!({"kubectl.kubernetes.io/last-applied-configuration": last.to_string()});
+        (story.object, story.there) = (story.stored(&object), true);
+        story
+    };
+    let mut story = before();
+    story.apply("kapelle", &map(&json!({"a": "2"})));
+    // What somebody else has changed meanwhile stays, and so does what was never applied.
+    assert_eq!(story.object["data"], json!({"a": "2", "b": "9", "d": "1"}));
+    let mut story = before();
+    assert_eq!(story.conflicts("kapelle", &map(&json!({"b": "2"})))[0].path.to_string(), ".data.b");
+    // To somebody else it is as an object without any owners.
+    story.apply("other", &map(&json!({"e": "1"})));
+    assert_eq!(story.object["data"], json!({"a": "1", "b": "9", "c": "1", "d": "1", "e": "1"}));
+}
+
+#[test]
+fn owners_that_are_sent_back_as_they_were_shown_are_known_again() {
+    let mut story = Story::of(Kind::Deployment);
+    story.write("kubectl-create", "", |object| *object = deployment(&json!({"replicas": 1})));
+    story.write("controller", "status", |object| object["status"] = json!({"replicas": 1}));
+    let mut object = codec::decode(story.served, &story.object, Strictness::Strict).expect("an object").object;
+    object.metadata_mut().managed_fields.clone_from(&story.owners);
+    let bytes = story.served.encode_bytes(&object);
+    let shown_entries = shown::object(story.served, &object).metadata().expect("metadata").managed_fields.clone();
+    let is_known = |sent: &[ManagedFieldsEntry]| shown::is_as_shown(story.served, &bytes, &story.owners, sent);
+    // JSON's members may come in another order.
+    let turned: Vec<ManagedFieldsEntry> = shown_entries
+        .iter()
+        .map(|entry| {
+            let mut entry = entry.clone();
+            if let Some(fields) = &mut entry.fields_v1 {
+                let value: Value = serde_json::from_slice(&fields.raw).expect("JSON");
+                fields.raw = value.to_string().into();
+            }
+            entry
+        })
+        .collect();
+    assert!(is_known(&shown_entries) && is_known(&turned));
+    assert!(!is_known(&story.owners) && !is_known(&shown_entries[1..]) && !is_known(&[]));
+    for change in [
+        (|entry: &mut ManagedFieldsEntry| entry.manager.push('x')) as fn(&mut ManagedFieldsEntry),
+        |entry| entry.time = None,
+        |entry| entry.fields_v1 = None,
+    ] {
+        let mut changed = shown_entries.clone();
+        change(&mut changed[0]);
+        assert!(!is_known(&changed));
+    }
+}
+
+#[test]
+fn quantities_that_are_numbers_are_the_texts_that_are_stored() {
+    let pod = |cpu: Value| json!({"apiVersion": "v1", "kind": "Pod", "spec": {"containers": [{"name": "c", "resources": {"limits": {"cpu": cpu}}}]}});
+    let mut story = Story::of(Kind::Pod);
+    story.apply("one", &pod(json!("1"))).apply("two", &pod(json!(1)));
+    assert_eq!(story.conflicts("two", &pod(json!(2))).len(), 1);
+}
+
+#[test]
 fn of_too_many_owners_by_update_the_oldest_are_one() {
     let mut story = Story::of(Kind::ConfigMap);
     story.write("first", "", |object| *object = map(&json!({"a": "1"})));
@@ -399,6 +480,15 @@ fn elements_come_in_the_order_of_who_applied_last() {
     assert_eq!(merge(&["a"], &[]), json!(["a"]));
 }
 
+#[test]
+fn what_nobody_owns_is_known_by_number_too() {
+    let metadata = Schema::get().message("kapelle.meta.v1.ObjectMeta").expect("a message");
+    for field in &metadata.fields {
+        let is_unowned = UNOWNED_METADATA.contains(&field.json.as_str());
+        assert!(field.number < 32 && is_unowned == (spell::UNOWNED_NUMBERS & 1 << field.number != 0), "{}", field.json);
+    }
+}
+
 /// Objects of some kinds, as a client may send them.
 fn some(kind: Kind) -> impl Strategy<Value = Value> {
     any::<u64>().prop_map(move |seed| {
@@ -436,7 +526,9 @@ proptest! {
             story.object = story.stored(&value);
             let bytes = codec::decode(kind, &value, Strictness::Ignore).expect("an object").object.encode_bytes();
             for part in [Part::Main, Part::Status, Part::Whole] {
-                let spelled = Set::from_json(&spell::fields(message, &bytes, part, BuiltInKind(kind).given())).expect("a set");
+                let mut text = Vec::new();
+                spell::fields(message, &bytes, part, BuiltInKind(kind).given(), &mut text);
+                let spelled = Set::from_json(&text).expect("a set");
                 let wanted = story.all().under(|top| part.has(top));
                 let (missing, more) = (wanted.difference(&spelled).paths(), spelled.difference(&wanted).paths());
                 prop_assert!(missing.is_empty() && more.is_empty(), "{kind}: missing {missing:?}, more {more:?}");

@@ -55,6 +55,8 @@ pub enum BuiltIn {
     Values(&'static Field),
     /// What is merged whole.
     Leaf,
+    /// A quantity, merged whole, which manifests may write as a number.
+    Quantity,
     /// Whatever it is: `proto/` does not have it.
     Unknown,
 }
@@ -74,6 +76,7 @@ impl BuiltIn {
     fn one(field: &'static Field) -> Self {
         match field.scalar.message() {
             Some(message) if message.form == Form::Object && !message.atomic => Self::Message(message),
+            Some(message) if message.form == Form::Quantity => Self::Quantity,
             Some(_) | None => Self::Leaf,
         }
     }
@@ -94,7 +97,7 @@ impl Typed for BuiltIn {
                 Granularity::Set => Merging::Set,
                 Granularity::Keyed(_) => Merging::Keyed,
             },
-            Self::Leaf => Merging::Leaf,
+            Self::Leaf | Self::Quantity => Merging::Leaf,
             Self::Unknown => Merging::Deduced,
         }
     }
@@ -107,28 +110,28 @@ impl Typed for BuiltIn {
                 None => Self::Unknown,
             },
             Self::Values(field) => Self::one(field),
-            Self::Leaf | Self::Unknown => Self::Unknown,
+            Self::Leaf | Self::Quantity | Self::Unknown => Self::Unknown,
         }
     }
 
     fn names(self, name: &str) -> bool {
         match self {
             Self::Message(message) => message.find(name).is_some() || is_type(name),
-            Self::Values(_) | Self::Leaf | Self::Unknown => false,
+            Self::Values(_) | Self::Leaf | Self::Quantity | Self::Unknown => false,
         }
     }
 
     fn element(self) -> Self {
         match self {
             Self::Values(field) => Self::one(field),
-            Self::Message(_) | Self::Leaf | Self::Unknown => Self::Unknown,
+            Self::Message(_) | Self::Leaf | Self::Quantity | Self::Unknown => Self::Unknown,
         }
     }
 
     fn keys(self) -> Vec<String> {
         match self {
             Self::Values(Field { granularity: Granularity::Keyed(keys), .. }) => keys.clone(),
-            Self::Values(_) | Self::Message(_) | Self::Leaf | Self::Unknown => Vec::new(),
+            Self::Values(_) | Self::Message(_) | Self::Leaf | Self::Quantity | Self::Unknown => Vec::new(),
         }
     }
 

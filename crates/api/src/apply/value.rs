@@ -275,9 +275,11 @@ fn part<T: Typed>(typed: T, value: &Value, gone: Option<&Set>) -> Value {
     gone.map_or_else(|| value.clone(), |gone| without(typed, value, gone))
 }
 
-/// What `proto/` knows of a value: members that it does not have are left out, as they are where the value is stored.
+/// What `proto/` knows of a value: members that it does not have are left out, and quantities are texts, as they are where the
+/// value is stored.
 pub(super) fn known(typed: BuiltIn, value: &Value) -> Value {
     match (typed.merging(), value) {
+        (_, Value::Number(number)) if matches!(typed, BuiltIn::Quantity) => number.to_string().into(),
         (Merging::Members, Value::Object(members)) => {
             let kept = members.iter().filter(|(name, _)| !matches!(typed.member(name), BuiltIn::Unknown));
             kept.map(|(name, value)| (name.clone(), known(typed.member(name), value))).collect()

@@ -12,6 +12,7 @@ pub(crate) mod random;
 #[cfg(test)]
 mod tests;
 mod text;
+mod time;
 
 use bytes::Bytes;
 use serde_json::{Map, Value};
@@ -25,6 +26,7 @@ use decode::Quotes;
 
 pub(crate) use decode::whole;
 pub use parse::{Parsed, parse};
+pub(crate) use text::{Otherwise, Owners};
 
 /// What becomes of fields that a message does not have.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -72,37 +74,37 @@ pub fn encode_item(object: &Object) -> Value {
 }
 
 /// Writes an object as JSON text, with `apiVersion` and `kind`, from the bytes that
-/// [`Served::encode_bytes`] made. With a revision, `metadata.resourceVersion` is that one, whatever the bytes say.
+/// [`Served::encode_bytes`] made. What its metadata are to say otherwise is said whatever the bytes say.
 ///
 /// Costs a fraction of [`encode`]; says the same.
-pub fn write(served: impl Into<Served>, bytes: &[u8], revision: Option<Revision>, into: &mut Vec<u8>) {
-    let info = served.into().info();
+pub(crate) fn write(served: Served, bytes: &[u8], otherwise: Otherwise<'_>, into: &mut Vec<u8>) {
+    let info = served.info();
     let api_version = info.api_version();
     let header = text::Header { api_version: &api_version, kind: info.kind };
-    written(info.message, bytes, revision, into, Some(header));
+    written(info.message, bytes, otherwise, into, Some(header));
 }
 
 /// As [`write`], without `apiVersion` and `kind`, as it stands in lists.
-pub fn write_item(served: impl Into<Served>, bytes: &[u8], revision: Option<Revision>, into: &mut Vec<u8>) {
-    written(served.into().info().message, bytes, revision, into, None);
+pub(crate) fn write_item(served: Served, bytes: &[u8], otherwise: Otherwise<'_>, into: &mut Vec<u8>) {
+    written(served.info().message, bytes, otherwise, into, None);
 }
 
 fn written(
     message: &str,
     bytes: &[u8],
-    revision: Option<Revision>,
+    otherwise: Otherwise<'_>,
     into: &mut Vec<u8>,
     header: Option<text::Header<'_>>,
 ) {
     let before = into.len();
     let message = of_ours(message);
-    if text::object(message, header, bytes, revision, into).is_ok() {
+    if text::object(message, header, bytes, otherwise, into).is_ok() {
         return;
     }
     into.truncate(before);
     let mut value = encode::message(message, bytes);
-    if let Some(revision) = revision {
-        value["metadata"]["resourceVersion"] = revision.to_string().into();
+    if !otherwise.is_nothing() {
+        say(&mut value["metadata"], otherwise);
     }
     if let Some(text::Header { api_version, kind }) = header {
         value["apiVersion"] = api_version.into();
@@ -112,19 +114,54 @@ fn written(
 }
 
 /// Writes the metadata of an object alone, from the bytes of the whole object, as [`write`] does.
-pub fn write_metadata(bytes: &[u8], revision: Option<Revision>, into: &mut Vec<u8>) {
+pub(crate) fn write_metadata(bytes: &[u8], otherwise: Otherwise<'_>, into: &mut Vec<u8>) {
     let before = into.len();
-    let (message, bytes) = (of_ours("kapelle.meta.v1.ObjectMeta"), encoded::parts(bytes).metadata);
-    if text::metadata(message, bytes, revision, into).is_ok() {
+    let (message, bytes) = (of_ours(OBJECT_META), encoded::parts(bytes).metadata);
+    if text::metadata(message, bytes, otherwise, into).is_ok() {
         return;
     }
     into.truncate(before);
     let mut value = encode::message(message, bytes);
-    if let Some(revision) = revision {
-        value["resourceVersion"] = revision.to_string().into();
-    }
+    say(&mut value, otherwise);
     text::json(&value, into);
 }
+
+fn say(metadata: &mut Value, otherwise: Otherwise<'_>) {
+    if let Some(revision) = otherwise.revision {
+        metadata["resourceVersion"] = revision.to_string().into();
+    }
+    if let (Some(owners), Value::Object(metadata)) = (otherwise.owners, metadata) {
+        match serde_json::from_slice(owners.text) {
+            Ok(owners) => metadata.insert("managedFields".to_owned(), owners),
+            Err(_) => metadata.remove("managedFields"),
+        };
+    }
+}
+
+/// Writes a message that is part of an object.
+pub(crate) fn write_part(message: &str, bytes: &[u8], into: &mut Vec<u8>) {
+    let (before, message) = (into.len(), of_ours(message));
+    if text::whole(message, bytes, into).is_err() {
+        into.truncate(before);
+        text::json(&encode::message(message, bytes), into);
+    }
+}
+
+/// The bytes of an object as JSON, with `apiVersion` and `kind` and without its owners: what somebody patches who does not ask
+/// for them. With a revision, `metadata.resourceVersion` is that one.
+#[must_use]
+pub fn encode_without_owners(served: Served, bytes: &[u8], revision: Option<Revision>) -> Value {
+    let (info, parts) = (served.info(), encoded::parts(bytes));
+    let (metadata, _) = encoded::split_owners(parts.metadata);
+    let mut value = encode::message(of_ours(info.message), parts.rest);
+    value["metadata"] = encode::message(of_ours(OBJECT_META), metadata);
+    say(&mut value["metadata"], revision.into());
+    value["apiVersion"] = info.api_version().into();
+    value["kind"] = info.kind.into();
+    value
+}
+
+const OBJECT_META: &str = "kapelle.meta.v1.ObjectMeta";
 
 fn of_ours(message: &str) -> &'static crate::schema::Message {
     Schema::get().message(message).expect("proto/ has the messages of the table of kinds")
@@ -148,6 +185,11 @@ pub(crate) fn is_no_time(bytes: &[u8]) -> bool {
 /// Writes any value as text.
 pub(crate) fn write_value(value: &Value, into: &mut Vec<u8>) {
     text::json(value, into);
+}
+
+/// Writes a text in quotes behind a prefix that needs no escapes.
+pub(crate) fn write_text(prefix: &str, text: &[u8], into: &mut Vec<u8>) {
+    text::prefixed(prefix, text, into);
 }
 
 /// The bytes of any message of `proto/` as JSON.

@@ -209,7 +209,7 @@ proptest! {
             let bytes = object.encode_bytes();
             let header = super::text::Header { api_version: &kind.api_version(), kind: kind.info().kind };
             let mut text = Vec::new();
-            prop_assert_eq!(super::text::object(message, Some(header), &bytes, None, &mut text), Ok(()), "ours are in order");
+            prop_assert_eq!(super::text::object(message, Some(header), &bytes, None.into(), &mut text), Ok(()), "ours are in order");
             prop_assert_eq!(serde_json::from_slice::<Value>(&text).unwrap(), encode(&object));
 
             let mut revised = object.clone();
@@ -218,11 +218,11 @@ proptest! {
             let (sent, _) = decode_message(kind.info().message, &value, Strictness::Strict).unwrap();
             for bytes in [bytes, sent, turned(message, &object.encode_bytes())] {
                 let mut item = b"before ".to_vec();
-                super::write_item(*kind, &bytes, Some(Revision(7)), &mut item);
+                super::write_item((*kind).into(), &bytes, Some(Revision(7)).into(), &mut item);
                 prop_assert_eq!(serde_json::from_slice::<Value>(&item[7..]).unwrap(), encode_item(&revised));
             }
             let mut metadata = Vec::new();
-            super::write_metadata(&object.encode_bytes(), Some(Revision(7)), &mut metadata);
+            super::write_metadata(&object.encode_bytes(), Some(Revision(7)).into(), &mut metadata);
             prop_assert_eq!(&serde_json::from_slice::<Value>(&metadata).unwrap(), &encode_item(&revised)["metadata"]);
         }
     }

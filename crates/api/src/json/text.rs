@@ -7,12 +7,15 @@
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use serde::{Serialize, de::IgnoredAny};
 
-use super::encode::{special, zero_of};
+use super::{
+    encode::{special, zero_of},
+    time,
+};
 use crate::{
     Revision,
     encoded::{METADATA_FIELD, RESOURCE_VERSION_FIELD},
     schema::{Field, Form, Message, Scalar, Schema, Shape},
-    wire::{Payload, Reader},
+    wire::{Payload, Reader, split},
 };
 
 /// The number of the bytes in a message that is any JSON.
@@ -24,6 +27,36 @@ pub(super) struct Disorder;
 
 type Written = Result<(), Disorder>;
 
+/// What the metadata of an object are to say otherwise than its bytes do.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Otherwise<'a> {
+    /// `resourceVersion`.
+    pub(crate) revision: Option<Revision>,
+    /// `managedFields`.
+    pub(crate) owners: Option<Owners<'a>>,
+}
+
+/// What stands for `managedFields`.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Owners<'a> {
+    /// How many bytes of the metadata stand before them. They come last.
+    pub(crate) at: usize,
+    /// JSON text; nothing is shown of them if it is empty.
+    pub(crate) text: &'a [u8],
+}
+
+impl Otherwise<'_> {
+    pub(super) fn is_nothing(&self) -> bool {
+        self.revision.is_none() && self.owners.is_none()
+    }
+}
+
+impl From<Option<Revision>> for Otherwise<'_> {
+    fn from(revision: Option<Revision>) -> Self {
+        Self { revision, owners: None }
+    }
+}
+
 /// What stands at the beginning of an object.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Header<'a> {
@@ -33,12 +66,12 @@ pub(super) struct Header<'a> {
     pub(super) kind: &'a str,
 }
 
-/// Writes an object of the cluster. `revision` takes the place of the one in its metadata.
+/// Writes an object of the cluster, with what its metadata say otherwise.
 pub(super) fn object(
     message: &Message,
     header: Option<Header<'_>>,
     bytes: &[u8],
-    revision: Option<Revision>,
+    otherwise: Otherwise<'_>,
     into: &mut Vec<u8>,
 ) -> Written {
     let mut members = Members::open(into);
@@ -46,9 +79,9 @@ pub(super) fn object(
         members.text("\"kind\":", kind);
         members.text("\"apiVersion\":", api_version);
     }
-    members.revision = revision;
+    members.otherwise = otherwise;
     members.fields(message, message, bytes)?;
-    if let Some(revision) = members.revision.take() {
+    if let Some(revision) = members.otherwise.revision.take() {
         // There is no metadata to write it into.
         members.key("\"metadata\":");
         let mut metadata = Members::open(members.into);
@@ -60,10 +93,10 @@ pub(super) fn object(
     Ok(())
 }
 
-/// Writes the metadata of an object, with its revision.
-pub(super) fn metadata(message: &Message, bytes: &[u8], revision: Option<Revision>, into: &mut Vec<u8>) -> Written {
+/// Writes the metadata of an object, with what they say otherwise.
+pub(super) fn metadata(message: &Message, bytes: &[u8], otherwise: Otherwise<'_>, into: &mut Vec<u8>) -> Written {
     let mut members = Members::open(into);
-    members.metadata(message, bytes, revision)?;
+    members.metadata(message, bytes, otherwise)?;
     members.always(message);
     members.close();
     Ok(())
@@ -75,14 +108,14 @@ struct Members<'a> {
     empty: bool,
     /// Which of [`Message::always`] were written, by their index.
     seen: u64,
-    /// What the next metadata is to say, at the top of an object of the cluster.
-    revision: Option<Revision>,
+    /// What the next metadata are to say, at the top of an object of the cluster.
+    otherwise: Otherwise<'a>,
 }
 
 impl<'a> Members<'a> {
     fn open(into: &'a mut Vec<u8>) -> Self {
         into.push(b'{');
-        Self { into, empty: true, seen: 0, revision: None }
+        Self { into, empty: true, seen: 0, otherwise: Otherwise::default() }
     }
 
     fn close(self) {
@@ -99,7 +132,7 @@ impl<'a> Members<'a> {
 
     fn text(&mut self, quoted: &str, text: &str) {
         self.key(quoted);
-        json(text, self.into);
+        self::text(text.as_bytes(), self.into);
     }
 
     fn put_revision(&mut self, revision: Revision) {
@@ -145,6 +178,10 @@ impl<'a> Members<'a> {
         if inner.form == Form::Raw && self.verbatim(outer, field, payload.bytes()) {
             return Ok(());
         }
+        if inner.form.is_time() {
+            self.time(outer, field, inner.form, payload.bytes());
+            return Ok(());
+        }
         if inner.form != Form::Object {
             let value = special(inner.form, payload.bytes());
             if !value.is_null() {
@@ -154,9 +191,17 @@ impl<'a> Members<'a> {
             return Ok(());
         }
         self.member(outer, field);
-        match self.revision.take_if(|_| field.number == METADATA_FIELD) {
-            Some(revision) => metadata(inner, payload.bytes(), Some(revision), self.into),
-            None => whole(inner, payload.bytes(), self.into),
+        if field.number == METADATA_FIELD && !self.otherwise.is_nothing() {
+            return metadata(inner, payload.bytes(), std::mem::take(&mut self.otherwise), self.into);
+        }
+        whole(inner, payload.bytes(), self.into)
+    }
+
+    /// Writes a time, unless there is none.
+    fn time(&mut self, outer: &Message, field: &Field, form: Form, bytes: &[u8]) {
+        if let Some((seconds, nanos, decimals)) = moment(form, bytes) {
+            self.member(outer, field);
+            time::write(seconds, nanos, decimals, self.into);
         }
     }
 
@@ -173,13 +218,21 @@ impl<'a> Members<'a> {
         is_json && text != b"null"
     }
 
-    /// The metadata of an object at a revision: whatever stands in its bytes for the revision counts for nothing.
-    fn metadata(&mut self, message: &Message, bytes: &[u8], revision: Option<Revision>) -> Written {
-        let Some(revision) = revision else { return self.fields(message, message, bytes) };
-        let (before, rest) = split(bytes, RESOURCE_VERSION_FIELD);
-        self.fields(message, message, before)?;
-        self.put_revision(revision);
-        self.fields(message, message, rest)
+    /// The metadata of an object: whatever stands in its bytes for what is said otherwise counts for nothing.
+    fn metadata(&mut self, message: &Message, bytes: &[u8], otherwise: Otherwise<'_>) -> Written {
+        let mut bytes = otherwise.owners.and_then(|owners| bytes.get(..owners.at)).unwrap_or(bytes);
+        if let Some(revision) = otherwise.revision {
+            let (before, rest) = split(bytes, RESOURCE_VERSION_FIELD);
+            self.fields(message, message, before)?;
+            self.put_revision(revision);
+            bytes = rest;
+        }
+        self.fields(message, message, bytes)?;
+        if let Some(owners) = otherwise.owners.filter(|owners| !owners.text.is_empty()) {
+            self.key("\"managedFields\":");
+            self.into.extend_from_slice(owners.text);
+        }
+        Ok(())
     }
 
     /// Writes all elements of a list; answers the field behind them.
@@ -264,7 +317,14 @@ impl<'a> Members<'a> {
 }
 
 /// A message where a value is expected.
-fn whole(message: &Message, bytes: &[u8], into: &mut Vec<u8>) -> Written {
+pub(super) fn whole(message: &Message, bytes: &[u8], into: &mut Vec<u8>) -> Written {
+    if message.form.is_time() {
+        match moment(message.form, bytes) {
+            Some((seconds, nanos, decimals)) => time::write(seconds, nanos, decimals, into),
+            None => into.extend_from_slice(b"null"),
+        }
+        return Ok(());
+    }
     if message.form != Form::Object {
         json(&special(message.form, bytes), into);
         return Ok(());
@@ -321,25 +381,45 @@ fn entry(bytes: &[u8]) -> (&[u8], Option<Payload<'_>>) {
     (key, found)
 }
 
+/// Writes a text in quotes.
 fn text(bytes: &[u8], into: &mut Vec<u8>) {
-    json(&*String::from_utf8_lossy(bytes), into);
+    prefixed("", bytes, into);
+}
+
+/// Writes a text in quotes behind a prefix that needs no escapes. Most texts need none either, which is seen many bytes at a time.
+pub(super) fn prefixed(prefix: &str, bytes: &[u8], into: &mut Vec<u8>) {
+    if is_plain(bytes) && str::from_utf8(bytes).is_ok() {
+        into.push(b'"');
+        into.extend_from_slice(prefix.as_bytes());
+        into.extend_from_slice(bytes);
+        into.push(b'"');
+    } else {
+        json(&[prefix, &String::from_utf8_lossy(bytes)].concat(), into);
+    }
+}
+
+/// Whether nothing in a text needs an escape. Each piece is looked at as a whole, so that the compiler can do it at once.
+fn is_plain(bytes: &[u8]) -> bool {
+    const PIECE: usize = 64;
+    let odd = |byte: &u8| *byte < b' ' || *byte == b'"' || *byte == b'\\';
+    bytes.chunks(PIECE).all(|piece| !piece.iter().fold(false, |found, byte| found | odd(byte)))
+}
+
+/// Seconds, nanoseconds and how many decimals are shown of a time; `None` if there is none.
+fn moment(form: Form, bytes: &[u8]) -> Option<(i64, i64, u8)> {
+    let (mut seconds, mut nanos) = (0, 0);
+    for (number, payload) in Reader::new(bytes) {
+        match number {
+            1 => seconds = payload.int64(),
+            2 => nanos = payload.int64(),
+            _ => {}
+        }
+    }
+    let (nanos, decimals) = if form == Form::MicroTime { (nanos, 6) } else { (0, 0) };
+    (seconds != 0 || nanos != 0).then_some((seconds, nanos, decimals))
 }
 
 /// Writes any value.
 pub(super) fn json<T: Serialize + ?Sized>(value: &T, into: &mut Vec<u8>) {
     serde_json::to_writer(into, value).expect("memory takes every value, and none of ours has keys that are no texts");
-}
-
-/// Parts the bytes of a message before a field and behind it.
-fn split(bytes: &[u8], number: u32) -> (&[u8], &[u8]) {
-    let mut reader = Reader::new(bytes);
-    let mut unread = bytes;
-    while let Some((found, _)) = reader.next() {
-        if found >= number {
-            let before = &bytes[..bytes.len() - unread.len()];
-            return (before, if found == number { reader.unread() } else { unread });
-        }
-        unread = reader.unread();
-    }
-    (bytes, &[])
 }

@@ -12,10 +12,10 @@ use crate::{
     schema::{Field, Message, Schema, Shape},
 };
 
-pub(super) const PATCH: &str = "$patch";
-pub(super) const RETAIN_KEYS: &str = "$retainKeys";
-pub(super) const ELEMENT_ORDER: &str = "$setElementOrder/";
-pub(super) const DELETE_PRIMITIVES: &str = "$deleteFromPrimitiveList/";
+const PATCH: &str = "$patch";
+const RETAIN_KEYS: &str = "$retainKeys";
+const ELEMENT_ORDER: &str = "$setElementOrder/";
+const DELETE_PRIMITIVES: &str = "$deleteFromPrimitiveList/";
 
 /// Where several elements have the same merge key, these tell them apart: a Service may have port 53 for both UDP and TCP.
 const TELLING: [&str; 2] = ["protocol", "name"];
@@ -35,22 +35,22 @@ pub fn strategic(message: &str, target: &mut Value, patch: &Value) -> Result<(),
 }
 
 /// A field by its JSON name, also one that stands in an inline message.
-pub(super) fn find<'a>(message: Option<&'a Message>, name: &str) -> Option<&'a Field> {
+fn find<'a>(message: Option<&'a Message>, name: &str) -> Option<&'a Field> {
     message?.find(name).map(|found| found.field)
 }
 
 /// The message that a field, or each of its elements, is.
-pub(super) fn inner(field: &Field) -> Option<&'static Message> {
+fn inner(field: &Field) -> Option<&'static Message> {
     field.scalar.message().filter(|_| field.shape != Shape::Map)
 }
 
 /// How many of the fields that tell elements of the same key apart are the same in both.
-pub(super) fn likeness(one: &Value, other: &Value) -> usize {
+fn likeness(one: &Value, other: &Value) -> usize {
     TELLING.iter().filter(|name| one.get(**name).is_some_and(|value| other.get(**name) == Some(value))).count()
 }
 
 /// What a patch of the map `patch` does to `target`, which becomes an object if it is none. `null` if it is deleted.
-pub(super) fn object(message: Option<&Message>, target: &mut Value, patch: &Map<String, Value>) -> Result<(), Error> {
+fn object(message: Option<&Message>, target: &mut Value, patch: &Map<String, Value>) -> Result<(), Error> {
     match directive(patch)? {
         Directive::Merge => {}
         Directive::Replace => {

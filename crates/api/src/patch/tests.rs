@@ -1,17 +1,10 @@
 //! Stories about patches.
 #![expect(clippy::unwrap_used, reason = "tests")]
 
-use proptest::prelude::{any, prop_assert_eq, proptest};
 use serde_json::{Value, json};
 
-use super::{json, merge, strategic, strategic::ALIKE_MAX, three_way};
-use crate::{
-    Kind,
-    json::{Strictness, random},
-    schema::Schema,
-};
+use super::{json, merge, strategic, strategic::ALIKE_MAX};
 
-const DEPLOYMENT: &str = "kapelle.apps.v1.Deployment";
 const SERVICE: &str = "kapelle.core.v1.Service";
 const POD: &str = "kapelle.core.v1.Pod";
 
@@ -78,81 +71,9 @@ fn what_is_not_understood_is_refused() {
 }
 
 #[test]
-fn apply_takes_away_what_the_last_manifest_said_and_leaves_defaults() {
-    let template = |containers: Value| json!({"spec": {"template": {"spec": {"containers": containers}}}});
-    let last = template(json!([{"name": "a", "image": "x", "args": ["1"]}, {"name": "b", "image": "y"}]));
-    let current = template(json!([
-        {"name": "a", "image": "x", "args": ["1"], "imagePullPolicy": "Always"}, {"name": "b", "image": "y"}, {"name": "injected", "image": "i"},
-    ]));
-    let modified = template(json!([{"name": "a", "image": "z"}]));
-
-    let patch = three_way(DEPLOYMENT, Some(&last), &current, &modified);
-    let mut value = current.clone();
-    strategic(DEPLOYMENT, &mut value, &patch).unwrap();
-
-    let wanted =
-        template(json!([{"name": "a", "image": "z", "imagePullPolicy": "Always"}, {"name": "injected", "image": "i"}]));
-    assert_eq!(value, wanted);
-    assert_eq!(three_way(DEPLOYMENT, Some(&modified), &value, &modified), json!({}));
-}
-
-#[test]
-fn quantities_are_equal_however_they_are_written() {
-    let with = |cpu: Value| json!({"spec": {"containers": [{"name": "a", "resources": {"limits": {"cpu": cpu}}}]}});
-    assert_eq!(three_way(POD, None, &with(json!("1")), &with(json!(1))), json!({}));
-}
-
-#[test]
-fn amounts_are_equal_however_they_are_written() {
-    let with = |cpu: Value| json!({"spec": {"containers": [{"name": "a", "resources": {"limits": {"cpu": cpu}}}]}});
-    for (now, wanted) in [(json!("1000m"), json!("1")), (json!("500m"), json!(0.5)), (json!("odd"), json!("odd"))] {
-        assert_eq!(three_way(POD, None, &with(now), &with(wanted)), json!({}));
-    }
-    let patch = three_way(POD, None, &with(json!("1")), &with(json!("2")));
-    assert_eq!(patch["spec"]["containers"][0]["resources"]["limits"], json!({"cpu": "2"}));
-}
-
-/// What `apply` makes of an object.
-fn applied(message: &str, last: Option<&Value>, current: &Value, modified: &Value) -> Value {
-    let mut value = current.clone();
-    strategic(message, &mut value, &three_way(message, last, current, modified)).unwrap();
-    value
-}
-
-#[test]
-fn a_union_keeps_nothing_of_its_other_case() {
-    let strategy = |value: Value| json!({"spec": {"strategy": value}});
-    let defaulted = strategy(json!({"type": "RollingUpdate", "rollingUpdate": {"maxSurge": "25%"}}));
-    let recreate = strategy(json!({"type": "Recreate"}));
-    assert_eq!(applied(DEPLOYMENT, None, &defaulted, &recreate), recreate);
-
-    let volume = |value: Value| json!({"spec": {"volumes": [value]}});
-    let empty = volume(json!({"name": "v", "emptyDir": {}}));
-    let map = volume(json!({"name": "v", "configMap": {"name": "m"}}));
-    assert_eq!(applied(POD, None, &empty, &map), map);
-}
-
-#[test]
 fn ports_of_two_protocols_stay_two_ports() {
     let service = |ports: Value| json!({"spec": {"ports": ports}});
     let udp = json!({"name": "dns", "port": 53, "protocol": "UDP"});
-    let tcp = json!({"name": "dns-tcp", "port": 53});
-    let manifest = service(json!([udp, tcp]));
-    let current = service(json!([
-        {"name": "dns", "port": 53, "protocol": "UDP", "targetPort": 53, "nodePort": 30001},
-        {"name": "dns-tcp", "port": 53, "protocol": "TCP", "targetPort": 53, "nodePort": 30002},
-    ]));
-    assert_eq!(three_way(SERVICE, Some(&manifest), &current, &manifest), json!({}), "nothing to do");
-
-    let modified = service(json!([udp, {"name": "dns-tcp", "port": 53, "targetPort": 5353}]));
-    let ports = &applied(SERVICE, Some(&manifest), &current, &modified)["spec"]["ports"];
-    assert_eq!(ports[0], current["spec"]["ports"][0]);
-    assert_eq!((&ports[1]["targetPort"], &ports[1]["nodePort"]), (&json!(5353), &json!(30002)));
-
-    let one = service(json!([udp]));
-    let ports = &applied(SERVICE, Some(&manifest), &current, &one)["spec"]["ports"];
-    assert_eq!(*ports, json!([current["spec"]["ports"][0]]));
-
     // As kubectl sends them.
     let mut value = service(json!([udp]));
     let patch = json!({"spec": {"$setElementOrder/ports": [{"port": 53}, {"port": 53}], "ports": [{"name": "dns-tcp", "port": 53, "protocol": "TCP"}]}});
@@ -192,25 +113,6 @@ fn long_lists_take_no_long_time() {
     let patch = json!({"spec": {"$setElementOrder/containers": order, "containers": list}});
     strategic(POD, &mut value, &patch).unwrap();
     assert_eq!(value["spec"]["containers"][0], element(19_999));
-    let modified = json!({"spec": {"containers": list}});
-    assert_eq!(three_way(POD, Some(&modified), &value, &modified), json!({}));
-}
-
-proptest! {
-    #[test]
-    fn applying_once_is_enough(seeds in any::<[u64; 3]>()) {
-        for kind in Kind::ALL {
-            let message = kind.info().message;
-            let [last, current, modified] = seeds.map(|seed| {
-                random::message(Schema::get().message(message).unwrap(), &mut random::Dice(seed), 0)
-            });
-            let once = applied(message, Some(&last), &current, &modified);
-            let twice = applied(message, Some(&modified), &once, &modified);
-            let typed = |value: &Value| crate::json::decode(*kind, value, Strictness::Strict).unwrap().object;
-            prop_assert_eq!(typed(&twice), typed(&once));
-            prop_assert_eq!(three_way(message, Some(&current), &current, &current), json!({}));
-        }
-    }
 }
 
 #[test]

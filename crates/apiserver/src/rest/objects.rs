@@ -278,12 +278,12 @@ pub(super) fn options(params: &WriteParams) -> WriteOptions {
 }
 
 /// As [`options`], for an object that is sent in the version of the URL.
-fn sent_as(target: &Target, params: &WriteParams) -> WriteOptions {
+pub(super) fn sent_as(target: &Target, params: &WriteParams) -> WriteOptions {
     options(params).sent_as(target.served)
 }
 
 /// Only who applies can take fields over.
-fn forceless(params: &WriteParams) -> Result<(), Error> {
+pub(super) fn forceless(params: &WriteParams) -> Result<(), Error> {
     if params.force.is_none() {
         return Ok(());
     }
@@ -298,14 +298,10 @@ pub(super) fn patch_kind(content: &Content) -> Result<PatchKind, Error> {
         Media::JsonPatch => Ok(PatchKind::Json),
         Media::MergePatch => Ok(PatchKind::Merge),
         Media::StrategicPatch => Ok(PatchKind::Strategic),
-        Media::ApplyPatch => {
-            let message = "this part of an object cannot be applied; apply the object, or patch the part";
-            Err(Error::new(Reason::UnsupportedMediaType, message))
-        }
-        Media::Json | Media::Yaml | Media::Cbor | Media::Protobuf => Err(Error::new(
+        Media::Json | Media::Yaml | Media::Cbor | Media::Protobuf | Media::ApplyPatch => Err(Error::new(
             Reason::UnsupportedMediaType,
-            "a patch is sent as application/json-patch+json, application/merge-patch+json or \
-             application/strategic-merge-patch+json",
+            "a patch is sent as application/json-patch+json, application/merge-patch+json, \
+             application/strategic-merge-patch+json or application/apply-patch+yaml",
         )),
     }
 }

@@ -2,6 +2,7 @@
 
 use api::{
     Served,
+    apply::shown,
     encoded::{METADATA_FIELD, Revised, begin, field_len},
     envelope,
     meta_v1::{ListMeta, TypeMeta},
@@ -30,8 +31,8 @@ fn encoded(found: &Found, served: Served, extent: Extent) -> Encoded {
 
 fn revised(encoded: &Encoded, extent: Extent) -> Revised<'_> {
     match extent {
-        Extent::Whole => Revised::new(&encoded.bytes, encoded.revision),
-        Extent::Metadata(_) => Revised::metadata(&encoded.bytes, encoded.revision),
+        Extent::Whole => shown::revised(encoded.served, &encoded.bytes, encoded.revision),
+        Extent::Metadata(_) => shown::revised_metadata(encoded.served, &encoded.bytes, encoded.revision),
     }
 }
 

@@ -1,6 +1,6 @@
 //! Objects in the form that the client asked for: as they are, as tables, or as metadata alone.
 
-use api::{Served, Timestamp, cbor, json, meta_v1, table};
+use api::{Served, Timestamp, apply::shown, cbor, json, meta_v1, table};
 use bytes::Bytes;
 use registry::{Encoded, Found};
 use serde_json::{Value, json};
@@ -145,17 +145,29 @@ fn list_type(view: View) -> meta_v1::TypeMeta {
 
 fn whole(found: &Found, served: Served, into: &mut Vec<u8>) {
     let Encoded { served, bytes, revision } = found.encoded(served);
-    json::write(served, &bytes, revision, into);
+    shown::write(served, &bytes, revision, into);
 }
 
 /// Metadata are the same in every version of a kind.
 fn partial(found: &Found, served: Served, version: MetaVersion, into: &mut Vec<u8>) {
+    let Encoded { served, bytes, revision } = found.encoded(served.kind().into());
+    open_partial(version, into);
+    shown::write_metadata(served, &bytes, revision, into);
+    into.push(b'}');
+}
+
+/// As [`partial`], without owners: who reads tables shows them, and writes nothing back.
+fn partial_of_row(found: &Found, served: Served, version: MetaVersion, into: &mut Vec<u8>) {
     let Encoded { bytes, revision, .. } = found.encoded(served.kind().into());
+    open_partial(version, into);
+    shown::write_metadata_without_owners(&bytes, revision, into);
+    into.push(b'}');
+}
+
+fn open_partial(version: MetaVersion, into: &mut Vec<u8>) {
     into.extend_from_slice(b"{\"kind\":\"PartialObjectMetadata\",\"apiVersion\":\"");
     into.extend_from_slice(version.api_version().as_bytes());
     into.extend_from_slice(b"\",\"metadata\":");
-    json::write_metadata(&bytes, revision, into);
-    into.push(b'}');
 }
 
 fn row(found: &Found, version: MetaVersion, view: View, into: &mut Vec<u8>) {
@@ -166,7 +178,7 @@ fn row(found: &Found, version: MetaVersion, view: View, into: &mut Vec<u8>) {
         Include::None => {}
         Include::Metadata => {
             into.extend_from_slice(b",\"object\":");
-            partial(found, view.served, version, into);
+            partial_of_row(found, view.served, version, into);
         }
         Include::Object => {
             into.extend_from_slice(b",\"object\":");
@@ -290,7 +302,7 @@ impl ListBody {
             Format::Object => {
                 self.separate(into);
                 let Encoded { served, bytes, revision } = found.encoded(self.view.served);
-                json::write_item(served, &bytes, revision, into);
+                shown::write_item(served, &bytes, revision, into);
             }
             Format::Partial(version) => {
                 self.separate(into);

@@ -11,13 +11,14 @@ use bytes::Bytes;
 use futures::{StreamExt as _, future::ready, stream};
 use http::{Response, StatusCode};
 use prost::Message as _;
-use registry::WriteOptions;
+use registry::{Wanted, WriteOptions};
 use rpc::services::LogRequest;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::{
-    Asked, Rest, answer, body,
-    objects::{options, patch_kind, read_at},
+    Asked, Rest, answer,
+    body::{self, Content, Media},
+    objects::{forceless, options, patch_kind, read_at, sent_as},
     path::Target,
     query::WriteParams,
     render,
@@ -33,6 +34,9 @@ use crate::{
 const SCALE: &str = "kapelle.autoscaling.v1.Scale";
 const BINDING: &str = "kapelle.core.v1.Binding";
 const EVICTION: &str = "kapelle.policy.v1.Eviction";
+
+/// In which version clients know it.
+const SCALE_VERSION: &str = "autoscaling/v1";
 
 /// How often a patch of `scale` without a resourceVersion is computed anew when another writer was faster.
 const SCALE_ATTEMPTS_MAX: usize = 8;
@@ -66,6 +70,10 @@ impl Rest {
     ) -> Result<Response<Body>, Error> {
         let params = asked.write()?;
         let content = body::read(&asked.headers, body).await?;
+        if content.media == Media::ApplyPatch {
+            return self.apply_scale(target, asked, &content).await;
+        }
+        forceless(&params)?;
         let (kind, Parsed { value: patch, duplicates }) = (patch_kind(&content)?, content.parsed(params.strictness)?);
         let mut attempt = 1;
         loop {
@@ -79,6 +87,21 @@ impl Rest {
                 outcome => return Ok(scale_answer(asked, &outcome?, &[duplicates, unknown].concat())),
             }
         }
+    }
+
+    /// What is applied is a `Scale`. Who owns how many replicas there should be is told in the words of the object itself.
+    async fn apply_scale(&self, target: &Target, asked: &Asked, content: &Content) -> Result<Response<Body>, Error> {
+        let params = asked.query.write()?;
+        let sent = content.manifest_of((SCALE_VERSION, "Scale"), target)?;
+        let (_, unknown) = json::decode_message(SCALE, &sent, params.strictness)?;
+        let info = target.served.info();
+        let mut manifest = json!({ "apiVersion": info.api_version(), "kind": info.kind });
+        for part in ["metadata", "spec"] {
+            manifest[part] = sent[part].clone();
+        }
+        let wanted = Wanted { manifest, subresource: Subresource::Scale, force: params.force.unwrap_or_default() };
+        let written = self.registry.apply_to(&target.key(), wanted, sent_as(target, &params)).await?;
+        Ok(scale_answer(asked, &scale_value(&scale(&written.object.object())?), &unknown))
     }
 
     async fn rescale(
@@ -172,7 +195,7 @@ fn scale(object: &Object) -> Result<autoscaling_v1::Scale, Error> {
 fn scale_value(scale: &autoscaling_v1::Scale) -> Value {
     let mut value = render::message(SCALE, scale);
     value["kind"] = "Scale".into();
-    value["apiVersion"] = "autoscaling/v1".into();
+    value["apiVersion"] = SCALE_VERSION.into();
     value
 }
 

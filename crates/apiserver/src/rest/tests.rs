@@ -44,9 +44,14 @@ struct Server {
 
 /// A cluster of one with the namespace `default`, and its REST API on a free port.
 async fn start() -> Server {
+    start_at(|| NOW).await
+}
+
+/// The same with a clock of its own.
+async fn start_at(now: fn() -> Timestamp) -> Server {
     let dir = TempDir::new().unwrap();
     let service_cidr = Cidr::new(Ipv4Addr::new(127, 128, 0, 0), 12).unwrap();
-    let options = Options { service_cidr, quota_bytes: QUOTA_BYTES, now: || NOW };
+    let options = Options { service_cidr, quota_bytes: QUOTA_BYTES, now };
     let registry = registry::open(dir.path(), options, Membership::default()).unwrap();
     registry.bootstrap().await.unwrap();
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();

@@ -1,10 +1,12 @@
 //! What a write does to `metadata.managedFields`.
 
 use api::{
-    Object, Subresource,
-    apply::{self, BuiltInKind, Operation, Request, Update},
+    Object, Served, Subresource,
+    apply::{self, BuiltInKind, Operation, Request, Update, shown},
+    json,
     meta_v1::ManagedFieldsEntry,
 };
+use store::Record;
 
 use super::Decider;
 
@@ -20,24 +22,58 @@ impl Decider<'_> {
 
     /// Says who owns the fields of an object after a change, and answers whether there is one. Who does not say what owners there
     /// are changes none without changing anything else.
-    pub(super) fn own_changed(&self, old: &Object, sent: &Object, new: &mut Object, subresource: Subresource) -> bool {
-        let (before, wanted) = (entries(old), entries(sent));
+    pub(super) fn own_changed(
+        &self,
+        record: &Record,
+        sent: &Object,
+        new: &mut Object,
+        subresource: Subresource,
+    ) -> bool {
+        let old = record.object();
+        let before = entries(&old);
+        let wanted = match (self.sent.operation, subresource) {
+            (Operation::Apply, _) => entries(sent),
+            (Operation::Update, Subresource::None) => self.said_anew(record, before, entries(sent)),
+            // Through a part of the object only who applies says who owns what.
+            (Operation::Update, _) => &[],
+        };
         new.metadata_mut().managed_fields = before.to_vec();
-        let same = new == old;
+        let same = *new == *old;
         let owners = match self.sent.operation {
             Operation::Apply => wanted.to_vec(),
-            Operation::Update if same && (wanted.is_empty() || wanted == before) => return false,
+            Operation::Update if same && wanted.is_empty() => return false,
             Operation::Update if !is_owned(subresource) => return !same,
             Operation::Update => {
                 let update = Update { before: Some(before), sent: wanted };
-                self.tracked(old, new, update, subresource)
+                self.tracked(&old, new, update, subresource)
             }
         };
-        if same && timeless(&owners) == timeless(before) {
+        if same && are_same(&owners, before) {
             return false;
         }
         new.metadata_mut().managed_fields = owners;
         true
+    }
+
+    /// What a writer says of owners, unless it is what it was told of them: most clients send back all that they have read.
+    fn said_anew<'a>(
+        &self,
+        record: &Record,
+        before: &[ManagedFieldsEntry],
+        sent: &'a [ManagedFieldsEntry],
+    ) -> &'a [ManagedFieldsEntry] {
+        if sent.is_empty() {
+            return sent;
+        }
+        let served = self.sent.served;
+        let is_told = sent == before
+            || match served {
+                Served::Stored(_) => shown::is_as_shown(served, &record.bytes, before, sent),
+                Served::Converted(_) => {
+                    shown::is_as_shown(served, &served.encode_bytes(&record.object()), before, sent)
+                }
+            };
+        if is_told { &[] } else { sent }
     }
 
     fn tracked(
@@ -56,7 +92,8 @@ impl Decider<'_> {
             subresource: subresource.word(),
             now: self.stamp.now.into(),
         };
-        let values = || (api::json::encode_as(served, old), api::json::encode_as(served, new));
+        let value = |object| json::encode_without_owners(served, &served.encode_bytes(object), None);
+        let values = || (value(old), value(new));
         apply::tracked(&request, update, values)
     }
 }
@@ -81,7 +118,15 @@ fn entries(object: &Object) -> &[ManagedFieldsEntry] {
     object.metadata().map(|metadata| metadata.managed_fields.as_slice()).unwrap_or_default()
 }
 
-/// The entries without their times: when somebody wrote the same again is no news.
-fn timeless(entries: &[ManagedFieldsEntry]) -> Vec<ManagedFieldsEntry> {
-    entries.iter().map(|entry| ManagedFieldsEntry { time: None, ..entry.clone() }).collect()
+/// Whether both say the same, whenever it was: when somebody wrote the same again is no news.
+fn are_same(one: &[ManagedFieldsEntry], other: &[ManagedFieldsEntry]) -> bool {
+    one.len() == other.len()
+        && one.iter().zip(other).all(|(one, other)| {
+            one.manager == other.manager
+                && one.operation == other.operation
+                && one.api_version == other.api_version
+                && one.subresource == other.subresource
+                && one.fields_type == other.fields_type
+                && one.fields_v1 == other.fields_v1
+        })
 }

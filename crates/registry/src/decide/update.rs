@@ -42,7 +42,7 @@ impl Decider<'_> {
         if new.is_new_generation(Some(old), subresource) {
             new.metadata_mut().generation += 1;
         }
-        if !self.own_changed(old, sent, &mut new, subresource) {
+        if !self.own_changed(record, sent, &mut new, subresource) {
             return Ok(unchanged(record));
         }
         if matches!(subresource, Subresource::None | Subresource::Scale) {

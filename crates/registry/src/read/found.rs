@@ -1,8 +1,8 @@
 //! An object that is answered.
 
-use std::{borrow::Cow, sync::Arc};
+use std::sync::Arc;
 
-use api::{Key, Object, Revision, Served, apply};
+use api::{Key, Object, Revision, Served};
 use bytes::Bytes;
 use rpc::Carried;
 use store::Record;
@@ -28,15 +28,16 @@ pub struct Encoded {
 }
 
 impl Found {
-    /// The object as protobuf, in a version of its kind: the very bytes of the state, where it is there in this version.
+    /// The object as protobuf, in a version of its kind: the very bytes of the state, where it is there in this version. Its owners
+    /// are as they are kept; `api::apply::shown` answers with all that they own.
     #[must_use]
     pub fn encoded(&self, served: Served) -> Encoded {
         match (self, served) {
             (Self::Stored(record), Served::Stored(_)) => {
-                Encoded { served, bytes: with_owners(served, &record.bytes), revision: Some(record.revision) }
+                Encoded { served, bytes: record.bytes.clone(), revision: Some(record.revision) }
             }
             (Self::Stored(_), Served::Converted(_)) | (Self::Made(_), Served::Stored(_) | Served::Converted(_)) => {
-                Encoded { served, bytes: with_owners(served, &served.encode_bytes(&self.object())), revision: None }
+                Encoded { served, bytes: served.encode_bytes(&self.object()), revision: None }
             }
         }
     }
@@ -75,14 +76,6 @@ impl Found {
             Self::Stored(record) => Carried::stored(record.key.kind, record.bytes.clone(), record.revision),
             Self::Made(object) => Object::clone(object).into(),
         }
-    }
-}
-
-/// The bytes as others see them: with the fields that each owner owns.
-fn with_owners(served: Served, bytes: &Bytes) -> Bytes {
-    match apply::shown(served, bytes) {
-        Cow::Borrowed(_) => bytes.clone(),
-        Cow::Owned(shown) => shown.into(),
     }
 }
 

@@ -7,13 +7,14 @@ use api::{
     apply::{self, Applied, BuiltInKind, Conflict, Operation, Refusal, Request},
     error::Cause,
     json::{self, Strictness},
+    meta_v1::ManagedFieldsEntry,
 };
-use serde_json::Value;
+use serde_json::{Value, json};
 use store::View;
 
 use super::{
     WriteOptions, Written,
-    modify::{decoded, with_unknown},
+    modify::{decoded, present, with_unknown},
 };
 use crate::{Registry, access::Access, decide::Sent};
 
@@ -56,14 +57,12 @@ impl Registry {
     /// If the manifest is of no known kind or has no name, or as [`Registry::apply_to`].
     pub async fn apply(
         &self,
-        mut manifest: Value,
+        mut wanted: Wanted,
         default_namespace: &str,
-        force: bool,
         options: WriteOptions,
     ) -> Result<(Written, ApplyOutcome), Error> {
-        let served = served_as(&manifest)?;
-        let key = meant(served.kind(), &mut manifest, default_namespace)?;
-        let wanted = Wanted { manifest, subresource: Subresource::None, force };
+        let served = served_as(&wanted.manifest)?;
+        let key = meant(served.kind(), &mut wanted.manifest, default_namespace)?;
         let written = self.apply_to(&key, wanted, options.sent_as(served)).await?;
         let outcome = match (written.created, written.unchanged) {
             (true, _) => ApplyOutcome::Created,
@@ -94,12 +93,11 @@ impl Application<'_> {
         }
         let Some(record) = view.get(self.key) else {
             self.may_create(&sent.uid)?;
-            let empty = Object::empty(self.key.kind);
-            return Ok(Write::Create(self.merged(&empty, Value::Object(serde_json::Map::new()))?));
+            return Ok(Write::Create(self.merged(&Value::Object(serde_json::Map::new()), &[])?));
         };
         let live = record.object();
-        let value = json::encode_as(self.served, &live);
-        Ok(Write::Update(self.merged(&live, value)?, *subresource))
+        let owners = live.metadata().map(|metadata| metadata.managed_fields.as_slice()).unwrap_or_default();
+        Ok(Write::Update(self.merged(&present(record, self.served), owners)?, *subresource))
     }
 
     fn may_create(&self, uid: &str) -> Result<(), Error> {
@@ -114,20 +112,30 @@ impl Application<'_> {
     }
 
     /// The object with what is wanted, and who owns what then.
-    fn merged(&self, live: &Object, mut value: Value) -> Result<Object, Error> {
-        if let Some(metadata) = value.get_mut("metadata").and_then(Value::as_object_mut) {
-            metadata.remove("managedFields");
-        }
-        let owners = live.metadata().map(|metadata| metadata.managed_fields.as_slice()).unwrap_or_default();
-        let applied = self.applied(&value, owners)?;
-        let object = apply::synced(&self.options.field_manager, applied.object, &self.wanted.manifest);
+    fn merged(&self, live: &Value, owners: &[ManagedFieldsEntry]) -> Result<Object, Error> {
+        let applied = self.applied(live, owners)?;
+        let object = if self.wanted.subresource == Subresource::None {
+            apply::synced(&self.options.field_manager, applied.object, &self.wanted.manifest)
+        } else {
+            applied.object
+        };
         let mut object =
             decoded(self.key, json::decode_made(self.served, &object, Strictness::Ignore)?, &mut Vec::new())?;
         object.metadata_mut().managed_fields = applied.owners;
         Ok(object)
     }
 
-    fn applied(&self, live: &Value, owners: &[api::meta_v1::ManagedFieldsEntry]) -> Result<Applied, Error> {
+    /// Of the manifest what counts.
+    fn config(&self) -> Value {
+        let manifest = &self.wanted.manifest;
+        if self.wanted.subresource == Subresource::Scale {
+            apply::config(self.served, &scale_only(manifest))
+        } else {
+            apply::config(self.served, manifest)
+        }
+    }
+
+    fn applied(&self, live: &Value, owners: &[ManagedFieldsEntry]) -> Result<Applied, Error> {
         let api_version = self.served.info().api_version();
         let request = Request {
             kind: &BuiltInKind(self.key.kind),
@@ -136,7 +144,7 @@ impl Application<'_> {
             subresource: self.wanted.subresource.word(),
             now: self.now.into(),
         };
-        let config = apply::config(self.served, &self.wanted.manifest);
+        let config = self.config();
         let apply = |force| apply::apply(&request, live, owners, &config, force);
         let applied = match apply(self.wanted.force) {
             Err(Refusal::Conflicts(conflicts)) => match apply::migrates(&request, live, conflicts).as_slice() {
@@ -150,6 +158,23 @@ impl Application<'_> {
             Refusal::Unmergeable(why) => Error::bad_request(format!("the manifest cannot be merged: {why}")),
         })
     }
+}
+
+/// Of a manifest what counts for the part `scale`: how many replicas there should be, and of which object.
+fn scale_only(manifest: &Value) -> Value {
+    let mut scale = json!({ "metadata": {} });
+    for field in ["apiVersion", "kind"] {
+        scale[field] = manifest[field].clone();
+    }
+    for field in ["name", "namespace", "uid", "resourceVersion"] {
+        if let Some(value) = manifest["metadata"].get(field) {
+            scale["metadata"][field] = value.clone();
+        }
+    }
+    if let Some(replicas) = manifest["spec"].get("replicas") {
+        scale["spec"] = json!({ "replicas": replicas });
+    }
+    scale
 }
 
 /// Whoever applies must say who it is, since it owns what it names.

@@ -3,7 +3,8 @@
 use std::borrow::Cow;
 
 use api::{
-    Error, Key, Object, PatchKind, Served, Subresource, Verb, Write, apply,
+    Error, Key, Object, PatchKind, Served, Subresource, Verb, Write,
+    apply::shown,
     json::{self, Decoded},
     patch,
 };
@@ -43,12 +44,11 @@ impl Registry {
 }
 
 fn patched(record: &Record, served: Served, kind: PatchKind, patch: &Value) -> Result<Value, Error> {
-    let object = record.object();
-    // Who changes what is said of owners must see all of it.
+    // Who changes what is said of owners must see all of it; nobody else needs to.
     let mut value = if tells_owners(kind, patch) {
-        json::encode_as(served, &apply::shown_object(served, &object))
+        json::encode_as(served, &shown::object(served, &record.object()))
     } else {
-        json::encode_as(served, &object)
+        present(record, served)
     };
     match kind {
         PatchKind::Json => patch::json(&mut value, patch)?,
@@ -56,6 +56,14 @@ fn patched(record: &Record, served: Served, kind: PatchKind, patch: &Value) -> R
         PatchKind::Strategic => patch::strategic(served.info().message, &mut value, patch)?,
     }
     Ok(value)
+}
+
+/// An object as JSON in a version of its kind, without its owners.
+pub(super) fn present(record: &Record, served: Served) -> Value {
+    match served {
+        Served::Stored(_) => json::encode_without_owners(served, &record.bytes, Some(record.revision)),
+        Served::Converted(_) => json::encode_without_owners(served, &served.encode_bytes(&record.object()), None),
+    }
 }
 
 /// Whether a patch says something of `metadata.managedFields`.

@@ -55,6 +55,7 @@ pub fn targets() -> Vec<Target> {
         target("url", 4 * KIB, 128, texts::urls, texts::read_url),
         target("labels", 4 * KIB, 300, texts::labels, texts::read_labels),
         target("fields", 4 * KIB, 300, texts::fields, texts::read_fields),
+        target("owned-fields", 4 * KIB, 300, texts::owned_fields, texts::read_owned_fields),
         target("json", 64 * KIB, 500, texts::jsons, texts::read_json),
         target("cbor", 64 * KIB, 500, texts::cbors, texts::read_cbor),
         target("yaml", 64 * KIB, 1000, texts::yamls, texts::read_yaml),

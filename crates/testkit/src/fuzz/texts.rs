@@ -2,7 +2,7 @@
 
 use std::sync::LazyLock;
 
-use api::{Kind, Revision, cbor, json, json::Strictness, selector};
+use api::{Kind, Revision, cbor, fieldset::Set, json, json::Strictness, selector};
 use base64::{Engine as _, prelude::BASE64_URL_SAFE_NO_PAD};
 use bytes::Bytes;
 use consensus::Machine as _;
@@ -133,6 +133,31 @@ pub(super) fn fields(_: &mut Prng) -> Vec<Vec<u8>> {
 pub(super) fn read_fields(input: &Bytes, scale: &mut Scale) -> Result<Verdict, String> {
     let text = text(input);
     Ok(verdict(scale.weigh(|| selector::Fields::parse(Kind::Pod, &text)).is_ok()))
+}
+
+/// What `metadata.managedFields` says that somebody owns.
+pub(super) fn owned_fields(_: &mut Prng) -> Vec<Vec<u8>> {
+    owned(&[
+        "{}",
+        r#"{"f:metadata":{"f:labels":{".":{},"f:app":{},"f:a.b/c":{}}},"f:data":{}}"#,
+        r#"{"f:spec":{"f:ports":{"k:{\"port\":80,\"protocol\":\"TCP\"}":{".":{},"f:port":{},"f:targetPort":{}}}}}"#,
+        r#"{"f:spec":{"f:finalizers":{"v:\"a\"":{},"v:1":{},"v:2.5":{}},"f:list":{"i:0":{},"i:-3":{}}},"z:later":[1]}"#,
+    ])
+}
+
+/// A set that was read is written and read again as the same, and sets are taken from and added to each other as sets are.
+pub(super) fn read_owned_fields(input: &Bytes, scale: &mut Scale) -> Result<Verdict, String> {
+    let Ok(read) = scale.weigh(|| Set::from_json(input)) else { return Ok(Verdict::Refused) };
+    let written = read.to_json();
+    match Set::from_json(&written) {
+        Ok(again) if again == read => {}
+        other => {
+            return Err(format!("it is written as {}, which is read as {other:?}", String::from_utf8_lossy(&written)));
+        }
+    }
+    let without = read.difference(&read.intersection(&read));
+    let is_sound = without.is_empty() && read.union(&read) == read && read.paths().len() == read.len();
+    if is_sound { Ok(Verdict::Accepted) } else { Err(format!("{read:?} is not equal to itself")) }
 }
 
 const POD: &str = r#"{"apiVersion":"v1","kind":"Pod","metadata":{"name":"a","labels":{"app":"web"},"creationTimestamp":

@@ -1,4 +1,4 @@
-//! One object a request: create, get and merge patch, by 64 clients that ask again as soon as they were answered.
+//! One object a request: create, get, merge patch and server-side apply, by 64 clients that ask again as soon as they were answered.
 
 use std::sync::Arc;
 
@@ -9,7 +9,7 @@ use tokio::sync::Mutex;
 use crate::{
     client::{Ask, Client},
     load::{self, Outcome},
-    objects::{self, CLIENTS, collection, numbered, object, patch, path},
+    objects::{self, CLIENTS, applied, collection, numbered, object, patch, path},
     rival::Rival,
     settings::Settings,
     table,
@@ -29,13 +29,20 @@ enum Verb {
     Create,
     Get,
     Patch,
+    Apply,
 }
 
 pub(crate) async fn play(rivals: &[Rival], settings: &Settings) -> Result<()> {
     for rival in rivals {
         objects::fill(rival, NAMESPACE, CLIENTS * OBJECTS_EACH).await?;
     }
-    for (what, verb) in [("create", Verb::Create), ("get", Verb::Get), ("merge patch", Verb::Patch)] {
+    let verbs = [
+        ("create", Verb::Create),
+        ("get", Verb::Get),
+        ("merge patch", Verb::Patch),
+        ("server-side apply", Verb::Apply),
+    ];
+    for (what, verb) in verbs {
         let mut outcomes = vec![Vec::new(); rivals.len()];
         for round in 0..settings.rounds {
             for (rival, outcomes) in rivals.iter().zip(&mut outcomes) {
@@ -73,6 +80,11 @@ async fn once(connection: &mut Client, verb: Verb, round: usize, client: usize, 
         Verb::Patch => {
             let path = path(NAMESPACE, &numbered(client * OBJECTS_EACH + turn % OBJECTS_EACH));
             connection.send(Ask::new(Method::PATCH, &path).merge_patch(patch(count))).await?;
+        }
+        Verb::Apply => {
+            let name = format!("applied-{client}-{}", turn % OBJECTS_EACH);
+            let path = format!("{}?fieldManager=measurement", path(NAMESPACE, &name));
+            connection.send(Ask::new(Method::PATCH, &path).apply(applied(&name, count))).await?;
         }
     }
     Ok(())

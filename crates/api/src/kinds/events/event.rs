@@ -264,7 +264,7 @@ mod tests {
             value["kind"] = "Event".into();
             prop_assert_eq!(json::encode_as(HERE, &object), value.clone());
             let mut text = Vec::new();
-            json::write(HERE, &HERE.encode_bytes(&object), None, &mut text);
+            json::write(HERE, &HERE.encode_bytes(&object), None.into(), &mut text);
             prop_assert_eq!(serde_json::from_slice::<Value>(&text).unwrap(), value, "as text");
             let stored = json::decode(Kind::Event, &json::encode(&object), Strictness::Strict).unwrap().object;
             prop_assert_eq!(stored, object, "and in the other version");
