@@ -274,6 +274,11 @@ fn what_is_not_served_says_so() {
 }
 
 #[test]
+fn what_is_applied_has_owners_and_sets_are_pruned() {
+    session("apply.txt", include_str!("scripts/apply.txt"));
+}
+
+#[test]
 fn every_kind_lives_and_dies_by_kubectl() {
     let cluster = Cluster::start();
     let Some(kubectl) = Kubectl::find(&cluster) else { return };

@@ -3,6 +3,7 @@
 //! Options mean what kubectl users expect. Everything goes to a master over gRPC; nothing here knows how a cluster works.
 #![warn(clippy::print_stdout, clippy::print_stderr)] // They panic when nobody reads; `terminal` does not.
 
+mod applyset;
 pub mod connect;
 mod manifests;
 mod names;

@@ -137,7 +137,7 @@ pub(crate) fn singular(kind: Kind) -> String {
 /// If the value cannot be written as JSON, which no object of ours can cause.
 pub(crate) fn whole(objects: &[&Object], single: bool, format: Format) -> Result<String> {
     let value = match objects {
-        [one] if single => json::encode(one),
+        [one] if single => encode(one),
         many => list(many),
     };
     Ok(match format {
@@ -146,8 +146,13 @@ pub(crate) fn whole(objects: &[&Object], single: bool, format: Format) -> Result
     })
 }
 
+/// Who owns which fields is left out, as kubectl does: it would be half of what is shown.
+fn encode(object: &Object) -> Value {
+    json::encode_without_owners(object.kind().into(), &object.encode_bytes(), None)
+}
+
 fn list(objects: &[&Object]) -> Value {
-    let items: Vec<Value> = objects.iter().map(|object| json::encode(object)).collect();
+    let items: Vec<Value> = objects.iter().map(|object| encode(object)).collect();
     json!({"apiVersion": "v1", "kind": "List", "metadata": {"resourceVersion": ""}, "items": items})
 }
 

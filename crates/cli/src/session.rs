@@ -4,7 +4,7 @@ use std::time::SystemTime;
 
 use anyhow::{Context as _, Result, bail};
 use api::{
-    Change, DeleteOptions, Error, Key, Kind, Object, PatchKind, Revision, Served, Subresource, Timestamp,
+    Change, DeleteOptions, Error, Key, Kind, Object, PatchKind, Reason, Revision, Served, Subresource, Timestamp,
     json::{self, Strictness},
 };
 use bytes::Bytes;
@@ -14,11 +14,25 @@ use serde_json::Value;
 
 use crate::{Connection, connect};
 
+/// Under which name this command owns what it writes.
+pub(crate) const FIELD_MANAGER: &str = "kapelle";
+
 /// A connection to a cluster with the namespace that is meant. Cloning shares it.
 #[derive(Clone, Debug)]
 pub(crate) struct Session {
     client: Client,
     namespace: String,
+}
+
+/// How a manifest is applied.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct How<'a> {
+    /// Under which name its fields are owned.
+    pub(crate) manager: &'a str,
+    /// Do everything but store the result.
+    pub(crate) dry_run: bool,
+    /// Take over what others own.
+    pub(crate) force: bool,
 }
 
 /// Which log, and how much of it.
@@ -44,7 +58,7 @@ impl Session {
         let target = connect::target(connection.kubeconfig.as_deref())?;
         let security = target.identity.security()?;
         let servers = if connection.server.is_empty() { target.servers } else { connection.server.clone() };
-        let client = Client::connect_with(&servers, security)?.with_field_manager("kapelle");
+        let client = Client::connect_with(&servers, security)?.with_field_manager(FIELD_MANAGER);
         Ok(Self { client, namespace: connection.namespace.clone().unwrap_or(target.namespace) })
     }
 
@@ -68,6 +82,14 @@ impl Session {
 
     pub(crate) async fn get(&self, kind: Kind, name: &str) -> Result<Object, Error> {
         self.client.get(&self.key(kind, name)).await
+    }
+
+    /// An object, if there is one of that name.
+    pub(crate) async fn find(&self, key: &Key) -> Result<Option<Object>, Error> {
+        match self.client.get(key).await {
+            Err(error) if error.reason == Reason::NotFound => Ok(None),
+            found => found.map(Some),
+        }
     }
 
     /// The objects, and the revision after which a watch misses nothing.
@@ -101,10 +123,14 @@ impl Session {
         Ok(self.client.create(object).await?)
     }
 
-    pub(crate) async fn apply(&self, manifest: &Value, dry_run: bool) -> Result<Applied, Error> {
-        let client = self.client.clone();
-        let client = if dry_run { client.with_dry_run() } else { client };
-        client.apply(manifest.to_string(), &self.namespace).await
+    pub(crate) async fn apply(&self, manifest: &Value, how: How<'_>) -> Result<Applied, Error> {
+        let client = self.client.clone().with_field_manager(how.manager);
+        let client = if how.dry_run { client.with_dry_run() } else { client };
+        if how.force {
+            client.apply_by_force(manifest.to_string(), &self.namespace).await
+        } else {
+            client.apply(manifest.to_string(), &self.namespace).await
+        }
     }
 
     /// A JSON merge patch.
