@@ -79,16 +79,16 @@ impl Drop for Forwarding {
     }
 }
 
-/// Sends bytes and an end, and reads what comes back.
-fn echoed(port: u16, bytes: &[u8]) -> Vec<u8> {
-    let mut stream = TcpStream::connect(("127.0.0.1", port)).unwrap();
-    let mut back = stream.try_clone().unwrap();
+/// Sends bytes and reads as many that come back.
+fn echoed(port: u16, bytes: &[u8]) -> std::io::Result<Vec<u8>> {
+    let mut stream = TcpStream::connect(("127.0.0.1", port))?;
+    let mut back = stream.try_clone()?;
     let (length, bytes) = (bytes.len(), bytes.to_vec());
     let writer = thread::spawn(move || stream.write_all(&bytes).map(|()| stream));
     let mut read = vec![0; length];
-    back.read_exact(&mut read).unwrap();
-    writer.join().unwrap().unwrap();
-    read
+    back.read_exact(&mut read)?;
+    writer.join().unwrap()?;
+    Ok(read)
 }
 
 /// Whether a connection is ended without an answer.
@@ -122,11 +122,19 @@ fn forwards(command: impl Fn(&[&str]) -> Command) {
     assert_eq!(http_get(&url(service.ports[0])).unwrap().0, 200);
     let echo = Forwarding::start(command(&["pod/echo", ":7000"]), 1);
     let long: Vec<u8> = (0..4 << 20).map(|at: u32| (at % 251) as u8).chain(*b"\n").collect();
-    assert!(echoed(echo.ports[0], &long) == long, "4 MiB there and back");
+    let returns = |what: &str, bytes: &[u8]| match echoed(echo.ports[0], bytes) {
+        Ok(back) => assert!(back == bytes, "{what}: other bytes"),
+        Err(error) => {
+            let complaints = echo.stderr.lock().unwrap().clone();
+            panic!("{what}: {error}; {complaints}")
+        }
+    };
+    returns("4 MiB there and back", &long);
     thread::scope(|scope| {
         for number in 0..16_u8 {
-            let (port, bytes) = (echo.ports[0], [vec![number; 100_000], b"\n".to_vec()].concat());
-            scope.spawn(move || assert!(echoed(port, &bytes) == bytes, "connection {number}"));
+            scope.spawn(move || {
+                returns(&format!("connection {number}"), &[vec![number; 100_000], b"\n".to_vec()].concat())
+            });
         }
     });
 }

@@ -18,6 +18,7 @@ use tokio_util::sync::PollSender;
 use tonic::{Request, Response, Status, Streaming};
 
 use crate::{
+    padding,
     services::{ForwardChunk, ForwardRequest},
     status,
 };
@@ -83,7 +84,8 @@ impl AsyncWrite for Tunnel {
         let outgoing = &mut self.get_mut().outgoing;
         ready!(outgoing.poll_reserve(cx)).map_err(broken)?;
         let bytes = &bytes[..bytes.len().min(CHUNK_BYTES_MAX)];
-        let request = ForwardRequest { data: Bytes::copy_from_slice(bytes), ..ForwardRequest::default() };
+        let (data, padding) = (Bytes::copy_from_slice(bytes), padding(bytes.len()));
+        let request = ForwardRequest { data, padding, ..ForwardRequest::default() };
         outgoing.send_item(request).map_err(broken)?;
         Poll::Ready(Ok(bytes.len()))
     }
@@ -159,7 +161,7 @@ async fn back(mut from: impl AsyncRead + Unpin, chunks: mpsc::Sender<Result<Forw
         if count == 0 {
             return Ok(());
         }
-        chunks.send(Ok(ForwardChunk { data: data.freeze() })).await.map_err(broken)?;
+        chunks.send(Ok(ForwardChunk { data: data.freeze(), padding: padding(count) })).await.map_err(broken)?;
     }
 }
 
@@ -181,6 +183,10 @@ mod tests {
     /// The port on which the Pod of this test listens.
     const PORT: i32 = 7;
 
+    /// The port on which it says single bytes, and how many: far more than h2 lets wait.
+    const DROPS: i32 = 9;
+    const DROPS_COUNT: usize = 100_000;
+
     struct Served(mpsc::UnboundedSender<usize>);
 
     #[tonic::async_trait]
@@ -190,6 +196,10 @@ mod tests {
         async fn forward(&self, request: Request<Streaming<ForwardRequest>>) -> Result<Response<Answers>, Status> {
             let mut requests = request.into_inner();
             let first = wanted(&mut requests).await.map_err(|error| status::to_tonic(&error))?;
+            if first.port == DROPS {
+                let drops = tokio::io::join(Drops(DROPS_COUNT), tokio::io::sink());
+                return Ok(Response::new(answers(first.data, requests, drops)));
+            }
             if first.port != PORT {
                 return Err(status::to_tonic(&Error::bad_request("nothing listens")));
             }
@@ -197,6 +207,34 @@ mod tests {
             tokio::spawn(pod(far, self.0.clone()));
             Ok(Response::new(answers(first.data, requests, near)))
         }
+    }
+
+    /// Says so many single bytes, one a read.
+    struct Drops(usize);
+
+    impl AsyncRead for Drops {
+        fn poll_read(self: Pin<&mut Self>, _: &mut Context<'_>, into: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+            let left = &mut self.get_mut().0;
+            into.put_slice(&b"x"[..(*left).min(1)]);
+            *left = left.saturating_sub(1);
+            Poll::Ready(Ok(()))
+        }
+    }
+
+    #[tokio::test]
+    async fn single_bytes_for_a_slow_reader_break_nothing() {
+        let (mut client, _ends) = served().await;
+        let answer =
+            client.forward(stream::iter([ForwardRequest { port: DROPS, ..Default::default() }])).await.unwrap();
+        let mut read = 0;
+        let mut incoming = answer.into_inner();
+        while let Some(chunk) = incoming.message().await.unwrap() {
+            read += chunk.data.len();
+            for _ in 0..8 {
+                tokio::task::yield_now().await;
+            }
+        }
+        assert_eq!(read, DROPS_COUNT);
     }
 
     /// Greets, sends back all that it is sent, and says when that was the end.

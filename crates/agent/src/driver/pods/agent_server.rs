@@ -194,7 +194,8 @@ impl Log {
 async fn pass_on(text: Bytes, chunks: &mpsc::Sender<Chunk>) -> bool {
     for at in (0..text.len()).step_by(CHUNK_BYTES_MAX) {
         let data = text.slice(at..text.len().min(at + CHUNK_BYTES_MAX));
-        if chunks.send(Ok(LogChunk { data })).await.is_err() {
+        let padding = rpc::padding(data.len());
+        if chunks.send(Ok(LogChunk { data, padding })).await.is_err() {
             return false;
         }
     }
