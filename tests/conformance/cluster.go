@@ -3,6 +3,7 @@ package main
 import (
 	"bufio"
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"net"
@@ -177,12 +178,22 @@ func (c *cluster) versions(house house) (build, error) {
 	commit := firstLine("git", "-C", house.root, "describe", "--always", "--dirty", "--exclude=*")
 	kubectl := strings.TrimPrefix(firstLine("kubectl", "version", "--client"), "Client Version: ")
 	return build{
-		Kapelle:    firstLine(c.kapelle, "--version") + ", commit " + commit,
+		Kapelle:    program(c.kapelle) + ", tests of commit " + commit,
 		Server:     server.GitVersion,
 		Kubernetes: moduleVersion(kubernetesModule),
 		Kubectl:    kubectl,
 		Go:         runtime.Version(),
 	}, nil
+}
+
+// A program's version, and its digest: which commit it was built from, nobody but its builder knows.
+func program(path string) string {
+	version := firstLine(path, "--version")
+	bytes, err := os.ReadFile(path)
+	if err != nil {
+		return version
+	}
+	return fmt.Sprintf("%s, sha256 %.12x", version, sha256.Sum256(bytes))
 }
 
 func firstLine(name string, arguments ...string) string {
