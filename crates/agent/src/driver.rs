@@ -7,7 +7,6 @@
 mod clock;
 mod inbox;
 mod memory;
-mod mirror;
 mod node;
 mod pods;
 mod reports;

@@ -164,6 +164,9 @@ macro_rules! kinds {
                 fn of(object: &Object) -> Option<&Self> {
                     if let Object::$variant(object) = object { Some(object) } else { None }
                 }
+                fn from_object(object: Object) -> Option<Self> {
+                    if let Object::$variant(object) = object { Some(*object) } else { None }
+                }
                 fn metadata(&self) -> Option<&meta_v1::ObjectMeta> { self.metadata.as_ref() }
                 fn metadata_mut(&mut self) -> &mut meta_v1::ObjectMeta { self.metadata.get_or_insert_default() }
             }
@@ -179,6 +182,8 @@ pub trait Resource: Sized {
     const KIND: Kind;
     /// The object, if it is of this kind.
     fn of(object: &Object) -> Option<&Self>;
+    /// As [`Resource::of`], of an object that nobody else needs.
+    fn from_object(object: Object) -> Option<Self>;
     /// Its metadata, if it has any.
     fn metadata(&self) -> Option<&meta_v1::ObjectMeta>;
     /// Its metadata, made if there is none.

@@ -1,6 +1,7 @@
 //! The client: typed requests to whichever master answers.
 
 use std::{
+    fmt,
     sync::{
         Arc, PoisonError, RwLock,
         atomic::{AtomicUsize, Ordering},
@@ -17,8 +18,9 @@ use futures::{Stream, StreamExt as _};
 use tonic::{Response, Status, transport::Endpoint};
 
 use crate::{
-    Carried, MESSAGE_BYTES_MAX, Security, convert,
+    Carried, MESSAGE_BYTES_MAX, Security, WARNING_KEY, convert,
     forward::Tunnel,
+    retry::{Refused, Retries, Trial, spread},
     security::Channel,
     services::{self, logs_client::LogsClient, objects_client::ObjectsClient, ports_client::PortsClient},
     status,
@@ -33,20 +35,36 @@ pub const ANSWER_TIMEOUT: Duration = Duration::from_secs(20);
 /// How often a quiet connection is tried, and how long an answer may take: a dead host is noticed in ten seconds.
 const KEEP_ALIVE: (Duration, Duration) = (Duration::from_secs(5), Duration::from_secs(5));
 
-/// How long masters that have no leader are asked again: several elections.
-pub const NO_LEADER_TIMEOUT: Duration = Duration::from_secs(10);
-
-/// How long to wait before masters without a leader are asked again: the first time, and at most after doublings.
-const NO_LEADER_PAUSE: (Duration, Duration) = (Duration::from_millis(25), Duration::from_millis(400));
-
 /// How many objects are asked for at once; lists are read in pages of this size.
 const PAGE_SIZE: i64 = 500;
+
+/// How often a list is begun anew whose next page the masters have forgotten.
+const LIST_TRIES_MAX: usize = 3;
 
 /// A connection to the masters. Cloning is cheap and shares it.
 #[derive(Clone, Debug)]
 pub struct Client {
     masters: Arc<Masters>,
     options: services::WriteOptions,
+    retries: Retries,
+    warned: Option<Warned>,
+}
+
+/// Who is told what a writer should know, such as fields that mean nothing to a Wasm Pod.
+#[derive(Clone)]
+pub struct Warned(Arc<dyn Fn(&str) + Send + Sync>);
+
+impl Warned {
+    /// Calls a function with each warning.
+    pub fn new(tell: impl Fn(&str) + Send + Sync + 'static) -> Self {
+        Self(Arc::new(tell))
+    }
+}
+
+impl fmt::Debug for Warned {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Warned")
+    }
 }
 
 #[derive(Debug)]
@@ -154,7 +172,8 @@ impl Client {
             return Err(Error::bad_request("no master is named; give at least one"));
         }
         let masters = Masters { security, channels: RwLock::new(channels), current: AtomicUsize::new(0) };
-        Ok(Self { masters: Arc::new(masters), options: services::WriteOptions::default() })
+        let options = services::WriteOptions::default();
+        Ok(Self { masters: Arc::new(masters), options, retries: Retries::ELECTIONS, warned: None })
     }
 
     /// From now on these are the masters, for all clones too. Connections to those that were known stay.
@@ -200,6 +219,21 @@ impl Client {
         self
     }
 
+    /// The same connection with more or less patience; [`Retries::ELECTIONS`] unless this is called.
+    #[must_use]
+    pub fn with_retries(mut self, retries: Retries) -> Self {
+        self.retries = retries;
+        self
+    }
+
+    /// The same connection, on which warnings of creates, updates, patches and deletions are told. What applying a manifest
+    /// warns of is in its answer.
+    #[must_use]
+    pub fn with_warned(mut self, warned: Warned) -> Self {
+        self.warned = Some(warned);
+        self
+    }
+
     /// Reads one object in its latest state.
     ///
     /// # Errors
@@ -226,10 +260,29 @@ impl Client {
     /// # Errors
     /// If the query is not understood or no master answers.
     pub async fn list(&self, query: &Query) -> Result<List, Error> {
+        self.list_at(query, ReadAt::Latest).await
+    }
+
+    /// As [`Client::list`], of the state that the reader wants. If the masters forget the state before its last page was
+    /// read, the list begins anew.
+    ///
+    /// # Errors
+    /// As [`Client::list`].
+    pub async fn list_at(&self, query: &Query, at: ReadAt) -> Result<List, Error> {
+        for _ in 1..LIST_TRIES_MAX {
+            match self.list_once(query, at).await {
+                Err(error) if error.reason == Reason::Expired => {}
+                outcome => return outcome,
+            }
+        }
+        self.list_once(query, at).await
+    }
+
+    async fn list_once(&self, query: &Query, at: ReadAt) -> Result<List, Error> {
         let mut items = Vec::new();
         let mut token = String::new();
         loop {
-            let page = self.page(query, PAGE_SIZE, token).await?;
+            let page = self.page_at(query, PAGE_SIZE, token, at).await?;
             for object in page.items {
                 items.push(convert::object_from_wire(Some(object))?);
             }
@@ -246,6 +299,21 @@ impl Client {
     /// # Errors
     /// As [`Client::list`]; [`Reason::Expired`] if the token is too old.
     pub async fn page(&self, query: &Query, limit: i64, token: String) -> Result<services::ListResponse, Error> {
+        self.page_at(query, limit, token, ReadAt::Latest).await
+    }
+
+    /// As [`Client::page`]. Of which state the first page is, the reader says; the others are of the same.
+    ///
+    /// # Errors
+    /// As [`Client::page`].
+    pub async fn page_at(
+        &self,
+        query: &Query,
+        limit: i64,
+        token: String,
+        at: ReadAt,
+    ) -> Result<services::ListResponse, Error> {
+        let at = if token.is_empty() { at } else { ReadAt::Latest };
         let request = services::ListRequest {
             kind: query.kind.to_string(),
             namespace: query.namespace.clone(),
@@ -253,7 +321,7 @@ impl Client {
             field_selector: query.fields.clone(),
             limit,
             r#continue: token,
-            resource_version: String::new(),
+            resource_version: convert::read_at_to_wire(at),
         };
         let send = |mut client: Objects, request| async move { client.list(request).await };
         self.ask(Repeat::Always, objects, request, send).await
@@ -410,8 +478,9 @@ impl Client {
     }
 
     /// Sends a request to the master that answered last, then to each of the others, as far as sending it again does no harm.
-    /// While masters answer that nobody leads, they are asked again for a while: an election takes a second or two. So are
-    /// those that lost the leader before they knew what became of a request, if it may be done twice.
+    /// What passes is waited for as long as [`Retries`] say: masters that have no leader, as during an election, those that
+    /// lost it before they knew what became of a request that may be done twice, those that cannot be reached, and those that
+    /// have too much to do.
     pub(crate) async fn ask<S, Q, T, F>(
         &self,
         repeat: Repeat,
@@ -424,23 +493,30 @@ impl Client {
         F: Future<Output = Result<Response<T>, Status>>,
     {
         let ask = |channel| send(service(channel), request.clone());
-        let until = Instant::now() + NO_LEADER_TIMEOUT;
-        let (mut pause, longest) = NO_LEADER_PAUSE;
+        let mut trial = Trial::begin(self.retries, Instant::now());
         loop {
-            match self.round(repeat, &ask).await {
-                Err(Refused::ForNow(_)) if Instant::now() < until => {
-                    tokio::time::sleep(pause).await;
-                    pause = (pause * 2).min(longest);
-                }
-                Err(Refused::ForNow(error) | Refused::Other(error)) => return Err(error),
-                Ok(answer) => return Ok(answer),
+            let refused = match self.round(repeat, &ask).await {
+                Ok(answer) => return Ok(self.told(answer)),
+                Err(refused) => refused,
+            };
+            let Some(pause) = trial.pause(&refused, Instant::now()) else { return Err(refused.into_error()) };
+            tokio::time::sleep(spread(pause)).await;
+        }
+    }
+
+    /// What was answered; warnings beside it are told.
+    fn told<T>(&self, answer: Response<T>) -> T {
+        if let Some(Warned(tell)) = &self.warned {
+            for warning in answer.metadata().get_all_bin(WARNING_KEY) {
+                warning.to_bytes().iter().for_each(|text| tell(&String::from_utf8_lossy(text)));
             }
         }
+        answer.into_inner()
     }
 
     /// Asks each master once. If none carries the request out, the most telling refusal is answered: what a master said,
     /// else why the first could not be reached.
-    async fn round<T, F>(&self, repeat: Repeat, ask: &impl Fn(Channel) -> F) -> Result<T, Refused>
+    async fn round<T, F>(&self, repeat: Repeat, ask: &impl Fn(Channel) -> F) -> Result<Response<T>, Refused>
     where
         F: Future<Output = Result<Response<T>, Status>>,
     {
@@ -452,29 +528,31 @@ impl Client {
             match ask(channels[index].1.clone()).await {
                 Ok(response) => {
                     current.store(index, Ordering::Relaxed);
-                    return Ok(response.into_inner());
+                    return Ok(response);
                 }
                 Err(refused) if elsewhere(&refused, repeat) => {
                     let error = status::from_tonic(&refused);
                     if was_said(&refused) {
                         telling = Some(Refused::ForNow(error));
                     } else if telling.is_none() {
-                        telling = Some(Refused::Other(error));
+                        telling = Some(Refused::Unreachable(error));
                     }
                 }
-                Err(refused) => return Err(Refused::Other(status::from_tonic(&refused))),
+                Err(refused) => return Err(final_refusal(&refused)),
             }
         }
         Err(telling.unwrap_or_else(|| Refused::Other(Error::internal("no master is known"))))
     }
 }
 
-/// Why no master carried a request out.
-enum Refused {
-    /// A master said that it can do nothing at the moment, or does not know what it did.
-    ForNow(Error),
-    /// Anything else.
-    Other(Error),
+/// A refusal after which no other master is asked.
+fn final_refusal(refused: &Status) -> Refused {
+    let error = status::from_tonic(refused);
+    if error.reason == Reason::TooManyRequests && was_said(refused) {
+        Refused::Busy(error)
+    } else {
+        Refused::Other(error)
+    }
 }
 
 /// Whether a master itself refused, rather than the connection to it.

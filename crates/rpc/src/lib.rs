@@ -15,10 +15,12 @@ mod heartbeats;
 pub mod identity;
 mod images;
 mod incoming;
+mod mirror;
 pub mod node;
 mod padding;
 pub mod reception;
 mod relay;
+pub mod retry;
 mod security;
 pub mod status;
 #[cfg(test)]
@@ -33,13 +35,15 @@ pub mod services {
 }
 
 pub use carried::Carried;
-pub use client::{Applied, Client, Deleted, List, Query};
+pub use client::{Applied, Client, Deleted, List, Query, Warned};
 pub use clocks::{Explained, explained};
 pub use cluster::join;
 pub use heartbeats::BEAT_EVERY;
 pub use incoming::{Calling, Incoming, incoming};
+pub use mirror::Mirror;
 pub use padding::padding;
 pub use relay::relay;
+pub use retry::Retries;
 pub use security::Security;
 pub use watch::Update;
 
@@ -56,5 +60,8 @@ pub const MESSAGE_BYTES_MAX: usize = 16 << 20;
 /// The largest message of a push, in bytes: a piece of a module with the names.
 pub const PUSH_BYTES_MAX: usize = 2 << 20;
 
-/// The response header (ASCII, one a warning) that carries what a writer should know, as REST's `Warning` does.
+/// The response header (UTF-8, one a warning) that carries what a writer should know, as REST's `Warning` does.
 pub const WARNING_KEY: &str = "kapelle-warning-bin";
+
+/// The most bytes of warnings in one answer, over gRPC and REST; clients refuse headers that are longer than some KiB.
+pub const WARNING_BYTES_MAX: usize = 4 << 10;

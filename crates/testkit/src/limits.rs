@@ -7,10 +7,7 @@ use consensus::{ELECTION_TICKS_MAX, TICK_MS, WAITING_CALLS_MAX};
 use control::limits::{BURST_MAX, DOUBT, GRACE, LATE_AFTER, SILENCE_MAX};
 use images::BLOB_BYTES_MAX;
 use registry::{AGREEMENT_TIMEOUT, LEASE_SECONDS, MERGED_WITHIN, SHARE_EVERY};
-use rpc::{
-    BEAT_EVERY,
-    client::{ANSWER_TIMEOUT, NO_LEADER_TIMEOUT},
-};
+use rpc::{BEAT_EVERY, client::ANSWER_TIMEOUT, retry::NO_LEADER_TIMEOUT};
 
 const fn ms(duration: Duration) -> u128 {
     duration.as_millis()

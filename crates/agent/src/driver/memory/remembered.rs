@@ -8,14 +8,13 @@ use std::{
 
 use api::{Change, ChangeType, Error, Key, Kind, Object, Revision, core_v1::Pod};
 use futures::{Stream, StreamExt as _};
-use rpc::Update;
+use rpc::{Mirror, Update};
 use tokio::{
     task::JoinHandle,
     time::{Instant, sleep_until},
 };
 
 use super::{Memory, files::Encoded, uses};
-use crate::driver::mirror::Mirror;
 
 /// How long masters may take to answer before what was last known is used: a master that has just started, or has just been
 /// elected, answers sooner.

@@ -9,11 +9,10 @@ use std::{
 use api::{Cidr, Object, core_v1::Node};
 use http::Uri;
 use proxy::Proxy;
-use rpc::Client;
+use rpc::{Client, Mirror};
 use tokio::sync::watch;
 
 use super::map::Map;
-use crate::driver::mirror::Mirror;
 
 /// How often the masters' addresses are looked up again: they may be names.
 const MASTERS_EVERY: Duration = Duration::from_secs(10);

@@ -4,12 +4,10 @@ use std::{collections::BTreeMap, fmt, net::Ipv4Addr};
 
 use api::{Cidr, Object, Timestamp, core_v1::Node, kinds::Resource as _};
 use proxy::{NetError, Way};
+use rpc::Mirror;
 
 use super::surroundings::Surroundings;
-use crate::driver::{
-    mirror::Mirror,
-    node::{health::Trouble, range},
-};
+use crate::driver::node::{health::Trouble, range};
 
 /// Where the ranges of the cluster are.
 #[derive(Default)]

@@ -4,6 +4,7 @@ use std::{net::Ipv4Addr, sync::Arc, time::Duration};
 
 use api::{Cidr, Object, core_v1::Node, event::EventType};
 use proxy::{Net, Proxy, Way};
+use rpc::Mirror;
 use tokio::sync::watch;
 
 use super::{
@@ -14,7 +15,7 @@ use super::{
 };
 use crate::{
     Event,
-    driver::{clock::now, inbox::Inbox, memory::Remembered, mirror::Mirror, node::health::Health, reports::Reports},
+    driver::{clock::now, inbox::Inbox, memory::Remembered, node::health::Health, reports::Reports},
 };
 
 /// How long to wait before routes are tried again that the kernel refused.

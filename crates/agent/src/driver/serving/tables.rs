@@ -8,10 +8,11 @@ use std::{
 
 use api::{Key, Object, core_v1::Service, discovery_v1::EndpointSlice, event::EventType, kinds::Resource as _};
 use proxy::{Proxy, Table};
+use rpc::Mirror;
 use tokio::sync::watch;
 
 use super::surroundings::Surroundings;
-use crate::driver::{clock::now, memory::Remembered, mirror::Mirror, reports::Reports};
+use crate::driver::{clock::now, memory::Remembered, reports::Reports};
 
 /// What keeps the proxy's table equal to what masters tell.
 pub(crate) struct Tables {

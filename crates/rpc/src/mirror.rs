@@ -3,13 +3,14 @@
 use std::{collections::HashMap, sync::Arc};
 
 use api::{ChangeType, Error, Key, Object};
-use rpc::Update;
+
+use crate::Update;
 
 /// The objects of one query. While a watch starts over, the last complete state stays: a master that is away, or one that
 /// has just told the first half of its list, must not cut anything off. Before the first complete state there is none.
 /// They are kept in whatever form their reader needs.
 #[derive(Debug)]
-pub(crate) struct Mirror<T = Arc<Object>> {
+pub struct Mirror<T = Arc<Object>> {
     objects: HashMap<Key, T>,
     /// The state that is being told, if it is not complete yet.
     again: Option<HashMap<Key, T>>,
@@ -21,53 +22,85 @@ impl<T> Default for Mirror<T> {
     }
 }
 
-impl<T: From<Arc<Object>>> Mirror<T> {
-    /// Takes an update; returns whether the objects may have changed.
-    pub(crate) fn take(&mut self, update: Result<Update, Error>) -> bool {
-        match update {
-            Ok(Update::Changes(changes)) => {
-                let is_complete = self.again.is_none();
-                let objects = self.again.as_mut().unwrap_or(&mut self.objects);
-                for change in changes {
-                    match change.change {
-                        ChangeType::Deleted => drop(objects.remove(&change.object.key())),
-                        ChangeType::Added | ChangeType::Modified => {
-                            drop(objects.insert(change.object.key(), change.object.into()))
-                        }
-                    }
-                }
-                is_complete
-            }
-            Ok(Update::Restarted) => {
-                self.again = Some(HashMap::new());
-                false
-            }
-            Ok(Update::Synced(_)) => {
-                self.objects = self.again.take().unwrap_or_else(|| std::mem::take(&mut self.objects));
-                true
-            }
-            Err(error) => {
-                tracing::error!(%error, "the masters refuse to tell this node what it must know");
-                false
-            }
+impl<T> Mirror<T> {
+    /// Everything is told anew; what is known stays until that is complete.
+    pub fn start_over(&mut self) {
+        self.again = Some(HashMap::new());
+    }
+
+    /// Everything was told.
+    pub fn complete(&mut self) {
+        if let Some(objects) = self.again.take() {
+            self.objects = objects;
         }
     }
 
+    /// Whether everything was told that is there.
+    #[must_use]
+    pub fn is_complete(&self) -> bool {
+        self.again.is_none()
+    }
+
+    /// Takes in an object as it is now.
+    pub fn put(&mut self, key: Key, object: T) {
+        self.told().insert(key, object);
+    }
+
+    /// An object is gone.
+    pub fn remove(&mut self, key: &Key) {
+        self.told().remove(key);
+    }
+
+    fn told(&mut self) -> &mut HashMap<Key, T> {
+        self.again.as_mut().unwrap_or(&mut self.objects)
+    }
+
+    /// What is kept of one object.
+    #[must_use]
+    pub fn get(&self, key: &Key) -> Option<&T> {
+        self.objects.get(key)
+    }
+
     /// What is kept of the objects, in no order.
-    pub(crate) fn kept(&self) -> impl Iterator<Item = &T> {
+    pub fn kept(&self) -> impl Iterator<Item = &T> {
         self.objects.values()
     }
 }
 
-impl Mirror {
-    /// One object.
-    pub(crate) fn get(&self, key: &Key) -> Option<&Object> {
-        self.objects.get(key).map(|object| &**object)
+impl<T: From<Arc<Object>>> Mirror<T> {
+    /// Takes an update; returns whether the objects may have changed. A watch that is refused changes nothing, and is logged.
+    pub fn take(&mut self, update: Result<Update, Error>) -> bool {
+        match update {
+            Ok(Update::Changes(changes)) => {
+                for change in changes {
+                    let key = change.object.key();
+                    match change.change {
+                        ChangeType::Deleted => self.remove(&key),
+                        ChangeType::Added | ChangeType::Modified => self.put(key, change.object.into()),
+                    }
+                }
+                self.is_complete()
+            }
+            Ok(Update::Restarted) => {
+                self.start_over();
+                false
+            }
+            Ok(Update::Synced(_)) => {
+                self.complete();
+                true
+            }
+            Err(error) => {
+                tracing::error!(%error, "the masters refuse to tell what this process must know");
+                false
+            }
+        }
     }
+}
 
+impl Mirror {
     /// The objects, in no order.
-    pub(crate) fn objects(&self) -> impl Iterator<Item = &Object> {
-        self.objects.values().map(|object| &**object)
+    pub fn objects(&self) -> impl Iterator<Item = &Object> {
+        self.kept().map(|object| &**object)
     }
 }
 
