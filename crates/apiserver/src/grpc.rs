@@ -21,14 +21,14 @@ use registry::{
     Found, Item, ListQuery, Registry, Wanted, WatchFrom, WatchQuery, WriteOptions, Written, budget::BODY_BYTES_MAX,
 };
 use rpc::{
-    Carried, MESSAGE_BYTES_MAX, PUSH_BYTES_MAX, convert,
+    Carried, MESSAGE_BYTES_MAX, PUSH_BYTES_MAX, WARNING_BYTES_MAX, WARNING_KEY, convert,
     services::{
         self, cluster_server::ClusterServer, images_server::ImagesServer, join_server::JoinServer,
         logs_server::LogsServer, nodes_server::NodesServer, objects_server::ObjectsServer, ports_server::PortsServer,
     },
     status::to_tonic,
 };
-use tonic::{Request, Response, Status, service::Routes};
+use tonic::{Request, Response, Status, metadata::MetadataValue, service::Routes};
 
 use crate::sender;
 use cluster::ClusterService;
@@ -251,6 +251,23 @@ fn messages(items: Vec<Item>) -> Vec<Result<services::WatchResponse, Status>> {
     messages
 }
 
+/// What became of a write. What the writer should know stands in headers, as far as there is room.
+fn answered<T>(mut written: Written, say: impl FnOnce(Written) -> T) -> Response<T> {
+    let warnings = std::mem::take(&mut written.warnings);
+    let mut response = Response::new(say(written));
+    let mut left = WARNING_BYTES_MAX;
+    for warning in warnings {
+        let Some(rest) = left.checked_sub(warning.len()) else { break };
+        left = rest;
+        response.metadata_mut().append_bin(WARNING_KEY, MetadataValue::from_bytes(warning.as_bytes()));
+    }
+    response
+}
+
+fn carried(written: Written) -> Carried {
+    written.object.carried()
+}
+
 fn deleted(written: Written) -> services::DeleteResponse {
     let uid = written.object.object().metadata().map(|meta| meta.uid.clone()).unwrap_or_default();
     services::DeleteResponse { object: (!written.gone).then(|| written.object.carried()), uid }
@@ -285,7 +302,7 @@ impl services::objects_server::Objects for ObjectService {
         let service = self.of(&request);
         let request = request.into_inner();
         let write = convert::object_from_wire(request.object).map(Write::Create);
-        Ok(Response::new(service.write(write, request.options).await?.object.carried()))
+        Ok(answered(service.write(write, request.options).await?, carried))
     }
 
     async fn update(&self, request: Request<services::UpdateRequest>) -> Answer<Carried> {
@@ -293,7 +310,7 @@ impl services::objects_server::Objects for ObjectService {
         let request = request.into_inner();
         let part = convert::subresource_from_wire(&request.subresource).map_err(refused)?;
         let write = convert::object_from_wire(request.object).map(|object| Write::Update(object, part));
-        Ok(Response::new(service.write(write, request.options).await?.object.carried()))
+        Ok(answered(service.write(write, request.options).await?, carried))
     }
 
     async fn patch(&self, request: Request<services::PatchRequest>) -> Answer<Carried> {
@@ -305,7 +322,7 @@ impl services::objects_server::Objects for ObjectService {
         let patch = json(&request.patch, "patch").map_err(refused)?;
         let options = write_options(request.options);
         let written = service.registry.patch(&key, kind, patch, part, options).await.map_err(refused)?;
-        Ok(Response::new(written.object.carried()))
+        Ok(answered(written, carried))
     }
 
     async fn apply(&self, request: Request<services::ApplyRequest>) -> Answer<services::ApplyResponse> {
@@ -334,7 +351,7 @@ impl services::objects_server::Objects for ObjectService {
         let request = request.into_inner();
         let key = convert::key_from_wire(request.key).map_err(refused)?;
         let options = convert::delete_from_wire(request.options.unwrap_or_default()).map_err(refused)?;
-        Ok(Response::new(deleted(service.write(Ok(Write::Delete(key, options)), None).await?)))
+        Ok(answered(service.write(Ok(Write::Delete(key, options)), None).await?, deleted))
     }
 
     async fn batch(&self, request: Request<services::BatchRequest>) -> Answer<services::BatchResponse> {

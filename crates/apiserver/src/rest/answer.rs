@@ -8,6 +8,7 @@ use bytes::Bytes;
 use futures::stream;
 use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
 use registry::Found;
+use rpc::WARNING_BYTES_MAX;
 use serde_json::{Value, json};
 
 use super::{
@@ -18,9 +19,6 @@ use super::{
     render::{self, Header, ListBody, View},
     yaml,
 };
-
-/// The most bytes of warnings in one answer; clients refuse headers that are longer than some KiB.
-const WARNING_BYTES_MAX: usize = 4096;
 
 /// The media type of JSON.
 pub(crate) const JSON: &str = "application/json";

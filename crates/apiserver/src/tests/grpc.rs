@@ -277,6 +277,30 @@ async fn patches_and_manifests_change_what_they_name() {
 }
 
 #[tokio::test]
+async fn what_a_writer_should_know_stands_in_headers_as_far_as_there_is_room() {
+    let server = Server::new().await;
+    let (tell, told) = std::sync::mpsc::channel();
+    let client = server.client().with_warned(rpc::Warned::new(move |warning| tell.send(warning.to_owned()).unwrap()));
+    let warned = |name: &str, containers: usize| {
+        let mut object = pod(name);
+        let api::Object::Pod(pod) = &mut object else { panic!("a Pod") };
+        let spec = pod.spec.as_mut().unwrap();
+        let one = core_v1::Container { tty: true, ..spec.containers[0].clone() };
+        spec.containers =
+            (0..containers).map(|n| core_v1::Container { name: format!("c{n}"), ..one.clone() }).collect();
+        object
+    };
+
+    client.create(warned("a", 1)).await.unwrap();
+    let first: Vec<String> = told.try_iter().collect();
+    assert!(first.iter().any(|warning| warning.starts_with("spec.containers[0].tty: ignored")), "{first:?}");
+
+    client.create(warned("b", 100)).await.unwrap();
+    let bytes: usize = told.try_iter().map(|warning| warning.len()).sum();
+    assert!((rpc::WARNING_BYTES_MAX / 2..=rpc::WARNING_BYTES_MAX).contains(&bytes), "{bytes}");
+}
+
+#[tokio::test]
 async fn a_log_needs_a_pod_that_has_a_node() {
     let server = Server::new().await;
     let client = server.client();
