@@ -99,6 +99,9 @@ impl Reason {
     }
 }
 
+/// The reason of a cause whose field somebody else owns, who applies or writes under another name.
+pub const FIELD_MANAGER_CONFLICT: &str = "FieldManagerConflict";
+
 /// One thing that is wrong with one field.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Cause {
@@ -199,6 +202,12 @@ impl Error {
         let mut list: Vec<String> = causes.iter().map(|c| format!("{}: {}", c.field, c.message)).collect();
         let list = if list.len() == 1 { list.remove(0) } else { format!("[{}]", list.join(", ")) };
         Self { causes, ..Self::new(Reason::Invalid, format!("{what} is invalid: {list}")) }
+    }
+
+    /// Whether others own fields that would be changed: trying again does not help, taking them over does.
+    #[must_use]
+    pub fn is_owned_by_others(&self) -> bool {
+        self.causes.iter().any(|cause| cause.reason == FIELD_MANAGER_CONFLICT)
     }
 
     /// Says which object is meant.

@@ -9,7 +9,7 @@ use api::{
 };
 use bytes::Bytes;
 use futures::{Stream, StreamExt as _};
-use rpc::{Applied, Client, Query, Update, forward::Tunnel, services::LogRequest};
+use rpc::{Applied, ApplyOptions, Client, Query, Update, forward::Tunnel, services::LogRequest};
 use serde_json::Value;
 
 use crate::{Connection, connect};
@@ -126,11 +126,8 @@ impl Session {
     pub(crate) async fn apply(&self, manifest: &Value, how: How<'_>) -> Result<Applied, Error> {
         let client = self.client.clone().with_field_manager(how.manager);
         let client = if how.dry_run { client.with_dry_run() } else { client };
-        if how.force {
-            client.apply_by_force(manifest.to_string(), &self.namespace).await
-        } else {
-            client.apply(manifest.to_string(), &self.namespace).await
-        }
+        let options = ApplyOptions { force: how.force, ..ApplyOptions::default() };
+        client.apply_with(manifest.to_string(), &self.namespace, options).await
     }
 
     /// A JSON merge patch.

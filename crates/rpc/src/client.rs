@@ -112,6 +112,15 @@ pub struct List {
     pub revision: Revision,
 }
 
+/// How a manifest is applied.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ApplyOptions {
+    /// Take over what others own; without it their fields are conflicts.
+    pub force: bool,
+    /// The part that is meant: of the manifest counts only what belongs there.
+    pub part: Subresource,
+}
+
 /// What became of a manifest.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Applied {
@@ -373,34 +382,32 @@ impl Client {
         convert::object_from_wire(Some(self.ask(Repeat::IfNotDone, objects, request, send).await?))
     }
 
-    /// Makes an object as a manifest (JSON text with apiVersion and kind) says. `namespace` is for one that names none.
+    /// Makes an object as a manifest (JSON text with apiVersion and kind) says, and owns what it names under the field
+    /// manager of the connection. `namespace` is for one that names none.
     ///
     /// # Errors
     /// If the manifest is not understood or invalid, if others own what would be changed, or no master answers.
     pub async fn apply(&self, manifest: impl Into<Bytes>, namespace: &str) -> Result<Applied, Error> {
-        self.applied(self.application(manifest.into(), namespace)).await
+        self.apply_with(manifest, namespace, ApplyOptions::default()).await
     }
 
-    /// As [`Client::apply`], but takes over what others own.
+    /// As [`Client::apply`], perhaps of a part, and perhaps taking over what others own.
     ///
     /// # Errors
-    /// As [`Client::apply`], but for what others own.
-    pub async fn apply_by_force(&self, manifest: impl Into<Bytes>, namespace: &str) -> Result<Applied, Error> {
-        let application = self.application(manifest.into(), namespace);
-        self.applied(services::ApplyRequest { force: true, ..application }).await
-    }
-
-    fn application(&self, manifest: Bytes, namespace: &str) -> services::ApplyRequest {
-        services::ApplyRequest {
-            manifest,
+    /// As [`Client::apply`]; with `force`, not for what others own.
+    pub async fn apply_with(
+        &self,
+        manifest: impl Into<Bytes>,
+        namespace: &str,
+        ApplyOptions { force, part }: ApplyOptions,
+    ) -> Result<Applied, Error> {
+        let request = services::ApplyRequest {
+            manifest: manifest.into(),
             namespace: namespace.to_owned(),
             options: Some(self.options.clone()),
-            force: false,
-            subresource: String::new(),
-        }
-    }
-
-    async fn applied(&self, request: services::ApplyRequest) -> Result<Applied, Error> {
+            force,
+            subresource: part.word().to_owned(),
+        };
         let send = |mut client: Objects, request| async move { client.apply(request).await };
         let answer = self.ask(Repeat::Always, objects, request, send).await?;
         let outcome = match answer.outcome() {

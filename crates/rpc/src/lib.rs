@@ -35,7 +35,7 @@ pub mod services {
 }
 
 pub use carried::Carried;
-pub use client::{Applied, Client, Deleted, List, Query, Warned};
+pub use client::{Applied, ApplyOptions, Client, Deleted, List, Query, Warned};
 pub use clocks::{Explained, explained};
 pub use cluster::join;
 pub use heartbeats::BEAT_EVERY;

@@ -5,7 +5,11 @@ mod details;
 
 use std::error::Error as _;
 
-use api::{Error, Key, Kind, Reason, error::Cause, meta_v1};
+use api::{
+    Error, Key, Kind, Reason,
+    error::{Cause, FIELD_MANAGER_CONFLICT},
+    meta_v1,
+};
 use prost::Message as _;
 use tonic::{Code, Status, metadata::MetadataValue};
 use tonic_types::StatusExt as _;
@@ -192,7 +196,7 @@ pub const REVOKED: &str = "IdentityRevoked";
 
 /// The words that causes use. Anything else is of a later version.
 const CAUSE_REASONS: [&str; 15] = [
-    "FieldManagerConflict",
+    FIELD_MANAGER_CONFLICT,
     "FieldValueDuplicate",
     "FieldValueForbidden",
     "FieldValueInvalid",

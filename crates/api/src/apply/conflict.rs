@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::owners::{Manager, Operation};
 use crate::{
     Error, Reason,
-    error::Cause,
+    error::{Cause, FIELD_MANAGER_CONFLICT},
     fieldset::{Path, Set},
 };
 
@@ -28,7 +28,7 @@ impl Conflict {
     #[must_use]
     pub fn error(conflicts: &[Self]) -> Error {
         let cause = |conflict: &Self| Cause {
-            reason: "FieldManagerConflict",
+            reason: FIELD_MANAGER_CONFLICT,
             message: format!("conflict with {}", told(&conflict.manager)),
             field: conflict.path.to_string(),
         };

@@ -83,7 +83,7 @@ impl Application<'_> {
                 Ok(object) => applied.push(object),
                 Err(error) => {
                     errln!("error: {}: {error:#}", about(manifest));
-                    conflict |= error.downcast_ref().is_some_and(is_conflict);
+                    conflict |= error.downcast_ref().is_some_and(Error::is_owned_by_others);
                     failed.push(about(manifest));
                 }
             }
@@ -185,11 +185,6 @@ impl Application<'_> {
 
 fn uid(object: &Object) -> &str {
     object.metadata().map_or("", |metadata| &metadata.uid)
-}
-
-/// Whether others own what would be changed.
-fn is_conflict(error: &Error) -> bool {
-    error.causes.iter().any(|cause| cause.reason == "FieldManagerConflict")
 }
 
 fn about(manifest: &Value) -> String {
