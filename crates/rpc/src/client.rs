@@ -581,6 +581,10 @@ pub(crate) fn elsewhere(refused: &Status, repeat: Repeat) -> bool {
     }
     let error = status::from_tonic(refused);
     let said = was_said(refused);
+    // Said of an object, it is that (a node, a port of a Pod) which does not answer, and no master would know better.
+    if said && error.reason == Reason::ServiceUnavailable && error.about.is_some() {
+        return false;
+    }
     match repeat {
         // Said by a master, a timeout means that the outcome is unknown. Without an answer the patience is used up.
         Repeat::Always => {

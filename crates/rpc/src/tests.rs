@@ -121,6 +121,9 @@ fn an_unknown_outcome_is_asked_again_only_if_that_does_no_harm() {
     assert!(elsewhere(&broken, Repeat::Always) && !elsewhere(&broken, Repeat::IfNotDone));
     assert!(!elsewhere(&Status::unknown("?"), Repeat::Always));
     assert!(elsewhere(&said(Reason::ServiceUnavailable), Repeat::IfNotDone));
+    let of_a_pod = Error::new(Reason::ServiceUnavailable, "?").about(&Key::namespaced(Kind::Pod, "default", "a"));
+    let of_a_pod = to_tonic(&of_a_pod);
+    assert!(!elsewhere(&of_a_pod, Repeat::IfNotDone) && !elsewhere(&of_a_pod, Repeat::Always));
     assert!(!elsewhere(&said(Reason::Conflict), Repeat::Always));
 }
 
