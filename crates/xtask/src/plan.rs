@@ -9,13 +9,14 @@ const PLAN: &[(&str, &[&str])] = &[
     ("sandbox", &[]),
     ("store", &["consensus", "api"]),
     ("rpc", &["api"]),
+    ("kapelle-client", &["rpc", "api"]),
     ("proxy", &["api"]),
     ("images", &["rpc", "api"]),
     ("registry", &["store", "consensus", "rpc", "api"]),
     ("apiserver", &["registry", "images", "rpc", "api"]),
     ("control", &["api"]),
     ("agent", &["sandbox", "proxy", "rpc", "api"]),
-    ("cli", &["rpc", "api"]),
+    ("cli", &["kapelle-client", "rpc", "api"]),
     (
         "kapelle",
         &[
@@ -26,6 +27,7 @@ const PLAN: &[(&str, &[&str])] = &[
             "consensus",
             "control",
             "images",
+            "kapelle-client",
             "proxy",
             "registry",
             "rpc",
