@@ -119,7 +119,8 @@ impl Cluster {
 
     /// A connection as the kubeconfig's administrator.
     pub(crate) async fn connect(&self) -> Result<Line> {
-        let rpc::Security::Tls(identity) = cli::connect::target(Some(&self.kubeconfig()))?.identity.security()? else {
+        let config = kapelle_client::Config::from_kubeconfig(&self.kubeconfig(), None)?;
+        let rpc::Security::Tls(identity) = config.security()? else {
             bail!("the kubeconfig has no identity");
         };
         let tcp = TcpStream::connect(LISTEN).await?;

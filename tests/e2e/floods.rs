@@ -103,10 +103,10 @@ fn a_silent_connection_is_closed() {
 #[test]
 fn without_descriptors_the_log_goes_on_and_accepting_pauses() {
     let cluster = Cluster::start();
-    let target = cli::connect::target(Some(&cluster.kubeconfig())).unwrap();
-    let security = target.identity.security().unwrap();
+    let config = kapelle_client::Config::from_kubeconfig(&cluster.kubeconfig(), None).unwrap();
+    let security = config.security().unwrap();
     let runtime = runtime();
-    let client = runtime.block_on(async { rpc::Client::connect_with(&target.servers, security).unwrap() });
+    let client = runtime.block_on(async { rpc::Client::connect_with(&config.servers, security).unwrap() });
     let map = |name: String| {
         let mut map =
             api::core_v1::ConfigMap { data: [("v".to_owned(), "x".repeat(512 << 10))].into(), ..Default::default() };

@@ -23,8 +23,8 @@ fn curl(cluster: &Cluster, scheme: &str, path: &str, arguments: &[&str]) -> (Str
 
 /// The same as the administrator of the kubeconfig, whose authority must have signed what the server shows.
 fn admin(cluster: &Cluster, path: &str, arguments: &[&str]) -> (String, String) {
-    let target = cli::connect::target(Some(&cluster.kubeconfig())).unwrap();
-    let rpc::Security::Tls(identity) = target.identity.security().unwrap() else { panic!("no TLS") };
+    let config = kapelle_client::Config::from_kubeconfig(&cluster.kubeconfig(), None).unwrap();
+    let rpc::Security::Tls(identity) = config.security().unwrap() else { panic!("no TLS") };
     let pem = identity.with(|it| [it.chain_pem(), it.key_pem(), it.authority_pem()].join("\n"));
     let file = cluster.dir().join("admin.pem");
     fs::write(&file, pem).unwrap();

@@ -155,8 +155,8 @@ impl Lab {
         work: impl FnOnce(rpc::Client) -> F + Send + 'static,
     ) -> thread::JoinHandle<T> {
         let urls: Vec<String> = masters.iter().map(|master| format!("https://{}", self.contact(master))).collect();
-        let target = cli::connect::target(Some(&self.kubeconfig(masters[0]))).unwrap();
-        let security = target.identity.security().unwrap();
+        let config = kapelle_client::Config::from_kubeconfig(&self.kubeconfig(masters[0]), None).unwrap();
+        let security = config.security().unwrap();
         self.thread(host, move || work(rpc::Client::connect_with(&urls, security).unwrap()))
     }
 
@@ -365,8 +365,8 @@ impl Lab {
 
     /// The same for any URL, asked on one host as another one's administrator.
     pub(crate) fn asked_from(&self, host: &str, master: &str, url: &str) -> String {
-        let target = cli::connect::target(Some(&self.kubeconfig(master))).unwrap();
-        let rpc::Security::Tls(identity) = target.identity.security().unwrap() else { panic!("no TLS") };
+        let config = kapelle_client::Config::from_kubeconfig(&self.kubeconfig(master), None).unwrap();
+        let rpc::Security::Tls(identity) = config.security().unwrap() else { panic!("no TLS") };
         let file = self.file(&format!("{master}.pem"));
         let pem = identity.with(|it| [it.chain_pem(), it.key_pem(), it.authority_pem()].join("\n"));
         std::fs::write(&file, pem).unwrap();

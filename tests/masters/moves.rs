@@ -15,7 +15,7 @@ fn manifest(name: &str) -> String {
 
 /// What a master's kubeconfig says, for `kapelle`.
 fn named(lab: &Lab, master: &str) -> Vec<String> {
-    let mut named = cli::connect::target(Some(&lab.kubeconfig(master))).unwrap().servers;
+    let mut named = kapelle_client::Config::from_kubeconfig(&lab.kubeconfig(master), None).unwrap().servers;
     named.sort();
     named
 }

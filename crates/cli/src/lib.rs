@@ -18,7 +18,8 @@ use std::path::PathBuf;
 use anyhow::Result;
 use clap::{Args, Subcommand};
 
-pub use connect::{Served, User, default_data_dir, kubeconfig_with};
+pub use connect::{Served, User, kubeconfig_with};
+pub use kapelle_client::default_data_dir;
 pub use progress::Progress;
 pub use session::{push, server_version};
 pub use terminal::OutputError;
@@ -26,9 +27,12 @@ pub use terminal::OutputError;
 /// Which cluster and namespace a verb is about.
 #[derive(Args, Clone, Debug)]
 pub struct Connection {
-    /// The kubeconfig that says where the cluster is [default: $KUBECONFIG, then ~/.kapelle/kubeconfig]
+    /// The kubeconfig that says where the cluster is [default: what $KAPELLE_SERVER names, $KUBECONFIG, ~/.kapelle/kubeconfig]
     #[arg(long, global = true, value_name = "FILE")]
     pub kubeconfig: Option<PathBuf>,
+    /// The context of the kubeconfig to use [default: its current-context]
+    #[arg(long, global = true, value_name = "NAME")]
+    pub context: Option<String>,
     /// Masters to use instead of the kubeconfig's, tried in turn: https://HOST:PORT,…
     #[arg(long, global = true, value_name = "URL", value_delimiter = ',')]
     pub server: Vec<String>,

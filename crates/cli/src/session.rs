@@ -1,6 +1,6 @@
 //! One cluster, one namespace, one connection: what every verb works with.
 
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use anyhow::{Context as _, Result, bail};
 use api::{
@@ -9,10 +9,11 @@ use api::{
 };
 use bytes::Bytes;
 use futures::{Stream, StreamExt as _};
-use rpc::{Applied, ApplyOptions, Client, Query, Update, forward::Tunnel, services::LogRequest};
+use kapelle_client::{Api, Config, Options, Typed};
+use rpc::{Applied, ApplyOptions, Client, Query, Retries, Update, Warned, forward::Tunnel, services::LogRequest};
 use serde_json::Value;
 
-use crate::{Connection, connect};
+use crate::{Connection, errln};
 
 /// Under which name this command owns what it writes.
 pub(crate) const FIELD_MANAGER: &str = "kapelle";
@@ -21,6 +22,8 @@ pub(crate) const FIELD_MANAGER: &str = "kapelle";
 #[derive(Clone, Debug)]
 pub(crate) struct Session {
     client: Client,
+    /// The same connection, for kinds that are known beforehand.
+    typed: kapelle_client::Client,
     namespace: String,
 }
 
@@ -55,16 +58,28 @@ pub(crate) fn now() -> Timestamp {
 impl Session {
     /// Finds the cluster; the connection itself is made when it is first needed.
     pub(crate) fn open(connection: &Connection) -> Result<Self> {
-        let target = connect::target(connection.kubeconfig.as_deref())?;
-        let security = target.identity.security()?;
-        let servers = if connection.server.is_empty() { target.servers } else { connection.server.clone() };
-        let client = Client::connect_with(&servers, security)?.with_field_manager(FIELD_MANAGER);
-        Ok(Self { client, namespace: connection.namespace.clone().unwrap_or(target.namespace) })
+        let mut config = Config::load(&Options {
+            kubeconfig: connection.kubeconfig.clone(),
+            context: connection.context.clone(),
+            servers: connection.server.clone(),
+            namespace: connection.namespace.clone(),
+        })?;
+        FIELD_MANAGER.clone_into(&mut config.field_manager);
+        // Somebody waits: a cluster that is not there is told at once.
+        config.retries = Retries { unreachable_for: Duration::ZERO, ..config.retries };
+        let warned = Warned::new(|warning| errln!("Warning: {warning}"));
+        let typed = kapelle_client::Client::connect(&config)?.with_warned(warned);
+        Ok(Self { client: typed.untyped().clone(), typed, namespace: config.namespace })
     }
 
     /// The connection itself.
     pub(crate) fn client(&self) -> &Client {
         &self.client
+    }
+
+    /// The objects of a kind in the namespace that is meant.
+    pub(crate) fn api<K: Typed>(&self) -> Api<K> {
+        Api::namespaced(self.typed.clone(), &self.namespace)
     }
 
     pub(crate) fn namespace(&self) -> &str {

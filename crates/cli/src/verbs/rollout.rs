@@ -11,9 +11,8 @@ use api::{
     well_known::REVISION_ANNOTATION,
 };
 use clap::{Args, Subcommand};
-use futures::StreamExt as _;
+use kapelle_client::{ListParams, wait_for};
 use prost::Message as _;
-use rpc::Query;
 use serde_json::{Value, json};
 
 use super::logs;
@@ -122,30 +121,30 @@ impl Status {
 
 /// Waits until a rollout is complete, and says how it goes.
 pub(crate) async fn wait(session: &Session, name: &str) -> Result<()> {
-    let fields = format!("metadata.name={name}");
-    let query =
-        Query { kind: Kind::Deployment, namespace: session.namespace().to_owned(), labels: String::new(), fields };
-    let (found, revision) = session.list(&query).await?;
-    let mut latest = found.into_iter().next().with_context(|| format!("deployments.apps {name:?} not found"))?;
-    let mut changes = session.watch(&query, revision);
     let mut progress = Progress::start("Waiting for the rollout");
-    loop {
-        let rollout = progress_of(latest.get().context("not a Deployment")?)?;
-        match rollout {
-            Phase::Complete(text) => {
-                progress.done("");
-                outln!("{text}")?;
-                return Ok(());
+    let mut outcome = Ok(String::new());
+    let is_over = |deployment: Option<&Deployment>| {
+        let deployment = deployment.with_context(|| format!("deployments.apps {name:?} not found"));
+        match deployment.and_then(progress_of) {
+            Ok(Phase::Waiting(text)) => {
+                progress.say(&text);
+                false
             }
-            Phase::Waiting(text) => progress.say(&text),
+            Ok(Phase::Complete(text)) => {
+                outcome = Ok(text);
+                true
+            }
+            Err(error) => {
+                outcome = Err(error);
+                true
+            }
         }
-        let batch = changes.next().await.context("the watch ended")??;
-        let Some(change) = batch.into_iter().next_back() else { continue };
-        if change.change == api::ChangeType::Deleted {
-            bail!("deployment {name:?} was deleted");
-        }
-        latest = change.object.as_ref().clone();
-    }
+    };
+    wait_for(&session.api(), name, is_over).await?;
+    let text = outcome?;
+    progress.done("");
+    outln!("{text}")?;
+    Ok(())
 }
 
 enum Phase {
@@ -251,20 +250,17 @@ async fn restart(session: &Session, name: &str) -> Result<()> {
 }
 
 async fn deployment(session: &Session, name: &str) -> Result<Deployment> {
-    let object = session.get(Kind::Deployment, name).await?;
-    object.get::<Deployment>().cloned().context("the cluster answered with something else than a Deployment")
+    Ok(session.api().get(name).await?)
 }
 
 /// The ReplicaSets of a Deployment, oldest revision first.
 async fn revisions(session: &Session, deployment: &Deployment) -> Result<Vec<ReplicaSet>> {
     let labels = logs::selector(&Object::from(deployment.clone()))?;
-    let query =
-        Query { kind: Kind::ReplicaSet, namespace: session.namespace().to_owned(), labels, fields: String::new() };
-    let (found, _) = session.list(&query).await?;
-    let owned = |set: &&ReplicaSet| {
+    let found = session.api::<ReplicaSet>().list(&ListParams::default().labels(&labels)).await?;
+    let owned = |set: &ReplicaSet| {
         set.metadata().is_some_and(|meta| meta.owner_references.iter().any(|owner| owner.uid == deployment.uid()))
     };
-    let mut sets: Vec<ReplicaSet> = found.iter().filter_map(Object::get).filter(owned).cloned().collect();
+    let mut sets: Vec<ReplicaSet> = found.items.into_iter().filter(owned).collect();
     sets.sort_by_key(revision);
     Ok(sets)
 }
