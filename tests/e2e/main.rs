@@ -8,6 +8,7 @@ mod bad_guests;
 mod bad_input;
 mod checklist;
 mod cli;
+mod client;
 mod cluster;
 mod crash;
 mod demo;

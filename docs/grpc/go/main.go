@@ -53,6 +53,8 @@ const (
 			"containers": [{"name": "main", "image": "tour:v1", "env": [{"name": "LIMIT", "value": "1000"}]}]
 		}
 	}`
+	// Of the label, whoever applied it first is told.
+	other = `{"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "tour-go", "labels": {"app": "other"}}}`
 	// What is wrong with it is told by field.
 	empty = `{"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "tour-go"}, "spec": {}}`
 )
@@ -114,7 +116,11 @@ func tour(ctx context.Context, kubeconfig, module string) error {
 
 	_, err = objects.Get(ctx, &api.GetRequest{Key: &api.ObjectKey{Kind: "Pod", Namespace: "default", Name: "nobody"}})
 	told(err)
-	_, err = objects.Apply(ctx, &api.ApplyRequest{Manifest: []byte(empty), Namespace: "default"})
+	// Whoever applies owns what it says; `Force` would take it over.
+	somebody := &api.WriteOptions{FieldManager: "somebody-else"}
+	_, err = objects.Apply(ctx, &api.ApplyRequest{Manifest: []byte(other), Namespace: "default", Options: somebody})
+	told(err)
+	_, err = objects.Apply(ctx, &api.ApplyRequest{Manifest: []byte(empty), Namespace: "default", Options: options})
 	told(err)
 
 	if _, err := objects.Delete(ctx, &api.DeleteRequest{Key: key}); err != nil {
@@ -277,6 +283,10 @@ func told(err error) {
 		case *errdetails.BadRequest:
 			for _, violation := range detail.FieldViolations {
 				fmt.Printf("  field %s: %s\n", violation.Field, violation.Description)
+			}
+		case *errdetails.PreconditionFailure:
+			for _, violation := range detail.Violations {
+				fmt.Printf("  field %s: %s\n", violation.Subject, violation.Description)
 			}
 		}
 	}

@@ -38,6 +38,8 @@ POD = {
         "containers": [{"name": "main", "image": "tour:v1", "env": [{"name": "LIMIT", "value": "1000"}]}],
     },
 }
+# Of the label, whoever applied it first is told.
+OTHER = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "tour-python", "labels": {"app": "other"}}}
 KEY = api.ObjectKey(kind="Pod", namespace="default", name="tour-python")
 
 
@@ -99,12 +101,16 @@ def told(error):
     print(f"refused: {error.code().name}: {error.details()}")
     status = rpc_status.from_call(error)
     for detail in status.details if status else []:
-        info, wrong = error_details_pb2.ErrorInfo(), error_details_pb2.BadRequest()
+        info, wrong, unmet = (
+            error_details_pb2.ErrorInfo(), error_details_pb2.BadRequest(), error_details_pb2.PreconditionFailure())
         if detail.Unpack(info):
             print(f"  reason {info.reason}")
         elif detail.Unpack(wrong):
             for violation in wrong.field_violations:
                 print(f"  field {violation.field}: {violation.description}")
+        elif detail.Unpack(unmet):
+            for violation in unmet.violations:
+                print(f"  field {violation.subject}: {violation.description}")
 
 
 def main(kubeconfig, module):
@@ -113,9 +119,13 @@ def main(kubeconfig, module):
         digest = push(services.ImagesStub(channel), module, "tour", "v1")
         print(f"pushed: {digest.split(':')[0]}")
 
-        options = api.WriteOptions(field_manager="tour")
-        manifest = json.dumps(POD).encode()
-        applied = objects.Apply(api.ApplyRequest(manifest=manifest, namespace="default", options=options), timeout=20)
+        def apply(manifest, manager):
+            # Whoever applies owns what it says; `force=True` would take over what others own.
+            options = api.WriteOptions(field_manager=manager)
+            text = json.dumps(manifest).encode()
+            return objects.Apply(api.ApplyRequest(manifest=text, namespace="default", options=options), timeout=20)
+
+        applied = apply(POD, "tour")
         print(f"applied: {api.ApplyResponse.Outcome.Name(applied.outcome)}")
 
         for kind, pod in follow(objects, KEY):
@@ -131,7 +141,8 @@ def main(kubeconfig, module):
 
         for refused in (
             lambda: objects.Get(api.GetRequest(key=api.ObjectKey(kind="Pod", namespace="default", name="nobody"))),
-            lambda: objects.Apply(api.ApplyRequest(manifest=json.dumps(POD | {"spec": {}}).encode(), namespace="default")),
+            lambda: apply(OTHER, "somebody-else"),
+            lambda: apply(POD | {"spec": {}}, "tour"),
         ):
             try:
                 refused()

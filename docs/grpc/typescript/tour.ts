@@ -25,6 +25,8 @@ const POD = {
     containers: [{ name: "main", image: "tour:v1", env: [{ name: "LIMIT", value: "1000" }] }],
   },
 };
+/** Of the label, whoever applied it first is told. */
+const OTHER = { apiVersion: "v1", kind: "Pod", metadata: { name: "tour-typescript", labels: { app: "other" } } };
 /** What a broken connection is told as, depending on the moment. */
 const BROKEN = [Code.Unavailable, Code.Canceled, Code.Aborted, Code.Unknown];
 
@@ -115,9 +117,12 @@ async function main(kubeconfig: string, module: string) {
   const digest = await push(createClient(Images, transport), module, "tour", "v1");
   console.log(`pushed: ${digest.split(":")[0]}`);
 
-  const manifest = (object: object) => new TextEncoder().encode(JSON.stringify(object));
-  const options = { fieldManager: "tour" };
-  const applied = await objects.apply({ manifest: manifest(POD), namespace: "default", options }, { timeoutMs: 20_000 });
+  // Whoever applies owns what it says; `force: true` would take over what others own.
+  const apply = (object: object, fieldManager: string) => {
+    const manifest = new TextEncoder().encode(JSON.stringify(object));
+    return objects.apply({ manifest, namespace: "default", options: { fieldManager } }, { timeoutMs: 20_000 });
+  };
+  const applied = await apply(POD, "tour");
   console.log(`applied: ${ApplyResponse_Outcome[applied.outcome]}`);
 
   for await (const event of follow(objects, KEY)) {
@@ -136,7 +141,8 @@ async function main(kubeconfig: string, module: string) {
   }
 
   await objects.get({ key: { kind: "Pod", namespace: "default", name: "nobody" } }).catch(told);
-  await objects.apply({ manifest: manifest({ ...POD, spec: {} }), namespace: "default" }).catch(told);
+  await apply(OTHER, "somebody-else").catch(told);
+  await apply({ ...POD, spec: {} }, "tour").catch(told);
 
   await objects.delete({ key: KEY });
   console.log("deleted");
