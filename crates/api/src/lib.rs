@@ -8,6 +8,7 @@
 
 pub mod apply;
 pub mod cbor;
+pub mod cel;
 pub mod cidr;
 pub mod conditions;
 pub mod defaults;
@@ -18,6 +19,7 @@ pub mod error;
 pub mod event;
 pub mod expansion;
 pub mod fieldset;
+mod formats;
 pub mod int_or_string;
 pub mod json;
 // Before `object`, for which it has the table as a macro.

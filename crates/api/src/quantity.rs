@@ -145,6 +145,14 @@ impl Ord for Quantity {
     }
 }
 
+impl Sub for Quantity {
+    type Output = Self;
+
+    fn sub(self, other: Self) -> Self {
+        Self::bounded(self.nanos - other.nanos, if self.is_zero() { other.format } else { self.format })
+    }
+}
+
 impl Add for Quantity {
     type Output = Self;
 
