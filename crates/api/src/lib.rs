@@ -11,6 +11,7 @@ pub mod cbor;
 pub mod cel;
 pub mod cidr;
 pub mod conditions;
+pub mod custom;
 pub mod defaults;
 pub mod downward;
 pub mod encoded;

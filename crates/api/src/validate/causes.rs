@@ -11,7 +11,7 @@ pub(crate) enum Path<'a> {
     /// The object itself.
     Root,
     /// A field of the place before.
-    Field(&'a Path<'a>, &'static str),
+    Field(&'a Path<'a>, &'a str),
     /// An element of the list before.
     Index(&'a Path<'a>, usize),
     /// An entry of the map before.
@@ -19,7 +19,7 @@ pub(crate) enum Path<'a> {
 }
 
 impl<'a> Path<'a> {
-    pub(crate) fn field(&'a self, name: &'static str) -> Self {
+    pub(crate) fn field(&'a self, name: &'a str) -> Self {
         Path::Field(self, name)
     }
 
@@ -36,8 +36,8 @@ impl fmt::Display for Path<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Root => Ok(()),
-            Self::Field(Path::Root, name) => f.write_str(name),
-            Self::Field(before, name) => write!(f, "{before}.{name}"),
+            Self::Field(Path::Root, name) => f.write_str(clipped(name)),
+            Self::Field(before, name) => write!(f, "{before}.{}", clipped(name)),
             Self::Index(before, index) => write!(f, "{before}[{index}]"),
             Self::Key(before, key) => write!(f, "{before}[{}]", clipped(key)),
         }
@@ -122,8 +122,36 @@ impl Causes {
         self.push("FieldValueInvalid", at, |this| format!("Invalid value: {}: {why}", this.shown(value)));
     }
 
+    /// As [`Causes::invalid`], of a value that is too large to be shown.
+    pub(crate) fn invalid_as(&mut self, at: &Path<'_>, why: impl fmt::Display) {
+        self.push("FieldValueInvalid", at, |_| format!("Invalid value: {why}"));
+    }
+
+    /// The value is of another type than the one that belongs here.
+    pub(crate) fn mistyped(&mut self, at: &Path<'_>, value: impl fmt::Debug, why: impl fmt::Display) {
+        self.push("FieldValueTypeInvalid", at, |this| format!("Invalid value: {}: {why}", this.shown(value)));
+    }
+
+    /// Takes over what was found by somebody else.
+    pub(crate) fn absorb(&mut self, other: Self) {
+        self.untold += other.untold;
+        for cause in other.found {
+            if self.found.len() < CAUSES_MAX { self.found.push(cause) } else { self.untold += 1 }
+        }
+    }
+
+    /// Whether nothing was found.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.found.is_empty()
+    }
+
     /// The value is none of those that exist.
     pub(crate) fn unsupported(&mut self, at: &Path<'_>, value: &str, supported: &[&str]) {
+        self.unsupported_of(at, value, supported);
+    }
+
+    /// As [`Causes::unsupported`], for a value of any type.
+    pub(crate) fn unsupported_of(&mut self, at: &Path<'_>, value: impl fmt::Debug, supported: &[&str]) {
         let supported: Vec<String> = supported.iter().map(|value| format!("{value:?}")).collect();
         self.push("FieldValueNotSupported", at, |this| {
             format!("Unsupported value: {}: supported values: {}", this.shown(value), supported.join(", "))
@@ -136,7 +164,7 @@ impl Causes {
     }
 
     /// Another element has this value already.
-    pub(crate) fn duplicate(&mut self, at: &Path<'_>, value: &str) {
+    pub(crate) fn duplicate(&mut self, at: &Path<'_>, value: impl fmt::Debug) {
         self.push("FieldValueDuplicate", at, |this| format!("Duplicate value: {}", this.shown(value)));
     }
 

@@ -34,7 +34,8 @@ const KIB: usize = 1 << 10;
 const MIB: usize = 1 << 20;
 
 /// All decoders. What a bound's base holds: of a frame the room that is made ahead, of a log the buffer that it goes on with,
-/// of a snapshot its blocks, of JSON and YAML their readers' buffers, of SPDY the decompressor, of WebSocket one message. What it allows for each byte is for many items of the
+/// of a snapshot its blocks, of JSON and YAML their readers' buffers, of SPDY the decompressor, of WebSocket one message, of
+/// schemas and expressions their patterns. What it allows for each byte is for many items of the
 /// smallest kind, whose values are larger than their bytes, in a list that grows: two bytes of a command are an operation.
 #[must_use]
 pub fn targets() -> Vec<Target> {
@@ -61,5 +62,7 @@ pub fn targets() -> Vec<Target> {
         target("yaml", 64 * KIB, 1000, texts::yamls, texts::read_yaml),
         target("spdy", 256 * KIB, 300, streams::spdy, streams::read_spdy),
         target("websocket", 256 * KIB, 64, streams::websockets, streams::read_websocket),
+        target("schema", 8 * MIB, 1000, texts::schemas, texts::read_schema),
+        target("expression", 8 * MIB, 1000, texts::expressions, texts::read_expression),
     ]
 }

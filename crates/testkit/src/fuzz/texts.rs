@@ -2,7 +2,7 @@
 
 use std::sync::LazyLock;
 
-use api::{Kind, Revision, cbor, fieldset::Set, json, json::Strictness, selector};
+use api::{Kind, Revision, cbor, cel, custom, fieldset::Set, json, json::Strictness, selector};
 use base64::{Engine as _, prelude::BASE64_URL_SAFE_NO_PAD};
 use bytes::Bytes;
 use consensus::Machine as _;
@@ -216,4 +216,58 @@ pub(super) fn yamls(_: &mut Prng) -> Vec<Vec<u8>> {
 pub(super) fn read_yaml(input: &Bytes, scale: &mut Scale) -> Result<Verdict, String> {
     let text = text(input);
     Ok(verdict(scale.weigh(|| api::yaml::documents(&text)).is_ok()))
+}
+
+const SCHEMA: &str = r#"{"type":"object","required":["spec"],"properties":{"spec":{"type":"object","properties":{
+"size":{"type":"integer","format":"int32","minimum":1,"default":1},"port":{"x-kubernetes-int-or-string":true},
+"name":{"type":"string","pattern":"^[a-z]{1,9}$","maxLength":9,"enum":["a","b"]},
+"list":{"type":"array","maxItems":9,"x-kubernetes-list-type":"map","x-kubernetes-list-map-keys":["name"],
+"items":{"type":"object","required":["name"],"properties":{"name":{"type":"string"}}}},
+"map":{"type":"object","additionalProperties":{"type":"string","format":"date-time"}}},
+"oneOf":[{"required":["size"]},{"required":["port"]}],
+"x-kubernetes-validations":[{"rule":"self.size > 0 && self.list.all(x, x.name != '')","message":"m","fieldPath":".size"}]}}}"#;
+
+pub(super) fn schemas(_: &mut Prng) -> Vec<Vec<u8>> {
+    owned(&[
+        SCHEMA,
+        r#"{"type":"object","x-kubernetes-preserve-unknown-fields":true}"#,
+        r#"{"type":"object","properties":{"a":{"type":"object","x-kubernetes-embedded-resource":true,"properties":{"b":{"type":"string"}}}}}"#,
+    ])
+}
+
+/// A schema that was let in judges any object, and what it let pass stays so when it is judged again.
+pub(super) fn read_schema(input: &Bytes, scale: &mut Scale) -> Result<Verdict, String> {
+    let Ok(schema) = serde_json::from_slice(input) else { return Ok(Verdict::Refused) };
+    let Ok(validator) = scale.weigh(|| custom::check(&schema, "schema", false)) else { return Ok(Verdict::Refused) };
+    for spec in [r#"{"size":1,"list":[{"name":"a"},{}],"map":{"k":"v"},"more":[null]}"#, "null", "[[1]]", "\"x\""] {
+        let mut object = serde_json::from_str(&format!(r#"{{"apiVersion":"a/v1","kind":"A","spec":{spec}}}"#))
+            .map_err(|error| error.to_string())?;
+        custom::prune(&mut object, validator.schema());
+        if custom::apply_defaults(&mut object, validator.schema()).is_ok()
+            && validator.create(&object).is_empty()
+            && !validator.update(&object, &object).is_empty()
+        {
+            return Err(format!("{object} is valid, but cannot stay as it is"));
+        }
+    }
+    Ok(Verdict::Accepted)
+}
+
+pub(super) fn expressions(_: &mut Prng) -> Vec<Vec<u8>> {
+    owned(&[
+        "1 + 2 * 3 == 7 && !(1 > 2) || 'a' in ['a', \"b\"]",
+        "[1, 2].all(x, [3].exists(y, x < y)) ? {'a': 1}.a : -1",
+        "'%s is %d'.format(['a', 1]).matches(r'^[a-z]+$') && duration('1h') > duration('1m')",
+        "optional.of(1).optMap(x, x + 1).orValue(0) == 2 // done",
+    ])
+}
+
+/// What is read also ends.
+pub(super) fn read_expression(input: &Bytes, scale: &mut Scale) -> Result<Verdict, String> {
+    let text = text(input);
+    let Ok((program, _)) = scale.weigh(|| cel::Program::compile(&text, &cel::Variables::default())) else {
+        return Ok(Verdict::Refused);
+    };
+    _ = scale.weigh(|| program.run(Vec::new(), &mut cel::Fuel::new(10_000)).is_ok());
+    Ok(Verdict::Accepted)
 }

@@ -208,7 +208,7 @@ fn taints(causes: &mut Causes, taints: &[Taint], at: &Path<'_>) {
         causes.required_one_of(&at.field("effect"), &taint.effect, &TAINT_EFFECTS);
         let same = |other: &&Taint| other.key == taint.key && other.effect == taint.effect;
         if taints[..index].iter().any(|other| same(&other)) {
-            causes.duplicate(&at, &format!("{}:{}", taint.key, taint.effect));
+            causes.duplicate(&at, format!("{}:{}", taint.key, taint.effect));
         }
     }
 }

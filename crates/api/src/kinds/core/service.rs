@@ -306,7 +306,7 @@ fn validate_ports(causes: &mut Causes, spec: &ServiceSpec, at: &Path<'_>) {
             causes.duplicate(&at.field("name"), &own.name);
         }
         if others.iter().any(|other| other.port == own.port && other.protocol == own.protocol) {
-            causes.duplicate(&at, &format!("{}/{}", own.port, own.protocol));
+            causes.duplicate(&at, format!("{}/{}", own.port, own.protocol));
         }
     }
 }
