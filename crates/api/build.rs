@@ -5,7 +5,7 @@ use std::path::Path;
 use prost::Message as _;
 
 /// The files whose messages become types of this crate; the services are compiled by `rpc`.
-const FILES: [&str; 12] = [
+const FILES: [&str; 13] = [
     "kapelle/options/v1/options.proto",
     "kapelle/meta/v1/meta.proto",
     "kapelle/core/v1/core.proto",
@@ -17,6 +17,7 @@ const FILES: [&str; 12] = [
     "kapelle/policy/v1/policy.proto",
     "kapelle/rbac/v1/rbac.proto",
     "kapelle/storagemigration/v1/storagemigration.proto",
+    "kapelle/apiextensions/v1/apiextensions.proto",
     "kapelle/api/v1/object.proto",
 ];
 
@@ -45,6 +46,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     std::fs::write(Path::new(&out).join("descriptors.bin"), commented(compiler)?)?;
     let mut config = prost_build::Config::new();
     config.bytes(["."]).btree_map(["."]).include_file("pb.rs");
+    // It carries what no message says: which kind it is of.
+    config.extern_path(".kapelle.apiextensions.v1.CustomObject", "crate::object::CustomObject");
     BOXED.into_iter().for_each(|field| _ = config.boxed(field));
     config.compile_fds(prost_types_set(&descriptors.encode_to_vec())?)?;
     Ok(())

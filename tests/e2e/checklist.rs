@@ -264,6 +264,11 @@ fn kubectl_does_what_people_do_with_it() {
 }
 
 #[test]
+fn a_kind_that_a_user_defines_is_one_like_the_others() {
+    session("custom.txt", include_str!("scripts/custom.txt"));
+}
+
+#[test]
 fn kapelle_does_what_its_options_say() {
     session("kapelle.txt", include_str!("scripts/kapelle.txt"));
 }

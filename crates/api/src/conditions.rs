@@ -1,6 +1,6 @@
-//! Conditions: the same six fields in six types, read and written by one rule.
+//! Conditions: the same six fields in seven types, read and written by one rule.
 
-use crate::{Timestamp, apps_v1, core_v1, meta_v1};
+use crate::{Timestamp, apiextensions_v1, apps_v1, core_v1, meta_v1};
 
 /// A Pod, or a node: may be given work.
 pub const READY: &str = "Ready";
@@ -97,6 +97,7 @@ condition!(core_v1::NodeCondition);
 condition!(core_v1::NamespaceCondition);
 condition!(apps_v1::ReplicaSetCondition);
 condition!(meta_v1::Condition);
+condition!(apiextensions_v1::CustomResourceDefinitionCondition);
 condition!(
     apps_v1::DeploymentCondition,
     fn set_last_update_time(&mut self, time: meta_v1::Time) {

@@ -103,6 +103,13 @@ pub fn text<'a>(bytes: &'a [u8], path: &[u32]) -> &'a str {
     str::from_utf8(path.iter().fold(bytes, content)).unwrap_or_default()
 }
 
+/// A number, read from the bytes of a message; 0 if it is not there.
+#[must_use]
+pub fn number(bytes: &[u8], number: u32) -> u64 {
+    let field = Reader::new(bytes).find(|(found, _)| *found == number);
+    field.map_or(0, |(_, payload)| payload.varint())
+}
+
 /// Begins a field of bytes: the content is to follow.
 pub fn begin(field: u32, length: usize, into: &mut impl BufMut) {
     encode_key(field, WireType::LengthDelimited, into);

@@ -111,10 +111,12 @@ fn normal(message: &Message, bytes: &[u8], depth: usize) -> Option<Vec<u8>> {
         let field = message.by_number(number);
         let droppable = field.is_none_or(|field| field.shape == Shape::One && !field.presence);
         match (field, payload) {
-            (_, Payload::Fixed) => {}
+            (_, Payload::Fixed(_)) => {}
             (_, Payload::Varint(0)) if droppable => {}
             (_, Payload::Varint(value)) => put_number(number, value, &mut out),
             (Some(field), Payload::Bytes(inner)) if field.shape != Shape::Map => match field.scalar.message() {
+                // What is in it is of a type that is not told here.
+                Some(of) if of.form == Form::Raw => put_bytes(number, inner, &mut out),
                 Some(of) => {
                     let inner = normal(of, inner, depth.checked_sub(1)?)?;
                     if !(inner.is_empty() && is_plain(field, of.form)) {

@@ -126,7 +126,7 @@ pub struct Error {
     /// The fields that are wrong.
     pub causes: Vec<Cause>,
     /// Seconds after which to try again, for [`Reason::retryable`] errors.
-    pub retry_after_s: Option<u32>,
+    pub retry_after_s: Option<u16>,
     /// With which token a list goes on in the present state, if the state of its pages is gone.
     pub continue_: Option<Box<str>>,
 }
@@ -231,7 +231,7 @@ impl From<&Error> for meta_v1::Status {
             group: about.map(|key| key.kind.info().group.to_owned()).unwrap_or_default(),
             kind: about.map(|key| details_kind(error.reason, key.kind)).unwrap_or_default(),
             causes: causes.collect(),
-            retry_after_seconds: error.retry_after_s.map_or(0, |s| i32::try_from(s).unwrap_or(i32::MAX)),
+            retry_after_seconds: error.retry_after_s.map_or(0, i32::from),
             ..Default::default()
         };
         Self {

@@ -5,8 +5,14 @@
 //! others too, each of those is a row of the second table and a file with its `conversion`.
 
 mod conversion;
+mod custom;
 mod deletion;
 mod strategy;
+
+/// Kinds of the group `apiextensions.k8s.io`.
+pub mod apiextensions {
+    pub mod custom_resource_definition;
+}
 
 /// Kinds of the group `apps`.
 pub mod apps {
@@ -160,6 +166,10 @@ macro_rules! table {
                 "" "v1", "componentstatuses" ("componentstatus") ["cs"], false,
                 in [], with [], "kapelle.core.v1.ComponentStatus",
                 verbs [Get, List], source Health, deprecated "v1 ComponentStatus is deprecated in v1.19+"
+            };
+            23 CustomResourceDefinition: apiextensions_v1::CustomResourceDefinition, apiextensions::custom_resource_definition::CustomResourceDefinitionStrategy, {
+                "apiextensions.k8s.io" "v1", "customresourcedefinitions" ("customresourcedefinition") ["crd", "crds"], false,
+                in ["api-extensions"], with [Status], "kapelle.apiextensions.v1.CustomResourceDefinition"
             };
         }
     };

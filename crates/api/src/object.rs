@@ -1,5 +1,6 @@
 //! Objects of any kind: what they are, how they are called, and their bytes. Read off the table of kinds.
 
+mod custom;
 mod key;
 mod served;
 mod source;
@@ -11,7 +12,12 @@ use std::fmt;
 use bytes::Bytes;
 use prost::Message as _;
 
-use crate::{api_v1, apps_v1, coordination_v1, core_v1, discovery_v1, meta_v1, rbac_v1, storagemigration_v1};
+use crate::{
+    api_v1, apiextensions_v1, apps_v1, coordination_v1, core_v1, discovery_v1, meta_v1, rbac_v1, storagemigration_v1,
+};
+pub use custom::{
+    CustomColumn, CustomKind, CustomObject, CustomVersion, KindName, NAMES_MAX, Outline, ScalePaths, has_room_for_names,
+};
 pub use key::{Key, Revision};
 pub use served::{Served, Version};
 pub use source::Source;
@@ -26,6 +32,8 @@ pub use crate::api_v1::object::Object;
 pub struct KindInfo {
     /// The kind as in manifests: `ReplicaSet`.
     pub kind: &'static str,
+    /// The kind of lists: `ReplicaSetList`.
+    pub list_kind: &'static str,
     /// The API group; empty for the core group.
     pub group: &'static str,
     /// The version within the group.
@@ -92,23 +100,39 @@ macro_rules! kinds {
                 #[doc = concat!("`", $plural, "` of `", $group, "/", $version, "`.")]
                 $variant,
             )*
+            /// One that a user defines.
+            Custom(CustomKind),
         }
 
         impl Kind {
-            /// Every kind.
+            /// Every kind of the table.
             pub const ALL: &'static [Self] = &[$(Self::$variant),*];
+
+            /// How many different answers [`Kind::row`] has.
+            pub const ROWS: usize = Self::ALL.len() + 1;
+
+            /// The kind's place in the table. All kinds that users define share the one behind it.
+            #[must_use]
+            pub const fn row(self) -> usize {
+                enum Row { $($variant,)* Custom }
+                match self {
+                    $(Self::$variant => Row::$variant as usize,)*
+                    Self::Custom(_) => Row::Custom as usize,
+                }
+            }
 
             /// The row of the table.
             #[must_use]
             pub const fn info(self) -> &'static KindInfo {
                 match self {
                     $(Self::$variant => const { &KindInfo {
-                        kind: stringify!($variant), group: $group, version: $version, plural: $plural,
+                        kind: stringify!($variant), list_kind: concat!(stringify!($variant), "List"), group: $group, version: $version, plural: $plural,
                         singular: $singular, short_names: &$short, namespaced: $namespaced, categories: &$categories,
                         subresources: &[$(Subresource::$subresource),*], message: $message, code: $code,
                         verbs: or_usual!(verbs $($($verb)*)?), source: or_usual!(source $($source)?),
                         deprecated: or_usual!(deprecated $($deprecated)?),
                     } },)*
+                    Self::Custom(kind) => kind.info(),
                 }
             }
         }
@@ -117,30 +141,45 @@ macro_rules! kinds {
             /// What it is.
             #[must_use]
             pub fn kind(&self) -> Kind {
-                match self { $(Self::$variant(_) => Kind::$variant,)* }
+                match self {
+                    $(Self::$variant(_) => Kind::$variant,)*
+                    Self::Custom(object) => Kind::Custom(object.kind()),
+                }
             }
 
             /// Its metadata, if it has any.
             #[must_use]
             pub fn metadata(&self) -> Option<&meta_v1::ObjectMeta> {
-                match self { $(Self::$variant(object) => object.metadata.as_ref(),)* }
+                match self {
+                    $(Self::$variant(object) => object.metadata.as_ref(),)*
+                    Self::Custom(object) => object.metadata.as_ref(),
+                }
             }
 
             /// Its metadata, made if there is none.
             pub fn metadata_mut(&mut self) -> &mut meta_v1::ObjectMeta {
-                match self { $(Self::$variant(object) => object.metadata.get_or_insert_default(),)* }
+                match self {
+                    $(Self::$variant(object) => object.metadata.get_or_insert_default(),)*
+                    Self::Custom(object) => object.metadata.get_or_insert_default(),
+                }
             }
 
             /// An object of a kind with nothing in it.
             #[must_use]
             pub fn empty(kind: Kind) -> Self {
-                match kind { $(Kind::$variant => Self::$variant(Box::default()),)* }
+                match kind {
+                    $(Kind::$variant => Self::$variant(Box::default()),)*
+                    Kind::Custom(kind) => CustomObject::of(kind).into(),
+                }
             }
 
             /// The protobuf bytes of the object itself (its kind is not in them).
             #[must_use]
             pub fn encode_bytes(&self) -> Bytes {
-                match self { $(Self::$variant(object) => object.encode_to_vec().into(),)* }
+                match self {
+                    $(Self::$variant(object) => object.encode_to_vec().into(),)*
+                    Self::Custom(object) => object.encode_to_vec().into(),
+                }
             }
 
             /// Reads the protobuf bytes of an object of `kind`.
@@ -148,7 +187,14 @@ macro_rules! kinds {
             /// # Errors
             /// If they are not such a message.
             pub fn decode_bytes(kind: Kind, bytes: Bytes) -> Result<Self, prost::DecodeError> {
-                Ok(match kind { $(Kind::$variant => Self::$variant(Box::new(<$type>::decode(bytes)?)),)* })
+                Ok(match kind {
+                    $(Kind::$variant => Self::$variant(Box::new(<$type>::decode(bytes)?)),)*
+                    Kind::Custom(kind) => {
+                        let mut object = CustomObject::decode(bytes)?;
+                        object.set_kind(kind);
+                        object.into()
+                    }
+                })
             }
         }
 
@@ -241,28 +287,16 @@ impl Kind {
         Served::all().find(|served| is(served.info())).map(Served::kind)
     }
 
-    /// Whether objects of the kind have a part: all have themselves and owners, the others stand in the table.
+    /// As [`Served::has`], in the version in which the kind is stored.
     #[must_use]
     pub fn has(self, part: Subresource) -> bool {
-        match part {
-            Subresource::None | Subresource::Owners => true,
-            Subresource::Status
-            | Subresource::Scale
-            | Subresource::Binding
-            | Subresource::Eviction
-            | Subresource::Finalize
-            | Subresource::Log
-            | Subresource::Portforward
-            | Subresource::Exec
-            | Subresource::Attach
-            | Subresource::Proxy => self.info().subresources.contains(&part),
-        }
+        Served::Stored(self).has(part)
     }
 
-    /// The part that a word names when it follows an object's name in a URL.
+    /// As [`Served::subresource`], in the version in which the kind is stored.
     #[must_use]
     pub fn subresource(self, word: &str) -> Option<Subresource> {
-        self.info().subresources.iter().copied().find(|part| part.word() == word)
+        Served::Stored(self).subresource(word)
     }
 
     /// `apps/v1`, or `v1` for the core group: in which it is stored.
@@ -303,6 +337,24 @@ impl Object {
         Key::namespaced(self.kind(), namespace, name)
     }
 
+    /// The object, if it is of a kind that a user defines.
+    #[must_use]
+    pub fn custom(&self) -> Option<&CustomObject> {
+        if let Self::Custom(object) = self { Some(object) } else { None }
+    }
+
+    /// As [`Object::custom`], to be changed.
+    pub fn custom_mut(&mut self) -> Option<&mut CustomObject> {
+        if let Self::Custom(object) = self { Some(object) } else { None }
+    }
+
+    /// What it is, in the version in which it was read.
+    #[must_use]
+    pub fn served(&self) -> Served {
+        let version = self.custom().and_then(CustomObject::version);
+        version.map_or_else(|| self.kind().into(), Served::Custom)
+    }
+
     /// The object as a `T`, if it is one.
     #[must_use]
     pub fn get<T: Resource>(&self) -> Option<&T> {
@@ -313,6 +365,12 @@ impl Object {
     #[must_use]
     pub fn revision(&self) -> Option<Revision> {
         self.metadata()?.resource_version.parse().ok()
+    }
+}
+
+impl From<CustomObject> for Object {
+    fn from(object: CustomObject) -> Self {
+        Self::Custom(Box::new(object))
     }
 }
 

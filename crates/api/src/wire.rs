@@ -5,8 +5,8 @@
 pub(crate) enum Payload<'a> {
     Varint(u64),
     Bytes(&'a [u8]),
-    /// A fixed-width number; no field of ours is one.
-    Fixed,
+    /// A fixed-width number, as its bits; no field of ours is one.
+    Fixed(u64),
 }
 
 impl<'a> Payload<'a> {
@@ -76,12 +76,12 @@ impl<'a> Reader<'a> {
         let tag = self.varint()?;
         let payload = match tag & 7 {
             0 => Payload::Varint(self.varint()?),
-            1 => self.take(8).map(|_| Payload::Fixed)?,
+            1 => Payload::Fixed(u64::from_le_bytes(self.take(8)?.try_into().ok()?)),
             2 => {
                 let length = usize::try_from(self.varint()?).ok()?;
                 Payload::Bytes(self.take(length)?)
             }
-            5 => self.take(4).map(|_| Payload::Fixed)?,
+            5 => Payload::Fixed(u32::from_le_bytes(self.take(4)?.try_into().ok()?).into()),
             _ => return None,
         };
         Some((u32::try_from(tag >> 3).ok()?, payload))
@@ -132,6 +132,12 @@ pub(crate) fn put_varint(mut value: u64, into: &mut Vec<u8>) {
 pub(crate) fn put_number(field: u32, value: u64, into: &mut Vec<u8>) {
     put_varint(u64::from(field) << 3, into);
     put_varint(value, into);
+}
+
+/// Writes a field of a number with a fraction.
+pub(crate) fn put_double(field: u32, value: f64, into: &mut Vec<u8>) {
+    put_varint(u64::from(field) << 3 | 1, into);
+    into.extend_from_slice(&value.to_le_bytes());
 }
 
 /// Writes a field of bytes.

@@ -1,5 +1,7 @@
 //! What clients send, read by the code that ships: for whoever feeds it damaged bytes.
 
+use std::sync::Arc;
+
 use bytes::{Bytes, BytesMut};
 
 use crate::{
@@ -18,7 +20,7 @@ use crate::{
 #[must_use]
 pub fn url(text: &str) -> bool {
     let (path, query) = text.split_once('?').map_or((text, None), |(path, query)| (path, Some(query)));
-    let (endpoint, query) = (path::parse(path), Query::parse(query));
+    let (endpoint, query) = (path::parse(path, Arc::default), Query::parse(query));
     endpoint.is_some()
         && query.is_ok_and(|query| {
             let (state, watch, limit) = (query.state(), query.watch_start(), query.count("limit"));

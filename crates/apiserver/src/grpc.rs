@@ -14,7 +14,7 @@ mod reflection;
 use std::pin::Pin;
 
 use ::images::Images;
-use api::{ApplyOutcome, Error, Reason, Write, json::Strictness, meta_v1, selector};
+use api::{ApplyOutcome, Error, Key, Kind, Object, Reason, Served, Write, json::Strictness, meta_v1, selector};
 use futures::{Stream, StreamExt as _, future::join_all, stream};
 use prost::Message as _;
 use registry::{
@@ -130,13 +130,80 @@ impl ObjectService {
         Self { registry: self.registry.for_caller(sender::caller(request.extensions())) }
     }
 
+    /// The kind of a name: one of the table, or `KIND.GROUP` of one that a user has defined.
+    fn kind(&self, name: &str) -> Result<Kind, Error> {
+        let defined = || self.registry.definitions().from_qualified_name(name).map(Kind::Custom);
+        convert::kind_from_wire(name).or_else(|unknown| defined().ok_or(unknown))
+    }
+
+    fn key(&self, key: Option<services::ObjectKey>) -> Result<Key, Error> {
+        convert::key_from_wire(key, |name| self.kind(name))
+    }
+
+    /// The version in which objects of a kind are looked at: the one in which they are kept.
+    fn served(&self, kind: Kind) -> Served {
+        self.registry.storage(kind).map_or_else(|| kind.into(), Served::Custom)
+    }
+
+    /// What was sent, as the definition of its kind has it.
+    fn received(&self, write: Write) -> Result<Write, Error> {
+        let received = |object: Object| Ok(self.registry.receive(object, Strictness::Strict)?.object);
+        Ok(match write {
+            Write::Create(object) => Write::Create(received(object)?),
+            Write::Update(object, part) => Write::Update(received(object)?, part),
+            Write::Delete(key, options) => Write::Delete(key, options),
+        })
+    }
+
     async fn write(
         &self,
         write: Result<Write, Error>,
         options: Option<services::WriteOptions>,
     ) -> Result<Written, Status> {
-        let write = write.map_err(refused)?;
-        self.registry.submit(write, write_options(options)).await.map_err(refused)
+        self.submit(write.map_err(refused)?, options).await.map_err(refused)
+    }
+
+    async fn submit(&self, write: Write, options: Option<services::WriteOptions>) -> Result<Written, Error> {
+        let write = self.received(write)?;
+        let options = write_options(options);
+        let options = match &write {
+            Write::Create(object) | Write::Update(object, _) => options.sent_as(object.served()),
+            Write::Delete(..) => options,
+        };
+        self.registry.submit(write, options).await
+    }
+
+    fn list_query(&self, request: services::ListRequest) -> Result<ListQuery, Error> {
+        let kind = self.kind(&request.kind)?;
+        let limit =
+            usize::try_from(request.limit).map_err(|_| Error::bad_request("limit: 0 for all, or a number above"))?;
+        Ok(ListQuery {
+            kind,
+            namespace: Some(request.namespace).filter(|namespace| !namespace.is_empty()),
+            labels: selector::Labels::parse(&request.label_selector)?,
+            fields: selector::Fields::parse(self.served(kind), &request.field_selector)?,
+            limit: (limit > 0).then_some(limit),
+            continue_: Some(request.r#continue).filter(|token| !token.is_empty()),
+            at: convert::read_at_from_wire(&request.resource_version)?,
+        })
+    }
+
+    fn watch_query(&self, request: services::WatchRequest) -> Result<WatchQuery, Error> {
+        let kind = self.kind(&request.kind)?;
+        let at = convert::read_at_from_wire(&request.resource_version)?;
+        let from = match at {
+            api::ReadAt::NotOlderThan(revision) => WatchFrom::After(revision),
+            at @ (api::ReadAt::Latest | api::ReadAt::Any) => WatchFrom::Existing(at),
+        };
+        Ok(WatchQuery {
+            kind,
+            namespace: Some(request.namespace).filter(|namespace| !namespace.is_empty()),
+            labels: selector::Labels::parse(&request.label_selector)?,
+            fields: selector::Fields::parse(self.served(kind), &request.field_selector)?,
+            from,
+            bookmarks: request.allow_bookmarks,
+            send_initial_events: true,
+        })
     }
 
     /// The page that was asked for, or as much of it as fits into a message.
@@ -175,48 +242,15 @@ impl ObjectService {
     }
 
     async fn batched(&self, write: services::Write) -> Result<services::write_result::Result, Error> {
-        let (write, options) = convert::write_from_wire(write)?;
+        let (write, options) = convert::write_from_wire(write, |name| self.kind(name))?;
         let deletion = matches!(write, Write::Delete(..));
-        let written = self.registry.submit(write, write_options(Some(options))).await?;
+        let written = self.submit(write, Some(options)).await?;
         Ok(if deletion {
             services::write_result::Result::Deleted(deleted(written))
         } else {
             services::write_result::Result::Object(written.object.carried())
         })
     }
-}
-
-fn list_query(request: services::ListRequest) -> Result<ListQuery, Error> {
-    let kind = convert::kind_from_wire(&request.kind)?;
-    let limit =
-        usize::try_from(request.limit).map_err(|_| Error::bad_request("limit: 0 for all, or a number above"))?;
-    Ok(ListQuery {
-        kind,
-        namespace: Some(request.namespace).filter(|namespace| !namespace.is_empty()),
-        labels: selector::Labels::parse(&request.label_selector)?,
-        fields: selector::Fields::parse(kind, &request.field_selector)?,
-        limit: (limit > 0).then_some(limit),
-        continue_: Some(request.r#continue).filter(|token| !token.is_empty()),
-        at: convert::read_at_from_wire(&request.resource_version)?,
-    })
-}
-
-fn watch_query(request: services::WatchRequest) -> Result<WatchQuery, Error> {
-    let kind = convert::kind_from_wire(&request.kind)?;
-    let at = convert::read_at_from_wire(&request.resource_version)?;
-    let from = match at {
-        api::ReadAt::NotOlderThan(revision) => WatchFrom::After(revision),
-        at @ (api::ReadAt::Latest | api::ReadAt::Any) => WatchFrom::Existing(at),
-    };
-    Ok(WatchQuery {
-        kind,
-        namespace: Some(request.namespace).filter(|namespace| !namespace.is_empty()),
-        labels: selector::Labels::parse(&request.label_selector)?,
-        fields: selector::Fields::parse(kind, &request.field_selector)?,
-        from,
-        bookmarks: request.allow_bookmarks,
-        send_initial_events: true,
-    })
 }
 
 /// The messages for a batch of items: as few as their size allows.
@@ -280,20 +314,20 @@ impl services::objects_server::Objects for ObjectService {
     async fn get(&self, request: Request<services::GetRequest>) -> Answer<Carried> {
         let service = self.of(&request);
         let request = request.into_inner();
-        let key = convert::key_from_wire(request.key).map_err(refused)?;
+        let key = service.key(request.key).map_err(refused)?;
         let at = convert::read_at_from_wire(&request.resource_version).map_err(refused)?;
         Ok(Response::new(service.registry.get(&key, at).await.map_err(refused)?.carried()))
     }
 
     async fn list(&self, request: Request<services::ListRequest>) -> Answer<services::ListResponse> {
         let service = self.of(&request);
-        let query = list_query(request.into_inner()).map_err(refused)?;
+        let query = service.list_query(request.into_inner()).map_err(refused)?;
         Ok(Response::new(service.page(query).await.map_err(refused)?))
     }
 
     async fn watch(&self, request: Request<services::WatchRequest>) -> Answer<Self::WatchStream> {
         let service = self.of(&request);
-        let query = watch_query(request.into_inner()).map_err(refused)?;
+        let query = service.watch_query(request.into_inner()).map_err(refused)?;
         let items = service.registry.watch(query).await.map_err(refused)?;
         Ok(Response::new(Box::pin(items.flat_map(|items| stream::iter(messages(items))))))
     }
@@ -317,7 +351,7 @@ impl services::objects_server::Objects for ObjectService {
         let service = self.of(&request);
         let request = request.into_inner();
         let kind = convert::patch_kind_from_wire(request.r#type()).map_err(refused)?;
-        let key = convert::key_from_wire(request.key).map_err(refused)?;
+        let key = service.key(request.key).map_err(refused)?;
         let part = convert::subresource_from_wire(&request.subresource).map_err(refused)?;
         let patch = json(&request.patch, "patch").map_err(refused)?;
         let options = write_options(request.options);
@@ -349,7 +383,7 @@ impl services::objects_server::Objects for ObjectService {
     async fn delete(&self, request: Request<services::DeleteRequest>) -> Answer<services::DeleteResponse> {
         let service = self.of(&request);
         let request = request.into_inner();
-        let key = convert::key_from_wire(request.key).map_err(refused)?;
+        let key = service.key(request.key).map_err(refused)?;
         let options = convert::delete_from_wire(request.options.unwrap_or_default()).map_err(refused)?;
         Ok(answered(service.write(Ok(Write::Delete(key, options)), None).await?, deleted))
     }

@@ -7,7 +7,7 @@
 use std::collections::BTreeSet;
 
 use anyhow::{Context as _, Result, bail, ensure};
-use api::{Key, Kind, Object, Served, meta_v1::ObjectMeta};
+use api::{Key, Kind, Object, meta_v1::ObjectMeta};
 use base64::{Engine as _, prelude::BASE64_URL_SAFE_NO_PAD};
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
@@ -78,7 +78,8 @@ impl Parent {
     }
 
     /// The scope that a parent tells, which is there already. Refuses one that is another tool's, or no parent at all.
-    pub(crate) fn scope(&self, parent: &Object) -> Result<Scope> {
+    /// `find` finds kinds by their names.
+    pub(crate) fn scope(&self, parent: &Object, find: impl Fn(&str) -> Option<Kind>) -> Result<Scope> {
         let metadata = parent.metadata().cloned().unwrap_or_default();
         let tooling = annotation(&metadata, TOOLING);
         let Some(tooling) = tooling else {
@@ -96,7 +97,11 @@ impl Parent {
         );
         let kinds = annotation(&metadata, KINDS)
             .with_context(|| format!("{self} lacks the annotation {KINDS}: nobody knows where to look for members"))?;
-        let kinds = listed(kinds).map(|word| group_kind(word).with_context(|| format!("{self}: {KINDS}")));
+        let kinds = listed(kinds).map(|word| {
+            find(word).with_context(|| {
+                format!("{self}: {KINDS}: the cluster has no kind {word:?}; without it, members cannot be found")
+            })
+        });
         let mut namespaces: BTreeSet<String> =
             listed(annotation(&metadata, NAMESPACES).unwrap_or_default()).map(str::to_owned).collect();
         namespaces.insert(self.namespace.clone());
@@ -105,7 +110,7 @@ impl Parent {
 
     /// The parent of a set that is in a scope.
     pub(crate) fn manifest(&self, scope: &Scope) -> Value {
-        let kinds: BTreeSet<String> = scope.kinds.iter().map(|kind| qualified(*kind)).collect();
+        let kinds: BTreeSet<String> = scope.kinds.iter().map(|kind| kind.qualified_name()).collect();
         let others = scope.namespaces.iter().filter(|namespace| **namespace != self.namespace).cloned();
         let info = self.kind.info();
         json!({
@@ -167,13 +172,20 @@ impl Scope {
     }
 }
 
+/// As [`Parent::scope`], with all kinds of a cluster, which is asked only if one is not of the table.
+pub(crate) async fn scope(session: &Session, parent: &Parent, object: &Object) -> Result<Scope> {
+    if let Ok(scope) = parent.scope(object, group_kind) {
+        return Ok(scope);
+    }
+    let defined = session.defined().await?;
+    parent.scope(object, |word| group_kind(word).or_else(|| defined.from_qualified_name(word).map(Kind::Custom)))
+}
+
 /// The object that a manifest is about.
-pub(crate) fn member(session: &Session, manifest: &Value) -> Result<Key> {
+pub(crate) async fn member(session: &Session, manifest: &Value) -> Result<Key> {
     let text = |path: &str| manifest.pointer(path).and_then(Value::as_str).unwrap_or_default();
     let (version, kind) = (text("/apiVersion"), text("/kind"));
-    let served =
-        Served::from_api_version(version, kind).with_context(|| format!("no kind {kind:?} in version {version:?}"))?;
-    let kind = served.kind();
+    let kind = session.kind(version, kind).await?;
     let (name, namespace) = (text("/metadata/name"), text("/metadata/namespace"));
     ensure!(!name.is_empty(), "metadata.name: name the object; what is applied cannot have a generated name");
     let here = session.namespace_for(kind);
@@ -200,15 +212,9 @@ fn listed(text: &str) -> impl Iterator<Item = &str> {
     text.split(',').map(str::trim).filter(|word| !word.is_empty())
 }
 
-/// `Deployment.apps`; `Secret` for the core group.
-fn qualified(kind: Kind) -> String {
-    let info = kind.info();
-    if info.group.is_empty() { info.kind.to_owned() } else { format!("{}.{}", info.kind, info.group) }
-}
-
-fn group_kind(word: &str) -> Result<Kind> {
-    let found = Kind::ALL.iter().copied().find(|kind| qualified(*kind) == word);
-    found.with_context(|| format!("the cluster has no kind {word:?}; without it, members cannot be found"))
+/// Finds a kind of the table by what sets call it: `Deployment.apps`; `Secret` for the core group.
+pub(crate) fn group_kind(word: &str) -> Option<Kind> {
+    Kind::ALL.iter().copied().find(|kind| kind.qualified_name() == word)
 }
 
 #[cfg(test)]
@@ -258,7 +264,7 @@ mod tests {
         let manifest = parent().manifest(&scope);
         assert_eq!(manifest["metadata"]["annotations"][KINDS], "ConfigMap,Deployment.apps,Namespace");
         assert_eq!(manifest["metadata"]["annotations"][NAMESPACES], "b");
-        assert_eq!(parent().scope(&stored(&manifest)).unwrap(), scope);
+        assert_eq!(parent().scope(&stored(&manifest), group_kind).unwrap(), scope);
         let places: Vec<String> = scope.places().iter().map(|(kind, place)| format!("{kind} {place}")).collect();
         assert_eq!(places, ["Namespace ", "ConfigMap b", "ConfigMap my-ns", "Deployment b", "Deployment my-ns"]);
         let other = Scope::of(&[Key::namespaced(Kind::Secret, "c", "x")]);
@@ -271,9 +277,9 @@ mod tests {
         let refused = |change: &dyn Fn(&mut Value)| {
             let mut manifest = manifest.clone();
             change(&mut manifest["metadata"]);
-            parent().scope(&stored(&manifest)).unwrap_err().to_string()
+            parent().scope(&stored(&manifest), group_kind).unwrap_err().to_string()
         };
-        assert!(parent().scope(&stored(&manifest)).is_ok());
+        assert!(parent().scope(&stored(&manifest), group_kind).is_ok());
         let foreign = refused(&|metadata| metadata["annotations"][TOOLING] = "kubectl/v1.37.0".into());
         assert_eq!(
             foreign,

@@ -1,7 +1,7 @@
 //! `pods`, `deploy/web`, `svc web db`: what people type to name kinds and objects.
 
 use anyhow::{Result, bail};
-use api::Kind;
+use api::{Kind, custom::Definitions};
 
 /// What a command line names.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -12,15 +12,15 @@ pub(crate) enum Named {
     Objects(Vec<(Kind, String)>),
 }
 
-/// Reads `KIND[,KIND…]`, `KIND NAME…` or `KIND/NAME…`.
-pub(crate) fn parse(words: &[String]) -> Result<Named> {
+/// Reads `KIND[,KIND…]`, `KIND NAME…` or `KIND/NAME…`. Beside those of the table there are the kinds that users have defined.
+pub(crate) fn parse(words: &[String], defined: &Definitions) -> Result<Named> {
     let Some((first, rest)) = words.split_first() else {
         bail!("name a kind, such as `pods`, or an object, such as `deployment/web`");
     };
     if words.iter().any(|word| word.contains('/')) {
-        return words.iter().map(|word| object(word)).collect::<Result<_>>().map(Named::Objects);
+        return words.iter().map(|word| object(word, defined)).collect::<Result<_>>().map(Named::Objects);
     }
-    let kinds = kinds(first)?;
+    let kinds = kinds(first, defined)?;
     if rest.is_empty() {
         return Ok(Named::Kinds(kinds));
     }
@@ -28,33 +28,33 @@ pub(crate) fn parse(words: &[String]) -> Result<Named> {
     Ok(Named::Objects(kinds.into_iter().flat_map(both).collect()))
 }
 
-/// Reads `KIND/NAME`, or `KIND NAME` as two words, as exactly one object.
+/// Reads `KIND/NAME`, or `KIND NAME` as two words, as exactly one object of a kind of the table.
 pub(crate) fn one(words: &[String]) -> Result<(Kind, String)> {
-    match parse(words)? {
+    match parse(words, &Definitions::default())? {
         Named::Objects(objects) if objects.len() == 1 => Ok(objects[0].clone()),
         _ => bail!("name exactly one object, such as `deployment/web`"),
     }
 }
 
-fn object(word: &str) -> Result<(Kind, String)> {
+fn object(word: &str, defined: &Definitions) -> Result<(Kind, String)> {
     match word.split_once('/') {
-        Some((kind_word, name)) if !name.is_empty() => Ok((kind(kind_word)?, name.to_owned())),
+        Some((kind_word, name)) if !name.is_empty() => Ok((kind(kind_word, defined)?, name.to_owned())),
         _ => bail!("{word:?} is not KIND/NAME; do not mix `kind name` and `kind/name`"),
     }
 }
 
-fn kinds(list: &str) -> Result<Vec<Kind>> {
+fn kinds(list: &str, defined: &Definitions) -> Result<Vec<Kind>> {
     let mut kinds = Vec::new();
     for word in list.split(',') {
         let in_category: Vec<Kind> =
             Kind::ALL.iter().copied().filter(|kind| kind.info().categories.contains(&word)).collect();
-        if in_category.is_empty() { kinds.push(kind(word)?) } else { kinds.extend(in_category) }
+        if in_category.is_empty() { kinds.push(kind(word, defined)?) } else { kinds.extend(in_category) }
     }
     Ok(kinds)
 }
 
-fn kind(word: &str) -> Result<Kind> {
-    Kind::from_word(word).map_or_else(
+fn kind(word: &str, defined: &Definitions) -> Result<Kind> {
+    Kind::from_word(word).or_else(|| defined.from_word(word).map(Kind::Custom)).map_or_else(
         || {
             let known: Vec<&str> = Kind::ALL.iter().map(|kind| kind.info().plural).collect();
             bail!("the cluster has no resource type {word:?}; it has {}", known.join(", "))
@@ -66,9 +66,13 @@ fn kind(word: &str) -> Result<Kind> {
 #[cfg(test)]
 mod tests {
     #![expect(clippy::unwrap_used, reason = "tests")]
-    use api::Kind;
+    use api::{Kind, custom::Definitions};
 
-    use super::{Named, one, parse};
+    use super::Named;
+
+    fn parse(words: &[String]) -> anyhow::Result<Named> {
+        super::parse(words, &Definitions::default())
+    }
 
     fn words(text: &str) -> Vec<String> {
         text.split(' ').map(str::to_owned).collect()
@@ -96,6 +100,6 @@ mod tests {
         assert!(error("gadgets").starts_with("the cluster has no resource type \"gadgets\"; it has namespaces, nodes"));
         assert_eq!(error("deploy/web x"), "\"x\" is not KIND/NAME; do not mix `kind name` and `kind/name`");
         assert_eq!(error("deploy/"), "\"deploy/\" is not KIND/NAME; do not mix `kind name` and `kind/name`");
-        assert!(one(&words("pods")).is_err());
+        assert!(super::one(&words("pods")).is_err());
     }
 }

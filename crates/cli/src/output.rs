@@ -54,7 +54,8 @@ pub(crate) struct TableOptions {
 /// The lines of a table, headings first, as cells.
 #[must_use]
 pub(crate) fn rows(kind: Kind, objects: &[&Object], now: Timestamp, options: TableOptions) -> Vec<Vec<String>> {
-    let columns = table::columns(kind);
+    let served = objects.first().map_or_else(|| kind.into(), |object| object.served());
+    let columns = table::columns_as(served);
     let shown = |index: usize| columns.get(index).is_some_and(|column| column.priority == 0 || options.wide);
     let mut headings: Vec<String> = columns
         .iter()
@@ -65,7 +66,7 @@ pub(crate) fn rows(kind: Kind, objects: &[&Object], now: Timestamp, options: Tab
     surround(&mut headings, options, "NAMESPACE", "LABELS");
     let mut lines = if options.no_headers { Vec::new() } else { vec![headings] };
     lines.extend(objects.iter().map(|object| {
-        let cells = table::row(object, now).into_iter().enumerate().filter(|(index, _)| shown(*index));
+        let cells = table::row_as(served, object, now).into_iter().enumerate().filter(|(index, _)| shown(*index));
         let mut line: Vec<String> = cells.map(|(_, cell)| cell.to_string()).collect();
         // The name is the first column of every kind but Event, which shows none unless asked for wide output.
         if options.kinds
@@ -148,7 +149,7 @@ pub(crate) fn whole(objects: &[&Object], single: bool, format: Format) -> Result
 
 /// Who owns which fields is left out, as kubectl does: it would be half of what is shown.
 fn encode(object: &Object) -> Value {
-    json::encode_without_owners(object.kind().into(), &object.encode_bytes(), None)
+    json::encode_without_owners(object.served(), &object.encode_bytes(), None)
 }
 
 fn list(objects: &[&Object]) -> Value {

@@ -1,10 +1,15 @@
 //! One cluster, one namespace, one connection: what every verb works with.
 
-use std::time::{Duration, SystemTime};
+use std::{
+    sync::{Arc, OnceLock},
+    time::{Duration, SystemTime},
+};
 
 use anyhow::{Context as _, Result, bail};
 use api::{
     Change, DeleteOptions, Error, Key, Kind, Object, PatchKind, Reason, Revision, Served, Subresource, Timestamp,
+    apiextensions_v1::CustomResourceDefinition,
+    custom::{Definition, Definitions},
     json::{self, Strictness},
 };
 use bytes::Bytes;
@@ -13,7 +18,10 @@ use kapelle_client::{Api, Config, Options, Typed};
 use rpc::{Applied, ApplyOptions, Client, Query, Retries, Update, Warned, forward::Tunnel, services::LogRequest};
 use serde_json::Value;
 
-use crate::{Connection, errln};
+use crate::{
+    Connection, errln,
+    names::{self, Named},
+};
 
 /// Under which name this command owns what it writes.
 pub(crate) const FIELD_MANAGER: &str = "kapelle";
@@ -25,6 +33,8 @@ pub(crate) struct Session {
     /// The same connection, for kinds that are known beforehand.
     typed: kapelle_client::Client,
     namespace: String,
+    /// The kinds that users have defined, once somebody has asked.
+    defined: Arc<OnceLock<Definitions>>,
 }
 
 /// How a manifest is applied.
@@ -69,7 +79,7 @@ impl Session {
         config.retries = Retries { unreachable_for: Duration::ZERO, ..config.retries };
         let warned = Warned::new(|warning| errln!("Warning: {warning}"));
         let typed = kapelle_client::Client::connect(&config)?.with_warned(warned);
-        Ok(Self { client: typed.untyped().clone(), typed, namespace: config.namespace })
+        Ok(Self { client: typed.untyped().clone(), typed, namespace: config.namespace, defined: Arc::default() })
     }
 
     /// The connection itself.
@@ -95,8 +105,46 @@ impl Session {
         Key::namespaced(kind, self.namespace_for(kind), name)
     }
 
+    /// The kinds that users have defined.
+    pub(crate) async fn defined(&self) -> Result<&Definitions, Error> {
+        if let Some(defined) = self.defined.get() {
+            return Ok(defined);
+        }
+        let all = self.client.list(&Query::all(Kind::CustomResourceDefinition)).await?.items;
+        let read = all.iter().filter_map(|object| Definition::of(object.get::<CustomResourceDefinition>()?));
+        let defined = Definitions::of(read.map(Arc::new));
+        Ok(self.defined.get_or_init(|| defined))
+    }
+
+    /// What a command line names. The cluster is asked only for what the table of kinds does not have.
+    pub(crate) async fn named(&self, words: &[String]) -> Result<Named> {
+        match names::parse(words, &Definitions::default()) {
+            Ok(named) => Ok(named),
+            Err(_) => names::parse(words, self.defined().await?),
+        }
+    }
+
+    /// The kind of a manifest.
+    pub(crate) async fn kind(&self, api_version: &str, kind: &str) -> Result<Kind> {
+        if let Some(kind) = Kind::from_api_version(api_version, kind) {
+            return Ok(kind);
+        }
+        let found = self.defined().await?.from_api_version(api_version, kind).map(Served::kind);
+        found.with_context(|| format!("no kind {kind:?} in version {api_version:?}"))
+    }
+
+    /// An object as tables show it: in the version in which it is kept, if a user has defined what it is.
+    pub(crate) fn shown(&self, mut object: Object) -> Object {
+        if let Some(custom) = object.custom_mut()
+            && let Some(version) = self.defined.get().and_then(|defined| defined.storage(custom.kind()))
+        {
+            custom.set_version(version.version);
+        }
+        object
+    }
+
     pub(crate) async fn get(&self, kind: Kind, name: &str) -> Result<Object, Error> {
-        self.client.get(&self.key(kind, name)).await
+        Ok(self.shown(self.client.get(&self.key(kind, name)).await?))
     }
 
     /// An object, if there is one of that name.
@@ -110,7 +158,7 @@ impl Session {
     /// The objects, and the revision after which a watch misses nothing.
     pub(crate) async fn list(&self, query: &Query) -> Result<(Vec<Object>, Revision), Error> {
         let list = self.client.list(query).await?;
-        Ok((list.items, list.revision))
+        Ok((list.items.into_iter().map(|object| self.shown(object)).collect(), list.revision))
     }
 
     /// The changes after a revision, for ever.

@@ -47,6 +47,8 @@ controllers! {
     Garbage: lifecycle::garbage, "garbage-collector";
     /// Empties a Namespace that is being deleted.
     Namespace: lifecycle::namespace, "namespace-controller";
+    /// Decides whether a kind that a user defines is served, and ends its objects with it.
+    Definition: lifecycle::definition, "customresourcedefinition-controller";
     /// Makes the ServiceAccount that every namespace has.
     ServiceAccount: identity::service_account, "serviceaccount-controller";
     /// Publishes the certificate of the cluster's authority in every namespace.

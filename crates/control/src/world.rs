@@ -11,15 +11,21 @@ mod sight;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
+    iter::successors,
     net::SocketAddr,
+    ops::Bound,
     sync::Arc,
     time::Duration,
 };
 
 use api::{
     ChangeType, Key, Kind, Object, Observation, Revision, Timestamp, Write,
+    apiextensions_v1::CustomResourceDefinition,
     core_v1::{Node, Pod},
+    custom,
     kinds::Resource,
+    meta_v1::OwnerReference,
+    object::CustomKind,
     pod,
     selector::Labels,
 };
@@ -31,6 +37,9 @@ use crate::config::Config;
 /// For how long an object at which nobody looks stays decoded, at least: what is about to happen with it comes within seconds.
 const WARM_FOR: Duration = Duration::from_secs(10);
 
+/// Comes after every name that a namespace can have.
+const LAST_NAMESPACE: &str = "~";
+
 /// What controllers look at. Secrets, and ConfigMaps but for the one that is published in every namespace, may come without
 /// anything but who they are and whose: no decision depends on more, and nothing may be written that takes their place.
 #[derive(Debug)]
@@ -38,7 +47,7 @@ pub(crate) struct World {
     pub(crate) config: Config,
     entries: BTreeMap<Arc<Key>, Entry>,
     index: Index,
-    /// Up to where the changes of each kind were observed, in the order of [`Kind::ALL`].
+    /// Up to where the changes of each kind were observed, by [`Kind::row`]: those of all kinds that users define come in one order.
     observed: Vec<Revision>,
     heartbeats: HashMap<String, Timestamp>,
     /// When the process of a node was seen to have ended.
@@ -124,7 +133,7 @@ impl World {
             config,
             entries: BTreeMap::new(),
             index: Index::default(),
-            observed: vec![Revision(0); Kind::ALL.len()],
+            observed: vec![Revision(0); Kind::ROWS],
             heartbeats: HashMap::new(),
             gone: HashMap::new(),
             trouble: HashMap::new(),
@@ -169,6 +178,40 @@ impl World {
         let namespace = from.namespace.clone();
         let within = move |(key, _): &(&Key, _)| key.kind == kind && key.namespace == namespace;
         self.range(from).take_while(within).map(|(_, object)| object)
+    }
+
+    /// All objects of a kind that is not known here, by namespace and name.
+    pub(crate) fn objects_of(&self, kind: Kind) -> impl Iterator<Item = &Arc<Object>> {
+        self.range(Key::cluster(kind, "")).take_while(move |(key, _)| key.kind == kind).map(|(_, object)| object)
+    }
+
+    /// Every kind of the table, and those that users have defined and of which there are objects.
+    pub(crate) fn kinds(&self) -> impl Iterator<Item = Kind> {
+        let next =
+            |from: Bound<Key>| self.entries.range::<Key, _>((from, Bound::Unbounded)).next().map(|(key, _)| key.kind);
+        let first = next(Bound::Included(Key::cluster(Kind::Custom(CustomKind::unknown()), "")));
+        let custom = successors(first, move |kind| next(Bound::Excluded(Key::namespaced(*kind, LAST_NAMESPACE, ""))));
+        Kind::ALL.iter().copied().chain(custom)
+    }
+
+    /// The names of the definitions of a group.
+    pub(crate) fn definitions_in(&self, group: &str) -> impl Iterator<Item = &Key> {
+        let kind = Kind::CustomResourceDefinition;
+        let keys = self.entries.range::<Key, _>(Key::cluster(kind, "")..).map(|(key, _)| &**key);
+        let is_of = move |name: &str| name.split_once('.').is_some_and(|(_, of)| of == group);
+        keys.take_while(move |key| key.kind == kind).filter(move |key| is_of(&key.name))
+    }
+
+    /// Whether objects of the kind that a reference names are kept here, so that one which is not is gone.
+    pub(crate) fn keeps(&self, owner: &OwnerReference) -> bool {
+        let defines = |key: &Key| {
+            self.get::<CustomResourceDefinition>(key).is_some_and(|definition| {
+                let kind = custom::kind_of(definition).map(|kind| kind.info().kind);
+                kind == Some(owner.kind.as_str()) && custom::is(definition, "Established")
+            })
+        };
+        let group = owner.api_version.split_once('/').map_or("", |(group, _)| group);
+        Kind::from_api_version(&owner.api_version, &owner.kind).is_some() || self.definitions_in(group).any(defines)
     }
 
     /// Everything that names an object as one of its owners.
@@ -299,7 +342,7 @@ impl World {
     /// Takes in a change that somebody made. Old news changes nothing.
     pub(crate) fn observe(&mut self, news: &Observation) -> Shift {
         let key = news.object.key();
-        let seen = &mut self.observed[key.kind as usize];
+        let seen = &mut self.observed[key.kind.row()];
         *seen = (*seen).max(news.revision);
         let before = self.shown(&key);
         let entry = self.entries.entry(Arc::new(key.clone())).or_default();
@@ -331,7 +374,7 @@ impl World {
 
     /// Takes in that a write has happened: what was stored is as good as observed.
     pub(crate) fn confirm(&mut self, key: &Key, stored: &Arc<Object>) -> Shift {
-        let known = self.observed[key.kind as usize];
+        let known = self.observed[key.kind.row()];
         let before = self.shown(key);
         let Some(entry) = self.entries.get_mut(key) else { return self.refresh(key, before) };
         let (is_there, observed_at) = (entry.observed.is_some(), entry.revision());

@@ -51,7 +51,7 @@ async fn run(registry: Registry, config: Config, own: SocketAddr) {
 
 /// Everything that exists, then every change.
 async fn observe(registry: Registry, events: mpsc::Sender<Vec<Event>>) {
-    let mut feed = Box::pin(registry.feed(api::Kind::ALL));
+    let mut feed = Box::pin(registry.feed_all());
     let mut first = true;
     while let Some(changes) = feed.next().await {
         let mut batch = vec![Event::Observed(changes)];

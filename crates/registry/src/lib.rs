@@ -15,6 +15,7 @@
 mod access;
 pub mod decide;
 pub mod decoders;
+mod defined;
 mod limits;
 mod logs;
 mod membership;
@@ -41,6 +42,7 @@ use tokio_util::sync::CancellationToken;
 
 pub use access::{Access, Asked, Caller};
 pub use consensus::{BackupFile, Begin, Dial, MemberId, Status as GroupStatus, Stream};
+pub use defined::Form;
 pub use limits::{
     budget,
     events::{EVENTS_MAX, NODE_BURST, NODE_PER_SECOND},
@@ -56,6 +58,7 @@ pub use read::{Encoded, Found, Item, ListPage, ListQuery, WatchFrom, WatchQuery}
 pub use write::{AGREEMENT_TIMEOUT, Wanted, WriteOptions, Written};
 
 use decide::Rules;
+use defined::Defined;
 use limits::events::Events;
 use membership::{heartbeats::Heartbeats, routes::Routes};
 use read::{pages::Pins, watch::WATCHES_MAX};
@@ -73,6 +76,7 @@ struct Inner {
     options: Options,
     rules: Rules,
     pins: Pins,
+    defined: Defined,
     heartbeats: Heartbeats,
     events: Events,
     routes: Routes,
@@ -112,6 +116,7 @@ impl Registry {
             options,
             rules: Rules { service_cidr: options.service_cidr },
             pins: Pins::default(),
+            defined: Defined::default(),
             heartbeats: Heartbeats::new((options.now)()),
             events: Events::default(),
             routes: Routes::default(),

@@ -6,6 +6,7 @@
 use api::{
     Kind, Object, Revision, api_v1,
     encoded::{self, Revised, begin, field_len},
+    object::{CustomKind, CustomObject},
 };
 use bytes::{Buf, BufMut, Bytes};
 use prost::{
@@ -99,7 +100,9 @@ impl Message for Carried {
         } else {
             false
         };
-        match (&mut self.0, Kind::from_code(tag)) {
+        // What a user has defined is known by what it says itself.
+        let custom = || (tag == CustomObject::CODE).then(|| Kind::Custom(CustomKind::unknown()));
+        match (&mut self.0, Kind::from_code(tag).or_else(custom)) {
             (Form::Value(value), Some(kind)) if value.object.is_none() => {
                 let mut bytes = Bytes::new();
                 prost::encoding::bytes::merge(wire_type, &mut bytes, buf, context)?;

@@ -261,7 +261,7 @@ impl Client {
             resource_version: convert::read_at_to_wire(at),
         };
         let send = |mut client: Objects, request| async move { client.get(request).await };
-        convert::object_from_wire(Some(self.ask(Repeat::Always, objects, request, send).await?))
+        convert::object_from_answer(Some(self.ask(Repeat::Always, objects, request, send).await?))
     }
 
     /// Reads all objects that a query selects, page by page, in one state.
@@ -293,7 +293,7 @@ impl Client {
         loop {
             let page = self.page_at(query, PAGE_SIZE, token, at).await?;
             for object in page.items {
-                items.push(convert::object_from_wire(Some(object))?);
+                items.push(convert::object_from_answer(Some(object))?);
             }
             token = page.r#continue;
             if token.is_empty() {
@@ -324,7 +324,7 @@ impl Client {
     ) -> Result<services::ListResponse, Error> {
         let at = if token.is_empty() { at } else { ReadAt::Latest };
         let request = services::ListRequest {
-            kind: query.kind.to_string(),
+            kind: convert::kind_to_wire(query.kind),
             namespace: query.namespace.clone(),
             label_selector: query.labels.clone(),
             field_selector: query.fields.clone(),
@@ -343,7 +343,7 @@ impl Client {
     pub async fn create(&self, object: Object) -> Result<Object, Error> {
         let request = services::CreateRequest { object: Some(object.into()), options: Some(self.options.clone()) };
         let send = |mut client: Objects, request| async move { client.create(request).await };
-        convert::object_from_wire(Some(self.ask(Repeat::IfNotDone, objects, request, send).await?))
+        convert::object_from_answer(Some(self.ask(Repeat::IfNotDone, objects, request, send).await?))
     }
 
     /// Replaces an object, or the part that `part` names. A `metadata.resourceVersion` is a precondition.
@@ -357,7 +357,7 @@ impl Client {
             options: Some(self.options.clone()),
         };
         let send = |mut client: Objects, request| async move { client.update(request).await };
-        convert::object_from_wire(Some(self.ask(Repeat::IfNotDone, objects, request, send).await?))
+        convert::object_from_answer(Some(self.ask(Repeat::IfNotDone, objects, request, send).await?))
     }
 
     /// Changes parts of an object. `patch` is JSON text.
@@ -379,7 +379,7 @@ impl Client {
             options: Some(self.options.clone()),
         };
         let send = |mut client: Objects, request| async move { client.patch(request).await };
-        convert::object_from_wire(Some(self.ask(Repeat::IfNotDone, objects, request, send).await?))
+        convert::object_from_answer(Some(self.ask(Repeat::IfNotDone, objects, request, send).await?))
     }
 
     /// Makes an object as a manifest (JSON text with apiVersion and kind) says, and owns what it names under the field
@@ -418,7 +418,7 @@ impl Client {
                 return Err(Error::internal("the master did not say what it did"));
             }
         };
-        Ok(Applied { object: convert::object_from_wire(answer.object)?, outcome, warnings: answer.warnings })
+        Ok(Applied { object: convert::object_from_answer(answer.object)?, outcome, warnings: answer.warnings })
     }
 
     /// Deletes an object, at once or gracefully.
@@ -599,7 +599,7 @@ pub(crate) fn elsewhere(refused: &Status, repeat: Repeat) -> bool {
 fn outcome(key: &Key, result: services::WriteResult) -> WriteOutcome {
     let incomplete = || Error::internal("the master did not say what became of a write");
     match result.result.ok_or_else(incomplete)? {
-        services::write_result::Result::Object(object) => Ok(Arc::new(convert::object_from_wire(Some(object))?)),
+        services::write_result::Result::Object(object) => Ok(Arc::new(convert::object_from_answer(Some(object))?)),
         services::write_result::Result::Deleted(deleted) => match deleted.object.and_then(Carried::into_object) {
             Some(object) => Ok(Arc::new(object)),
             None => Ok(Arc::new(name_only(key, deleted.uid))),

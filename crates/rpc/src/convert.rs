@@ -10,22 +10,35 @@ use crate::{Carried, services};
 /// The key as requests carry it.
 #[must_use]
 pub fn key_to_wire(key: &Key) -> services::ObjectKey {
-    services::ObjectKey { kind: key.kind.to_string(), namespace: key.namespace.to_string(), name: key.name.to_string() }
+    services::ObjectKey {
+        kind: kind_to_wire(key.kind),
+        namespace: key.namespace.to_string(),
+        name: key.name.to_string(),
+    }
 }
 
-/// Reads a key.
+/// The kind as requests name it: as in manifests, and with its group if a user has defined it.
+#[must_use]
+pub fn kind_to_wire(kind: Kind) -> String {
+    if let Kind::Custom(_) = kind { kind.qualified_name() } else { kind.to_string() }
+}
+
+/// Reads a key. `kind` finds the kind of a name.
 ///
 /// # Errors
 /// If there is none, its kind is unknown, or it has no name.
-pub fn key_from_wire(key: Option<services::ObjectKey>) -> Result<Key, Error> {
+pub fn key_from_wire(
+    key: Option<services::ObjectKey>,
+    kind: impl FnOnce(&str) -> Result<Kind, Error>,
+) -> Result<Key, Error> {
     let key = key.ok_or_else(|| Error::bad_request("key: name the object"))?;
     if key.name.is_empty() {
         return Err(Error::bad_request("key.name: name the object"));
     }
-    Ok(Key::namespaced(kind_from_wire(&key.kind)?, key.namespace, key.name))
+    Ok(Key::namespaced(kind(&key.kind)?, key.namespace, key.name))
 }
 
-/// Finds a kind by its name.
+/// Finds a kind of the table by its name.
 ///
 /// # Errors
 /// If there is none; the message lists those that exist.
@@ -47,6 +60,18 @@ pub fn object_from_wire(object: Option<Carried>) -> Result<Object, Error> {
     }
     let missing = || Error::bad_request("object: send an object of a known kind");
     object.and_then(Carried::into_object).ok_or_else(missing)
+}
+
+/// The object in a master's answer, which knows what it is also if a user has defined that.
+///
+/// # Errors
+/// If there is none.
+pub fn object_from_answer(object: Option<Carried>) -> Result<Object, Error> {
+    let mut object = object_from_wire(object)?;
+    if let Some(object) = object.custom_mut() {
+        object.believe();
+    }
+    Ok(object)
 }
 
 /// The part that a request to change an object names.
@@ -162,11 +187,14 @@ pub fn write_to_wire(write: Write, options: &services::WriteOptions) -> services
     services::Write { write: Some(write) }
 }
 
-/// A write, and its options if it has any.
+/// A write, and its options if it has any. `kind` finds the kind of a name.
 ///
 /// # Errors
 /// If it is empty or a part of it is not understood.
-pub fn write_from_wire(write: services::Write) -> Result<(Write, services::WriteOptions), Error> {
+pub fn write_from_wire(
+    write: services::Write,
+    kind: impl FnOnce(&str) -> Result<Kind, Error>,
+) -> Result<(Write, services::WriteOptions), Error> {
     match write.write.ok_or_else(|| Error::bad_request("writes: each is a create, an update or a delete"))? {
         services::write::Write::Create(create) => {
             Ok((Write::Create(object_from_wire(create.object)?), create.options.unwrap_or_default()))
@@ -177,7 +205,7 @@ pub fn write_from_wire(write: services::Write) -> Result<(Write, services::Write
         }
         services::write::Write::Delete(delete) => {
             let options = delete_from_wire(delete.options.unwrap_or_default())?;
-            Ok((Write::Delete(key_from_wire(delete.key)?, options), services::WriteOptions::default()))
+            Ok((Write::Delete(key_from_wire(delete.key, kind)?, options), services::WriteOptions::default()))
         }
     }
 }

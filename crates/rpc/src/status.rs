@@ -66,7 +66,9 @@ pub fn from_status(status: &meta_v1::Status) -> Error {
     Error {
         about: kind_of(&details).map(|kind| Key::cluster(kind, details.name.as_str())),
         causes: causes.collect(),
-        retry_after_s: u32::try_from(details.retry_after_seconds).ok().filter(|seconds| *seconds > 0),
+        retry_after_s: u16::try_from(details.retry_after_seconds.clamp(0, u16::MAX.into()))
+            .ok()
+            .filter(|seconds| *seconds > 0),
         continue_: status.metadata.as_ref().and_then(|meta| told(&meta.r#continue)).map(Into::into),
         ..Error::new(reason, &status.message)
     }

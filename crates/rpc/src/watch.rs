@@ -53,7 +53,7 @@ impl Client {
 
     async fn open_watch(&self, query: &Query, after: Option<Revision>) -> Result<Streaming<WatchResponse>, Error> {
         let request = WatchRequest {
-            kind: query.kind.to_string(),
+            kind: convert::kind_to_wire(query.kind),
             namespace: query.namespace.clone(),
             label_selector: query.labels.clone(),
             field_selector: query.fields.clone(),
@@ -182,6 +182,6 @@ fn change(event: WatchEvent, revision: Revision) -> Result<Result<Change, Bookma
         watch_event::Type::Bookmark => return Ok(Err(Bookmark { initial_end: event.initial_events_end })),
         watch_event::Type::Unspecified => return Err(Error::internal("the master sent a change of no type")),
     };
-    let object = Arc::new(convert::object_from_wire(event.object)?);
+    let object = Arc::new(convert::object_from_answer(event.object)?);
     Ok(Ok(Change { change, object, revision }))
 }

@@ -19,9 +19,9 @@ mod tests;
 mod txn;
 mod watch;
 
-pub use history::{EVENTS_MAX, Expired, RING_BYTES_MAX};
+pub use history::{DEFINITIONS_RING_BYTES_MAX, EVENTS_MAX, Expired, RING_BYTES_MAX};
 pub use machine::{Machine, Store, new};
 pub use record::{Event, Record};
-pub use state::{Applied, Refusal, State, View};
+pub use state::{Applied, Objects, Refusal, State, View};
 pub use txn::{BadTxn, Expect, Op, Txn};
 pub use watch::Watch;

@@ -8,7 +8,12 @@ use std::{
 use api::{Kind, Revision};
 use bytes::Bytes;
 
-use crate::{Applied, Event, Expired, Op, Refusal, State, Txn, View, Watch, history::wake, shared::Shared, snapshot};
+use crate::{
+    Applied, Event, Expired, Op, Refusal, State, Txn, View, Watch,
+    history::{Looked, wake},
+    shared::Shared,
+    snapshot,
+};
 
 /// The state as `consensus` drives it: applies what was agreed, in order, on one thread.
 #[derive(Debug)]
@@ -45,16 +50,23 @@ impl Store {
     /// # Errors
     /// [`Expired`] if the history no longer reaches back that far.
     pub fn watch(&self, kinds: &[Kind], after: Revision) -> Result<Watch, Expired> {
-        Watch::new(self.shared.clone(), kinds, after)
+        Watch::new(self.shared.clone(), kinds.iter().map(|kind| Looked::At(*kind)).collect(), after)
+    }
+
+    /// The changes of all kinds after a revision, those included that somebody defines only then.
+    ///
+    /// # Errors
+    /// As [`Store::watch`].
+    pub fn watch_all(&self, after: Revision) -> Result<Watch, Expired> {
+        let stored = Kind::ALL.iter().map(|kind| Looked::At(*kind));
+        Watch::new(self.shared.clone(), stored.chain([Looked::AtAllCustom]).collect(), after)
     }
 }
 
 impl Machine {
     /// Ends the history: watches from before a revision must list again.
     fn forget(&self, floor: Revision) {
-        for kind in Kind::ALL {
-            self.shared.lane(*kind).restart(floor);
-        }
+        (0..Kind::ROWS).for_each(|row| self.shared.lane(row).restart(floor));
     }
 
     fn install(&mut self, state: State) {
@@ -94,11 +106,11 @@ impl consensus::Machine for Machine {
             if !kinds.contains(&kind) {
                 kinds.push(kind);
             }
-            self.shared.lane(kind).push(event);
+            self.shared.lane(kind.row()).push(event);
         }
         self.shared.publish(self.state.view());
         for kind in kinds {
-            let watchers = self.shared.lane(kind).watchers();
+            let watchers = self.shared.lane(kind.row()).watchers(kind);
             wake(&watchers);
         }
     }

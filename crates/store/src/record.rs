@@ -69,7 +69,9 @@ fn is_published(key: &Key) -> bool {
 /// Whether there may be very many objects of a kind, or very large ones, at few of which anybody looks at a time: such stay
 /// decoded as long as they are news or somebody holds them. The few others are looked at with nearly every request.
 fn is_numerous(kind: Kind) -> bool {
-    is_bulk(kind) || matches!(kind, Kind::Pod | Kind::Event | Kind::EndpointSlice | Kind::Endpoints)
+    let may_be_many = matches!(kind, Kind::Pod | Kind::Event | Kind::EndpointSlice | Kind::Endpoints);
+    // Definitions are few, and their schemas are large.
+    is_bulk(kind) || may_be_many || matches!(kind, Kind::CustomResourceDefinition | Kind::Custom(_))
 }
 
 impl Record {

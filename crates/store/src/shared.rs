@@ -13,13 +13,13 @@ use crate::{
 #[derive(Debug)]
 pub(crate) struct Shared {
     view: ArcSwap<View>,
-    /// In the order of [`Kind::ALL`].
+    /// By [`Kind::row`]: a lane a kind, and one for all that users have defined.
     lanes: Vec<Mutex<Lane>>,
 }
 
 impl Shared {
     pub(crate) fn new(view: View) -> Self {
-        Self { view: ArcSwap::from_pointee(view), lanes: Kind::ALL.iter().map(|_| Mutex::default()).collect() }
+        Self { view: ArcSwap::from_pointee(view), lanes: (0..Kind::ROWS).map(|_| Mutex::default()).collect() }
     }
 
     /// The state as it is now.
@@ -32,8 +32,8 @@ impl Shared {
         self.view.store(Arc::new(view));
     }
 
-    /// The history of a kind.
-    pub(crate) fn lane(&self, kind: Kind) -> MutexGuard<'_, Lane> {
-        lock(&self.lanes[kind as usize])
+    /// The history in which changes of a kind are, by [`Kind::row`].
+    pub(crate) fn lane(&self, row: usize) -> MutexGuard<'_, Lane> {
+        lock(&self.lanes[row])
     }
 }

@@ -8,7 +8,7 @@ use std::{
     sync::Arc,
 };
 
-use api::{Kind, Revision};
+use api::{Key, Revision};
 use bytes::Bytes;
 use prost::Message;
 
@@ -53,26 +53,30 @@ struct Named {
     revision: u64,
     #[prost(uint64, tag = "7")]
     created: u64,
+    /// The kind, if a user has defined it.
+    #[prost(message, optional, tag = "8")]
+    custom: Option<txn::wire::Custom>,
 }
 
 /// Writes a view.
 pub(crate) fn write(view: &View, to: &mut dyn Write) -> io::Result<()> {
-    let records = Kind::ALL.iter().map(|kind| view.count(*kind) as u64).sum();
+    let records = view.kinds().map(|kind| view.count(kind) as u64).sum();
     let (revision, claims, digest) = (view.revision().0, view.claims().count() as u64, view.digest().0);
     put(to, &Header { revision, claims, records, digest })?;
     for (claim, owner) in view.claims() {
         put(to, &named(owner, claim))?;
     }
-    for record in Kind::ALL.iter().flat_map(|kind| view.list(*kind, None, None)) {
+    for record in view.kinds().flat_map(|kind| view.list(kind, None, None)) {
         let (revision, created) = (record.revision.0, record.created.0);
         put(to, &Named { bytes: record.bytes.clone(), revision, created, ..named(&record.key, "") })?;
     }
     Ok(())
 }
 
-fn named(key: &api::Key, claim: &str) -> Named {
+fn named(key: &Key, claim: &str) -> Named {
     Named {
         kind: key.kind.info().code,
+        custom: txn::custom(key.kind),
         namespace: key.namespace.to_string(),
         name: key.name.to_string(),
         claim: claim.to_owned(),
@@ -86,12 +90,13 @@ pub(crate) fn read(from: &mut dyn Read) -> io::Result<Root> {
     let mut root = Root::new(Revision(header.revision), Digest(header.digest));
     for _ in 0..header.claims {
         let claim: Named = take(from)?;
-        let owner = txn::key(claim.kind, &claim.namespace, &claim.name).map_err(invalid)?;
+        let kind = txn::kind(claim.kind, claim.custom).map_err(invalid)?;
+        let owner = Key::namespaced(kind, claim.namespace, claim.name);
         root.claim(claim.claim.as_str().into(), owner);
     }
     for _ in 0..header.records {
-        let Named { kind, namespace, name, bytes, revision, created, .. } = take(from)?;
-        let key = txn::key(kind, &namespace, &name).map_err(invalid)?;
+        let Named { kind, custom, namespace, name, bytes, revision, created, .. } = take(from)?;
+        let key = Key::namespaced(txn::kind(kind, custom).map_err(invalid)?, namespace, name);
         root.insert(Arc::new(Record::known(key, bytes, Revision(revision), Revision(created))));
     }
     Ok(root)

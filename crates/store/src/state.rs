@@ -5,7 +5,7 @@ use std::{
     sync::{Arc, LazyLock},
 };
 
-use api::{ChangeType, Key, Kind, Revision};
+use api::{ChangeType, Key, Kind, Revision, object::CustomKind};
 use imbl::OrdMap;
 
 use crate::{Event, Expect, Op, Record, Txn};
@@ -13,15 +13,20 @@ use crate::{Event, Expect, Op, Record, Txn};
 /// A name within a kind. Ordered by namespace, then name.
 type Slot = (Arc<str>, Arc<str>);
 
+/// The objects of one kind.
+type Table = OrdMap<Slot, Arc<Record>>;
+
 /// Every object, and who has which claimed name. Cloning is O(kinds) and shares everything.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Root {
     /// One map a kind, in the order of [`Kind::ALL`].
-    tables: Vec<OrdMap<Slot, Arc<Record>>>,
+    tables: Vec<Table>,
+    /// One map for each kind that a user has defined and of which there are objects.
+    custom: OrdMap<CustomKind, Table>,
     claims: OrdMap<Arc<str>, Key>,
     revision: Revision,
-    /// What the objects of each kind cost, in the order of [`Kind::ALL`].
-    bytes: [usize; Kind::ALL.len()],
+    /// What the objects of each kind cost, by [`Kind::row`].
+    bytes: [usize; Kind::ROWS],
     digest: Digest,
 }
 
@@ -43,6 +48,10 @@ impl Digest {
 
     fn fold_key(&mut self, key: &Key) {
         self.fold(u64::from(key.kind.info().code));
+        if let Kind::Custom(kind) = key.kind {
+            self.fold_bytes(kind.info().group.as_bytes());
+            self.fold_bytes(kind.info().plural.as_bytes());
+        }
         self.fold_bytes(key.namespace.as_bytes());
         self.fold_bytes(key.name.as_bytes());
     }
@@ -51,6 +60,18 @@ impl Digest {
 /// The state at one revision, as a value: what readers hold. Cloning is O(1).
 #[derive(Clone, Debug)]
 pub struct View(Arc<Root>);
+
+/// The objects of one kind in some state, to see whether those of another state are still the same.
+#[derive(Clone, Debug, Default)]
+pub struct Objects(Table);
+
+impl Objects {
+    /// Whether a state has exactly these: at once, without looking at them. Never true where it is not so.
+    #[must_use]
+    pub fn are_those_of(&self, view: &View, kind: Kind) -> bool {
+        view.0.table(kind).is_some_and(|table| table.ptr_eq(&self.0))
+    }
+}
 
 /// The state that the log builds. See [`State::apply`].
 #[derive(Debug)]
@@ -225,22 +246,39 @@ impl Root {
         }
     }
 
+    /// The objects of a kind; `None` if a user has defined it and there are none.
+    fn table(&self, kind: Kind) -> Option<&Table> {
+        if let Kind::Custom(kind) = kind { self.custom.get(&kind) } else { Some(&self.tables[kind.row()]) }
+    }
+
+    fn table_mut(&mut self, kind: Kind) -> &mut Table {
+        if let Kind::Custom(kind) = kind { self.custom.entry(kind).or_default() } else { &mut self.tables[kind.row()] }
+    }
+
     fn get(&self, key: &Key) -> Option<&Arc<Record>> {
-        self.tables[key.kind as usize].get(&(key.namespace.clone(), key.name.clone()))
+        self.table(key.kind)?.get(&(key.namespace.clone(), key.name.clone()))
     }
 
     pub(crate) fn insert(&mut self, record: Arc<Record>) -> Option<Arc<Record>> {
-        self.bytes[record.key.kind as usize] += record.size();
         let Key { kind, namespace, name } = &record.key;
-        let (kind, slot) = (*kind as usize, (namespace.clone(), name.clone()));
-        let before = self.tables[kind].insert(slot, record);
-        self.bytes[kind] -= before.as_ref().map_or(0, |record| record.size());
+        let (kind, slot) = (*kind, (namespace.clone(), name.clone()));
+        self.bytes[kind.row()] += record.size();
+        let before = self.table_mut(kind).insert(slot, record);
+        self.bytes[kind.row()] -= before.as_ref().map_or(0, |record| record.size());
         before
     }
 
     fn remove(&mut self, key: &Key) -> Option<Arc<Record>> {
-        let before = self.tables[key.kind as usize].remove(&(key.namespace.clone(), key.name.clone()))?;
-        self.bytes[key.kind as usize] -= before.size();
+        let table = self.table_mut(key.kind);
+        let before = table.remove(&(key.namespace.clone(), key.name.clone()));
+        let is_empty = table.is_empty();
+        if let Kind::Custom(kind) = key.kind
+            && is_empty
+        {
+            self.custom.remove(&kind);
+        }
+        let before = before?;
+        self.bytes[key.kind.row()] -= before.size();
         Some(before)
     }
 
@@ -268,15 +306,27 @@ impl View {
             Some(key) => Bound::Excluded((key.namespace.clone(), key.name.clone())),
             None => Bound::Included((namespace.map_or_else(|| EMPTY.clone(), Arc::from), EMPTY.clone())),
         };
-        let table = &self.0.tables[kind as usize];
+        let table = self.0.table(kind).into_iter();
         let within = move |record: &&Arc<Record>| namespace.is_none_or(|wanted| &*record.key.namespace == wanted);
-        table.range((from, Bound::Unbounded)).map(|(_, record)| record).take_while(within)
+        let records = table.flat_map(move |table| table.range((from.clone(), Bound::Unbounded)));
+        records.map(|(_, record)| record).take_while(within)
+    }
+
+    /// Every kind of the table, and those that users have defined and of which there are objects.
+    pub fn kinds(&self) -> impl Iterator<Item = Kind> {
+        Kind::ALL.iter().copied().chain(self.0.custom.keys().copied().map(Kind::Custom))
+    }
+
+    /// The objects of a kind, to compare other states with.
+    #[must_use]
+    pub fn objects(&self, kind: Kind) -> Objects {
+        Objects(self.0.table(kind).cloned().unwrap_or_default())
     }
 
     /// How many objects of a kind there are.
     #[must_use]
     pub fn count(&self, kind: Kind) -> usize {
-        self.0.tables[kind as usize].len()
+        self.0.table(kind).map_or(0, OrdMap::len)
     }
 
     /// How many changes made this state.
@@ -306,9 +356,9 @@ impl View {
         self.0.bytes.iter().sum()
     }
 
-    /// What the objects of a kind cost in memory, about, in bytes.
+    /// What the objects of a kind cost in memory, about, in bytes; of one that a user has defined, those of all such kinds.
     #[must_use]
     pub fn bytes_of(&self, kind: Kind) -> usize {
-        self.0.bytes[kind as usize]
+        self.0.bytes[kind.row()]
     }
 }

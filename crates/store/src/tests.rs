@@ -1,6 +1,8 @@
 //! Stories about the state, its history and its snapshots.
 #![expect(clippy::unwrap_used, reason = "tests")]
 
+mod custom;
+
 use std::sync::Arc;
 
 use api::{ChangeType, Key, Kind, Object, Revision, core_v1, kinds::Resource as _, well_known::ROOT_CA_CONFIG_MAP};

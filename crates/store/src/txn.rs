@@ -1,6 +1,9 @@
 //! What the log carries: groups of operations that happen together or not at all.
 
-use api::{Key, Kind, Revision};
+use api::{
+    Key, Kind, Revision,
+    object::{CustomKind, CustomObject, KindName},
+};
 use bytes::Bytes;
 use prost::Message as _;
 
@@ -96,8 +99,21 @@ impl Txn {
 }
 
 /// The layout in the log. Numbers are never reused.
-mod wire {
+pub(crate) mod wire {
     use bytes::Bytes;
+
+    /// The kind of a key, if a user has defined it.
+    #[derive(Clone, PartialEq, prost::Message)]
+    pub(crate) struct Custom {
+        #[prost(string, tag = "1")]
+        pub(crate) group: String,
+        #[prost(string, tag = "2")]
+        pub(crate) plural: String,
+        #[prost(string, tag = "3")]
+        pub(crate) kind: String,
+        #[prost(bool, tag = "4")]
+        pub(crate) namespaced: bool,
+    }
 
     #[derive(Clone, PartialEq, prost::Message)]
     pub(super) struct Txn {
@@ -124,6 +140,8 @@ mod wire {
         pub(super) revision: Option<u64>,
         #[prost(string, tag = "8")]
         pub(super) claim: String,
+        #[prost(message, optional, tag = "9")]
+        pub(super) custom: Option<Custom>,
     }
 }
 
@@ -149,6 +167,7 @@ fn about(action: u32, key: &Key, expect: Expect) -> wire::Op {
     wire::Op {
         action,
         kind: key.kind.info().code,
+        custom: custom(key.kind),
         namespace: key.namespace.to_string(),
         name: key.name.to_string(),
         absent: expect == Expect::Absent,
@@ -166,7 +185,8 @@ impl TryFrom<wire::Op> for Op {
             (false, Some(revision)) => Expect::Revision(Revision(revision)),
             (false, None) => Expect::Any,
         };
-        let key = || key(op.kind, &op.namespace, &op.name);
+        let key =
+            || Ok::<_, BadTxn>(Key::namespaced(kind(op.kind, op.custom)?, op.namespace.as_str(), op.name.as_str()));
         Ok(match op.action {
             PUT => Self::Put { key: key()?, bytes: op.bytes, expect },
             DELETE => Self::Delete { key: key()?, expect },
@@ -178,7 +198,19 @@ impl TryFrom<wire::Op> for Op {
     }
 }
 
-pub(crate) fn key(kind: u32, namespace: &str, name: &str) -> Result<Key, BadTxn> {
-    let kind = Kind::from_code(kind).ok_or(BadTxn::Unknown { what: "kind", code: kind })?;
-    Ok(Key::namespaced(kind, namespace, name))
+/// What a key says beside the number of its kind.
+pub(crate) fn custom(kind: Kind) -> Option<wire::Custom> {
+    let Kind::Custom(kind) = kind else { return None };
+    let KindName { group, plural, kind, namespaced } = kind.name();
+    Some(wire::Custom { group, plural, kind, namespaced })
+}
+
+/// The kind of a key. Whatever name a user's kind has is let in: what one master has agreed to, all have.
+pub(crate) fn kind(code: u32, custom: Option<wire::Custom>) -> Result<Kind, BadTxn> {
+    match custom {
+        Some(wire::Custom { group, plural, kind, namespaced }) if code == CustomObject::CODE => {
+            Ok(Kind::Custom(CustomKind::of(&KindName { group, plural, kind, namespaced })))
+        }
+        _ => Kind::from_code(code).ok_or(BadTxn::Unknown { what: "kind", code }),
+    }
 }

@@ -5,12 +5,12 @@
 
 use std::sync::Arc;
 
-use api::{Kind, Revision};
+use api::Revision;
 use tokio::sync::Notify;
 
 use crate::{
     Event,
-    history::{BATCH_MAX, Expired},
+    history::{BATCH_MAX, Expired, Looked},
     shared::Shared,
 };
 
@@ -18,16 +18,16 @@ use crate::{
 #[derive(Debug)]
 pub struct Watch {
     shared: Arc<Shared>,
-    kinds: Vec<Kind>,
+    looked: Vec<Looked>,
     cursor: Revision,
     wake: Arc<Notify>,
 }
 
 impl Watch {
-    pub(crate) fn new(shared: Arc<Shared>, kinds: &[Kind], after: Revision) -> Result<Self, Expired> {
-        let watch = Self { shared, kinds: kinds.to_vec(), cursor: after, wake: Arc::new(Notify::new()) };
-        for kind in kinds {
-            watch.shared.lane(*kind).subscribe(&watch.wake, after)?;
+    pub(crate) fn new(shared: Arc<Shared>, looked: Vec<Looked>, after: Revision) -> Result<Self, Expired> {
+        let watch = Self { shared, looked, cursor: after, wake: Arc::new(Notify::new()) };
+        for looked in &watch.looked {
+            watch.shared.lane(looked.row()).subscribe(&watch.wake, *looked, after)?;
         }
         Ok(watch)
     }
@@ -60,10 +60,10 @@ impl Watch {
         // Lanes are filled before the view is published, so up to the view's revision no lane has a gap.
         let until = self.shared.view().revision();
         let mut events = Vec::new();
-        for kind in &self.kinds {
-            self.shared.lane(*kind).after(self.cursor, until, &mut events)?;
+        for looked in &self.looked {
+            self.shared.lane(looked.row()).after(*looked, (self.cursor, until), &mut events)?;
         }
-        if self.kinds.len() > 1 {
+        if self.looked.len() > 1 {
             events.sort_unstable_by_key(|event| event.revision());
             // A lane may have had more than it gave: what another lane gave beyond that must wait its turn.
             if events.len() > BATCH_MAX {

@@ -12,12 +12,19 @@ use std::{
 };
 
 use api::{
-    Change, Cidr, Error, Key, Kind, Object, Observation, Reason, Timestamp, Write, WriteOutcome, core_v1, event,
+    Change, Cidr, Error, Key, Kind, Object, Observation, Reason, Timestamp, Write, WriteOutcome,
+    apiextensions_v1::CustomResourceDefinition,
+    core_v1,
+    custom::{Definition, Definitions},
+    event,
     kinds::Resource,
     well_known::{DEFAULT_NAMESPACE, SYSTEM_NAMESPACE},
 };
 use control::{Brain, Config, Effect, Event, Ticket};
-use registry::decide::{self, Fate, Rules, Stamp};
+use registry::{
+    Form,
+    decide::{self, Fate, Rules, Sent, Stamp},
+};
 use store::{State, View};
 
 use crate::{
@@ -158,7 +165,12 @@ impl Cluster {
     pub fn submit(&mut self, write: &Write) -> WriteOutcome {
         self.uids += 1;
         let stamp = Stamp { now: self.now, uid: format!("uid-{}", self.uids), random: self.prng.bits(), attempt: 0 };
-        let decision = decide::decide(&self.state.view(), write, write.key().kind.into(), &stamp, &self.rules)?;
+        let kind = write.key().kind;
+        let definitions = self.definitions();
+        let definition = if let Kind::Custom(kind) = kind { definitions.get(kind) } else { None };
+        let form = Form::of(kind.into(), definition.map(AsRef::as_ref));
+        let sent = Sent { form, ..kind.into() };
+        let decision = decide::decide(&self.state.view(), write, sent, &stamp, &self.rules)?;
         if decision.fate == Fate::Unchanged {
             return Ok(decision.object);
         }
@@ -166,6 +178,13 @@ impl Cluster {
         let stored = applied.records.iter().flatten().next().map(|record| record.object());
         self.publish(&applied.events);
         Ok(stored.unwrap_or(decision.object))
+    }
+
+    /// The kinds that users have defined.
+    #[must_use]
+    pub fn definitions(&self) -> Definitions {
+        let all = self.all::<CustomResourceDefinition>();
+        Definitions::of(all.iter().filter_map(Definition::of).map(Arc::new))
     }
 
     /// The state as it is now.
@@ -189,8 +208,9 @@ impl Cluster {
         self.brain = brain();
         self.inbox.clear();
         self.incarnation += 1;
-        let changes = Kind::ALL.iter().flat_map(|kind| {
-            let records: Vec<Observation> = self.view().list(*kind, None, None).map(existing).collect();
+        let kinds: Vec<Kind> = self.view().kinds().collect();
+        let changes = kinds.into_iter().flat_map(|kind| {
+            let records: Vec<Observation> = self.view().list(kind, None, None).map(existing).collect();
             records
         });
         let changes: Vec<Observation> = changes.collect();

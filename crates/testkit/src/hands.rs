@@ -1,13 +1,14 @@
 //! What users do to a cluster: apply manifests, scale, delete.
 
 use api::{
-    DeleteOptions, Error, Key, Kind, Object, Propagation, Subresource, Write,
+    DeleteOptions, Error, Key, Kind, Object, Propagation, Served, Subresource, Write,
     apps_v1::Deployment,
     core_v1::Node,
     json::{self, Strictness},
     kinds::Resource,
     patch, yaml,
 };
+use serde_json::Value;
 
 use crate::Cluster;
 
@@ -25,9 +26,18 @@ impl Cluster {
 
     fn apply_one(&mut self, document: &serde_json::Value) -> Result<String, Error> {
         let word = |name| document.get(name).and_then(|value| value.as_str()).unwrap_or_default();
-        let kind = Kind::from_api_version(word("apiVersion"), word("kind"))
-            .ok_or_else(|| Error::bad_request(format!("{} {} is not known here", word("apiVersion"), word("kind"))))?;
-        let mut object = json::decode(kind, document, Strictness::Strict)?.object;
+        let (api_version, kind) = (word("apiVersion"), word("kind"));
+        let definitions = self.definitions();
+        let served = Served::from_api_version(api_version, kind);
+        let unknown = || Error::bad_request(format!("{api_version} {kind} is not known here"));
+        let served = served.or_else(|| definitions.from_api_version(api_version, kind)).ok_or_else(unknown)?;
+        let version = if let Served::Custom(version) = served { definitions.version(version) } else { None };
+        let read = |value: &Value| match version {
+            Some(version) => version.read(value, Strictness::Strict),
+            None => json::decode(served, value, Strictness::Strict),
+        };
+        let mut object = read(document)?.object;
+        let kind = served.kind();
         if kind.info().namespaced && object.key().namespace.is_empty() {
             NAMESPACE.clone_into(&mut object.metadata_mut().namespace);
         }
@@ -37,9 +47,9 @@ impl Cluster {
             self.submit(&Write::Create(object))?;
             return Ok(format!("{name} created"));
         };
-        let mut value = json::encode(&present);
+        let mut value = json::encode_as(served, &present);
         patch::strategic(kind.info().message, &mut value, document)?;
-        let mut changed = json::decode(kind, &value, Strictness::Strict)?.object;
+        let mut changed = read(&value)?.object;
         changed.metadata_mut().resource_version.clear();
         let stored = self.submit(&Write::Update(changed, Subresource::None))?;
         let same = stored.revision() == present.revision();

@@ -15,11 +15,13 @@ use std::{
 
 use api::{
     ChangeType, Cidr, Error, Key, Kind, Object, Reason, Subresource, Timestamp, Write, WriteOutcome,
+    apiextensions_v1::CustomResourceDefinition,
     conditions::{self, CONTAINERS_READY, ConditionStatus, INITIALIZED, READY},
     core_v1::{
         ContainerState, ContainerStateRunning, ContainerStateWaiting, ContainerStatus, HostIp, Namespace, Node,
         NodeStatus, Pod, PodCondition, PodIp, PodStatus,
     },
+    custom::{Definition, Definitions},
     event::{self, EventType},
     json::{self, Strictness},
     kinds::Resource,
@@ -144,6 +146,65 @@ pub fn weigh(pods: usize, events: bool) -> Weights {
     master.weigh()
 }
 
+/// What a master holds for so many definitions of kinds of which there are no objects: all that [`weigh`] tells apart, what the
+/// Registry knows of them, and their names. In bytes.
+///
+/// # Panics
+/// If the cluster does not do what it is asked to.
+#[must_use]
+pub fn weigh_definitions(count: usize) -> isize {
+    let before = held();
+    let mut master = Master::new(0, false);
+    for n in 0..count {
+        master.create(&definition(n));
+        if n % DEFINITIONS_A_TURN == 0 {
+            master.turn();
+        }
+    }
+    master.rest();
+    let view = master.store.view();
+    let read = view.list(Kind::CustomResourceDefinition, None, None).filter_map(|record| {
+        let object = record.object();
+        Definition::of(object.get::<CustomResourceDefinition>()?).map(Arc::new)
+    });
+    let definitions = Definitions::of(read);
+    assert_eq!(definitions.served().count(), count, "kinds that are served");
+    held() - before
+}
+
+/// How many definitions come within a turn, as from a package that brings many.
+const DEFINITIONS_A_TURN: usize = 50;
+
+/// Fields of the schema of a definition, which make it about 12 KiB long.
+const SCHEMA_FIELDS: usize = 80;
+
+fn definition(n: usize) -> Object {
+    let field = |field: usize| {
+        let described =
+            "What the provider is to do about this, in a sentence or two as people write them in their types.";
+        (format!("parameter{field}"), serde_json::json!({"type": "string", "description": described}))
+    };
+    let fields: serde_json::Map<String, serde_json::Value> = (0..SCHEMA_FIELDS).map(field).collect();
+    let spec = serde_json::json!({"type": "object", "properties": fields});
+    let manifest = serde_json::json!({
+        "metadata": {"name": format!("widgets{n}.memory.test")},
+        "spec": {
+            "group": "memory.test",
+            "scope": "Cluster",
+            "names": {"plural": format!("widgets{n}"), "kind": format!("Widget{n}"), "categories": ["managed"]},
+            "versions": [{
+                "name": "v1", "served": true, "storage": true, "subresources": {"status": {}},
+                "schema": {"openAPIV3Schema": {"type": "object", "properties": {"spec": spec}}},
+                "additionalPrinterColumns": [
+                    {"name": "Ready", "type": "string", "jsonPath": ".status.conditions[?(@.type=='Ready')].status"},
+                    {"name": "Age", "type": "date", "jsonPath": ".metadata.creationTimestamp"},
+                ],
+            }],
+        },
+    });
+    json::decode(Kind::CustomResourceDefinition, &manifest, Strictness::Strict).expect("it is a definition").object
+}
+
 fn is_running(record: &Record) -> bool {
     record.object().get::<Pod>().is_some_and(pod::is_ready)
 }
@@ -169,7 +230,7 @@ struct Master {
 impl Master {
     fn new(nodes: usize, events: bool) -> Self {
         let (machine, store) = store::new();
-        let watch = store.watch(Kind::ALL, store.view().revision()).expect("nothing was forgotten yet");
+        let watch = store.watch_all(store.view().revision()).expect("nothing was forgotten yet");
         let service_cidr = Cidr::new(Ipv4Addr::new(127, 128, 0, 0), 12).expect("the range begins at its first address");
         let mut master = Self {
             machine,
@@ -306,7 +367,7 @@ impl Master {
         drop((watch, nodes, wishes, settled));
         let view = store.view();
         let agreed: usize =
-            Kind::ALL.iter().flat_map(|kind| view.list(*kind, None, None)).map(|record| record.bytes.len()).sum();
+            view.kinds().flat_map(|kind| view.list(kind, None, None)).map(|record| record.bytes.len()).sum();
         drop(view);
         let mut scales = held();
         let mut freed = || {

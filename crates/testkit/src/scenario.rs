@@ -320,8 +320,8 @@ fn show(cluster: &Cluster, key: &Key) -> String {
 /// Everything but what every cluster has and what was said.
 fn objects(cluster: &Cluster) -> String {
     let view = cluster.view();
-    let kinds = Kind::ALL.iter().filter(|kind| !matches!(kind, Kind::Namespace | Kind::Node | Kind::Event));
-    let keys = kinds.flat_map(|kind| view.list(*kind, None, None).map(|record| &record.key));
+    let kinds = view.kinds().filter(|kind| !matches!(kind, Kind::Namespace | Kind::Node | Kind::Event));
+    let keys = kinds.flat_map(|kind| view.list(kind, None, None).map(|record| &record.key));
     keys.filter(|key| !is_in_every_cluster(key)).map(|key| format!("{key}\n")).collect()
 }
 

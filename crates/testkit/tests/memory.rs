@@ -1,8 +1,8 @@
-//! The promise of what a Pod takes of a master's memory. `cargo run -p testkit --example memory` shows the parts.
+//! The promises of what a Pod, and kinds that users define, take of a master's memory. `cargo run -p testkit --example memory` shows the parts.
 
 use testkit::{
     fuzz::Counting,
-    memory::{Weights, weigh},
+    memory::{Weights, weigh, weigh_definitions},
 };
 
 #[global_allocator]
@@ -17,6 +17,16 @@ const POD_BYTES_MAX: isize = 4 << 10;
 
 /// The same for all that is told of a Pod in Events while it comes to life.
 const EVENTS_BYTES_MAX: isize = 4 << 10;
+
+/// As many definitions as Crossplane brings, and the most that they may take, in bytes.
+const DEFINITIONS: usize = 1_000;
+const DEFINITIONS_BYTES_MAX: isize = 30 << 20;
+
+#[test]
+fn a_thousand_definitions_take_little_memory() {
+    let bytes = weigh_definitions(DEFINITIONS);
+    assert!(bytes <= DEFINITIONS_BYTES_MAX, "{bytes}");
+}
 
 #[test]
 fn a_pod_takes_little_of_a_masters_memory() {

@@ -59,6 +59,16 @@ impl Versions for BuiltInKind {
     fn has_status(&self) -> bool {
         self.0.has(Subresource::Status)
     }
+
+    fn has_fields_in_bytes(&self) -> bool {
+        true
+    }
+}
+
+/// Of metadata in a manifest what counts, whatever the kind.
+#[must_use]
+pub fn known_metadata(metadata: &Value) -> Value {
+    value::known(BuiltIn::metadata(), metadata)
 }
 
 /// Of a manifest what counts: the fields that its message has.

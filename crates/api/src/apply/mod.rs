@@ -27,7 +27,7 @@ use crate::{
     meta_v1::{ManagedFieldsEntry, Time},
 };
 
-pub use built_in::{BuiltInKind, config};
+pub use built_in::{BuiltInKind, config, known_metadata};
 pub use conflict::Conflict;
 pub use migration::{migrates, synced};
 pub use owners::{Manager, Operation, UPDATE_OWNERS_MAX};
@@ -61,6 +61,9 @@ pub trait Versions {
 
     /// Whether the status is written apart from the rest.
     fn has_status(&self) -> bool;
+
+    /// Whether the fields of an object can be read from its bytes alone. If not, owners of the rest are kept with their fields.
+    fn has_fields_in_bytes(&self) -> bool;
 }
 
 /// A write, as far as owners are concerned.
@@ -325,8 +328,12 @@ pub fn tracked<K: Versions>(
 ) -> Vec<ManagedFieldsEntry> {
     let manager = request.manager(Operation::Update);
     let Some(before) = update.before else {
-        let fields = Fields::Rest;
-        return Owners(vec![Owner { manager, time: Some(request.now), fields }]).entries();
+        let owner = |fields| Owner { manager: manager.clone(), time: Some(request.now), fields };
+        if request.kind.has_fields_in_bytes() {
+            return Owners(vec![owner(Fields::Rest)]).entries();
+        }
+        let fields = request.fields(&values().1, request.api_version).unwrap_or_default();
+        return settled(Owners(vec![owner(Fields::Named(fields))]), &manager).entries();
     };
     if update.resets() && request.subresource.is_empty() {
         return Vec::new();
@@ -337,7 +344,9 @@ pub fn tracked<K: Versions>(
         if before.is_empty() {
             return Vec::new();
         }
-        if let Some(entries) = at_rest(request, before, &manager) {
+        if request.kind.has_fields_in_bytes()
+            && let Some(entries) = at_rest(request, before, &manager)
+        {
             return entries;
         }
     }

@@ -5,7 +5,7 @@ use serde_json::{Map, Value};
 
 use crate::{
     fieldset::{Element, Set},
-    schema::{Field, Form, Granularity, Message, Shape},
+    schema::{Field, Form, Granularity, Message, Schema, Shape},
 };
 
 /// How values of a type are merged.
@@ -62,6 +62,12 @@ pub enum BuiltIn {
 }
 
 impl BuiltIn {
+    /// The metadata that every object has.
+    #[must_use]
+    pub fn metadata() -> Self {
+        Schema::get().message("kapelle.meta.v1.ObjectMeta").map_or(Self::Unknown, Self::Message)
+    }
+
     fn of(field: &'static Field) -> Self {
         match (field.shape, &field.granularity) {
             (Shape::One, _) => Self::one(field),

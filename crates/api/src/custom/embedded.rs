@@ -12,37 +12,46 @@ use prost::Message as _;
 
 const METADATA: &str = "kapelle.meta.v1.ObjectMeta";
 
-/// Brings the metadata of embedded objects into their form, without the fields that metadata do not have. What is no metadata
-/// at all stays as it is, for the validation to find.
-pub fn coerce(object: &mut Value, schema: &Schema) {
-    each_field(object, schema, &mut |value, schema| {
+/// Brings the metadata of embedded objects into their form, without the fields that metadata do not have, which are named. What
+/// is no metadata at all stays as it is, for the validation to find.
+pub fn coerce(object: &mut Value, schema: &Schema) -> Vec<String> {
+    let mut unknown = Vec::new();
+    each_field(object, schema, &Path::Root, &mut |value, schema, at| {
         if schema.is_resource
             && let Some(metadata) = value.get_mut("metadata")
-            && let Ok((bytes, _)) = json::decode_message(METADATA, metadata, Strictness::Ignore)
+            && let Ok((bytes, dropped)) = json::decode_message(METADATA, metadata, Strictness::Warn)
             && let Ok(formed) = json::encode_message(METADATA, &bytes)
         {
             *metadata = formed;
+            let here = format!("unknown field \"{at}.metadata.");
+            unknown.extend(dropped.iter().map(|field| field.replacen("unknown field \"", &here, 1)));
         }
     });
+    unknown
 }
 
 /// Goes through all objects that the schema knows within one, but not the one itself, whose metadata are read with it.
-fn each_field(value: &mut Value, schema: &Schema, then: &mut impl FnMut(&mut Value, &Schema)) {
-    let mut within = |value: &mut Value, schema: &Schema| {
-        then(value, schema);
-        each_field(value, schema, then);
+fn each_field(
+    value: &mut Value,
+    schema: &Schema,
+    at: &Path<'_>,
+    then: &mut impl FnMut(&mut Value, &Schema, &Path<'_>),
+) {
+    let mut within = |value: &mut Value, schema: &Schema, at: &Path<'_>| {
+        then(value, schema, at);
+        each_field(value, schema, at, then);
     };
     match value {
         Value::Object(fields) => {
             for (name, value) in fields {
                 if let Some(schema) = schema.field(name) {
-                    within(value, schema);
+                    within(value, schema, &at.field(name));
                 }
             }
         }
         Value::Array(items) => {
             if let Some(of) = schema.items() {
-                items.iter_mut().for_each(|item| within(item, of));
+                items.iter_mut().enumerate().for_each(|(index, item)| within(item, of, &at.index(index)));
             }
         }
         Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}

@@ -53,6 +53,12 @@ impl JsonPath {
         Ok(Self { names })
     }
 
+    /// The path through fields of these names.
+    #[must_use]
+    pub fn of(names: &[&str]) -> Self {
+        Self { names: names.iter().map(|name| (*name).to_owned()).collect() }
+    }
+
     /// The names on the way.
     pub fn names(&self) -> impl Iterator<Item = &str> {
         self.names.iter().map(String::as_str)

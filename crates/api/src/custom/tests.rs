@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "tests")]
 
 mod judging;
+mod owning;
 mod random;
 mod ruling;
 mod shaping;

@@ -134,7 +134,7 @@ fn text(bytes: &[u8]) -> String {
 
 /// Messages that JSON writes as something else. None of them has a field above 3.
 pub(super) fn special(form: Form, bytes: &[u8]) -> Value {
-    let mut fields = [Payload::Fixed; 4];
+    let mut fields = [Payload::Fixed(0); 4];
     for (number, payload) in Reader::new(bytes) {
         if let Some(field) = fields.get_mut(number as usize) {
             *field = payload;

@@ -3,6 +3,7 @@
 //! It is not proto3's canonical JSON: numbers are numbers, times and quantities are texts, some messages stand in their
 //! parents, and some zeros are written. What a field needs is in its options in `proto/`; see [`crate::schema`].
 
+mod custom;
 mod decode;
 mod encode;
 mod names;
@@ -15,10 +16,12 @@ mod text;
 mod time;
 
 use bytes::Bytes;
+use prost::Message as _;
 use serde_json::{Map, Value};
 
 use crate::{
-    Error, Object, Revision, Served, encoded,
+    Error, Kind, Object, Revision, Served, encoded,
+    meta_v1::ObjectMeta,
     schema::{Field, Form, Schema},
     wire::Payload,
 };
@@ -52,13 +55,16 @@ pub struct Decoded {
 /// An object as JSON, with `apiVersion` and `kind`.
 #[must_use]
 pub fn encode(object: &Object) -> Value {
-    encode_as(object.kind().into(), object)
+    encode_as(object.served(), object)
 }
 
 /// As [`encode`], in some version of the object's kind.
 #[must_use]
 pub fn encode_as(served: Served, object: &Object) -> Value {
     let info = served.info();
+    if let Some(object) = object.custom() {
+        return custom::encode(info, object);
+    }
     let mut value = encode::message(of_ours(info.message), &served.encode_bytes(object));
     if let Value::Object(fields) = &mut value {
         fields.insert("apiVersion".to_owned(), Value::from(info.api_version()));
@@ -67,9 +73,18 @@ pub fn encode_as(served: Served, object: &Object) -> Value {
     value
 }
 
-/// An object as JSON without `apiVersion` and `kind`, as it stands in lists.
+/// Metadata as JSON.
+pub(crate) fn encode_metadata(metadata: Option<&ObjectMeta>) -> Value {
+    let bytes = metadata.map(ObjectMeta::encode_to_vec).unwrap_or_default();
+    encode::message(of_ours(OBJECT_META), &bytes)
+}
+
+/// An object as JSON as it stands in lists: without `apiVersion` and `kind`, unless a user has defined what it is.
 #[must_use]
 pub fn encode_item(object: &Object) -> Value {
+    if object.custom().is_some() {
+        return encode(object);
+    }
     encode_message(object.kind().info().message, &object.encode_bytes()).unwrap_or_default()
 }
 
@@ -79,14 +94,25 @@ pub fn encode_item(object: &Object) -> Value {
 /// Costs a fraction of [`encode`]; says the same.
 pub(crate) fn write(served: Served, bytes: &[u8], otherwise: Otherwise<'_>, into: &mut Vec<u8>) {
     let info = served.info();
+    if is_custom(served) {
+        return custom::write(info, bytes, otherwise, into);
+    }
     let api_version = info.api_version();
     let header = text::Header { api_version: &api_version, kind: info.kind };
     written(info.message, bytes, otherwise, into, Some(header));
 }
 
-/// As [`write`], without `apiVersion` and `kind`, as it stands in lists.
+/// As [`write`], as it stands in lists: without `apiVersion` and `kind`, unless a user has defined what it is.
 pub(crate) fn write_item(served: Served, bytes: &[u8], otherwise: Otherwise<'_>, into: &mut Vec<u8>) {
+    if is_custom(served) {
+        return custom::write(served.info(), bytes, otherwise, into);
+    }
     written(served.info().message, bytes, otherwise, into, None);
+}
+
+/// Whether users define what the objects are made of.
+fn is_custom(served: Served) -> bool {
+    matches!(served.kind(), Kind::Custom(_))
 }
 
 fn written(
@@ -153,7 +179,8 @@ pub(crate) fn write_part(message: &str, bytes: &[u8], into: &mut Vec<u8>) {
 pub fn encode_without_owners(served: Served, bytes: &[u8], revision: Option<Revision>) -> Value {
     let (info, parts) = (served.info(), encoded::parts(bytes));
     let (metadata, _) = encoded::split_owners(parts.metadata);
-    let mut value = encode::message(of_ours(info.message), parts.rest);
+    let mut value =
+        if is_custom(served) { custom::rest(parts.rest) } else { encode::message(of_ours(info.message), parts.rest) };
     value["metadata"] = encode::message(of_ours(OBJECT_META), metadata);
     say(&mut value["metadata"], revision.into());
     value["apiVersion"] = info.api_version().into();
@@ -161,6 +188,7 @@ pub fn encode_without_owners(served: Served, bytes: &[u8], revision: Option<Revi
     value
 }
 
+/// The message of metadata.
 const OBJECT_META: &str = "kapelle.meta.v1.ObjectMeta";
 
 fn of_ours(message: &str) -> &'static crate::schema::Message {
@@ -224,6 +252,9 @@ fn object(served: Served, value: &Value, strictness: Strictness, quotes: Quotes)
     };
     check(fields, "kind", kind, quotes)?;
     check(fields, "apiVersion", &info.api_version(), quotes)?;
+    if is_custom(served) {
+        return custom::decode(served, fields, strictness, quotes);
+    }
     let (bytes, unknown) = message(info.message, value, strictness, quotes)?;
     let object = served.decode_bytes(bytes).map_err(|error| Error::internal(format!("{kind}: {error}")))?;
     Ok(Decoded { object, unknown })

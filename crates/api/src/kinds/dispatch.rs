@@ -7,12 +7,14 @@ use bytes::Bytes;
 use prost::{DecodeError, Message as _};
 
 use super::{
-    Allocation, Kind, Object, Resource, Scale, apps, conversion::Conversion as _, coordination, core, discovery,
-    events, rbac, storagemigration, strategy::Strategy as _,
+    Allocation, Kind, Object, Resource, Scale, apiextensions, apps, conversion::Conversion as _, coordination, core,
+    custom::CustomStrategy, discovery, events, rbac, storagemigration, strategy::Strategy as _,
 };
 use crate::{
-    Served, Subresource, Timestamp, apps_v1, coordination_v1, core_v1, discovery_v1, events_v1,
-    object::Version,
+    Served, Subresource, Timestamp, apiextensions_v1, apps_v1, coordination_v1, core_v1,
+    custom::{JsonPath, paths_of},
+    discovery_v1, events_v1,
+    object::{CustomObject, Version},
     rbac_v1, storagemigration_v1,
     table::{Cell, Column, Common},
     validate::{Causes, names::Syntax},
@@ -25,23 +27,38 @@ macro_rules! dispatch {
             /// The manifest of a small, typical object of this kind.
             #[must_use]
             pub fn sample(self) -> &'static str {
-                match self { $(Self::$variant => $strategy.sample(),)* }
+                match self {
+                    $(Self::$variant => $strategy.sample(),)*
+                    Self::Custom(_) => CustomStrategy::UNREAD.sample(),
+                }
             }
 
             pub(crate) fn name_syntax(self) -> Syntax {
-                match self { $(Self::$variant => $strategy.name_syntax(),)* }
+                match self {
+                    $(Self::$variant => $strategy.name_syntax(),)*
+                    Self::Custom(_) => CustomStrategy::UNREAD.name_syntax(),
+                }
             }
 
             pub(crate) fn hides_values(self) -> bool {
-                match self { $(Self::$variant => $strategy.hides_values(),)* }
+                match self {
+                    $(Self::$variant => $strategy.hides_values(),)*
+                    Self::Custom(_) => CustomStrategy::UNREAD.hides_values(),
+                }
             }
 
             pub(crate) fn columns(self) -> &'static [Column] {
-                match self { $(Self::$variant => $strategy.columns(),)* }
+                match self {
+                    $(Self::$variant => $strategy.columns(),)*
+                    Self::Custom(_) => CustomStrategy::UNREAD.own_columns(),
+                }
             }
 
             pub(crate) fn fields(self) -> Vec<&'static str> {
-                match self { $(Self::$variant => $strategy.fields(),)* }
+                match self {
+                    $(Self::$variant => $strategy.fields(),)*
+                    Self::Custom(_) => Vec::new(),
+                }
             }
         }
 
@@ -50,7 +67,10 @@ macro_rules! dispatch {
         impl Object {
             /// Takes from a new object what its creator may not say.
             pub fn prepare_for_create(&mut self) {
-                match self { $(Self::$variant(object) => $strategy.prepare_for_create(object),)* }
+                match self {
+                    $(Self::$variant(object) => $strategy.prepare_for_create(object),)*
+                    Self::Custom(object) => CustomStrategy::of(object).prepare_for_create(object),
+                }
             }
 
             /// Takes over from the object before what a write of the whole object may not touch.
@@ -59,6 +79,9 @@ macro_rules! dispatch {
                     $(Self::$variant(new) => {
                         if let Some(old) = <$type>::of(old) { $strategy.prepare_for_update(new, old) }
                     })*
+                    Self::Custom(new) => {
+                        if let Some(old) = old.custom() { CustomStrategy::of(new).prepare_for_update(new, old) }
+                    }
                 }
             }
 
@@ -68,18 +91,27 @@ macro_rules! dispatch {
                     $(Self::$variant(object) => {
                         if let Some(sent) = <$type>::of(sent) { $strategy.update_status(object, sent) }
                     })*
+                    Self::Custom(object) => {
+                        if let Some(sent) = sent.custom() { CustomStrategy::of(sent).update_status(object, sent) }
+                    }
                 }
             }
 
             /// What the part `scale` shows; `None` for kinds without one.
             #[must_use]
             pub fn scale(&self) -> Option<Scale> {
-                match self { $(Self::$variant(object) => $strategy.scale(object),)* }
+                match self {
+                    $(Self::$variant(object) => $strategy.scale(object),)*
+                    Self::Custom(object) => CustomStrategy::of(object).scale(object),
+                }
             }
 
             /// Says how many replicas there should be; nothing for kinds without the part `scale`.
             pub fn set_replicas(&mut self, replicas: i32) {
-                match self { $(Self::$variant(object) => $strategy.set_replicas(object, replicas),)* }
+                match self {
+                    $(Self::$variant(object) => $strategy.set_replicas(object, replicas),)*
+                    Self::Custom(object) => CustomStrategy::of(object).set_replicas(object, replicas),
+                }
             }
 
             /// Whether this is another generation than `old`, which is `None` for a new object.
@@ -87,18 +119,27 @@ macro_rules! dispatch {
             pub fn is_new_generation(&self, old: Option<&Self>, part: Subresource) -> bool {
                 match self {
                     $(Self::$variant(new) => $strategy.is_new_generation(old.and_then(<$type>::of), new, part),)*
+                    Self::Custom(new) => {
+                        CustomStrategy::of(new).is_new_generation(old.and_then(Self::custom), new, part)
+                    }
                 }
             }
 
             /// What only the cluster as a whole can give to it.
             pub fn allocation(&mut self) -> Allocation<'_> {
-                match self { $(Self::$variant(object) => $strategy.allocation(object),)* }
+                match self {
+                    $(Self::$variant(object) => $strategy.allocation(object),)*
+                    Self::Custom(object) => CustomStrategy::of(object).allocation(object),
+                }
             }
 
             /// What it has that no other object may have.
             #[must_use]
             pub fn claims(&self) -> BTreeSet<String> {
-                match self { $(Self::$variant(object) => $strategy.claims(object),)* }
+                match self {
+                    $(Self::$variant(object) => $strategy.claims(object),)*
+                    Self::Custom(object) => CustomStrategy::of(object).claims(object),
+                }
             }
 
             /// Marks it for deletion.
@@ -106,21 +147,33 @@ macro_rules! dispatch {
             /// # Errors
             /// If it may never be deleted: why.
             pub fn mark_for_deletion(&mut self, grace_period_s: Option<i64>, now: Timestamp) -> Result<(), &'static str> {
-                match self { $(Self::$variant(object) => $strategy.mark_for_deletion(object, grace_period_s, now),)* }
+                match self {
+                    $(Self::$variant(object) => $strategy.mark_for_deletion(object, grace_period_s, now),)*
+                    Self::Custom(object) => CustomStrategy::of(object).mark_for_deletion(object, grace_period_s, now),
+                }
             }
 
             /// Whether something other than `metadata.finalizers` still holds it when it is marked for deletion.
             #[must_use]
             pub fn is_held(&self) -> bool {
-                match self { $(Self::$variant(object) => $strategy.is_held(object),)* }
+                match self {
+                    $(Self::$variant(object) => $strategy.is_held(object),)*
+                    Self::Custom(object) => CustomStrategy::of(object).is_held(object),
+                }
             }
 
             pub(crate) fn apply_defaults(&mut self) {
-                match self { $(Self::$variant(object) => $strategy.apply_defaults(object),)* }
+                match self {
+                    $(Self::$variant(object) => $strategy.apply_defaults(object),)*
+                    Self::Custom(object) => CustomStrategy::of(object).apply_defaults(object),
+                }
             }
 
             pub(crate) fn validate(&self, causes: &mut Causes) {
-                match self { $(Self::$variant(object) => $strategy.validate(causes, object),)* }
+                match self {
+                    $(Self::$variant(object) => $strategy.validate(causes, object),)*
+                    Self::Custom(object) => CustomStrategy::of(object).validate(causes, object),
+                }
             }
 
             /// Judges what changes; `None` if the objects are of two kinds.
@@ -129,23 +182,39 @@ macro_rules! dispatch {
                     $(Self::$variant(new) => {
                         <$type>::of(old).map(|old| $strategy.validate_update(causes, old, new))
                     })*
+                    Self::Custom(new) => {
+                        let old = old.custom().filter(|old| old.kind() == new.kind());
+                        old.map(|old| CustomStrategy::of(new).validate_update(causes, old, new))
+                    }
                 }
             }
 
             pub(crate) fn validate_status(&self, causes: &mut Causes) {
-                match self { $(Self::$variant(object) => $strategy.validate_status(causes, object),)* }
+                match self {
+                    $(Self::$variant(object) => $strategy.validate_status(causes, object),)*
+                    Self::Custom(object) => CustomStrategy::of(object).validate_status(causes, object),
+                }
             }
 
             pub(crate) fn warn(&self, warnings: &mut Warnings) {
-                match self { $(Self::$variant(object) => $strategy.warn(warnings, object),)* }
+                match self {
+                    $(Self::$variant(object) => $strategy.warn(warnings, object),)*
+                    Self::Custom(object) => CustomStrategy::of(object).warn(warnings, object),
+                }
             }
 
             pub(crate) fn row(&self, common: Common, now: Timestamp) -> Vec<Cell> {
-                match self { $(Self::$variant(object) => $strategy.row(object, common, now),)* }
+                match self {
+                    $(Self::$variant(object) => $strategy.row(object, common, now),)*
+                    Self::Custom(object) => CustomStrategy::of(object).row(object, common, now),
+                }
             }
 
             pub(crate) fn field(&self, index: usize) -> Cow<'_, str> {
-                match self { $(Self::$variant(object) => $strategy.field(object, index),)* }
+                match self {
+                    $(Self::$variant(object) => $strategy.field(object, index),)*
+                    Self::Custom(object) => CustomStrategy::of(object).field(object, index),
+                }
             }
         }
     };
@@ -214,6 +283,7 @@ impl Served {
         match self {
             Self::Stored(kind) => kind.sample(),
             Self::Converted(version) => version.sample(),
+            Self::Custom(_) => "",
         }
     }
 
@@ -225,6 +295,11 @@ impl Served {
         match self {
             Self::Stored(kind) => Object::decode_bytes(kind, bytes),
             Self::Converted(version) => version.decode(bytes),
+            Self::Custom(version) => {
+                let mut object = CustomObject::decode(bytes)?;
+                object.set_version(version);
+                Ok(object.into())
+            }
         }
     }
 
@@ -232,8 +307,18 @@ impl Served {
     #[must_use]
     pub fn encode_bytes(self, object: &Object) -> Bytes {
         match self {
-            Self::Stored(_) => object.encode_bytes(),
+            Self::Stored(_) | Self::Custom(_) => object.encode_bytes(),
             Self::Converted(version) => version.encode(object),
+        }
+    }
+
+    /// Where objects say how many replicas are wanted, if they do.
+    #[must_use]
+    pub fn replicas_at(self) -> JsonPath {
+        let usual = || JsonPath::of(&["spec", "replicas"]);
+        match self {
+            Self::Stored(_) | Self::Converted(_) => usual(),
+            Self::Custom(version) => paths_of(version).scale().map_or_else(usual, |scale| scale.wanted_at().clone()),
         }
     }
 
@@ -242,6 +327,40 @@ impl Served {
         match self {
             Self::Stored(kind) => kind.fields(),
             Self::Converted(version) => version.fields(),
+            Self::Custom(version) => version.fields().to_vec(),
+        }
+    }
+
+    /// As [`Served::fields`], in the order in which [`Served::field`] knows them, under their names in the stored form.
+    pub(crate) fn stored_fields(self) -> Vec<&'static str> {
+        match self {
+            Self::Stored(_) | Self::Converted(_) => self.kind().fields(),
+            Self::Custom(version) => version.fields().to_vec(),
+        }
+    }
+
+    /// A field of an object by its place among [`Served::stored_fields`]; empty if it is not set.
+    pub(crate) fn field(self, object: &Object, index: usize) -> Cow<'_, str> {
+        match (self, object.custom()) {
+            (Self::Custom(version), Some(custom)) => CustomStrategy::in_version(version).field(custom, index),
+            (Self::Stored(_) | Self::Converted(_) | Self::Custom(_), _) => object.field(index),
+        }
+    }
+
+    /// The columns of a table of such objects.
+    pub(crate) fn columns(self) -> &'static [Column] {
+        match self {
+            Self::Stored(kind) => kind.columns(),
+            Self::Converted(version) => version.kind().columns(),
+            Self::Custom(version) => CustomStrategy::in_version(version).own_columns(),
+        }
+    }
+
+    /// One cell for each of [`Served::columns`].
+    pub(crate) fn row(self, object: &Object, common: Common, now: Timestamp) -> Vec<Cell> {
+        match (self, object.custom()) {
+            (Self::Custom(version), Some(custom)) => CustomStrategy::in_version(version).row(custom, common, now),
+            (Self::Stored(_) | Self::Converted(_) | Self::Custom(_), _) => object.row(common, now),
         }
     }
 
@@ -257,7 +376,7 @@ impl Served {
 
     fn renamed(self) -> &'static [(&'static str, &'static str)] {
         match self {
-            Self::Stored(_) => &[],
+            Self::Stored(_) | Self::Custom(_) => &[],
             Self::Converted(version) => version.renamed(),
         }
     }
@@ -265,7 +384,7 @@ impl Served {
     /// Judges a new object by what the kind itself lets pass and this version does not.
     pub(crate) fn validate_create(self, causes: &mut Causes, new: &Object) {
         match self {
-            Self::Stored(_) => {}
+            Self::Stored(_) | Self::Custom(_) => {}
             Self::Converted(version) => version.validate_create(causes, new),
         }
     }
@@ -273,7 +392,7 @@ impl Served {
     /// As [`Served::validate_create`], for an object that replaces another.
     pub(crate) fn validate_update(self, causes: &mut Causes, old: &Object, new: &Object) {
         match self {
-            Self::Stored(_) => {}
+            Self::Stored(_) | Self::Custom(_) => {}
             Self::Converted(version) => version.validate_update(causes, old, new),
         }
     }

@@ -43,6 +43,7 @@ fn samples_are_what_their_json_says() {
 fn samples_may_be_stored_and_stay_as_they_are() {
     for served in Served::all() {
         let mut new = sample(served);
+        new.prepare_for_create();
         defaults::apply(&mut new);
         assert_eq!(validate::create_as(served, &new), Vec::<Cause>::new(), "{served:?}");
         assert_eq!(validate::update_as(served, &new, &new), Vec::<Cause>::new(), "{served:?}");

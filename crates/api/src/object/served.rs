@@ -1,7 +1,7 @@
 //! In which groups and versions kinds are served: in the one in which they are stored, and in others for clients that know
 //! them by other names. Read off the two tables of kinds.
 
-use super::{Kind, KindInfo};
+use super::{CustomVersion, Kind, KindInfo, Subresource};
 
 /// A kind in one of the groups and versions in which it is served. All of them show the same objects.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -10,6 +10,8 @@ pub enum Served {
     Stored(Kind),
     /// In another one, to and from which its objects are converted.
     Converted(Version),
+    /// In one that a user defines. Its objects are the same in all of them but for what the schema prunes and fills in.
+    Custom(CustomVersion),
 }
 
 macro_rules! versions_of_kinds {
@@ -49,7 +51,7 @@ macro_rules! versions_of_kinds {
 versions!(versions_of_kinds);
 
 impl Served {
-    /// Every kind in every group and version; first all in which kinds are stored.
+    /// Every kind of the table in every group and version; first all in which kinds are stored.
     pub fn all() -> impl Iterator<Item = Self> {
         let stored = Kind::ALL.iter().copied().map(Self::Stored);
         stored.chain(Version::ALL.iter().copied().map(Self::Converted))
@@ -80,6 +82,7 @@ impl Served {
         match self {
             Self::Stored(kind) => kind,
             Self::Converted(version) => version.kind(),
+            Self::Custom(version) => Kind::Custom(version.kind()),
         }
     }
 
@@ -89,7 +92,38 @@ impl Served {
         match self {
             Self::Stored(kind) => kind.info(),
             Self::Converted(version) => version.info(),
+            Self::Custom(version) => version.info(),
         }
+    }
+
+    /// Whether its message is Kubernetes' own, so that clients can be answered in protobuf.
+    #[must_use]
+    pub fn has_protobuf(self) -> bool {
+        !matches!(self.kind(), Kind::Custom(_) | Kind::CustomResourceDefinition)
+    }
+
+    /// Whether objects have a part: all have themselves and owners, the others are named with the kind.
+    #[must_use]
+    pub fn has(self, part: Subresource) -> bool {
+        match part {
+            Subresource::None | Subresource::Owners => true,
+            Subresource::Status
+            | Subresource::Scale
+            | Subresource::Binding
+            | Subresource::Eviction
+            | Subresource::Finalize
+            | Subresource::Log
+            | Subresource::Portforward
+            | Subresource::Exec
+            | Subresource::Attach
+            | Subresource::Proxy => self.info().subresources.contains(&part),
+        }
+    }
+
+    /// The part that a word names when it follows an object's name in a URL.
+    #[must_use]
+    pub fn subresource(self, word: &str) -> Option<Subresource> {
+        self.info().subresources.iter().copied().find(|part| part.word() == word)
     }
 }
 

@@ -4,7 +4,10 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value, json};
 
-use crate::schema::{Field, Form, Granularity, Message, Scalar, Schema, Shape};
+use crate::{
+    custom,
+    schema::{Field, Form, Granularity, Message, Scalar, Schema, Shape},
+};
 
 /// The version of OpenAPI.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -77,6 +80,18 @@ impl Definitions {
             self.collect(message);
         }
         name(message)
+    }
+
+    /// Adds the schema of a version that a user has defined. Answers its name.
+    pub(super) fn schema(&mut self, version: &custom::Version) -> String {
+        let metadata = self.message("kapelle.meta.v1.ObjectMeta");
+        let name = custom::definition_name(version);
+        let schema = match self.dialect {
+            Dialect::V2 => custom::published_v2(version, &self.dialect.value(&metadata)),
+            Dialect::V3 => custom::published(version, &self.dialect.value(&metadata)),
+        };
+        self.insert(&name, schema);
+        name
     }
 
     /// Adds a definition that `proto/` does not have.

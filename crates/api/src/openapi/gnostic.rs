@@ -3,7 +3,7 @@
 
 use serde_json::{Map, Value};
 
-use crate::wire::{close, open, put_bytes, put_number};
+use crate::wire::{close, open, put_bytes, put_double, put_number};
 
 /// Writes a document as [`super::document_v2`] makes it.
 #[must_use]
@@ -15,13 +15,24 @@ pub fn encode(document: &Value) -> Vec<u8> {
         text(1, &document["info"]["title"], into);
         text(2, &document["info"]["version"], into);
     });
-    within(8, into, |into| named(2, &document["paths"], into, path));
-    within(9, into, |into| named(1, &document["definitions"], into, schema));
+    added(&document["paths"], &document["definitions"], into);
     for requirement in elements(&document["security"]) {
         within(12, into, |into| named(1, requirement, into, |names, into| texts(1, names, into)));
     }
     within(13, into, |into| named(1, &document["securityDefinitions"], into, security));
     bytes
+}
+
+/// Writes what is added to a document.
+pub(super) fn encode_added(paths: &Value, definitions: &Value) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    added(paths, definitions, &mut bytes);
+    bytes
+}
+
+fn added(paths: &Value, definitions: &Value, into: &mut Vec<u8>) {
+    within(8, into, |into| named(2, paths, into, path));
+    within(9, into, |into| named(1, definitions, into, schema));
 }
 
 /// A field whose content `write` writes.
@@ -67,7 +78,7 @@ fn extensions(number: u32, of: &Value, into: &mut Vec<u8>) {
     let all = of.as_object().into_iter().flatten();
     let ours: Map<String, Value> =
         all.filter(|(name, _)| name.starts_with("x-")).map(|(name, value)| (name.clone(), value.clone())).collect();
-    named(number, &ours.into(), into, |value, into| put_bytes(2, crate::yaml::to_string(value).as_bytes(), into));
+    named(number, &ours.into(), into, any);
 }
 
 fn security(scheme: &Value, into: &mut Vec<u8>) {
@@ -141,13 +152,54 @@ fn simple(parameter: &Value, [holds, format, unique]: [u32; 3], into: &mut Vec<u
     flag(unique, &parameter["uniqueItems"], into);
 }
 
+/// What users demand of values.
+fn limits(of: &Value, into: &mut Vec<u8>) {
+    if let Some(default) = of.get("default") {
+        within(5, into, |into| any(default, into));
+    }
+    for (number, name) in [(6, "multipleOf"), (7, "maximum"), (9, "minimum")] {
+        if let Some(limit) = of[name].as_f64() {
+            put_double(number, limit, into);
+        }
+    }
+    flag(8, &of["exclusiveMaximum"], into);
+    flag(10, &of["exclusiveMinimum"], into);
+    text(13, &of["pattern"], into);
+    let counts = [
+        (11, "maxLength"),
+        (12, "minLength"),
+        (14, "maxItems"),
+        (15, "minItems"),
+        (17, "maxProperties"),
+        (18, "minProperties"),
+    ];
+    for (number, name) in counts {
+        if let Some(count) = of[name].as_u64() {
+            put_number(number, count, into);
+        }
+    }
+    flag(16, &of["uniqueItems"], into);
+}
+
+/// A value of any form, which gnostic carries as YAML.
+fn any(value: &Value, into: &mut Vec<u8>) {
+    put_bytes(2, crate::yaml::to_string(value).as_bytes(), into);
+}
+
 fn schema(of: &Value, into: &mut Vec<u8>) {
     text(1, &of["$ref"], into);
     text(2, &of["format"], into);
+    text(3, &of["title"], into);
     text(4, &of["description"], into);
+    limits(of, into);
     texts(19, &of["required"], into);
-    if let Some(values) = of.get("additionalProperties") {
-        within(21, into, |into| within(1, into, |into| schema(values, into)));
+    for value in elements(&of["enum"]) {
+        within(20, into, |into| any(value, into));
+    }
+    match of.get("additionalProperties") {
+        None => {}
+        Some(Value::Bool(allowed)) => within(21, into, |into| put_number(2, u64::from(*allowed), into)),
+        Some(values) => within(21, into, |into| within(1, into, |into| schema(values, into))),
     }
     if let Some(holds) = of.get("type") {
         within(22, into, |into| text(1, holds, into));

@@ -15,6 +15,7 @@ pub(super) struct Described<'a> {
     pub(super) group: &'a str,
     pub(super) version: &'a str,
     pub(super) kind: &'a str,
+    pub(super) list_kind: &'a str,
     pub(super) plural: &'a str,
     pub(super) namespaced: bool,
     pub(super) verbs: &'a [Verb],

@@ -6,8 +6,8 @@ use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
 
-use super::{document, document_v2, encode_v2};
-use crate::{Served, schema::Schema};
+use super::{document, document_v2, encode_v2, write_v2, write_v2_protobuf};
+use crate::{Served, custom, schema::Schema};
 
 const V3: &str = "#/components/schemas/";
 const V2: &str = "#/definitions/";
@@ -27,7 +27,7 @@ fn references(value: &Value, place: &str, into: &mut BTreeSet<String>) {
 }
 
 fn core() -> Value {
-    document("", "v1")
+    document("", "v1", [])
 }
 
 fn schema<'a>(document: &'a Value, name: &str) -> &'a Value {
@@ -46,7 +46,7 @@ fn operations(document: &Value) -> BTreeSet<String> {
 #[test]
 fn documents_refer_to_nothing_that_they_do_not_hold_and_hold_nothing_twice() {
     for info in Served::all().map(Served::info) {
-        let document = document(info.group, info.version);
+        let document = document(info.group, info.version, []);
         let mut referred = BTreeSet::new();
         references(&document, V3, &mut referred);
         for name in referred {
@@ -61,7 +61,7 @@ fn documents_refer_to_nothing_that_they_do_not_hold_and_hold_nothing_twice() {
     }
     let about_all = ["getAPIVersions".to_owned(), "getCoreAPIVersions".to_owned()];
     let of_documents = Served::all().map(Served::info).fold(BTreeSet::from(about_all), |mut all, info| {
-        all.extend(operations(&document(info.group, info.version)));
+        all.extend(operations(&document(info.group, info.version, [])));
         all
     });
     let of_all: BTreeSet<String> = operations(&whole).into_iter().filter(|id| !id.ends_with("APIGroup")).collect();
@@ -89,7 +89,7 @@ fn every_kind_is_found_by_what_it_is_called() {
 
 #[test]
 fn types_have_the_names_that_kubernetes_publishes() {
-    let (core, apps) = (core(), document("apps", "v1"));
+    let (core, apps) = (core(), document("apps", "v1", []));
     for name in [
         "api.core.v1.Pod",
         "api.core.v1.PodList",
@@ -108,7 +108,7 @@ fn types_have_the_names_that_kubernetes_publishes() {
     }
     schema(&apps, "api.apps.v1.DeploymentList");
     schema(&apps, "apimachinery.pkg.runtime.RawExtension");
-    schema(&document("rbac.authorization.k8s.io", "v1"), "api.rbac.v1.ClusterRole");
+    schema(&document("rbac.authorization.k8s.io", "v1", []), "api.rbac.v1.ClusterRole");
     // What stands in its parent's object is no type.
     let names = core["components"]["schemas"].as_object().unwrap();
     assert!(!names.keys().any(|name| name.ends_with("VolumeSource") && name.ends_with("v1.VolumeSource")));
@@ -194,7 +194,7 @@ fn fields_say_how_they_are_patched_and_applied() {
 
 #[test]
 fn fields_that_must_be_given_are_named() {
-    let (core, apps) = (core(), document("apps", "v1"));
+    let (core, apps) = (core(), document("apps", "v1", []));
     assert_eq!(schema(&core, "api.core.v1.PodSpec")["required"], json!(["containers"]));
     assert_eq!(schema(&core, "api.core.v1.HTTPGetAction")["required"], json!(["port"]));
     assert_eq!(schema(&core, "api.core.v1.Pod")["required"], Value::Null);
@@ -230,8 +230,10 @@ fn operations_have_the_names_that_generators_make_methods_of() {
     for id in ["deleteCoreV1CollectionNamespace", "createCoreV1ComponentStatus", "readCoreV1NamespacedPodBinding"] {
         assert!(!core.contains(id), "{id}");
     }
-    assert!(operations(&document("apps", "v1")).contains("patchAppsV1NamespacedDeploymentScale"));
-    assert!(operations(&document("rbac.authorization.k8s.io", "v1")).contains("listRbacAuthorizationV1ClusterRole"));
+    assert!(operations(&document("apps", "v1", [])).contains("patchAppsV1NamespacedDeploymentScale"));
+    assert!(
+        operations(&document("rbac.authorization.k8s.io", "v1", [])).contains("listRbacAuthorizationV1ClusterRole")
+    );
     let all = operations(&document_v2());
     for id in ["getAPIVersions", "getCoreAPIVersions", "getAppsAPIGroup", "getRbacAuthorizationV1APIResources"] {
         assert!(all.contains(id), "{id}");
@@ -240,7 +242,7 @@ fn operations_have_the_names_that_generators_make_methods_of() {
 
 #[test]
 fn an_operation_says_what_it_takes_and_answers() {
-    let apps = document("apps", "v1");
+    let apps = document("apps", "v1", []);
     let item = &apps["paths"]["/apis/apps/v1/namespaces/{namespace}/deployments/{name}"];
     let patch = &item["patch"];
     assert_eq!(patch["x-kubernetes-action"], "patch");
@@ -379,6 +381,55 @@ fn the_elder_document_says_the_same_in_protobuf() {
     let patch = one.patch.unwrap();
     assert_eq!(patch.id, "patchCoreV1Node");
     assert_eq!(said(&patch.extensions, "x-kubernetes-action"), "patch");
+}
+
+/// A version that a user has defined.
+fn defined() -> custom::Definition {
+    let schema = json!({"type": "object", "properties": {"spec": {"type": "object", "required": ["size"], "properties": {
+        "size": {"type": "integer", "minimum": 0.5, "default": 3}, "color": {"type": "string", "enum": ["red"], "maxLength": 9},
+    }}}});
+    let names = json!({"plural": "widgets", "kind": "Widget", "listKind": "Widgets"});
+    let value = json!({
+        "metadata": {"name": "widgets.openapi.test"},
+        "spec": {"group": "openapi.test", "scope": "Cluster", "names": names, "versions": [
+            {"name": "v1", "served": true, "storage": true, "schema": {"openAPIV3Schema": schema}},
+        ]},
+        "status": {"acceptedNames": names, "conditions": [{"type": "Established", "status": "True"}]},
+    });
+    let strictness = crate::json::Strictness::Strict;
+    let object = crate::json::decode(crate::Kind::CustomResourceDefinition, &value, strictness).unwrap().object;
+    custom::Definition::of(object.get().unwrap()).unwrap()
+}
+
+#[test]
+fn what_users_define_is_described_as_the_rest() {
+    let definition = defined();
+    let document = document("openapi.test", "v1", definition.served());
+    let mut referred = BTreeSet::new();
+    references(&document, V3, &mut referred);
+    let schemas = document["components"]["schemas"].as_object().unwrap();
+    assert!(referred.iter().all(|name| schemas.contains_key(name)), "{referred:?}");
+    assert_eq!(schemas["test.openapi.v1.WidgetList"]["x-kubernetes-group-version-kind"][0]["kind"], "Widgets");
+
+    let mut text = Vec::new();
+    write_v2(definition.served(), &mut text).unwrap();
+    let elder: Value = serde_json::from_slice(&text).unwrap();
+    let of_table = document_v2();
+    let widget = "test.openapi.v1.Widget";
+    assert_eq!(elder["definitions"][widget]["properties"]["spec"]["properties"]["size"]["minimum"], 0.5);
+    assert!(elder["paths"]["/apis/openapi.test/v1/widgets/{name}"]["patch"].is_object());
+    for part in ["definitions", "paths"] {
+        let more = elder[part].as_object().unwrap().len() - of_table[part].as_object().unwrap().len();
+        assert!(of_table[part].as_object().unwrap().iter().all(|(name, one)| elder[part][name] == *one));
+        assert!(more >= 2, "{more} {part}");
+    }
+
+    let mut bytes = Vec::new();
+    write_v2_protobuf(definition.served(), &mut bytes).unwrap();
+    let read = <gnostic::Document as prost::Message>::decode(bytes.as_slice()).unwrap();
+    let names: BTreeSet<String> = read.definitions.unwrap().all.into_iter().map(|one| one.name).collect();
+    assert_eq!(names, elder["definitions"].as_object().unwrap().keys().cloned().collect());
+    assert_eq!(read.paths.unwrap().path.len(), elder["paths"].as_object().unwrap().len());
 }
 
 #[test]

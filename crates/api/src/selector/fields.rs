@@ -51,7 +51,7 @@ enum Source {
     /// `metadata.namespace`.
     Namespace,
     /// One of the fields that the kind's own file names.
-    Own { kind: Kind, index: usize },
+    Own { served: Served, index: usize },
 }
 
 impl Source {
@@ -64,16 +64,15 @@ impl Source {
     }
 
     fn own(served: Served, path: &str) -> Option<Self> {
-        let kind = served.kind();
         let stored = served.fields().contains(&path).then(|| served.path_stored(path))?;
-        kind.fields().into_iter().position(|known| known == stored).map(|index| Self::Own { kind, index })
+        served.stored_fields().into_iter().position(|known| known == stored).map(|index| Self::Own { served, index })
     }
 
     fn read(self, object: &Object) -> Cow<'_, str> {
         match self {
             Self::Name => object.metadata().map(|meta| meta.name.as_str().into()).unwrap_or_default(),
             Self::Namespace => object.metadata().map(|meta| meta.namespace.as_str().into()).unwrap_or_default(),
-            Self::Own { kind, index } if kind == object.kind() => object.field(index),
+            Self::Own { served, index } if served.kind() == object.kind() => served.field(object, index),
             Self::Own { .. } => Cow::default(),
         }
     }

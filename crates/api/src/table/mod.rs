@@ -8,7 +8,7 @@ pub(crate) mod columns;
 use std::collections::BTreeMap;
 
 use crate::{
-    Kind, Object, Timestamp, core_v1,
+    Kind, Object, Served, Timestamp, core_v1,
     meta_v1::{LabelSelector, ObjectMeta},
     selector,
 };
@@ -35,6 +35,8 @@ pub enum Cell {
     Text(String),
     /// A number.
     Int(i64),
+    /// What a column shows that a user has defined; `null` if there is nothing.
+    Value(serde_json::Value),
 }
 
 impl std::fmt::Display for Cell {
@@ -42,6 +44,9 @@ impl std::fmt::Display for Cell {
         match self {
             Self::Text(text) => f.pad(text),
             Self::Int(number) => number.fmt(f),
+            Self::Value(serde_json::Value::Null) => f.pad(NONE),
+            Self::Value(serde_json::Value::String(text)) => f.pad(text),
+            Self::Value(value) => f.pad(&value.to_string()),
         }
     }
 }
@@ -49,6 +54,15 @@ impl std::fmt::Display for Cell {
 impl From<String> for Cell {
     fn from(text: String) -> Self {
         Self::Text(text)
+    }
+}
+
+impl From<serde_json::Value> for Cell {
+    fn from(value: serde_json::Value) -> Self {
+        if let serde_json::Value::String(text) = value {
+            return Self::Text(text);
+        }
+        value.as_i64().map_or(Self::Value(value), Self::Int)
     }
 }
 
@@ -90,14 +104,26 @@ pub fn columns(kind: Kind) -> &'static [Column] {
     kind.columns()
 }
 
+/// As [`columns`], of a kind in one of its versions.
+#[must_use]
+pub fn columns_as(served: Served) -> &'static [Column] {
+    served.columns()
+}
+
 /// One cell for each of [`columns`], wide ones included.
 #[must_use]
 pub fn row(object: &Object, now: Timestamp) -> Vec<Cell> {
+    row_as(object.kind().into(), object, now)
+}
+
+/// One cell for each of [`columns_as`].
+#[must_use]
+pub fn row_as(served: Served, object: &Object, now: Timestamp) -> Vec<Cell> {
     let none = ObjectMeta::default();
     let meta = object.metadata().unwrap_or(&none);
     let common =
         Common { name: meta.name.as_str().into(), age: age::since(meta.creation_timestamp.as_ref(), now).into() };
-    object.row(common, now)
+    served.row(object, common, now)
 }
 
 /// The cells that most rows have.

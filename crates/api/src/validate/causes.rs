@@ -140,6 +140,11 @@ impl Causes {
         }
     }
 
+    /// Takes over what was found and is told already.
+    pub(crate) fn take(&mut self, cause: Cause) {
+        self.push(cause.reason, &Path::Field(&Path::Root, &cause.field), |_| cause.message.clone());
+    }
+
     /// Whether nothing was found.
     pub(crate) fn is_empty(&self) -> bool {
         self.found.is_empty()

@@ -24,16 +24,21 @@ pub(crate) fn object(causes: &mut Causes, kind: Kind, meta: Option<&ObjectMeta>)
     name(causes, kind, meta, &at);
     namespace(causes, kind, meta, &at);
     labels(causes, &meta.labels, &at.field("labels"));
-    lists(causes, Some(meta));
+    lists(causes, kind, Some(meta));
 }
 
 /// What also a write to a part of an object may bring.
-pub(crate) fn lists(causes: &mut Causes, meta: Option<&ObjectMeta>) {
+pub(crate) fn lists(causes: &mut Causes, kind: Kind, meta: Option<&ObjectMeta>) {
     let Some(meta) = meta else { return };
     let at = Path::Root.field("metadata");
     annotations(causes, &meta.annotations, &at.field("annotations"));
     owners(causes, &meta.owner_references, &at.field("ownerReferences"));
-    finalizers(causes, &meta.finalizers, &STANDARD_FINALIZERS, &at.field("finalizers"));
+    let at = at.field("finalizers");
+    if matches!(kind, Kind::Custom(_) | Kind::CustomResourceDefinition) {
+        finalizer_names(causes, &meta.finalizers, &at);
+    } else {
+        finalizers(causes, &meta.finalizers, &STANDARD_FINALIZERS, &at);
+    }
 }
 
 fn name(causes: &mut Causes, kind: Kind, meta: &ObjectMeta, at: &Path<'_>) {
@@ -86,13 +91,20 @@ pub(crate) fn annotations(causes: &mut Causes, annotations: &BTreeMap<String, St
 
 /// Names of what holds an object. Those that are not standard here say in a domain who takes them away.
 pub(crate) fn finalizers(causes: &mut Causes, finalizers: &[String], standard: &[&str], at: &Path<'_>) {
-    let few = causes.at_most(at, finalizers.len(), FINALIZERS_MAX);
-    for (index, name) in finalizers.iter().enumerate().filter(|_| few) {
+    finalizer_names(causes, finalizers, at);
+    for (index, name) in finalizers.iter().enumerate().take(FINALIZERS_MAX) {
         let at = at.index(index);
-        causes.syntax(&at, name, names::qualified);
         if !name.contains('/') && !standard.contains(&name.as_str()) {
             causes.invalid(&at, name, "name is neither a standard finalizer name nor is it fully qualified");
         }
+    }
+}
+
+/// As [`finalizers`], of kinds whose owners have used other names for long.
+fn finalizer_names(causes: &mut Causes, finalizers: &[String], at: &Path<'_>) {
+    if causes.at_most(at, finalizers.len(), FINALIZERS_MAX) {
+        let each = finalizers.iter().enumerate();
+        each.for_each(|(index, name)| causes.syntax(&at.index(index), name, names::qualified));
     }
 }
 

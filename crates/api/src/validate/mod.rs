@@ -34,7 +34,7 @@ pub(crate) const TAINT_EFFECTS: [&str; 3] = ["NoSchedule", "PreferNoSchedule", "
 /// What is wrong with a new object, after defaulting. Empty if it may be stored.
 #[must_use]
 pub fn create(object: &Object) -> Vec<Cause> {
-    create_as(object.kind().into(), object)
+    create_as(object.served(), object)
 }
 
 /// As [`create`], of an object that was sent in some version of its kind: that one's rules count too, and fields are called by
@@ -64,7 +64,7 @@ fn whole(causes: &mut Causes, object: &Object) {
 /// For writes to the object itself; writes to a part of it are for [`update_part`].
 #[must_use]
 pub fn update(old: &Object, new: &Object) -> Vec<Cause> {
-    update_as(new.kind().into(), old, new)
+    update_as(new.served(), old, new)
 }
 
 /// As [`update`], of an object that was sent in some version of its kind: see [`create_as`].
@@ -100,7 +100,7 @@ pub fn update_part(old: &Object, new: &Object, part: Subresource) -> Vec<Cause> 
         | Subresource::Attach
         | Subresource::Proxy => {}
     }
-    meta::lists(&mut causes, new.metadata());
+    meta::lists(&mut causes, new.kind(), new.metadata());
     meta::update(&mut causes, old.metadata(), new.metadata());
     causes.told()
 }

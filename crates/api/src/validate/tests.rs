@@ -1,6 +1,7 @@
 //! What is refused, and in which words.
 
 mod data;
+mod definitions;
 mod kinds;
 mod limits;
 mod pods;

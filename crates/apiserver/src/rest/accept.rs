@@ -1,6 +1,6 @@
 //! What form of an answer a client asks for, and how it is to be written.
 
-use api::{Error, Reason};
+use api::{Error, Reason, Served};
 use http::{
     HeaderMap, HeaderName,
     header::{ACCEPT, ACCEPT_ENCODING},
@@ -157,13 +157,19 @@ impl<'a> Range<'a> {
     }
 }
 
-/// The form that the client likes best among those that this server knows, and how it is written.
-pub(crate) fn format(headers: &HeaderMap) -> Result<(Encoding, Format), Error> {
-    const SERVED: &str = "application/json, application/yaml, application/cbor or application/vnd.kubernetes.protobuf";
-    choose(headers, SERVED, |range| {
+/// The form that the client likes best among those that this server knows, and how it is written. Of objects that users define,
+/// and of what defines them, protobuf has no message of ours that clients know, only of their metadata.
+pub(crate) fn format(headers: &HeaderMap, served: Served) -> Result<(Encoding, Format), Error> {
+    let known = if served.has_protobuf() {
+        "application/json, application/yaml, application/cbor or application/vnd.kubernetes.protobuf"
+    } else {
+        "application/json, application/yaml or application/cbor"
+    };
+    choose(headers, known, |range| {
         let protobuf = range.media == PROTOBUF;
         let encoding = if protobuf { Encoding::Json } else { range.encoding()? };
         let format = match (range.get("as"), range.get("g"), range.get("v")) {
+            ("", _, _) if protobuf && !served.has_protobuf() => return None,
             ("", _, _) if protobuf => Format::Protobuf(Extent::Whole),
             ("", _, _) => Format::Object,
             ("Table", "meta.k8s.io", version) if !protobuf => Format::Table(meta_version(version)?),
@@ -258,6 +264,8 @@ fn choose<T>(headers: &HeaderMap, served: &str, known: impl Fn(&Range<'_>) -> Op
 
 #[cfg(test)]
 mod tests {
+    use api::Kind;
+
     use super::*;
 
     fn headers(accept: &str) -> HeaderMap {
@@ -303,7 +311,24 @@ mod tests {
             ("application/json;q=0", Err(Reason::NotAcceptable)),
         ];
         for (accept, expected) in cases {
-            assert_eq!(format(&headers(accept)).map_err(|error| error.reason), expected, "{accept}");
+            let served = Kind::ConfigMap.into();
+            assert_eq!(format(&headers(accept), served).map_err(|error| error.reason), expected, "{accept}");
+        }
+    }
+
+    #[test]
+    fn what_users_define_has_no_message() {
+        let widget = Kind::Custom(api::object::CustomKind::unknown()).into();
+        let cases = [
+            ("application/vnd.kubernetes.protobuf, application/json", Ok((Encoding::Json, Format::Object))),
+            ("application/vnd.kubernetes.protobuf", Err(Reason::NotAcceptable)),
+            (
+                "application/vnd.kubernetes.protobuf;as=PartialObjectMetadata;g=meta.k8s.io;v=v1",
+                Ok((Encoding::Json, Format::Protobuf(Extent::Metadata(MetaVersion::V1)))),
+            ),
+        ];
+        for (accept, expected) in cases {
+            assert_eq!(format(&headers(accept), widget).map_err(|error| error.reason), expected, "{accept}");
         }
     }
 

@@ -1,7 +1,7 @@
 //! Bodies of requests: JSON, YAML, CBOR or Kubernetes' protobuf envelope, up to a limit.
 
 use api::{
-    Error, Object, Reason, Served, cbor, encoded, envelope,
+    Error, Kind, Object, Reason, Served, cbor, custom, encoded, envelope,
     json::{self, Parsed, Strictness},
     meta_v1,
 };
@@ -9,7 +9,7 @@ use axum::body::Body;
 use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, header};
 use http_body_util::BodyExt as _;
-use registry::budget::BODY_BYTES_MAX;
+use registry::{Registry, budget::BODY_BYTES_MAX};
 use rpc::status::body_error;
 use serde_json::Value;
 
@@ -146,33 +146,43 @@ impl Content {
     }
 
     /// The body as an object of the kind, namespace and name in the URL.
-    pub(crate) fn object(&self, target: &Target, strictness: Strictness) -> Result<Sent, Error> {
+    pub(crate) fn object(&self, target: &Target, strictness: Strictness, registry: &Registry) -> Result<Sent, Error> {
         let (mut object, unknown) = match self.media {
             Media::Protobuf => (self.protobuf_object(target.served)?, Vec::new()),
-            _ => self.json_object(target.served, strictness)?,
+            _ => self.json_object(target.served, strictness, registry)?,
         };
         fit(&mut object, target)?;
         Ok(Sent { object, warnings: unknown })
     }
 
-    fn json_object(&self, served: Served, strictness: Strictness) -> Result<(Object, Vec<String>), Error> {
+    fn json_object(
+        &self,
+        served: Served,
+        strictness: Strictness,
+        registry: &Registry,
+    ) -> Result<(Object, Vec<String>), Error> {
         let told = told(strictness);
         let Parsed { value, duplicates } = self.parsed(told)?;
         of_type(served, text(&value, "apiVersion"), text(&value, "kind"))?;
-        let decoded = json::decode(served, &value, told)?;
+        let decoded = registry.decode(served, &value, told)?;
         Ok((decoded.object, judged([decoded.unknown, duplicates].concat(), strictness)?))
     }
 
     fn protobuf_object(&self, served: Served) -> Result<Object, Error> {
+        if let Kind::Custom(_) = served.kind() {
+            let message = "objects of kinds that users define have no protobuf; send application/json";
+            return Err(Error::new(Reason::UnsupportedMediaType, message));
+        }
         let envelope = envelope::decode(&self.bytes)?;
         of_type(served, &envelope.api_version, &envelope.kind)?;
         if !encoded::is_of_few_messages(served, &envelope.raw) {
             return Err(Error::bad_request(format!("the object has more than {} parts", encoded::MESSAGES_MAX)));
         }
         let kind = served.kind();
-        served
-            .decode_bytes(envelope.raw)
-            .map_err(|error| Error::bad_request(format!("the body is not a {kind}: {error}")))
+        // Its schemas are messages there, and JSON here.
+        let is_definition = kind == Kind::CustomResourceDefinition;
+        let raw = if is_definition { custom::definition_from_protobuf(&envelope.raw)? } else { envelope.raw };
+        served.decode_bytes(raw).map_err(|error| Error::bad_request(format!("the body is not a {kind}: {error}")))
     }
 
     /// The body as a manifest that is applied to the object of the URL: it must say what it is.

@@ -1,6 +1,6 @@
 //! Long answers, compressed for whoever takes it: `client-go` asks for it always. Short ones would only become later.
 
-use std::io::{Read as _, Write as _};
+use std::io::{self, Read as _, Write};
 
 use axum::body::Body;
 use bytes::Bytes;
@@ -98,9 +98,16 @@ pub(crate) struct Packed {
 
 impl Packed {
     pub(crate) fn new(document: &[u8]) -> Self {
-        let mut encoder = GzEncoder::new(Vec::new(), Compression::new(PACKED_LEVEL));
-        let gzip = encoder.write_all(document).and_then(|()| encoder.finish()).expect("memory takes what is written");
-        Self { gzip: gzip.into(), length: document.len(), hash: etag::hash(document) }
+        Self::written(|into| into.write_all(document))
+    }
+
+    /// Of a document that is written piece by piece, so that it never stands in memory as a whole.
+    pub(crate) fn written(write: impl FnOnce(&mut Packer) -> io::Result<()>) -> Self {
+        let encoder = GzEncoder::new(Vec::new(), Compression::new(PACKED_LEVEL));
+        let mut packer = Packer { encoder, length: 0, hash: etag::Hasher::default() };
+        write(&mut packer).expect("memory takes what is written");
+        let gzip = packer.encoder.finish().expect("memory takes what is written");
+        Self { gzip: gzip.into(), length: packer.length, hash: packer.hash.finish() }
     }
 
     /// The digest of the document.
@@ -118,6 +125,26 @@ impl Packed {
         let mut document = Vec::with_capacity(self.length);
         GzDecoder::new(&*self.gzip).read_to_end(&mut document).expect("we have packed it");
         document
+    }
+}
+
+/// What compresses a document while it is written.
+pub(crate) struct Packer {
+    encoder: GzEncoder<Vec<u8>>,
+    length: usize,
+    hash: etag::Hasher,
+}
+
+impl Write for Packer {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.encoder.write_all(bytes)?;
+        self.length += bytes.len();
+        self.hash.add(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
     }
 }
 

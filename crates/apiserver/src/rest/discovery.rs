@@ -1,4 +1,5 @@
-//! What this server offers, read off the table of kinds: discovery in its legacy and its aggregated form.
+//! What this server offers, read off the table of kinds and what users have defined beside it: discovery in its legacy and its
+//! aggregated form. `all` is everything that is served, in the order in which it is listed.
 
 use api::{Served, Subresource, Verb, kinds::KindInfo, object::TypeName};
 use serde_json::{Value, json};
@@ -16,9 +17,9 @@ struct SubresourceInfo {
 }
 
 /// Every group once, the core group (with the empty name) first; then in the order of the table.
-pub(crate) fn groups() -> Vec<&'static str> {
+pub(crate) fn groups(all: &[Served]) -> Vec<&'static str> {
     let mut groups: Vec<&str> = vec![""];
-    for info in Served::all().map(Served::info) {
+    for info in all.iter().copied().map(Served::info) {
         if !groups.contains(&info.group) {
             groups.push(info.group);
         }
@@ -27,9 +28,9 @@ pub(crate) fn groups() -> Vec<&'static str> {
 }
 
 /// The versions of a group, in the order of preference.
-pub(crate) fn versions(group: &str) -> Vec<&'static str> {
+pub(crate) fn versions(all: &[Served], group: &str) -> Vec<&'static str> {
     let mut versions = Vec::new();
-    for info in Served::all().map(Served::info).filter(|info| info.group == group) {
+    for info in all.iter().copied().map(Served::info).filter(|info| info.group == group) {
         if !versions.contains(&info.version) {
             versions.push(info.version);
         }
@@ -47,39 +48,40 @@ pub(crate) fn api_path(group: &str, version: &str) -> String {
     if group.is_empty() { format!("api/{version}") } else { format!("apis/{group}/{version}") }
 }
 
-fn kinds<'a>(group: &'a str, version: &'a str) -> impl Iterator<Item = &'static KindInfo> + use<'a> {
-    Served::all().map(Served::info).filter(move |info| info.group == group && info.version == version)
+fn kinds<'a>(all: &'a [Served], group: &'a str, version: &'a str) -> impl Iterator<Item = &'static KindInfo> + use<'a> {
+    all.iter().copied().map(Served::info).filter(move |info| info.group == group && info.version == version)
 }
 
 /// `/api`: the versions of the core group. `host` is where the client reached us.
-pub(crate) fn core_group(host: &str) -> Value {
+pub(crate) fn core_group(all: &[Served], host: &str) -> Value {
     let address = json!({ "clientCIDR": "0.0.0.0/0", "serverAddress": host });
-    json!({ "kind": "APIVersions", "versions": versions(""), "serverAddressByClientCIDRs": [address] })
+    json!({ "kind": "APIVersions", "versions": versions(all, ""), "serverAddressByClientCIDRs": [address] })
 }
 
 /// `/apis`: every group but the core one.
-pub(crate) fn group_list() -> Value {
-    let groups: Vec<Value> = groups().into_iter().filter(|group| !group.is_empty()).map(group_entry).collect();
+pub(crate) fn group_list(all: &[Served]) -> Value {
+    let named = groups(all).into_iter().filter(|group| !group.is_empty());
+    let groups: Vec<Value> = named.map(|group| group_entry(all, group)).collect();
     json!({ "kind": "APIGroupList", "apiVersion": LEGACY_VERSION, "groups": groups })
 }
 
 /// `/apis/GROUP`.
-pub(crate) fn group(name: &str) -> Value {
-    let mut entry = group_entry(name);
+pub(crate) fn group(all: &[Served], name: &str) -> Value {
+    let mut entry = group_entry(all, name);
     entry["kind"] = "APIGroup".into();
     entry["apiVersion"] = LEGACY_VERSION.into();
     entry
 }
 
-fn group_entry(name: &str) -> Value {
+fn group_entry(all: &[Served], name: &str) -> Value {
     let version = |version| json!({ "groupVersion": group_version(name, version), "version": version });
-    let versions: Vec<Value> = versions(name).into_iter().map(version).collect();
+    let versions: Vec<Value> = versions(all, name).into_iter().map(version).collect();
     json!({ "name": name, "preferredVersion": versions.first(), "versions": versions })
 }
 
 /// `/api/v1`, `/apis/GROUP/VERSION`: the resources of one version.
-pub(crate) fn resource_list(group: &str, version: &str) -> Value {
-    let resources: Vec<Value> = kinds(group, version).flat_map(resources).collect();
+pub(crate) fn resource_list(all: &[Served], group: &str, version: &str) -> Value {
+    let resources: Vec<Value> = kinds(all, group, version).flat_map(resources).collect();
     json!({
         "kind": "APIResourceList",
         "apiVersion": LEGACY_VERSION,
@@ -134,8 +136,8 @@ fn subresources(info: &'static KindInfo) -> impl Iterator<Item = SubresourceInfo
 }
 
 /// `/api` and `/apis` in one document each: the groups with everything in them.
-pub(crate) fn aggregated(groups: &[&str], version: DiscoveryVersion) -> Value {
-    let items: Vec<Value> = groups.iter().map(|group| aggregated_group(group)).collect();
+pub(crate) fn aggregated(all: &[Served], groups: &[&str], version: DiscoveryVersion) -> Value {
+    let items: Vec<Value> = groups.iter().map(|group| aggregated_group(all, group)).collect();
     json!({
         "kind": "APIGroupDiscoveryList",
         "apiVersion": format!("apidiscovery.k8s.io/{}", version.word()),
@@ -144,12 +146,12 @@ pub(crate) fn aggregated(groups: &[&str], version: DiscoveryVersion) -> Value {
     })
 }
 
-fn aggregated_group(group: &str) -> Value {
+fn aggregated_group(all: &[Served], group: &str) -> Value {
     let version = |version| {
-        let resources: Vec<Value> = kinds(group, version).map(aggregated_resource).collect();
+        let resources: Vec<Value> = kinds(all, group, version).map(aggregated_resource).collect();
         json!({ "version": version, "freshness": "Current", "resources": resources })
     };
-    let versions: Vec<Value> = versions(group).into_iter().map(version).collect();
+    let versions: Vec<Value> = versions(all, group).into_iter().map(version).collect();
     json!({ "metadata": { "name": group, "creationTimestamp": null }, "versions": versions })
 }
 
@@ -183,17 +185,18 @@ mod tests {
 
     #[test]
     fn both_forms_name_every_kind() {
-        let all = aggregated(&groups(), DiscoveryVersion::V2).to_string();
+        let served: Vec<Served> = Served::all().collect();
+        let all = aggregated(&served, &groups(&served), DiscoveryVersion::V2).to_string();
         for info in Served::all().map(Served::info) {
             assert!(all.contains(&format!("\"resource\":\"{}\"", info.plural)), "{}", info.kind);
-            let legacy = resource_list(info.group, info.version).to_string();
+            let legacy = resource_list(&served, info.group, info.version).to_string();
             assert!(legacy.contains(&format!("\"name\":\"{}\"", info.plural)), "{}", info.kind);
         }
     }
 
     #[test]
     fn a_kind_offers_what_its_row_says() {
-        let list = resource_list("", "v1");
+        let list = resource_list(&Served::all().collect::<Vec<_>>(), "", "v1");
         let verbs = |name: &str| {
             let found =
                 list["resources"].as_array().and_then(|all| all.iter().find(|resource| resource["name"] == name));
@@ -208,7 +211,7 @@ mod tests {
 
     #[test]
     fn drain_finds_eviction_where_it_looks() {
-        let list = resource_list("", "v1");
+        let list = resource_list(&Served::all().collect::<Vec<_>>(), "", "v1");
         let found = list["resources"].as_array().and_then(|all| all.iter().find(|r| r["name"] == "pods/eviction"));
         assert_eq!(found.map(|r| (&r["group"], &r["kind"])), Some((&json!("policy"), &json!("Eviction"))));
     }

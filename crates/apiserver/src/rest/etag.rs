@@ -5,7 +5,23 @@ use sha2::{Digest as _, Sha256};
 
 /// A digest of a document, for entity tags and URLs that change with the content.
 pub(crate) fn hash(content: &[u8]) -> String {
-    Sha256::digest(content).iter().map(|byte| format!("{byte:02X}")).collect()
+    let mut hasher = Hasher::default();
+    hasher.add(content);
+    hasher.finish()
+}
+
+/// Finds the digest of a document that comes piece by piece.
+#[derive(Default)]
+pub(crate) struct Hasher(Sha256);
+
+impl Hasher {
+    pub(crate) fn add(&mut self, piece: &[u8]) {
+        self.0.update(piece);
+    }
+
+    pub(crate) fn finish(self) -> String {
+        self.0.finalize().iter().map(|byte| format!("{byte:02X}")).collect()
+    }
 }
 
 /// Whether the client has the version with this tag. Proxies may have made a weak one of it.

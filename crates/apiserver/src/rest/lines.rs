@@ -29,6 +29,8 @@ const LINES_BYTES_MAX: usize = 16 << 20;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 struct Identity {
     served: Served,
+    /// What was defined of the kind when the object was shown so.
+    definition: i64,
     revision: Revision,
     change: ChangeType,
     encoding: Encoding,
@@ -54,8 +56,8 @@ impl Lines {
             return encode();
         }
         let Some(revision) = found.revision() else { return encode() };
-        let View { served, encoding, format, .. } = view;
-        let identity = Identity { served, revision, change, encoding, format };
+        let (View { served, encoding, format, .. }, definition) = (view, found.generation());
+        let identity = Identity { served, definition, revision, change, encoding, format };
         if let Some(kept) = self.get(&identity) {
             return kept;
         }

@@ -38,6 +38,7 @@ use registry::{Caller, Registry};
 
 use crate::sender;
 use accept::Encoding;
+use documents::Documents;
 use gather::Watches;
 use lines::Lines;
 use path::Endpoint;
@@ -45,7 +46,7 @@ use query::{FIELD_MANAGER_BYTES_MAX, Query, WriteParams};
 
 /// The REST API of a Registry. It answers every path; unknown ones with 404 and a `Status`.
 pub fn router(registry: Registry) -> axum::Router {
-    let rest = Rest { registry, lines: Arc::default(), watches: Watches::default() };
+    let rest = Rest { registry, lines: Arc::default(), watches: Watches::default(), documents: Arc::default() };
     axum::Router::new().fallback(serve).with_state(rest)
 }
 
@@ -55,6 +56,7 @@ struct Rest {
     registry: Registry,
     lines: Arc<Lines>,
     watches: Watches,
+    documents: Arc<Documents>,
 }
 
 /// A request without its body.
@@ -100,7 +102,7 @@ pub(crate) fn refusal(error: &Error) -> Response<Body> {
 impl Rest {
     async fn answer(&self, request: Request<Body>) -> Result<Response<Body>, Error> {
         let (head, body) = request.into_parts();
-        let endpoint = path::parse(head.uri.path()).ok_or_else(|| missing::error(head.uri.path()))?;
+        let endpoint = self.endpoint(head.uri.path()).await?;
         let query = Query::parse(head.uri.query())?;
         let asked = Asked { method: head.method, uri: head.uri, query, headers: head.headers };
         match endpoint {
@@ -117,9 +119,22 @@ impl Rest {
             Endpoint::Ready => self.ready().await,
             document => {
                 only(&asked.method, &Method::GET)?;
-                documents::answer(&document, &asked.headers).unwrap_or_else(|| Err(missing::error(asked.uri.path())))
+                let offered = || self.documents.of(&self.registry.definitions());
+                let answered = documents::answer(&document, offered, &asked.headers);
+                answered.unwrap_or_else(|| Err(missing::error(asked.uri.path())))
             }
         }
+    }
+
+    /// What a path names. Whoever was told a moment ago by another master that a kind is served may ask here before this master
+    /// knows, so that it finds out what is newest before it says that nothing has the path.
+    async fn endpoint(&self, path: &str) -> Result<Endpoint, Error> {
+        let found = path::parse(path, || self.registry.definitions());
+        if found.is_some() || !may_be_defined(path) {
+            return found.ok_or_else(|| missing::error(path));
+        }
+        let latest = self.registry.latest_definitions().await.unwrap_or_default();
+        path::parse(path, || latest.clone()).ok_or_else(|| missing::error(path))
     }
 
     /// Ready is who can find out what the masters agree on.
@@ -131,6 +146,12 @@ impl Rest {
             _ => Ok(healthy()),
         }
     }
+}
+
+/// Whether a path could be that of something which a user defines: in a group of a domain.
+fn may_be_defined(path: &str) -> bool {
+    let group = path.strip_prefix("/apis/").or_else(|| path.strip_prefix("/openapi/v3/apis/"));
+    group.and_then(|group| group.split('/').next()).is_some_and(|group| group.contains('.'))
 }
 
 fn healthy() -> Response<Body> {

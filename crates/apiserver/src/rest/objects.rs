@@ -102,7 +102,7 @@ impl Rest {
 
     /// The form in which the client wants objects.
     pub(super) fn view(&self, target: &Target, asked: &Asked) -> Result<View, Error> {
-        let ((encoding, format), include) = (accept::format(&asked.headers)?, asked.query.include()?);
+        let ((encoding, format), include) = (accept::format(&asked.headers, target.served)?, asked.query.include()?);
         Ok(View { served: target.served, encoding, format, include, now: self.registry.now() })
     }
 
@@ -135,14 +135,14 @@ impl Rest {
             return Err(Error::method_not_allowed());
         }
         let (params, view) = (asked.write()?, self.view(target, asked)?);
-        let sent = body::read(&asked.headers, body).await?.object(target, params.strictness)?;
+        let sent = body::read(&asked.headers, body).await?.object(target, params.strictness, &self.registry)?;
         let written = self.registry.submit(Write::Create(sent.object), sent_as(target, &params)).await?;
         Ok(written_answer(&written, &sent.warnings, view))
     }
 
     async fn update(&self, target: &Target, asked: &Asked, body: Body) -> Result<Response<Body>, Error> {
         let (params, view) = (asked.write()?, self.view(target, asked)?);
-        let sent = body::read(&asked.headers, body).await?.object(target, params.strictness)?;
+        let sent = body::read(&asked.headers, body).await?.object(target, params.strictness, &self.registry)?;
         let written =
             self.registry.submit(Write::Update(sent.object, target.subresource), sent_as(target, &params)).await?;
         Ok(written_answer(&written, &sent.warnings, view))

@@ -1,6 +1,8 @@
 //! What a URL's path names: one of a closed set of endpoints. Methods and queries are read elsewhere.
 
-use api::{Kind, Served, Subresource};
+use std::sync::Arc;
+
+use api::{Kind, Served, Subresource, custom::Definitions};
 use rpc::url;
 
 /// Something that has a URL.
@@ -28,8 +30,6 @@ pub(crate) enum Endpoint {
     OpenApiDocument(String, String),
     /// `/apis/authorization.k8s.io/v1/…reviews` and the like: questions about the asker.
     Review(Review),
-    /// `/apis/apiextensions.k8s.io/v1/customresourcedefinitions`: the kinds that users have defined.
-    Definitions,
     /// Objects of a kind.
     Objects(Target),
 }
@@ -79,8 +79,8 @@ pub(crate) fn behind_proxy(path: &str) -> Option<(&str, &str)> {
     path.split_at_checked(length)
 }
 
-/// Reads a path; `None` if nothing has that URL.
-pub(crate) fn parse(path: &str) -> Option<Endpoint> {
+/// Reads a path; `None` if nothing has that URL. `defined` is asked only about what the table of kinds does not have.
+pub(crate) fn parse(path: &str, defined: impl Fn() -> Arc<Definitions>) -> Option<Endpoint> {
     let path = behind_proxy(path).map_or(path, |(through, _)| through);
     let trimmed = path.trim_matches('/');
     let segments: Vec<String> = trimmed.split('/').map(url::unescape).collect::<Option<_>>()?;
@@ -91,21 +91,21 @@ pub(crate) fn parse(path: &str) -> Option<Endpoint> {
         ["readyz", ..] => Endpoint::Ready,
         ["openapi", "v2"] => Endpoint::OpenApiV2,
         ["openapi", "v3"] => Endpoint::OpenApiIndex,
-        ["openapi", "v3", "api", version] => document("", version)?,
-        ["openapi", "v3", "apis", group, version] => document(group, version)?,
+        ["openapi", "v3", "api", version] => document("", version, defined)?,
+        ["openapi", "v3", "apis", group, version] => document(group, version, defined)?,
         ["api"] => Endpoint::CoreGroup,
         ["apis"] => Endpoint::Groups,
-        ["api", version] => group_version("", version)?,
+        ["api", version] => group_version("", version, defined)?,
         ["apis", group] => {
-            Served::all().find(|served| served.info().group == *group).map(|_| Endpoint::Group((*group).into()))?
+            let is_served = Served::all().any(|served| served.info().group == *group) || defined().has_group(group);
+            is_served.then(|| Endpoint::Group((*group).into()))?
         }
-        ["apis", group, version] => group_version(group, version)?,
-        ["apis", "apiextensions.k8s.io", "v1", "customresourcedefinitions"] => Endpoint::Definitions,
+        ["apis", group, version] => group_version(group, version, defined)?,
         ["apis", group, version, resource] if review(group, version, resource).is_some() => {
             Endpoint::Review(review(group, version, resource)?)
         }
-        ["api", version, rest @ ..] => Endpoint::Objects(target("", version, rest)?),
-        ["apis", group, version, rest @ ..] => Endpoint::Objects(target(group, version, rest)?),
+        ["api", version, rest @ ..] => Endpoint::Objects(target("", version, rest, defined)?),
+        ["apis", group, version, rest @ ..] => Endpoint::Objects(target(group, version, rest, defined)?),
         _ => return None,
     })
 }
@@ -120,20 +120,21 @@ fn review(group: &str, version: &str, resource: &str) -> Option<Review> {
     })
 }
 
-fn served(group: &str, version: &str) -> bool {
+fn served(group: &str, version: &str, defined: impl Fn() -> Arc<Definitions>) -> bool {
     Served::all().map(Served::info).any(|info| info.group == group && info.version == version)
+        || defined().has_group_version(group, version)
 }
 
-fn group_version(group: &str, version: &str) -> Option<Endpoint> {
-    served(group, version).then(|| Endpoint::GroupVersion(group.to_owned(), version.to_owned()))
+fn group_version(group: &str, version: &str, defined: impl Fn() -> Arc<Definitions>) -> Option<Endpoint> {
+    served(group, version, defined).then(|| Endpoint::GroupVersion(group.to_owned(), version.to_owned()))
 }
 
-fn document(group: &str, version: &str) -> Option<Endpoint> {
-    served(group, version).then(|| Endpoint::OpenApiDocument(group.to_owned(), version.to_owned()))
+fn document(group: &str, version: &str, defined: impl Fn() -> Arc<Definitions>) -> Option<Endpoint> {
+    served(group, version, defined).then(|| Endpoint::OpenApiDocument(group.to_owned(), version.to_owned()))
 }
 
 /// What follows the version. `namespaces/x/status` is a subresource of a Namespace, `namespaces/x/pods` a collection in it.
-fn target(group: &str, version: &str, rest: &[&str]) -> Option<Target> {
+fn target(group: &str, version: &str, rest: &[&str], defined: impl Fn() -> Arc<Definitions>) -> Option<Target> {
     let (namespace, plural, name, subresource) = match *rest {
         ["namespaces", name, subresource] if group.is_empty() && is_of_namespaces(subresource) => {
             ("", "namespaces", name, subresource)
@@ -146,11 +147,11 @@ fn target(group: &str, version: &str, rest: &[&str]) -> Option<Target> {
         [plural, name, subresource] => ("", plural, name, subresource),
         _ => return None,
     };
-    let served = Served::from_resource(group, version, plural)?;
+    let of_table = Served::from_resource(group, version, plural);
+    let served = of_table.or_else(|| defined().from_resource(group, version, plural))?;
     let namespaced = served.info().namespaced;
     let placed = namespaced != namespace.is_empty() || (namespaced && name.is_empty());
-    let subresource =
-        if subresource.is_empty() { Subresource::None } else { served.kind().subresource(subresource)? };
+    let subresource = if subresource.is_empty() { Subresource::None } else { served.subresource(subresource)? };
     placed.then(|| Target { served, namespace: namespace.to_owned(), name: name.to_owned(), subresource })
 }
 
@@ -163,11 +164,12 @@ mod tests {
     use super::*;
 
     fn says(path: &str) -> String {
-        match parse(path) {
+        match parse(path, Arc::default) {
             Some(Endpoint::Objects(Target { served, namespace, name, subresource })) => {
                 let (of, kind) = match served {
                     Served::Stored(kind) => (String::new(), kind),
                     Served::Converted(version) => (format!("{version:?} of "), version.kind()),
+                    Served::Custom(version) => (format!("{version:?} of "), Kind::Custom(version.kind())),
                 };
                 format!("{of}{kind} {namespace:?} {name:?} {subresource:?}")
             }
@@ -218,7 +220,7 @@ mod tests {
             ("/apis/authorization.k8s.io/v1/selfsubjectaccessreviews", "Review(Access)"),
             ("/apis/authentication.k8s.io/v1beta1/selfsubjectreviews", "Review(MyselfBeta)"),
             ("/apis/authorization.k8s.io/v1beta1/selfsubjectaccessreviews", "nothing"),
-            ("/apis/apiextensions.k8s.io/v1/customresourcedefinitions", "Definitions"),
+            ("/apis/apiextensions.k8s.io/v1/customresourcedefinitions", "CustomResourceDefinition \"\" \"\" None"),
             ("/api/v1/namespaces/a/services/http:web:80/proxy/b%ff//c/", "Service \"a\" \"http:web:80\" Proxy"),
             ("/api/v1/namespaces/a/pods/p/proxy", "Pod \"a\" \"p\" Proxy"),
             ("/api/v1/namespaces/a/pods/p/log/proxy", "nothing"),

@@ -140,7 +140,11 @@ fn list_type(view: View) -> meta_v1::TypeMeta {
     if let Format::Table(_) = view.format {
         return one;
     }
-    meta_v1::TypeMeta { kind: format!("{}List", one.kind), ..one }
+    let kind = match view.format {
+        Format::Object | Format::Protobuf(Extent::Whole) => view.served.info().list_kind.to_owned(),
+        Format::Partial(_) | Format::Protobuf(Extent::Metadata(_)) | Format::Table(_) => format!("{}List", one.kind),
+    };
+    meta_v1::TypeMeta { kind, ..one }
 }
 
 fn whole(found: &Found, served: Served, into: &mut Vec<u8>) {
@@ -172,7 +176,7 @@ fn open_partial(version: MetaVersion, into: &mut Vec<u8>) {
 
 fn row(found: &Found, version: MetaVersion, view: View, into: &mut Vec<u8>) {
     into.extend_from_slice(b"{\"cells\":");
-    let cells: Value = table::row(&found.object(), view.now).iter().map(cell).collect();
+    let cells: Value = table::row_as(view.served, &found.object(), view.now).iter().map(cell).collect();
     put(&cells, into);
     match view.include {
         Include::None => {}
@@ -200,7 +204,7 @@ fn opening(meta: &ListMeta, view: View, header: Header, into: &mut Vec<u8>) {
     let list = list_type(view);
     let mut opening = json!({ "kind": list.kind, "apiVersion": list.api_version, "metadata": meta.value() });
     if let Format::Table(_) = view.format {
-        let columns = || table::columns(view.served.kind()).iter().map(column).collect::<Vec<_>>();
+        let columns = || table::columns_as(view.served).iter().map(column).collect::<Vec<_>>();
         opening["columnDefinitions"] = (header == Header::Shown).then(columns).into();
     }
     put(&opening, into);
@@ -359,7 +363,7 @@ impl Iterator for ListBody {
 /// Writes a bookmark among tables: a row without content.
 pub(crate) fn bookmark_row(metadata: Value, version: MetaVersion, view: View, header: Header, into: &mut Vec<u8>) {
     let meta = ListMeta { revision: super::body::text(&metadata, "resourceVersion").to_owned(), ..ListMeta::default() };
-    let cells = vec![Value::Null; table::columns(view.served.kind()).len()];
+    let cells = vec![Value::Null; table::columns_as(view.served).len()];
     let object = json!({ "kind": "PartialObjectMetadata", "apiVersion": version.api_version(), "metadata": metadata });
     opening(&meta, view, header, into);
     put(&json!({ "cells": cells, "object": object }), into);
@@ -380,6 +384,7 @@ fn cell(cell: &table::Cell) -> Value {
     match cell {
         table::Cell::Text(text) => text.as_str().into(),
         table::Cell::Int(number) => (*number).into(),
+        table::Cell::Value(value) => value.clone(),
     }
 }
 

@@ -44,7 +44,8 @@ const SCALE_ATTEMPTS_MAX: usize = 8;
 impl Rest {
     pub(super) async fn get_scale(&self, target: &Target, asked: &Asked) -> Result<Response<Body>, Error> {
         let object = self.registry.get(&target.key(), read_at(asked.query.state()?)).await?;
-        Ok(answer::value(StatusCode::OK, asked.encoding(), &scale_value(&scale(&object.object())?)))
+        let object = object.object_as(target.served);
+        Ok(answer::value(StatusCode::OK, asked.encoding(), &scale_value(&scale(&object)?)))
     }
 
     pub(super) async fn update_scale(
@@ -57,7 +58,7 @@ impl Rest {
         let content = body::read(&asked.headers, body).await?;
         let (wanted, warnings) = content.message::<autoscaling_v1::Scale>(SCALE, params.strictness)?;
         let current = self.registry.get(&target.key(), ReadAt::Latest).await?;
-        let scale = self.rescale(&current.object(), wanted, &params).await?;
+        let scale = self.rescale(target, &current.object_as(target.served), wanted, &params).await?;
         Ok(scale_answer(asked, &scale, &warnings))
     }
 
@@ -77,10 +78,10 @@ impl Rest {
         let (kind, Parsed { value: patch, duplicates }) = (patch_kind(&content)?, content.parsed(params.strictness)?);
         let mut attempt = 1;
         loop {
-            let current = self.registry.get(&target.key(), ReadAt::Latest).await?.object();
+            let current = self.registry.get(&target.key(), ReadAt::Latest).await?.object_as(target.served);
             let (wanted, unknown) = patched_scale(&current, kind, &patch, params.strictness)?;
             let locked = locks(kind, &patch);
-            match self.rescale(&current, wanted, &params).await {
+            match self.rescale(target, &current, wanted, &params).await {
                 Err(error) if error.reason == Reason::Conflict && !locked && attempt < SCALE_ATTEMPTS_MAX => {
                     attempt += 1
                 }
@@ -96,16 +97,18 @@ impl Rest {
         let (_, unknown) = json::decode_message(SCALE, &sent, params.strictness)?;
         let info = target.served.info();
         let mut manifest = json!({ "apiVersion": info.api_version(), "kind": info.kind });
-        for part in ["metadata", "spec"] {
-            manifest[part] = sent[part].clone();
+        manifest["metadata"] = sent["metadata"].clone();
+        if let Some(replicas) = sent["spec"].get("replicas") {
+            target.served.replicas_at().set(&mut manifest, replicas.clone());
         }
         let wanted = Wanted { manifest, subresource: Subresource::Scale, force: params.force.unwrap_or_default() };
         let written = self.registry.apply_to(&target.key(), wanted, sent_as(target, &params)).await?;
-        Ok(scale_answer(asked, &scale_value(&scale(&written.object.object())?), &unknown))
+        Ok(scale_answer(asked, &scale_value(&scale(&written.object.object_as(target.served))?), &unknown))
     }
 
     async fn rescale(
         &self,
+        target: &Target,
         current: &Object,
         wanted: autoscaling_v1::Scale,
         params: &WriteParams,
@@ -115,8 +118,8 @@ impl Rest {
         object.metadata_mut().resource_version = metadata.resource_version;
         object.set_replicas(wanted.spec.unwrap_or_default().replicas);
         let write = Write::Update(object, Subresource::Scale);
-        let written = self.registry.submit(write, options(params)).await?;
-        Ok(scale_value(&scale(&written.object.object())?))
+        let written = self.registry.submit(write, sent_as(target, params)).await?;
+        Ok(scale_value(&scale(&written.object.object_as(target.served))?))
     }
 
     pub(super) async fn log(&self, target: &Target, asked: &Asked) -> Result<Response<Body>, Error> {

@@ -4,6 +4,7 @@
 
 mod apply;
 mod cbor;
+mod custom;
 mod openapi;
 mod protobuf;
 mod versions;

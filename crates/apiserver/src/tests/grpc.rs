@@ -309,3 +309,79 @@ async fn a_log_needs_a_pod_that_has_a_node() {
     let error = client.logs(request).await.err().unwrap();
     assert_eq!(error.message, "pod p does not have a host assigned");
 }
+
+/// Defines Widgets, as if the controller had found their names free.
+async fn define_widgets(client: &rpc::Client) {
+    let manifest = serde_json::json!({
+        "metadata": {"name": "widgets.grpc.test"},
+        "spec": {
+            "group": "grpc.test", "scope": "Namespaced", "names": {"plural": "widgets", "kind": "Widget"},
+            "versions": [{
+                "name": "v1", "served": true, "storage": true,
+                "schema": {"openAPIV3Schema": {"type": "object", "properties": {
+                    "spec": {"type": "object", "properties": {"size": {"type": "integer", "default": 7}}},
+                }}},
+            }],
+        },
+    });
+    let kind = Kind::CustomResourceDefinition;
+    let definition = api::json::decode(kind, &manifest, api::json::Strictness::Strict).unwrap().object;
+    let created = client.create(definition).await.unwrap();
+    let mut accepted = created.get::<api::apiextensions_v1::CustomResourceDefinition>().unwrap().clone();
+    let names = accepted.spec.as_ref().unwrap().names.clone();
+    let status = accepted.status.get_or_insert_default();
+    status.accepted_names = names;
+    status.conditions = vec![api::conditions::new("Established", true.into(), "", "", api::Timestamp(0))];
+    client.update(accepted.into(), Subresource::Status).await.unwrap();
+}
+
+fn widget(name: &str, content: &'static str) -> api::Object {
+    let mut widget = api::object::CustomObject::default();
+    (widget.api_version, widget.kind, widget.content) = ("grpc.test/v1".into(), "Widget".into(), content.into());
+    let mut widget = api::Object::from(widget);
+    (widget.metadata_mut().name, widget.metadata_mut().namespace) = (name.to_owned(), "default".to_owned());
+    widget
+}
+
+#[tokio::test]
+async fn what_users_define_is_carried_as_json_with_its_type() {
+    let server = Server::new().await;
+    let client = server.client();
+    let unknown = client.create(widget("a", "{}")).await.unwrap_err();
+    assert_eq!((unknown.reason, unknown.message.contains("no matches for kind")), (Reason::NotFound, true));
+    define_widgets(&client).await;
+
+    let created = client.create(widget("a", "")).await.unwrap();
+    let custom = created.custom().unwrap();
+    assert_eq!((custom.api_version.as_str(), custom.kind.as_str()), ("grpc.test/v1", "Widget"));
+    assert_eq!(custom.members().get("spec"), None, "nobody has asked for a spec");
+    let created = client.create(widget("b", "{\"spec\":{}}")).await.unwrap();
+    assert_eq!(created.custom().unwrap().members()["spec"]["size"], 7);
+    for (content, why) in [
+        ("[]", "not the JSON of an object"),
+        ("{\"kind\":\"x\"}", "has a field of its own"),
+        ("{\"spec\":{\"colour\":1}}", "spec.colour"),
+        ("{\"spec\":{\"size\":\"x\"}}", "spec.size"),
+    ] {
+        let refused = client.create(widget("c", content)).await.unwrap_err();
+        assert!(refused.message.contains(why), "{content}: {refused}");
+    }
+    let kind = Kind::Custom(api::object::CustomKind::of(&api::object::KindName {
+        group: "grpc.test".to_owned(),
+        plural: "widgets".to_owned(),
+        kind: "Widget".to_owned(),
+        namespaced: true,
+    }));
+    let key = |name: &str| Key::namespaced(kind, "default", name);
+    let patch = "{\"spec\":{\"size\":9}}";
+    let patched = client.patch(&key("b"), PatchKind::Merge, patch, Subresource::None).await.unwrap();
+    assert_eq!(patched.custom().unwrap().members()["spec"]["size"], 9);
+    let list = client.list(&Query::all(kind)).await.unwrap();
+    assert_eq!(list.items.len(), 2);
+    let mut updates = Box::pin(client.watch(Query::all(kind), None));
+    let Update::Changes(changes) = soon(updates.next()).await.unwrap().unwrap() else { panic!("what there is") };
+    assert_eq!(changes[0].object.custom().unwrap().kind, "Widget");
+    assert_eq!(client.get(&key("b")).await.unwrap().custom(), patched.custom());
+    client.delete(&key("b"), &DeleteOptions::default()).await.unwrap();
+    assert_eq!(client.get(&key("b")).await.unwrap_err().message, "widgets.grpc.test \"b\" not found");
+}

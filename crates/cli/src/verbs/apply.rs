@@ -119,10 +119,14 @@ impl Application<'_> {
     /// which there may be members, so that nothing is forgotten when this ends half-way.
     async fn set(&self, parent: &Parent, mut manifests: Vec<Value>) -> Result<()> {
         let there = self.session.find(&parent.key()).await?;
-        let before = there.map(|object| parent.scope(&object)).transpose()?.unwrap_or_default();
+        let before = match there {
+            Some(object) => applyset::scope(self.session, parent, &object).await?,
+            None => Scope::default(),
+        };
         let mut members = Vec::with_capacity(manifests.len());
         for manifest in &mut manifests {
-            let member = applyset::member(self.session, manifest).and_then(|key| parent.mark(manifest).map(|()| key));
+            let member = applyset::member(self.session, manifest).await;
+            let member = member.and_then(|key| parent.mark(manifest).map(|()| key));
             members.push(member.with_context(|| about(manifest))?);
         }
         self.others(parent, &members).await?;

@@ -2,19 +2,14 @@
 
 use std::path::PathBuf;
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Result, bail};
 use api::{ChangeType, DeleteOptions, Key, Kind, Object, Propagation, Reason};
 use clap::Args;
 use futures::StreamExt as _;
 use rpc::Query;
 use serde_json::Value;
 
-use crate::{
-    Progress, errln, manifests,
-    names::{self, Named},
-    outln, output,
-    session::Session,
-};
+use crate::{Progress, errln, manifests, names::Named, outln, output, session::Session};
 
 /// Options of `delete`.
 #[derive(Args, Debug)]
@@ -96,12 +91,13 @@ impl Delete {
 
     async fn targets(&self, session: &Session) -> Result<Vec<Target>> {
         if !self.files.is_empty() {
-            return manifests::read(&self.files, self.recursive)?
-                .iter()
-                .map(|value| of_manifest(session, value))
-                .collect();
+            let mut targets = Vec::new();
+            for manifest in manifests::read(&self.files, self.recursive)? {
+                targets.push(of_manifest(session, &manifest).await?);
+            }
+            return Ok(targets);
         }
-        match names::parse(&self.what)? {
+        match session.named(&self.what).await? {
             Named::Objects(_) if self.all || self.selector.is_some() => {
                 bail!("names cannot be combined with -l or --all")
             }
@@ -144,10 +140,9 @@ impl Target {
     }
 }
 
-fn of_manifest(session: &Session, manifest: &Value) -> Result<Target> {
+async fn of_manifest(session: &Session, manifest: &Value) -> Result<Target> {
     let text = |path: &str| manifest.pointer(path).and_then(Value::as_str).unwrap_or_default();
-    let kind = Kind::from_api_version(text("/apiVersion"), text("/kind"))
-        .with_context(|| format!("no kind {:?} in version {:?}", text("/kind"), text("/apiVersion")))?;
+    let kind = session.kind(text("/apiVersion"), text("/kind")).await?;
     let mut target = Target::here(session, kind, text("/metadata/name").to_owned());
     if kind.info().namespaced && !text("/metadata/namespace").is_empty() {
         text("/metadata/namespace").clone_into(&mut target.namespace);

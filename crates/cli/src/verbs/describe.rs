@@ -14,7 +14,7 @@ use serde_json::Value;
 
 use super::logs;
 use crate::{
-    names::{self, Named},
+    names::Named,
     out, outln,
     output::{self, TableOptions},
     session::{Session, now},
@@ -33,7 +33,7 @@ pub struct Describe {
 
 impl Describe {
     pub(crate) async fn run(self, session: &Session) -> Result<()> {
-        let objects = match names::parse(&self.what)? {
+        let objects = match session.named(&self.what).await? {
             Named::Objects(named) => {
                 let mut objects = Vec::new();
                 for (kind, name) in named {
@@ -102,8 +102,9 @@ enum Names<'a> {
 
 impl<'a> Names<'a> {
     fn of(object: &Object) -> Self {
-        let info = object.kind().info();
-        Schema::get().message(info.message).map_or(Self::Keys, Self::Fields)
+        // No message says what users define.
+        let message = object.custom().is_none().then(|| object.kind().info().message);
+        message.and_then(|message| Schema::get().message(message)).map_or(Self::Keys, Self::Fields)
     }
 
     /// What the names inside a field's values are.

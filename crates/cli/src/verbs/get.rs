@@ -9,7 +9,7 @@ use futures::StreamExt as _;
 
 use crate::{
     errln,
-    names::{self, Named},
+    names::Named,
     out, outln,
     output::{self, Format, TableOptions},
     session::{Session, now},
@@ -48,7 +48,7 @@ pub struct Get {
 
 impl Get {
     pub(crate) async fn run(self, session: &Session) -> Result<()> {
-        let named = names::parse(&self.what)?;
+        let named = session.named(&self.what).await?;
         if self.watch {
             return self.follow(session, named).await;
         }
@@ -164,7 +164,8 @@ impl Get {
         let mut changes = session.watch(&query, revision);
         while let Some(batch) = changes.next().await {
             for change in batch? {
-                headless.show_change(&change.object, change.change)?;
+                let object = session.shown(Object::clone(&change.object));
+                headless.show_change(&object, change.change)?;
                 headless.no_headers = true;
             }
             terminal::flush()?;

@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use api::{
-    Key, Kind, Object, Propagation, Subresource, Timestamp, Write,
+    Key, Object, Propagation, Subresource, Timestamp, Write,
     meta_v1::{ObjectMeta, OwnerReference},
     well_known::{FOREGROUND_FINALIZER, ORPHAN_FINALIZER},
 };
@@ -100,7 +100,7 @@ fn follow_owners(world: &World, object: &Arc<Object>, meta: &ObjectMeta, plan: &
 
 /// Whether an owner does not exist. An owner of a kind that is not kept here is never known to be gone.
 fn is_gone(world: &World, owner: &OwnerReference) -> bool {
-    Kind::from_api_version(&owner.api_version, &owner.kind).is_some() && world.by_uid(&owner.uid).is_none()
+    world.by_uid(&owner.uid).is_none() && world.keeps(owner)
 }
 
 /// Whether an owner waits for its dependents to be deleted.

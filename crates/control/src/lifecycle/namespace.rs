@@ -43,8 +43,8 @@ pub(crate) fn concerns(world: &World, shift: &Shift, look: &mut dyn FnMut(Key)) 
 }
 
 fn contents<'a>(world: &'a World, namespace: &'a str) -> impl Iterator<Item = &'a Arc<Object>> {
-    let kinds = Kind::ALL.iter().filter(|kind| kind.info().namespaced);
-    kinds.flat_map(move |kind| world.objects_in(*kind, namespace))
+    let kinds = world.kinds().filter(|kind| kind.info().namespaced);
+    kinds.flat_map(move |kind| world.objects_in(kind, namespace))
 }
 
 fn announce(namespace: &Namespace, plan: &mut Plan) {

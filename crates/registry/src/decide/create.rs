@@ -24,10 +24,14 @@ impl Decider<'_> {
         let key = object.key();
         self.namespace_takes(&key)?;
         self.fresh_metadata(&mut object);
+        self.is_open()?;
         object.prepare_for_create();
         defaults::apply(&mut object);
+        self.fill(&mut object)?;
         self.take_account(&key, &mut object)?;
-        valid(&key, validate::create_as(self.sent.served, &object))?;
+        let mut causes = validate::create_as(self.sent.form.served, &object);
+        causes.extend(self.judged(None, &object)?);
+        valid(&key, causes)?;
         let claims = self.allocate(&key, None, &mut object)?;
         if self.view.get(&key).is_some() {
             return Err(Error::already_exists(&key));
@@ -63,6 +67,15 @@ impl Decider<'_> {
         let message = format!("namespace {name} is being terminated");
         let cause = Cause { reason: "NamespaceTerminating", field: "metadata.namespace".to_owned(), message };
         Err(Error { causes: vec![cause], ..forbidden(key, why) })
+    }
+
+    /// New objects need a definition that is there to stay, if a user has defined what they are.
+    fn is_open(&self) -> Result<(), Error> {
+        if self.sent.form.definition.is_some_and(|definition| definition.is_ending) {
+            let message = "create not allowed while custom resource definition is terminating";
+            return Err(Error::new(Reason::MethodNotAllowed, message));
+        }
+        Ok(())
     }
 
     /// What nobody but the API server may say of an object.

@@ -16,9 +16,10 @@ mod update;
 
 use std::sync::Arc;
 
-use api::{Cidr, Error, Key, Kind, Object, Reason, Served, Timestamp, Write, apply::Operation, error::Cause, validate};
+use api::{Cidr, Error, Key, Kind, Object, Reason, Timestamp, Write, apply::Operation, custom::Version, error::Cause};
 use store::{Expect, Op, Record, Txn, View};
 
+use crate::defined::Form;
 pub use join::join;
 
 /// The largest object, in bytes of protobuf: Kubernetes' limit of an entry in its store, and well below that of our log.
@@ -40,8 +41,8 @@ pub struct Stamp {
 /// How an object is sent, and under which name its fields are owned.
 #[derive(Clone, Copy, Debug)]
 pub struct Sent<'a> {
-    /// In which version of its kind.
-    pub served: Served,
+    /// In which version of its kind, and what is defined of the kind.
+    pub form: Form<'a>,
     /// Who writes; may be empty.
     pub manager: &'a str,
     /// Whether it was made by applying: then it tells its owners itself.
@@ -51,7 +52,7 @@ pub struct Sent<'a> {
 impl From<Kind> for Sent<'static> {
     /// As it is stored, by nobody in particular.
     fn from(kind: Kind) -> Self {
-        Self { served: kind.into(), manager: "", operation: Operation::Update }
+        Self { form: kind.into(), manager: "", operation: Operation::Update }
     }
 }
 
@@ -88,7 +89,8 @@ pub struct Decision {
     pub warnings: Vec<String>,
 }
 
-/// Decides what a write does to the state in `view`. What is sent is judged by the rules of the version in which it is sent.
+/// Decides what a write does to the state in `view`. What is sent is judged by the rules of the version in which it is sent,
+/// and, if a user has defined its kind, by that definition.
 ///
 /// # Errors
 /// If it may not be done. Whatever could be different in a newer state is an error only for this one: see
@@ -114,6 +116,28 @@ impl Decider<'_> {
     fn existing(&self, key: &Key) -> Result<&Arc<Record>, Error> {
         self.view.get(key).ok_or_else(|| Error::not_found(key))
     }
+
+    /// What there is of an object, in the version in which the write looks at it.
+    fn looked_at(&self, record: &Record) -> Arc<Object> {
+        let object = record.object();
+        match (self.sent.form.version(), object.custom()) {
+            (Ok(Some(version)), Some(custom)) => Arc::new(version.shown(custom).into()),
+            (Ok(_) | Err(_), _) => object,
+        }
+    }
+
+    /// Gives an object the defaults of its definition, if it has one. Without it nobody can say what the object should be.
+    fn fill(&self, object: &mut Object) -> Result<(), Error> {
+        let Some(custom) = object.custom_mut() else { return Ok(()) };
+        self.sent.form.version()?.map_or(Ok(()), |version| version.fill(custom))
+    }
+
+    /// What its definition finds wrong with an object, which may replace another.
+    fn judged(&self, old: Option<&Object>, new: &Object) -> Result<Vec<Cause>, Error> {
+        let Some(custom) = new.custom() else { return Ok(Vec::new()) };
+        let judge = |version: &Version| version.judge(old.and_then(Object::custom), custom);
+        Ok(self.sent.form.version()?.map(judge).unwrap_or_default())
+    }
 }
 
 /// Stores an object instead of what was looked at.
@@ -133,21 +157,19 @@ fn put(key: &Key, object: &Object, expect: Expect) -> Result<Op, Error> {
 
 /// The bytes to store. The revision is the store's to say.
 fn encode(object: &Object) -> bytes::Bytes {
-    if object.metadata().is_some_and(|meta| meta.resource_version.is_empty()) {
+    if object.custom().is_none() && object.metadata().is_some_and(|meta| meta.resource_version.is_empty()) {
         return object.encode_bytes();
     }
     let mut object = object.clone();
     object.metadata_mut().resource_version.clear();
+    if let Some(object) = object.custom_mut() {
+        object.unsay();
+    }
     object.encode_bytes()
 }
 
 fn valid(key: &Key, causes: Vec<Cause>) -> Result<(), Error> {
     if causes.is_empty() { Ok(()) } else { Err(Error::invalid(key, causes)) }
-}
-
-/// Validates an object that replaces another.
-fn valid_update(key: &Key, served: Served, old: &Object, new: &Object) -> Result<(), Error> {
-    valid(key, validate::update_as(served, old, new))
 }
 
 /// Kubernetes' words for a write that is understood but not allowed.

@@ -2,7 +2,7 @@
 
 use api::{
     Object, Served, Subresource,
-    apply::{self, BuiltInKind, Operation, Request, Update, shown},
+    apply::{self, BuiltInKind, Operation, Request, Update, Versions, shown},
     json,
     meta_v1::ManagedFieldsEntry,
 };
@@ -24,13 +24,12 @@ impl Decider<'_> {
     /// are changes none without changing anything else.
     pub(super) fn own_changed(
         &self,
-        record: &Record,
+        (record, old): (&Record, &Object),
         sent: &Object,
         new: &mut Object,
         subresource: Subresource,
     ) -> bool {
-        let old = record.object();
-        let before = entries(&old);
+        let before = entries(old);
         let wanted = match (self.sent.operation, subresource) {
             (Operation::Apply, _) => entries(sent),
             (Operation::Update, Subresource::None) => self.said_anew(record, before, entries(sent)),
@@ -45,7 +44,7 @@ impl Decider<'_> {
             Operation::Update if !is_owned(subresource) => return !same,
             Operation::Update => {
                 let update = Update { before: Some(before), sent: wanted };
-                self.tracked(&old, new, update, subresource)
+                self.tracked(old, new, update, subresource)
             }
         };
         if same && are_same(&owners, before) {
@@ -65,13 +64,15 @@ impl Decider<'_> {
         if sent.is_empty() {
             return sent;
         }
-        let served = self.sent.served;
+        let served = self.sent.form.served;
         let is_told = sent == before
             || match served {
                 Served::Stored(_) => shown::is_as_shown(served, &record.bytes, before, sent),
                 Served::Converted(_) => {
                     shown::is_as_shown(served, &served.encode_bytes(&record.object()), before, sent)
                 }
+                // They are shown as they are kept.
+                Served::Custom(_) => false,
             };
         if is_told { &[] } else { sent }
     }
@@ -83,10 +84,23 @@ impl Decider<'_> {
         update: Update<'_>,
         subresource: Subresource,
     ) -> Vec<ManagedFieldsEntry> {
-        let served = self.sent.served;
+        match self.sent.form.kind() {
+            Some(kind) => self.tracked_as(&&kind, (old, new), update, subresource),
+            None => self.tracked_as(&BuiltInKind(new.kind()), (old, new), update, subresource),
+        }
+    }
+
+    fn tracked_as<K: Versions>(
+        &self,
+        kind: &K,
+        (old, new): (&Object, &Object),
+        update: Update<'_>,
+        subresource: Subresource,
+    ) -> Vec<ManagedFieldsEntry> {
+        let served = self.sent.form.served();
         let api_version = served.info().api_version();
         let request = Request {
-            kind: &BuiltInKind(new.kind()),
+            kind,
             api_version: &api_version,
             manager: self.sent.manager,
             subresource: subresource.word(),

@@ -11,17 +11,17 @@ use api::{
 };
 use store::{Expect, Op, Record, Txn};
 
-use super::{Decider, Decision, Fate, put, valid, valid_update};
+use super::{Decider, Decision, Fate, put, valid};
 
 impl Decider<'_> {
     pub(super) fn update(&self, sent: &Object, subresource: Subresource) -> Result<Decision, Error> {
         let key = sent.key();
         let record = self.existing(&key)?;
-        let old = &record.object();
+        let old = &self.looked_at(record);
         let metadata = sent.metadata().cloned().unwrap_or_default();
         preconditions(&key, old, &metadata.uid, &metadata.resource_version)?;
         let no_subresource = || no_subresource(old, subresource);
-        if !key.kind.has(subresource) {
+        if !self.sent.form.served().has(subresource) {
             return Err(no_subresource());
         }
         let mut new = match subresource {
@@ -38,18 +38,27 @@ impl Decider<'_> {
             | Subresource::Attach
             | Subresource::Proxy => return Err(no_subresource()),
         };
+        if subresource != Subresource::Owners {
+            self.fill(&mut new)?;
+        }
         new.metadata_mut().resource_version = record.revision.to_string();
         if new.is_new_generation(Some(old), subresource) {
             new.metadata_mut().generation += 1;
         }
-        if !self.own_changed(record, sent, &mut new, subresource) {
+        if !self.own_changed((record, old), sent, &mut new, subresource) {
             return Ok(unchanged(record));
         }
         if matches!(subresource, Subresource::None | Subresource::Scale) {
-            valid_update(&key, self.sent.served, old, &new)?;
+            let mut causes = validate::update_as(self.sent.form.served, old, &new);
+            causes.extend(self.judged(Some(old), &new)?);
+            valid(&key, causes)?;
         }
         if matches!(subresource, Subresource::Owners | Subresource::Status | Subresource::Finalize) {
-            valid(&key, validate::update_part(old, &new, subresource))?;
+            let mut causes = validate::update_part(old, &new, subresource);
+            if subresource == Subresource::Status {
+                causes.extend(self.judged(Some(old), &new)?);
+            }
+            valid(&key, causes)?;
         }
         let warnings = if subresource == Subresource::None { warnings::of(&new) } else { Vec::new() };
         Ok(Decision { warnings, ..self.store(record, new)? })

@@ -27,7 +27,7 @@ pub const NODE_BURST: u64 = 5_000;
 pub const NODE_PER_SECOND: u64 = 5;
 
 /// Seconds after which a node that was refused may try again.
-const RETRY_AFTER_S: u32 = 10;
+const RETRY_AFTER_S: u16 = 10;
 
 /// The most nodes whose writes are remembered; those that have been silent are forgotten first.
 const NODES_MAX: usize = 10_000;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use api::{Error, Kind, ReadAt, Reason};
+use api::{Error, ReadAt, Reason};
 use consensus::{BackupFile, Change, ChangeError, MemberId, Role, Status};
 use rpc::services;
 use tokio::sync::watch;
@@ -161,7 +161,7 @@ impl Registry {
             log_last: status.log_last,
             snapshot: status.snapshot,
             revision: view.revision().0,
-            objects: Kind::ALL.iter().map(|kind| view.count(*kind) as u64).sum(),
+            objects: view.kinds().map(|kind| view.count(kind) as u64).sum(),
             bytes: view.bytes() as u64,
             quota_bytes: quota as u64,
             warnings: warnings(&status, view.bytes(), quota),

@@ -1,4 +1,4 @@
-//! The feed of the controllers: the whole state of some kinds, then every change of it.
+//! The feed of the controllers: the whole state, of some kinds or of all, then every change of it.
 
 use std::{borrow::Borrow, cmp::Ordering, collections::BTreeSet, sync::Arc};
 
@@ -15,9 +15,18 @@ impl Registry {
     /// reported twice, nothing is missed. Objects are decoded when somebody looks at them, as [`Record::outline`] has them.
     /// Ends when the process stops.
     pub fn feed(&self, kinds: &[Kind]) -> impl Stream<Item = Vec<Observation>> + Send + 'static + use<> {
+        self.fed(Some(kinds.to_vec()))
+    }
+
+    /// As [`Registry::feed`], of all kinds, those included that users define.
+    pub fn feed_all(&self) -> impl Stream<Item = Vec<Observation>> + Send + 'static + use<> {
+        self.fed(None)
+    }
+
+    fn fed(&self, kinds: Option<Vec<Kind>>) -> impl Stream<Item = Vec<Observation>> + Send + 'static + use<> {
         let feed = Feed {
             store: self.inner.store.clone(),
-            kinds: kinds.to_vec(),
+            kinds,
             watch: None,
             known: BTreeSet::new(),
             begun: false,
@@ -29,7 +38,8 @@ impl Registry {
 
 struct Feed {
     store: Store,
-    kinds: Vec<Kind>,
+    /// `None` for all.
+    kinds: Option<Vec<Kind>>,
     watch: Option<Watch>,
     /// What the reader was told.
     known: BTreeSet<Told>,
@@ -100,11 +110,15 @@ impl Feed {
     #[expect(clippy::mutable_key_type, reason = "the name of a record never changes")]
     fn relist(&mut self) -> Vec<Observation> {
         let view = self.store.view();
-        self.watch = self.store.watch(&self.kinds, view.revision()).ok();
+        self.watch = match &self.kinds {
+            Some(kinds) => self.store.watch(kinds, view.revision()).ok(),
+            None => self.store.watch_all(view.revision()).ok(),
+        };
+        let kinds = self.kinds.clone().unwrap_or_else(|| view.kinds().collect());
         let mut known = BTreeSet::new();
         let mut changes = Vec::new();
-        for kind in &self.kinds {
-            for record in view.list(*kind, None, None) {
+        for kind in kinds {
+            for record in view.list(kind, None, None) {
                 changes.extend(difference(self.known.take(&record.key), record));
                 known.insert(Told(record.clone()));
             }

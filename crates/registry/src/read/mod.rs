@@ -39,7 +39,8 @@ impl Registry {
 
     async fn stored(&self, key: &Key, at: ReadAt) -> Result<Option<Found>, Error> {
         let view = self.view(at).await?;
-        let found = view.get(key).map(Found::from);
+        let definition = self.definition(&view, key.kind);
+        let found = view.get(key).map(|record| Found::from(record).defined(definition.as_ref()));
         Ok(if key.kind == Kind::Lease { self.inner.heartbeats.lease(&view, key, found) } else { found })
     }
 
@@ -68,7 +69,10 @@ impl Registry {
             }
             None => self.view(query.at).await?,
         };
-        let page = page(&view, query, token.as_ref());
+        let mut page = page(&view, query, token.as_ref());
+        if let Some(definition) = self.definition(&view, query.kind) {
+            page.items = page.items.into_iter().map(|found| found.defined(Some(&definition))).collect();
+        }
         if page.continue_.is_some() {
             self.inner.pins.keep(view.clone(), self.now());
         }

@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use api::{Error, Key, Kind, Reason, Revision, Timestamp};
+use api::{Error, Key, Kind, Reason, Revision, Timestamp, object::KindName};
 use base64::{Engine as _, prelude::BASE64_URL_SAFE_NO_PAD};
 use serde::{Deserialize, Serialize};
 use store::View;
@@ -31,6 +31,15 @@ pub(crate) struct Token {
     /// Namespace and name of the last object of the page before.
     last: (String, String),
     left: Option<u64>,
+    /// The kind, if a user has defined it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    custom: Option<(String, String, String, bool)>,
+}
+
+fn custom(kind: Kind) -> Option<(String, String, String, bool)> {
+    let Kind::Custom(kind) = kind else { return None };
+    let KindName { group, plural, kind, namespaced } = kind.name();
+    Some((group, plural, kind, namespaced))
 }
 
 impl Token {
@@ -41,6 +50,7 @@ impl Token {
             within: query.namespace.clone(),
             last: (last.namespace.to_string(), last.name.to_string()),
             left,
+            custom: custom(query.kind),
         }
     }
 
@@ -53,13 +63,14 @@ impl Token {
 
     /// A token continues the list that it came from and no other.
     pub(crate) fn check(&self, query: &ListQuery) -> Result<(), Error> {
-        if self.kind == query.kind.info().code && self.within == query.namespace {
+        let same_kind = self.kind == query.kind.info().code && self.custom == custom(query.kind);
+        if same_kind && self.within == query.namespace {
             return Ok(());
         }
         Err(Error::bad_request("continue key is not valid: it belongs to the list of another kind or namespace"))
     }
 
-    /// The kind and namespace of its list.
+    /// The kind and namespace of its list, if the kind is one of the table: what a token says is nobody's definition.
     pub(crate) fn list(&self) -> Option<(Kind, Option<String>)> {
         Some((Kind::from_code(self.kind)?, self.within.clone()))
     }
@@ -128,7 +139,7 @@ mod tests {
     fn a_state_is_kept_for_a_while_however_often_it_is_read() {
         let (_machine, store) = store::new();
         let pins = Pins::default();
-        let token = Token { revision: 7, kind: 1, within: None, last: Default::default(), left: None };
+        let token = Token { revision: 7, kind: 1, within: None, last: Default::default(), left: None, custom: None };
         let get = |second: i64| pins.get(store.view().revision(), &token, Timestamp(second * 1000)).map(|_| ());
         for second in [0, 100, 299] {
             pins.keep(store.view(), Timestamp(second * 1000));

@@ -2,7 +2,7 @@
 
 use std::{pin::Pin, sync::Arc, time::Duration};
 
-use api::{ChangeType, Error, Key, Object, ReadAt, Reason, Revision, Verb};
+use api::{ChangeType, Error, Key, Kind, Object, ReadAt, Reason, Revision, Verb, custom::Definition};
 use futures::{Stream, stream};
 use store::{Event, Expired, Record, View, Watch};
 use tokio::sync::OwnedSemaphorePermit;
@@ -50,13 +50,19 @@ impl Registry {
         let full =
             |_| Error::new(Reason::TooManyRequests, "the master has as many open watches as it can; try another");
         let permit = self.inner.watches.clone().try_acquire_owned().map_err(full)?;
-        let watch = self.inner.store.watch(&[query.kind], after).map_err(expired)?;
+        let definition = self.definition(&view, query.kind);
+        let kinds: &[Kind] = match definition {
+            Some(_) => &[query.kind, Kind::CustomResourceDefinition],
+            None => &[query.kind],
+        };
+        let watch = self.inner.store.watch(kinds, after).map_err(expired)?;
         let mut bookmarks = interval_at(Instant::now() + BOOKMARK_INTERVAL, BOOKMARK_INTERVAL);
         bookmarks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let initial = existing.then_some(Initial { view, after: None });
         let watcher = Watcher {
             watch,
             query,
+            definition,
             initial,
             bookmarks,
             closing: Box::pin(self.inner.closing.clone().cancelled_owned()),
@@ -76,6 +82,9 @@ fn expired(expired: Expired) -> Error {
 struct Watcher {
     watch: Watch,
     query: WatchQuery,
+    /// What is defined of the kind, if a user has defined it. When that changes, the watch ends: whoever goes on elsewhere is
+    /// told everything as it is then.
+    definition: Option<Arc<Definition>>,
     initial: Option<Initial>,
     bookmarks: Interval,
     /// Kept from one batch to the next: all watches wait on one token.
@@ -126,7 +135,8 @@ impl Watcher {
             last = Some(record.key.clone());
             if is_open(&self.query) || selects(&self.query, record) {
                 let revision = record.revision;
-                items.push(Item::Change { change: ChangeType::Added, object: record.into(), revision });
+                let object = Found::from(record).defined(self.definition.as_ref());
+                items.push(Item::Change { change: ChangeType::Added, object, revision });
             }
         }
         if items.len() == INITIAL_BATCH_MAX {
@@ -139,12 +149,25 @@ impl Watcher {
 
     fn report(&mut self, events: Result<Vec<Arc<Event>>, Expired>) -> Vec<Item> {
         match events {
-            Ok(events) => events.iter().filter_map(|event| seen(&self.query, event)).collect(),
+            Ok(events) => self.told(&events),
             Err(error) => {
                 self.ended = true;
                 vec![Item::Error(expired(error))]
             }
         }
+    }
+
+    fn told(&mut self, events: &[Arc<Event>]) -> Vec<Item> {
+        let mut items = Vec::new();
+        for event in events {
+            if event.record.key.kind == self.query.kind {
+                items.extend(seen(&self.query, event, self.definition.as_ref()));
+            } else if self.definition.as_ref().is_some_and(|definition| is_changed(definition, event)) {
+                self.ended = true;
+                break;
+            }
+        }
+        items
     }
 
     fn bookmark(&mut self) -> Vec<Item> {
@@ -176,13 +199,28 @@ fn is_open(query: &WatchQuery) -> bool {
     query.labels.is_everything() && query.fields.is_everything()
 }
 
+/// Whether a change of a definition makes another one of what was defined.
+fn is_changed(definition: &Definition, event: &Event) -> bool {
+    let info = definition.kind.info();
+    if *event.record.key.name != *format!("{}.{}", info.plural, info.group) {
+        return false;
+    }
+    let object = event.record.object();
+    // That it is to go changes nothing yet: who watches sees the objects go.
+    let same = object.metadata().is_some_and(|meta| {
+        let says_the_same = meta.generation == definition.generation || meta.deletion_timestamp.is_some();
+        meta.uid == definition.uid && says_the_same
+    });
+    event.change == ChangeType::Deleted || !same
+}
+
 /// What a change looks like to somebody who sees only what the query selects.
-fn seen(query: &WatchQuery, event: &Event) -> Option<Item> {
+fn seen(query: &WatchQuery, event: &Event, definition: Option<&Arc<Definition>>) -> Option<Item> {
     if query.namespace.as_deref().is_some_and(|namespace| namespace != &*event.record.key.namespace) {
         return None;
     }
     let revision = event.revision();
-    let object = Found::from(&event.record);
+    let object = Found::from(&event.record).defined(definition);
     if is_open(query) {
         return Some(Item::Change { change: event.change, object, revision });
     }

@@ -4,9 +4,10 @@ use std::borrow::Cow;
 
 use api::{
     ApplyOutcome, Error, Key, Kind, Object, Reason, Served, Subresource, Timestamp, Verb, Write,
-    apply::{self, Applied, BuiltInKind, Conflict, Operation, Refusal, Request},
+    apply::{self, Applied, BuiltInKind, Conflict, Operation, Refusal, Request, Versions},
+    custom::JsonPath,
     error::Cause,
-    json::{self, Strictness},
+    json::Strictness,
     meta_v1::ManagedFieldsEntry,
 };
 use serde_json::{Value, json};
@@ -14,9 +15,9 @@ use store::View;
 
 use super::{
     WriteOptions, Written,
-    modify::{decoded, present, with_unknown},
+    modify::{decoded, with_unknown},
 };
-use crate::{Registry, access::Access, decide::Sent};
+use crate::{Registry, access::Access, decide::Sent, defined::Form};
 
 /// What is applied.
 #[derive(Clone, Debug)]
@@ -42,11 +43,13 @@ impl Registry {
             self.authorise(Access::to_subresource(*verb, key, wanted.subresource)).await?;
         }
         named(&options)?;
-        let served = options.served(key.kind);
-        let application = Application { key, served, wanted: &wanted, options: &options, now: self.now() };
+        let now = self.now();
         let mut unknown = Vec::new();
-        let sent = Sent { served, manager: &options.field_manager, operation: Operation::Apply };
-        let make = |view: &View| application.write(view, &mut unknown).map(Cow::Owned);
+        let sent = Sent { operation: Operation::Apply, ..options.sent(key.kind) };
+        let make = |view: &View, form: Form<'_>| {
+            let application = Application { key, form, wanted: &wanted, options: &options, now };
+            application.write(view, &mut unknown).map(Cow::Owned)
+        };
         let written = self.settle(key, sent, options.dry_run, make).await?;
         Ok(with_unknown(written, &unknown))
     }
@@ -61,7 +64,7 @@ impl Registry {
         default_namespace: &str,
         options: WriteOptions,
     ) -> Result<(Written, ApplyOutcome), Error> {
-        let served = served_as(&wanted.manifest)?;
+        let served = self.served_as(&wanted.manifest)?;
         let key = meant(served.kind(), &mut wanted.manifest, default_namespace)?;
         let written = self.apply_to(&key, wanted, options.sent_as(served)).await?;
         let outcome = match (written.created, written.unchanged) {
@@ -71,12 +74,24 @@ impl Registry {
         };
         Ok((written, outcome))
     }
+
+    fn served_as(&self, manifest: &Value) -> Result<Served, Error> {
+        let text = |field: &str| manifest.get(field).and_then(Value::as_str).unwrap_or_default();
+        let (api_version, kind) = (text("apiVersion"), text("kind"));
+        let defined = || self.definitions().from_api_version(api_version, kind);
+        let missing = || {
+            let known = Kind::from_name(kind).map(|kind| format!("; {kind} is in apiVersion {}", kind.api_version()));
+            let known = known.unwrap_or_default();
+            Error::new(Reason::NotFound, format!("no matches for kind \"{kind}\" in version \"{api_version}\"{known}"))
+        };
+        Served::from_api_version(api_version, kind).or_else(defined).ok_or_else(missing)
+    }
 }
 
 /// One application, as often as it is decided.
 struct Application<'a> {
     key: &'a Key,
-    served: Served,
+    form: Form<'a>,
     wanted: &'a Wanted,
     options: &'a WriteOptions,
     now: Timestamp,
@@ -86,7 +101,7 @@ impl Application<'_> {
     fn write(&self, view: &View, unknown: &mut Vec<String>) -> Result<Write, Error> {
         let Wanted { manifest, subresource, .. } = self.wanted;
         // A misspelt field would be lost in the merge; reading the manifest as a whole finds it.
-        let sent = decoded(self.key, json::decode(self.served, manifest, self.options.field_validation)?, unknown)?;
+        let sent = decoded(self.key, self.form.decode(manifest, self.options.field_validation)?, unknown)?;
         let sent = sent.metadata().cloned().unwrap_or_default();
         if !sent.managed_fields.is_empty() {
             return Err(Error::bad_request("metadata.managedFields must be nil"));
@@ -97,7 +112,7 @@ impl Application<'_> {
         };
         let live = record.object();
         let owners = live.metadata().map(|metadata| metadata.managed_fields.as_slice()).unwrap_or_default();
-        Ok(Write::Update(self.merged(&present(record, self.served), owners)?, *subresource))
+        Ok(Write::Update(self.merged(&self.form.present(record)?, owners)?, *subresource))
     }
 
     fn may_create(&self, uid: &str) -> Result<(), Error> {
@@ -119,32 +134,38 @@ impl Application<'_> {
         } else {
             applied.object
         };
-        let mut object =
-            decoded(self.key, json::decode_made(self.served, &object, Strictness::Ignore)?, &mut Vec::new())?;
+        let mut object = decoded(self.key, self.form.decode_made(&object, Strictness::Ignore)?, &mut Vec::new())?;
         object.metadata_mut().managed_fields = applied.owners;
         Ok(object)
     }
 
     /// Of the manifest what counts.
-    fn config(&self) -> Value {
+    fn config(&self) -> Result<Value, Error> {
         let manifest = &self.wanted.manifest;
         if self.wanted.subresource == Subresource::Scale {
-            apply::config(self.served, &scale_only(manifest))
+            self.form.config(&scale_only(manifest, &self.form.served().replicas_at()))
         } else {
-            apply::config(self.served, manifest)
+            self.form.config(manifest)
         }
     }
 
     fn applied(&self, live: &Value, owners: &[ManagedFieldsEntry]) -> Result<Applied, Error> {
-        let api_version = self.served.info().api_version();
+        match self.form.kind() {
+            Some(kind) => self.applied_as(&&kind, live, owners),
+            None => self.applied_as(&BuiltInKind(self.key.kind), live, owners),
+        }
+    }
+
+    fn applied_as<K: Versions>(&self, kind: &K, live: &Value, owners: &[ManagedFieldsEntry]) -> Result<Applied, Error> {
+        let api_version = self.form.served().info().api_version();
         let request = Request {
-            kind: &BuiltInKind(self.key.kind),
+            kind,
             api_version: &api_version,
             manager: &self.options.field_manager,
             subresource: self.wanted.subresource.word(),
             now: self.now.into(),
         };
-        let config = self.config();
+        let config = self.config()?;
         let apply = |force| apply::apply(&request, live, owners, &config, force);
         let applied = match apply(self.wanted.force) {
             Err(Refusal::Conflicts(conflicts)) => match apply::migrates(&request, live, conflicts).as_slice() {
@@ -161,7 +182,7 @@ impl Application<'_> {
 }
 
 /// Of a manifest what counts for the part `scale`: how many replicas there should be, and of which object.
-fn scale_only(manifest: &Value) -> Value {
+fn scale_only(manifest: &Value, replicas_at: &JsonPath) -> Value {
     let mut scale = json!({ "metadata": {} });
     for field in ["apiVersion", "kind"] {
         scale[field] = manifest[field].clone();
@@ -171,8 +192,8 @@ fn scale_only(manifest: &Value) -> Value {
             scale["metadata"][field] = value.clone();
         }
     }
-    if let Some(replicas) = manifest["spec"].get("replicas") {
-        scale["spec"] = json!({ "replicas": replicas });
+    if let Some(replicas) = replicas_at.get(manifest) {
+        replicas_at.set(&mut scale, replicas.clone());
     }
     scale
 }
@@ -201,15 +222,4 @@ fn meant(kind: Kind, manifest: &mut Value, default_namespace: &str) -> Result<Ke
         manifest["metadata"]["namespace"] = namespace.clone().into();
     }
     Ok(Key::namespaced(kind, namespace, name))
-}
-
-fn served_as(manifest: &Value) -> Result<Served, Error> {
-    let text = |field: &str| manifest.get(field).and_then(Value::as_str).unwrap_or_default();
-    let (api_version, kind) = (text("apiVersion"), text("kind"));
-    if let Some(served) = Served::from_api_version(api_version, kind) {
-        return Ok(served);
-    }
-    let known = Kind::from_name(kind).map(|kind| format!("; {kind} is in apiVersion {}", kind.api_version()));
-    let message = format!("no matches for kind \"{kind}\" in version \"{api_version}\"{}", known.unwrap_or_default());
-    Err(Error::new(Reason::NotFound, message))
 }

@@ -18,6 +18,7 @@ use crate::{
     Registry,
     access::{Access, Asked, Caller},
     decide::{self, Decision, Fate, Sent, Stamp},
+    defined::{self, Form},
     limits::quota,
     read::Found,
     refused,
@@ -61,7 +62,7 @@ impl WriteOptions {
     }
 
     fn sent(&self, kind: Kind) -> Sent<'_> {
-        Sent { served: self.served(kind), manager: &self.field_manager, operation: Operation::Update }
+        Sent { form: self.served(kind).into(), manager: &self.field_manager, operation: Operation::Update }
     }
 }
 
@@ -96,7 +97,7 @@ impl Registry {
         self.authorise(Access::Objects(Asked::of(&write, &key))).await?;
         let dry_run = options.dry_run || matches!(&write, Write::Delete(_, options) if options.dry_run);
         let options = self.named(options);
-        self.settle(&key, options.sent(key.kind), dry_run, |_| Ok(Cow::Borrowed(&write))).await
+        self.settle(&key, options.sent(key.kind), dry_run, |_, _| Ok(Cow::Borrowed(&write))).await
     }
 
     /// The options with a name for whoever writes: processes of the cluster need not say theirs.
@@ -129,19 +130,24 @@ impl Registry {
         key: &Key,
         sent: Sent<'_>,
         dry_run: bool,
-        mut make: impl FnMut(&View) -> Result<Cow<'a, Write>, Error>,
+        mut make: impl FnMut(&View, Form<'_>) -> Result<Cow<'a, Write>, Error>,
     ) -> Result<Written, Error> {
         self.inner.events.count(&self.caller, key.kind, self.now())?;
         for attempt in 0..ATTEMPTS_MAX {
             let nearly_full;
+            let definition;
             let decision = {
                 let view = self.state();
+                definition = self.definition(&view, key.kind);
+                let form = Form { definition: definition.as_deref(), ..sent.form };
                 // Whoever looks at the object that is there shares one decoded value.
                 let _present = view.get(key).map(|record| record.object());
-                let write = make(&view)?;
+                let write = make(&view, form)?;
                 self.caller.admit(&view, &write)?;
                 self.stays(&write)?;
+                defined::has_room(&write)?;
                 nearly_full = quota::check(&view, &self.caller, &write, self.inner.options.quota_bytes)?;
+                let sent = Sent { form, ..sent };
                 match decide::decide(&view, &write, sent, &self.stamp(attempt)?, &self.inner.rules) {
                     Err(error) if error.reason == Reason::AlreadyExists && generated(&write) => continue,
                     decision => decision?,
@@ -152,7 +158,10 @@ impl Registry {
                 return Ok(planned(decision));
             }
             match self.propose(decision.txn.encode()).await? {
-                Ok(applied) => return Ok(written(decision, &applied)),
+                Ok(applied) => {
+                    let written = written(decision, &applied);
+                    return Ok(Written { object: written.object.defined(definition.as_ref()), ..written });
+                }
                 Err(refusal) => debug!(%key, attempt, %refusal, "decided on a state that has changed"),
             }
         }

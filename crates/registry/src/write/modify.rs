@@ -2,16 +2,11 @@
 
 use std::borrow::Cow;
 
-use api::{
-    Error, Key, Object, PatchKind, Served, Subresource, Verb, Write,
-    apply::shown,
-    json::{self, Decoded},
-    patch,
-};
+use api::{Error, Key, Object, PatchKind, Reason, Subresource, Verb, Write, json::Decoded, patch};
 use serde_json::Value;
 use store::{Record, View};
 
-use crate::{Registry, access::Access};
+use crate::{Registry, access::Access, defined::Form};
 
 use super::{WriteOptions, Written};
 
@@ -30,12 +25,11 @@ impl Registry {
     ) -> Result<Written, Error> {
         self.authorise(Access::to_subresource(Verb::Patch, key, subresource)).await?;
         let options = self.named(options);
-        let served = options.served(key.kind);
         let mut unknown = Vec::new();
-        let make = |view: &View| {
+        let make = |view: &View, form: Form<'_>| {
             let record = view.get(key).ok_or_else(|| Error::not_found(key))?;
-            let value = patched(record, served, kind, &patch)?;
-            let made = json::decode_made(served, &value, options.field_validation)?;
+            let value = patched(record, form, kind, &patch)?;
+            let made = form.decode_made(&value, options.field_validation)?;
             Ok(Cow::Owned(Write::Update(decoded(key, made, &mut unknown)?, subresource)))
         };
         let written = self.settle(key, options.sent(key.kind), options.dry_run, make).await?;
@@ -43,27 +37,16 @@ impl Registry {
     }
 }
 
-fn patched(record: &Record, served: Served, kind: PatchKind, patch: &Value) -> Result<Value, Error> {
+fn patched(record: &Record, form: Form<'_>, kind: PatchKind, patch: &Value) -> Result<Value, Error> {
     // Who changes what is said of owners must see all of it; nobody else needs to.
-    let mut value = if tells_owners(kind, patch) {
-        json::encode_as(served, &shown::object(served, &record.object()))
-    } else {
-        present(record, served)
-    };
+    let mut value = if tells_owners(kind, patch) { form.shown(record)? } else { form.present(record)? };
     match kind {
         PatchKind::Json => patch::json(&mut value, patch)?,
         PatchKind::Merge => patch::merge(&mut value, patch),
-        PatchKind::Strategic => patch::strategic(served.info().message, &mut value, patch)?,
+        PatchKind::Strategic if form.definition.is_some() => return Err(not_strategic()),
+        PatchKind::Strategic => patch::strategic(form.served.info().message, &mut value, patch)?,
     }
     Ok(value)
-}
-
-/// An object as JSON in a version of its kind, without its owners.
-pub(super) fn present(record: &Record, served: Served) -> Value {
-    match served {
-        Served::Stored(_) => json::encode_without_owners(served, &record.bytes, Some(record.revision)),
-        Served::Converted(_) => json::encode_without_owners(served, &served.encode_bytes(&record.object()), None),
-    }
 }
 
 /// Whether a patch says something of `metadata.managedFields`.
@@ -78,6 +61,13 @@ fn tells_owners(kind: PatchKind, patch: &Value) -> bool {
             patch.as_array().into_iter().flatten().any(|one| path(one, "path") || path(one, "from"))
         }
     }
+}
+
+/// How to merge lists no definition says so that this kind of patch would know it.
+fn not_strategic() -> Error {
+    let message = "the body of the request was in an unknown format - accepted media types include: \
+                   application/json-patch+json, application/merge-patch+json, application/apply-patch+yaml";
+    Error::new(Reason::UnsupportedMediaType, message)
 }
 
 /// What was read, if it is the object that is meant.

@@ -50,7 +50,7 @@ pub(super) struct Digest {
 impl Digest {
     /// Of a whole state.
     pub(super) fn of(view: &View) -> Self {
-        let all = api::Kind::ALL.iter().flat_map(|kind| view.list(*kind, None, None));
+        let all = view.kinds().flat_map(|kind| view.list(kind, None, None));
         let sum = all.map(|record| number(record)).fold(0, u64::wrapping_add);
         Self { revision: view.revision().0, sum }
     }
@@ -66,7 +66,7 @@ impl Digest {
 
 fn number(record: &Record) -> u64 {
     let Record { key, bytes, revision, created, .. } = record;
-    let place = stir(stir(key.kind as u64, key.namespace.as_bytes()), key.name.as_bytes());
+    let place = stir(stir(key.kind.row() as u64, key.namespace.as_bytes()), key.name.as_bytes());
     stir(stir(place.wrapping_add(revision.0 << 20), bytes), &created.0.to_le_bytes())
 }
 
