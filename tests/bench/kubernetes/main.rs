@@ -31,11 +31,12 @@ use scenes::watch::Way;
 use settings::Settings;
 
 /// A scene's name, and what it measures.
-const SCENES: [(&str, &str); 4] = [
+const SCENES: [(&str, &str); 5] = [
     ("writes", "one object a request: create, get, merge patch, server-side apply"),
     ("list", "one long list: JSON, table, protobuf"),
     ("watch", "what a change costs with many watchers"),
     ("websocket", "the same over WebSocket, with twice as many"),
+    ("custom", "kinds that users define: objects with 20 rules, and many definitions"),
 ];
 
 fn main() -> anyhow::Result<()> {
@@ -66,6 +67,7 @@ async fn play(name: &str, rivals: &[Rival], settings: &Settings) -> anyhow::Resu
         "writes" => scenes::writes::play(rivals, settings).await,
         "list" => scenes::list::play(rivals, settings).await,
         "watch" => scenes::watch::play(Way::Lines, settings.watchers, rivals, settings).await,
+        "custom" => scenes::custom::play(rivals, settings).await,
         _ => scenes::watch::play(Way::Messages, 2 * settings.watchers, rivals, settings).await,
     }
 }

@@ -1,5 +1,6 @@
 //! The scenes, one a file.
 
+pub(crate) mod custom;
 pub(crate) mod list;
 pub(crate) mod watch;
 pub(crate) mod writes;

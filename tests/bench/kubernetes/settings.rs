@@ -22,12 +22,15 @@ pub(crate) struct Settings {
     pub(crate) lists: usize,
     /// So many watch.
     pub(crate) watchers: usize,
+    /// So many kinds are defined.
+    pub(crate) definitions: usize,
 }
 
 impl Settings {
     pub(crate) fn from_environment() -> Result<Self> {
         let is_small = is_small();
         let (objects, lists, watchers, seconds) = if is_small { (1_000, 3, 50, 0.5) } else { (10_000, 10, 500, 2.0) };
+        let definitions = if is_small { 50 } else { 1_000 };
         Ok(Self {
             programs: programs()?,
             rounds: number("KAPELLE_BENCH_ROUNDS", if is_small { 1 } else { 3 })?,
@@ -35,6 +38,7 @@ impl Settings {
             objects: number("KAPELLE_BENCH_OBJECTS", objects)?,
             lists,
             watchers,
+            definitions,
         })
     }
 
