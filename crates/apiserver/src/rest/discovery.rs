@@ -1,5 +1,7 @@
 //! What this server offers, read off the table of kinds and what users have defined beside it: discovery in its legacy and its
-//! aggregated form. `all` is everything that is served, in the order in which it is listed.
+//! aggregated form.
+
+use std::collections::HashMap;
 
 use api::{Served, Subresource, Verb, kinds::KindInfo, object::TypeName};
 use serde_json::{Value, json};
@@ -16,26 +18,52 @@ struct SubresourceInfo {
     verbs: Vec<&'static str>,
 }
 
-/// Every group once, the core group (with the empty name) first; then in the order of the table.
-pub(crate) fn groups(all: &[Served]) -> Vec<&'static str> {
-    let mut groups: Vec<&str> = vec![""];
-    for info in all.iter().copied().map(Served::info) {
-        if !groups.contains(&info.group) {
-            groups.push(info.group);
-        }
-    }
-    groups
+/// Everything that is served, by group: a cluster may have thousands of kinds.
+pub(crate) struct Catalogue {
+    /// The core group (with the empty name) first, then in the order of the table.
+    groups: Vec<(&'static str, Vec<&'static KindInfo>)>,
+    /// Where each of them stands.
+    places: HashMap<&'static str, usize>,
 }
 
-/// The versions of a group, in the order of preference.
-pub(crate) fn versions(all: &[Served], group: &str) -> Vec<&'static str> {
-    let mut versions = Vec::new();
-    for info in all.iter().copied().map(Served::info).filter(|info| info.group == group) {
-        if !versions.contains(&info.version) {
-            versions.push(info.version);
+impl Catalogue {
+    /// `all` come in the order in which they are listed.
+    pub(crate) fn of(all: impl Iterator<Item = Served>) -> Self {
+        let mut catalogue = Self { groups: vec![("", Vec::new())], places: HashMap::from([("", 0)]) };
+        for info in all.map(Served::info) {
+            let Self { groups, places } = &mut catalogue;
+            let place = *places.entry(info.group).or_insert(groups.len());
+            if place == groups.len() {
+                groups.push((info.group, Vec::new()));
+            }
+            groups[place].1.push(info);
         }
+        catalogue
     }
-    versions
+
+    /// Every group once.
+    pub(crate) fn groups(&self) -> impl Iterator<Item = &'static str> {
+        self.groups.iter().map(|(group, _)| *group)
+    }
+
+    /// The versions of a group, in the order of preference.
+    pub(crate) fn versions(&self, group: &str) -> Vec<&'static str> {
+        let mut versions = Vec::new();
+        for info in self.of_group(group) {
+            if !versions.contains(&info.version) {
+                versions.push(info.version);
+            }
+        }
+        versions
+    }
+
+    fn of_group(&self, group: &str) -> &[&'static KindInfo] {
+        self.places.get(group).map_or(&[], |place| &self.groups[*place].1)
+    }
+
+    fn kinds(&self, group: &str, version: &str) -> impl Iterator<Item = &'static KindInfo> {
+        self.of_group(group).iter().copied().filter(move |info| info.version == version)
+    }
 }
 
 /// `apps/v1`, or `v1`.
@@ -48,40 +76,36 @@ pub(crate) fn api_path(group: &str, version: &str) -> String {
     if group.is_empty() { format!("api/{version}") } else { format!("apis/{group}/{version}") }
 }
 
-fn kinds<'a>(all: &'a [Served], group: &'a str, version: &'a str) -> impl Iterator<Item = &'static KindInfo> + use<'a> {
-    all.iter().copied().map(Served::info).filter(move |info| info.group == group && info.version == version)
-}
-
 /// `/api`: the versions of the core group. `host` is where the client reached us.
-pub(crate) fn core_group(all: &[Served], host: &str) -> Value {
+pub(crate) fn core_group(all: &Catalogue, host: &str) -> Value {
     let address = json!({ "clientCIDR": "0.0.0.0/0", "serverAddress": host });
-    json!({ "kind": "APIVersions", "versions": versions(all, ""), "serverAddressByClientCIDRs": [address] })
+    json!({ "kind": "APIVersions", "versions": all.versions(""), "serverAddressByClientCIDRs": [address] })
 }
 
 /// `/apis`: every group but the core one.
-pub(crate) fn group_list(all: &[Served]) -> Value {
-    let named = groups(all).into_iter().filter(|group| !group.is_empty());
+pub(crate) fn group_list(all: &Catalogue) -> Value {
+    let named = all.groups().filter(|group| !group.is_empty());
     let groups: Vec<Value> = named.map(|group| group_entry(all, group)).collect();
     json!({ "kind": "APIGroupList", "apiVersion": LEGACY_VERSION, "groups": groups })
 }
 
 /// `/apis/GROUP`.
-pub(crate) fn group(all: &[Served], name: &str) -> Value {
+pub(crate) fn group(all: &Catalogue, name: &str) -> Value {
     let mut entry = group_entry(all, name);
     entry["kind"] = "APIGroup".into();
     entry["apiVersion"] = LEGACY_VERSION.into();
     entry
 }
 
-fn group_entry(all: &[Served], name: &str) -> Value {
+fn group_entry(all: &Catalogue, name: &str) -> Value {
     let version = |version| json!({ "groupVersion": group_version(name, version), "version": version });
-    let versions: Vec<Value> = versions(all, name).into_iter().map(version).collect();
+    let versions: Vec<Value> = all.versions(name).into_iter().map(version).collect();
     json!({ "name": name, "preferredVersion": versions.first(), "versions": versions })
 }
 
 /// `/api/v1`, `/apis/GROUP/VERSION`: the resources of one version.
-pub(crate) fn resource_list(all: &[Served], group: &str, version: &str) -> Value {
-    let resources: Vec<Value> = kinds(all, group, version).flat_map(resources).collect();
+pub(crate) fn resource_list(all: &Catalogue, group: &str, version: &str) -> Value {
+    let resources: Vec<Value> = all.kinds(group, version).flat_map(resources).collect();
     json!({
         "kind": "APIResourceList",
         "apiVersion": LEGACY_VERSION,
@@ -136,7 +160,7 @@ fn subresources(info: &'static KindInfo) -> impl Iterator<Item = SubresourceInfo
 }
 
 /// `/api` and `/apis` in one document each: the groups with everything in them.
-pub(crate) fn aggregated(all: &[Served], groups: &[&str], version: DiscoveryVersion) -> Value {
+pub(crate) fn aggregated(all: &Catalogue, groups: &[&str], version: DiscoveryVersion) -> Value {
     let items: Vec<Value> = groups.iter().map(|group| aggregated_group(all, group)).collect();
     json!({
         "kind": "APIGroupDiscoveryList",
@@ -146,12 +170,12 @@ pub(crate) fn aggregated(all: &[Served], groups: &[&str], version: DiscoveryVers
     })
 }
 
-fn aggregated_group(all: &[Served], group: &str) -> Value {
+fn aggregated_group(all: &Catalogue, group: &str) -> Value {
     let version = |version| {
-        let resources: Vec<Value> = kinds(all, group, version).map(aggregated_resource).collect();
+        let resources: Vec<Value> = all.kinds(group, version).map(aggregated_resource).collect();
         json!({ "version": version, "freshness": "Current", "resources": resources })
     };
-    let versions: Vec<Value> = versions(all, group).into_iter().map(version).collect();
+    let versions: Vec<Value> = all.versions(group).into_iter().map(version).collect();
     json!({ "metadata": { "name": group, "creationTimestamp": null }, "versions": versions })
 }
 
@@ -185,8 +209,9 @@ mod tests {
 
     #[test]
     fn both_forms_name_every_kind() {
-        let served: Vec<Served> = Served::all().collect();
-        let all = aggregated(&served, &groups(&served), DiscoveryVersion::V2).to_string();
+        let served = Catalogue::of(Served::all());
+        let groups: Vec<&str> = served.groups().collect();
+        let all = aggregated(&served, &groups, DiscoveryVersion::V2).to_string();
         for info in Served::all().map(Served::info) {
             assert!(all.contains(&format!("\"resource\":\"{}\"", info.plural)), "{}", info.kind);
             let legacy = resource_list(&served, info.group, info.version).to_string();
@@ -196,7 +221,7 @@ mod tests {
 
     #[test]
     fn a_kind_offers_what_its_row_says() {
-        let list = resource_list(&Served::all().collect::<Vec<_>>(), "", "v1");
+        let list = resource_list(&Catalogue::of(Served::all()), "", "v1");
         let verbs = |name: &str| {
             let found =
                 list["resources"].as_array().and_then(|all| all.iter().find(|resource| resource["name"] == name));
@@ -211,7 +236,7 @@ mod tests {
 
     #[test]
     fn drain_finds_eviction_where_it_looks() {
-        let list = resource_list(&Served::all().collect::<Vec<_>>(), "", "v1");
+        let list = resource_list(&Catalogue::of(Served::all()), "", "v1");
         let found = list["resources"].as_array().and_then(|all| all.iter().find(|r| r["name"] == "pods/eviction"));
         assert_eq!(found.map(|r| (&r["group"], &r["kind"])), Some((&json!("policy"), &json!("Eviction"))));
     }

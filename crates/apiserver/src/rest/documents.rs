@@ -18,7 +18,8 @@ use super::{
     accept::{self, Discovery, Encoding},
     answer,
     compress::Packed,
-    discovery, etag,
+    discovery::{self, Catalogue},
+    etag,
     path::Endpoint,
 };
 
@@ -31,7 +32,7 @@ const OPENAPI_V2_TYPE: &str = "application/com.github.proto-openapi.spec.v2.v1.0
 
 /// Everything that is served, and the documents about it that were asked for.
 pub(crate) struct Offered {
-    all: Vec<Served>,
+    all: Catalogue,
     defined: Arc<Definitions>,
     /// Documents about all that is served, by what they are: large where much is defined.
     made: Mutex<HashMap<String, Arc<Packed>>>,
@@ -48,7 +49,7 @@ impl Documents {
         if let Some(offered) = kept.as_ref().filter(|offered| Arc::ptr_eq(&offered.defined, defined)) {
             return offered.clone();
         }
-        let all = Served::all().chain(defined.served()).collect();
+        let all = Catalogue::of(Served::all().chain(defined.served()));
         let offered = Arc::new(Offered { all, defined: defined.clone(), made: Mutex::default() });
         *kept = Some(offered.clone());
         offered
@@ -84,14 +85,17 @@ pub(crate) fn answer(
         return Some(Ok(answer::json(StatusCode::OK, &version())));
     }
     let offered = &*offered();
-    let all = offered.all.as_slice();
+    let all = &offered.all;
     Some(match endpoint {
         Endpoint::CoreGroup => discover(offered, Groups::Core, || discovery::core_group(all, host(headers)), headers),
         Endpoint::Groups => discover(offered, Groups::Named, || discovery::group_list(all), headers),
         Endpoint::Group(group) => plain(&discovery::group(all, group), headers),
         Endpoint::GroupVersion(group, version) => plain(&discovery::resource_list(all, group, version), headers),
         Endpoint::OpenApiV2 => openapi_v2(offered, headers),
-        Endpoint::OpenApiIndex => Ok(answer::document(answer::JSON, openapi_index(offered).to_string(), headers)),
+        Endpoint::OpenApiIndex => {
+            let document = offered.document("index", || Packed::new(openapi_index(offered).to_string().as_bytes()));
+            Ok(answer::packed(answer::JSON, &document, headers))
+        }
         Endpoint::OpenApiDocument(group, version) => return openapi_document(offered, group, version, headers),
         Endpoint::Version | Endpoint::Alive | Endpoint::Ready | Endpoint::Review(_) | Endpoint::Objects(_) => {
             return None;
@@ -132,9 +136,9 @@ enum Groups {
 }
 
 impl Groups {
-    fn of(self, all: &[Served]) -> Vec<&'static str> {
+    fn of(self, all: &Catalogue) -> Vec<&'static str> {
         let is_meant = |group: &&str| matches!((self, group.is_empty()), (Self::Core, true) | (Self::Named, false));
-        discovery::groups(all).into_iter().filter(is_meant).collect()
+        all.groups().filter(is_meant).collect()
     }
 }
 
@@ -165,13 +169,13 @@ struct Document {
 
 /// Made when the first client asks, so that starting does not wait for it.
 static DOCUMENTS: LazyLock<Vec<Document>> = LazyLock::new(|| {
-    let all: Vec<Served> = Served::all().collect();
-    let versions = |group| discovery::versions(&all, group).into_iter().map(move |version| (group, version));
+    let all = Catalogue::of(Served::all());
+    let versions = |group| all.versions(group).into_iter().map(move |version| (group, version));
     let document = |(group, version)| {
         let packed = Packed::new(api::openapi::document(group, version, []).to_string().as_bytes());
         Document { group, version, packed }
     };
-    discovery::groups(&all).into_iter().flat_map(versions).map(document).collect()
+    all.groups().flat_map(versions).map(document).collect()
 });
 
 /// All groups and versions of the table of kinds in OpenAPI v2, as JSON.
