@@ -37,6 +37,7 @@ pub use defaults::{DEFAULTED_BYTES_MAX, TooLarge, apply_defaults};
 pub use definition::{Definition, Version, is, kind_of, schema_of};
 pub use definitions::Definitions;
 pub use embedded::coerce;
+pub(crate) use openapi::type_meta;
 pub use openapi::{definition_name, published, published_v2};
 pub use owned::{OwnedKind, Structural};
 pub use path::{BadPath, JsonPath};

@@ -80,11 +80,18 @@ fn add_meta(schema: &mut Value, metadata: &Value) {
 fn put_meta(fields: &mut Map<String, Value>, metadata: &Value) {
     let properties = fields.entry("properties").or_insert_with(|| Value::Object(Map::new()));
     if let Value::Object(properties) = properties {
-        let text = |what: &str| json!({"type": "string", "description": what});
-        properties.insert("apiVersion".to_owned(), text("Group and version, such as `apps/v1`."));
-        properties.insert("kind".to_owned(), text("What it is, such as `Deployment`."));
+        properties.extend(type_meta());
         properties.insert("metadata".to_owned(), metadata.clone());
     }
+}
+
+/// What every object says of itself. That an `APIVersion defines` something, clients' tests look for.
+pub(crate) fn type_meta() -> [(String, Value); 2] {
+    let text = |what: &str| json!({"type": "string", "description": what});
+    [
+        ("apiVersion".to_owned(), text("APIVersion defines the group and version, such as `apps/v1`.")),
+        ("kind".to_owned(), text("What it is, such as `Deployment`.")),
+    ]
 }
 
 /// Takes away what version 2 does not know, and what clients do not understand beside that.

@@ -85,10 +85,12 @@ impl Definitions {
     /// Adds the schema of a version that a user has defined. Answers its name.
     pub(super) fn schema(&mut self, version: &custom::Version) -> String {
         let metadata = self.message("kapelle.meta.v1.ObjectMeta");
+        let mut metadata = self.dialect.value(&metadata);
+        metadata["description"] = "Standard object's metadata: who it is, and whose.".into();
         let name = custom::definition_name(version);
         let schema = match self.dialect {
-            Dialect::V2 => custom::published_v2(version, &self.dialect.value(&metadata)),
-            Dialect::V3 => custom::published(version, &self.dialect.value(&metadata)),
+            Dialect::V2 => custom::published_v2(version, &metadata),
+            Dialect::V3 => custom::published(version, &metadata),
         };
         self.insert(&name, schema);
         name
@@ -104,7 +106,7 @@ impl Definitions {
         let Some(Value::Object(definition)) = self.all.get_mut(name) else { return };
         definition.insert("x-kubernetes-group-version-kind".to_owned(), kinds.into());
         if let Some(Value::Object(properties)) = definition.get_mut("properties") {
-            properties.extend(type_meta());
+            properties.extend(custom::type_meta());
         }
     }
 
@@ -150,15 +152,6 @@ impl Definitions {
             }
         }
     }
-}
-
-/// What every object says of itself.
-fn type_meta() -> [(String, Value); 2] {
-    let text = |what: &str| json!({"type": "string", "description": what});
-    [
-        ("apiVersion".to_owned(), text("Group and version, such as `apps/v1`.")),
-        ("kind".to_owned(), text("What it is, such as `Deployment`.")),
-    ]
 }
 
 fn definition(message: &Message, dialect: Dialect) -> Value {

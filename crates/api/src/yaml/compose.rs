@@ -140,7 +140,7 @@ impl<'a> Composer<'a> {
                 }
                 Some(Entry::Occupied(slot)) => {
                     self.line = line;
-                    return Err(self.wrong(format!("the key {:?} stands twice in one mapping; remove one", slot.key())));
+                    return Err(self.wrong(format!("key {:?} already set in map; remove one", slot.key())));
                 }
             }
         }

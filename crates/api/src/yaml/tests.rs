@@ -115,7 +115,7 @@ fn what_is_wrong_is_told_with_its_line() {
         "a:\n\tb: 1\n"
           document 1, line 2, column 2: not YAML: tabs disallowed within this context (block indentation)
         "a: 1\nb:\n  c: 1\n  d: 2\n  c: 3\n"
-          document 1, line 5: the key "c" stands twice in one mapping; remove one
+          document 1, line 5: key "c" already set in map; remove one
         "{{ name }}: x\n"
           document 1, line 1: a key must be a text, not a list or a mapping; is a template not filled in?
         "~: x\n"

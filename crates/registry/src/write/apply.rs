@@ -7,7 +7,7 @@ use api::{
     apply::{self, Applied, BuiltInKind, Conflict, Operation, Refusal, Request, Versions},
     custom::JsonPath,
     error::Cause,
-    json::Strictness,
+    json::{Decoded, Strictness},
     meta_v1::ManagedFieldsEntry,
 };
 use serde_json::{Value, json};
@@ -101,7 +101,7 @@ impl Application<'_> {
     fn write(&self, view: &View, unknown: &mut Vec<String>) -> Result<Write, Error> {
         let Wanted { manifest, subresource, .. } = self.wanted;
         // A misspelt field would be lost in the merge; reading the manifest as a whole finds it.
-        let sent = decoded(self.key, self.form.decode(manifest, self.options.field_validation)?, unknown)?;
+        let sent = decoded(self.key, self.read(manifest)?, unknown)?;
         let sent = sent.metadata().cloned().unwrap_or_default();
         if !sent.managed_fields.is_empty() {
             return Err(Error::bad_request("metadata.managedFields must be nil"));
@@ -113,6 +113,31 @@ impl Application<'_> {
         let live = record.object();
         let owners = live.metadata().map(|metadata| metadata.managed_fields.as_slice()).unwrap_or_default();
         Ok(Write::Update(self.merged(&self.form.present(record)?, owners)?, *subresource))
+    }
+
+    /// The manifest as an object. What the schema of a kind does not have that users define is told as Kubernetes tells it here.
+    fn read(&self, manifest: &Value) -> Result<Decoded, Error> {
+        let strictness = self.options.field_validation;
+        if self.form.definition.is_none() || strictness != Strictness::Strict {
+            return self.form.decode(manifest, strictness);
+        }
+        let read = self.form.decode(manifest, Strictness::Warn)?;
+        if read.unknown.is_empty() {
+            return Ok(read);
+        }
+        let field = |unknown: &String| match unknown.split('"').nth(1) {
+            Some(field) => format!(".{field}: field not declared in schema"),
+            None => unknown.clone(),
+        };
+        let fields: Vec<String> = read.unknown.iter().map(field).collect();
+        let info = self.form.served().info();
+        let (place, version) = (format!("{}/{}", self.key.namespace, self.key.name), info.api_version());
+        let message = format!(
+            "failed to create typed patch object ({place}; {version}, Kind={}): {}",
+            info.kind,
+            fields.join(", ")
+        );
+        Err(Error::bad_request(message))
     }
 
     fn may_create(&self, uid: &str) -> Result<(), Error> {
