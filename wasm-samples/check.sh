@@ -9,7 +9,7 @@
 set -eu
 cd "$(dirname "$0")"
 
-COMPONENTS="hello-http hello-p3 kv-http front slow-start echo-tcp dial dial-p3"
+COMPONENTS="hello-http hello-p3 kv-http front slow-start echo-tcp dial dial-p3 wget"
 MODULES="batch log-sidecar spin trap alloc-bomb flood-logs links"
 SUMS=prebuilt/SHA256SUMS
 
