@@ -13,9 +13,10 @@ COMPONENTS="hello-http hello-p3 kv-http front slow-start echo-tcp dial dial-p3 w
 MODULES="batch log-sidecar spin trap alloc-bomb flood-logs links"
 SUMS=prebuilt/SHA256SUMS
 
-# The sum over all sources and the lock file: what the binaries depend on beside the compiler.
+# The sum over all sources and the lock file: what the binaries depend on beside the compiler. The guests of the conformance
+# suite are another workspace, which nothing here is built from.
 sources() {
-    find . -path ./target -prune -o -path ./prebuilt -prune -o \
+    find . -path ./target -prune -o -path ./prebuilt -prune -o -path ./conformance -prune -o \
         \( -name '*.rs' -o -name 'Cargo.toml' -o -name 'Cargo.lock' \) -type f -print |
         LC_ALL=C sort | xargs sha256sum | sha256sum | cut -d' ' -f1
 }

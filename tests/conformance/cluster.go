@@ -175,6 +175,10 @@ func (c *cluster) versions(house house) (build, error) {
 	if err != nil {
 		return build{}, fmt.Errorf("the cluster does not answer: %w", err)
 	}
+	guests, err := house.guestsDigest()
+	if err != nil {
+		return build{}, err
+	}
 	commit := firstLine("git", "-C", house.root, "describe", "--always", "--dirty", "--exclude=*")
 	kubectl := strings.TrimPrefix(firstLine("kubectl", "version", "--client"), "Client Version: ")
 	return build{
@@ -183,6 +187,7 @@ func (c *cluster) versions(house house) (build, error) {
 		Kubernetes: moduleVersion(kubernetesModule),
 		Kubectl:    kubectl,
 		Go:         runtime.Version(),
+		Guests:     guests,
 	}, nil
 }
 

@@ -24,6 +24,7 @@ func document(specs []spec, results []result) string {
 	line("`tests/conformance/run` has written this page; [CONTRIBUTING](../CONTRIBUTING.md) says how to run it.")
 	line("Each spec ran in a process of its own of upstream's unchanged `e2e.test`, on a cluster of `kapelle dev`.\n")
 	writeBuilds(line, results)
+	writeGuests(line)
 	writeSigs(line, specs, results)
 	line("\n## Missed\n")
 	line("The first sentence of each failure, the most frequent first; what differs from run to run is left out.")
@@ -59,8 +60,8 @@ func writeBuilds(line printer, results []result) {
 	builds := slices.SortedFunc(maps.Keys(counts), func(a, b build) int {
 		return cmp.Or(cmp.Compare(counts[b], counts[a]), cmp.Compare(a.Kapelle, b.Kapelle))
 	})
-	line("| specs | days | limit of a spec | Kapelle | serves as | suite | kubectl | built with |")
-	line("|---|---|---|---|---|---|---|---|")
+	line("| specs | days | limit of a spec | Kapelle | serves as | suite | kubectl | built with | images |")
+	line("|---|---|---|---|---|---|---|---|---|")
 	for _, of := range builds {
 		var days, limits []string
 		for _, result := range results {
@@ -68,8 +69,33 @@ func writeBuilds(line printer, results []result) {
 				days, limits = append(days, result.At.Format("2006-01-02")), append(limits, result.Limit)
 			}
 		}
-		line("| %d | %s | %s | %s | %s | Kubernetes %s | %s | %s |",
-			counts[of], joined(days), joined(limits), of.Kapelle, of.Server, of.Kubernetes, of.Kubectl, of.Go)
+		line("| %d | %s | %s | %s | %s | Kubernetes %s | %s | %s | %s |",
+			counts[of], joined(days), joined(limits), of.Kapelle, of.Server, of.Kubernetes, of.Kubectl, of.Go, of.images())
+	}
+}
+
+// Which images Pods had.
+func (b build) images() string {
+	if b.Guests == "" {
+		return "upstream's"
+	}
+	return "own, sha256 " + b.Guests
+}
+
+// What of upstream's was replaced, and by what.
+func writeGuests(line printer) {
+	line("\n## Images\n")
+	line("Pods here run WebAssembly, and upstream's test images are containers. Those of the table are **replaced by programs of")
+	line("our own**, which answer as far as the table says; their sources are [wasm-samples/conformance](../wasm-samples/conformance).")
+	line("The suite itself is upstream's, and is told by `KUBE_TEST_REPO_LIST` to take these images from the cluster's registry.")
+	line("No other image is replaced: a spec that needs one is missed.\n")
+	line("| image of upstream | in its place | which has |")
+	line("|---|---|---|")
+	for _, guest := range guests {
+		for _, id := range guest.images {
+			upstream, own := names(id)
+			line("| `%s` | `%s` | %s |", upstream, own, guest.does)
+		}
 	}
 }
 

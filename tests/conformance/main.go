@@ -99,16 +99,27 @@ func runSpecs(ctx context.Context, house house, o options, chosen []spec, book *
 	if err != nil {
 		return err
 	}
+	if err := house.buildGuests(ctx); err != nil {
+		return err
+	}
+	repositories, err := house.repositories()
+	if err != nil {
+		return err
+	}
 	cluster, err := startCluster(house, o)
 	if err != nil {
 		return err
 	}
 	defer cluster.stop()
+	if err := house.pushGuests(ctx, cluster); err != nil {
+		return err
+	}
 	build, err := cluster.versions(house)
 	if err != nil {
 		return err
 	}
-	suite := suite{program: program, cluster: cluster, limits: o.limits, build: build, dir: house.target, logs: house.logs()}
+	suite := suite{program: program, cluster: cluster, limits: o.limits, build: build, repositories: repositories,
+		dir: house.target, logs: house.logs()}
 	done := 0
 	err = inParallel(cluster.while(ctx), chosen, o.jobs, suite.run, func(result result) error {
 		done++

@@ -7,7 +7,7 @@ import (
 )
 
 // What most misses have in common. The images are named in the document.
-const reasonOfImages = "a Pod waits for an image that is no WebAssembly"
+const reasonOfImages = "a Pod waits for an image that is no WebAssembly, and is not replaced"
 
 const (
 	// A reason is not longer than this, and no more of it is kept, in bytes.

@@ -19,6 +19,8 @@ type build struct {
 	Kubernetes string `json:"kubernetes"`
 	Kubectl    string `json:"kubectl"`
 	Go         string `json:"go"`
+	// Guests is the digest of what takes the place of upstream's images; empty, if nothing does.
+	Guests string `json:"guests,omitempty"`
 }
 
 // A result is what came of one spec.

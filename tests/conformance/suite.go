@@ -43,8 +43,10 @@ type suite struct {
 	cluster *cluster
 	limits  limits
 	build   build
-	dir     string
-	logs    string
+	// The file that tells where the test images are.
+	repositories string
+	dir          string
+	logs         string
 }
 
 // Runs one spec. An error means that it could not be tried, or was interrupted.
@@ -121,7 +123,8 @@ func (s suite) command(spec spec, dir, report string) *exec.Cmd {
 		"--ginkgo.json-report="+report,
 	)
 	command.Dir = dir
-	command.Env = append(os.Environ(), "HOME="+dir, "KUBECONFIG="+s.cluster.kubeconfig)
+	command.Env = append(os.Environ(),
+		"HOME="+dir, "KUBECONFIG="+s.cluster.kubeconfig, "KUBE_TEST_REPO_LIST="+s.repositories)
 	command.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	command.WaitDelay = graceOfOutput
 	return command
