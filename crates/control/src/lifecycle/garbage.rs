@@ -1,9 +1,10 @@
 //! Garbage collection: what its owners left behind is deleted.
 //!
 //! An object whose owners are all gone is deleted after them. An owner that is being deleted in the foreground waits, by a
-//! finalizer, until the dependents that block it are gone; one that is to leave orphans waits until they have forgotten it.
+//! finalizer, until the dependents that block it are gone; one that is to leave orphans waits until they have forgotten it. Who
+//! owns its own owner blocks nobody, or a circle would wait for itself.
 
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
 use api::{
     Key, Object, Propagation, Subresource, Timestamp, Write,
@@ -15,6 +16,9 @@ use crate::{
     plan::Plan,
     world::{Shift, World},
 };
+
+/// The most owners of owners that are asked whether they belong to a circle; a chain that is longer counts as none.
+const ANCESTORS_MAX: usize = 1_000;
 
 pub(crate) fn reconcile(world: &World, key: &Key, _now: Timestamp) -> Plan {
     let mut plan = Plan::default();
@@ -66,9 +70,12 @@ fn set_free(world: &World, object: &Arc<Object>, meta: &ObjectMeta, plan: &mut P
 }
 
 fn delete_dependents(world: &World, object: &Arc<Object>, meta: &ObjectMeta, plan: &mut Plan) {
+    let above = ancestors(world, meta);
     let blocks = |dependent: &Arc<Object>| {
-        let owners = dependent.metadata().into_iter().flat_map(|meta| &meta.owner_references);
-        owners.filter(|owner| owner.uid == meta.uid).any(|owner| owner.block_owner_deletion == Some(true))
+        let own = dependent.metadata();
+        let mut owners = owners(own).iter().filter(|owner| owner.uid == meta.uid);
+        let is_above = own.is_some_and(|own| above.contains(own.uid.as_str()));
+        !is_above && owners.any(|owner| owner.block_owner_deletion == Some(true))
     };
     if !world.dependents(&meta.uid).any(blocks) {
         return finish(object, FOREGROUND_FINALIZER, plan);
@@ -78,6 +85,21 @@ fn delete_dependents(world: &World, object: &Arc<Object>, meta: &ObjectMeta, pla
             follow_owners(world, dependent, own, plan);
         }
     }
+}
+
+/// Owners, and theirs, by uid.
+fn ancestors<'a>(world: &'a World, meta: &'a ObjectMeta) -> BTreeSet<&'a str> {
+    let mut above = BTreeSet::new();
+    let mut open = vec![meta];
+    while let Some(next) = open.pop() {
+        for owner in &next.owner_references {
+            if above.len() < ANCESTORS_MAX && above.insert(owner.uid.as_str()) {
+                let owner = world.by_uid(&owner.uid).and_then(|key| world.object(key));
+                open.extend(owner.and_then(|owner| owner.metadata()));
+            }
+        }
+    }
+    above
 }
 
 /// Deletes an object whose owners are gone or going, and forgets those owners if others stay.

@@ -3,6 +3,7 @@
 use api::{Kind, Object, kinds::Resource};
 use expect_test::{Expect, expect};
 
+use super::ANCESTORS_MAX;
 use crate::{
     controller::Controller,
     testing::{PodTold, Told, deployment, key, plan, pod, replica_set, world},
@@ -91,4 +92,50 @@ fn orphans_forget_their_owner_before_it_goes() {
         owners of ReplicaSet default/web
     "#]],
     );
+}
+
+#[test]
+fn a_circle_of_owners_does_not_wait_for_itself() {
+    let (mut a, mut b, mut c) = (pod("a"), pod("b"), pod("c"));
+    (a, b, c) = (a.clone().owned_by(&c), b.clone().owned_by(&a), c.clone().owned_by(&b));
+    let going = a.leaving(&["foregroundDeletion"]);
+    check(
+        [going.object(), b.object(), c.object()],
+        &going.key(),
+        expect![[r#"
+        owners of Pod default/a
+    "#]],
+    );
+    check(
+        [b.object(), c.object()],
+        &b.key(),
+        expect![[r#"
+        delete Pod default/b
+    "#]],
+    );
+    let aside = pod("aside").owned_by(&going);
+    check(
+        [going.object(), b.object(), c.object(), aside.object()],
+        &going.key(),
+        expect![[r#"
+            delete Pod default/aside
+            delete Pod default/b
+        "#]],
+    );
+}
+
+#[test]
+fn a_circle_is_followed_so_far_and_no_farther() {
+    let circle = |length: usize| {
+        let mut pods: Vec<_> = (0..length).map(|number| pod(&format!("p{number}"))).collect();
+        for number in 0..length {
+            let owner = pods[(number + length - 1) % length].clone();
+            pods[number] = pods[number].clone().owned_by(&owner);
+        }
+        pods[0] = pods[0].clone().leaving(&["foregroundDeletion"]);
+        let about = pods[0].key();
+        plan(&world(pods.iter().map(Told::object)), Controller::Garbage, &about).to_string()
+    };
+    assert_eq!(circle(ANCESTORS_MAX), "owners of Pod default/p0\n");
+    assert_eq!(circle(ANCESTORS_MAX + 2), "delete Pod default/p1\n");
 }
