@@ -138,20 +138,24 @@ fn one(
 }
 
 fn elements(field: &Field, list: &mut Vec<Value>, patch: &[Value], order: Option<&Vec<Value>>) -> Result<(), Error> {
-    if field.merge_key.is_empty() {
-        let mut known: HashSet<String> = list.iter().map(Value::to_string).collect();
-        list.extend(patch.iter().filter(|item| known.insert(item.to_string())).cloned());
-        return Ok(());
-    }
+    let key = &field.merge_key;
     if patch.iter().any(|item| item.get(PATCH).and_then(Value::as_str) == Some("replace")) {
         *list = patch.iter().filter(|item| item.get(PATCH).is_none()).cloned().collect();
         return Ok(());
     }
-    let mut merge = ListMerge::new(field, std::mem::take(list), order);
-    for item in patch {
-        merge.apply(item)?;
-    }
-    list.extend(merge.list.into_iter().filter(|item| !item.is_null()));
+    let before = ranks(list, key);
+    let merged = if key.is_empty() {
+        let mut known: HashSet<String> = list.iter().map(Value::to_string).collect();
+        let new = patch.iter().filter(|item| known.insert(item.to_string())).cloned();
+        std::mem::take(list).into_iter().chain(new).collect()
+    } else {
+        let mut merge = ListMerge::new(field, std::mem::take(list), order);
+        for item in patch {
+            merge.apply(item)?;
+        }
+        merge.list.into_iter().filter(|item| !item.is_null()).collect()
+    };
+    *list = arrange(merged, key, order.map_or(patch, Vec::as_slice), &before);
     Ok(())
 }
 
@@ -242,8 +246,10 @@ fn list_directives(
             }
         } else if let Some(name) = directive.strip_prefix(ELEMENT_ORDER) {
             let key = find(message, name).map_or("", |field| field.merge_key.as_str());
-            if let Some(Value::Array(list)) = fields.get_mut(name) {
-                order(list, key, values);
+            // A list that the patch has too was put in order when it was merged.
+            if let Some(Value::Array(list)) = fields.get_mut(name).filter(|_| !patch.contains_key(name)) {
+                let before = ranks(list, key);
+                *list = arrange(std::mem::take(list), key, values, &before);
             }
         } else {
             return Err(Error::bad_request(format!(
@@ -254,22 +260,39 @@ fn list_directives(
     Ok(())
 }
 
-/// Elements that are named come in the named order; others keep their place relative to those around them.
-fn order(list: &mut [Value], key: &str, wanted: &[Value]) {
-    let id = |item: &Value| if key.is_empty() { item.to_string() } else { item.get(key).unwrap_or(item).to_string() };
-    let mut ranks: HashMap<String, usize> = HashMap::new();
-    for (rank, item) in wanted.iter().enumerate() {
-        ranks.entry(id(item)).or_insert(rank);
+/// What an element is known by.
+fn id(item: &Value, key: &str) -> String {
+    if key.is_empty() { item.to_string() } else { item.get(key).unwrap_or(item).to_string() }
+}
+
+/// The first place of each element.
+fn ranks(list: &[Value], key: &str) -> HashMap<String, usize> {
+    let mut ranks = HashMap::new();
+    for (rank, item) in list.iter().enumerate() {
+        ranks.entry(id(item, key)).or_insert(rank);
     }
-    let mut named: Vec<(usize, usize, Value)> = Vec::new();
-    for (place, item) in list.iter_mut().enumerate() {
-        if let Some(rank) = ranks.get(&id(item)) {
-            named.push((*rank, place, item.take()));
+    ranks
+}
+
+/// Elements that are named come in the named order, others as they were. Of one and the other the earlier comes first, as it was
+/// before; where one of them is new, the one that is named.
+fn arrange(list: Vec<Value>, key: &str, wanted: &[Value], before: &HashMap<String, usize>) -> Vec<Value> {
+    let wanted = ranks(wanted, key);
+    let rank = |item: &Value| wanted.get(&id(item, key)).copied();
+    let (mut named, others): (Vec<Value>, Vec<Value>) = list.into_iter().partition(|item| rank(item).is_some());
+    named.sort_by_cached_key(rank);
+    let was = |item: &Value| before.get(&id(item, key)).copied();
+    let mut others = others.into_iter().peekable();
+    let mut arranged = Vec::with_capacity(named.len() + others.len());
+    for item in named {
+        let place = was(&item);
+        while let Some(earlier) =
+            others.next_if(|other| was(other).zip(place).is_some_and(|(other, place)| other < place))
+        {
+            arranged.push(earlier);
         }
+        arranged.push(item);
     }
-    let places: Vec<usize> = named.iter().map(|(_, place, _)| *place).collect();
-    named.sort_by_key(|(rank, place, _)| (*rank, *place));
-    for (place, (_, _, item)) in places.into_iter().zip(named) {
-        list[place] = item;
-    }
+    arranged.extend(others);
+    arranged
 }

@@ -48,6 +48,23 @@ fn directives_delete_replace_and_order() {
 }
 
 #[test]
+fn what_a_patch_adds_comes_before_what_it_does_not_name() {
+    let names = |patch: Value| {
+        let spec = patched(patch);
+        let names = spec["containers"].as_array().unwrap().iter().map(|item| item["name"].as_str().unwrap().to_owned());
+        names.collect::<Vec<_>>().join(" ")
+    };
+    let new = json!({"name": "c", "image": "w"});
+    assert_eq!(names(json!({"spec": {"containers": [new]}})), "c a b");
+    assert_eq!(names(json!({"spec": {"containers": [{"name": "a"}, new]}})), "a c b");
+    assert_eq!(names(json!({"spec": {"containers": [{"name": "b"}, new]}})), "a b c");
+    let order = json!([{"name": "a"}, {"name": "c"}]);
+    assert_eq!(names(json!({"spec": {"$setElementOrder/containers": order, "containers": [new]}})), "a c b");
+    let order = json!([{"name": "b"}, {"name": "a"}]);
+    assert_eq!(names(json!({"spec": {"$setElementOrder/containers": order}})), "b a");
+}
+
+#[test]
 fn null_removes_and_nothing_changes_nothing() {
     assert!(patched(json!({"spec": {"tolerations": null}})).get("tolerations").is_none());
     assert_eq!(patched(json!({})), pod()["spec"]);
@@ -59,7 +76,7 @@ fn finalizers_are_a_set() {
     let mut value = json!({"metadata": {"finalizers": ["a", "b"]}});
     let patch = json!({"metadata": {"finalizers": ["c"], "$deleteFromPrimitiveList/finalizers": ["a"]}});
     strategic(POD, &mut value, &patch).unwrap();
-    assert_eq!(value["metadata"]["finalizers"], json!(["b", "c"]));
+    assert_eq!(value["metadata"]["finalizers"], json!(["c", "b"]));
 }
 
 #[test]
