@@ -85,12 +85,7 @@ fn http_get(causes: &mut Causes, action: &HttpGetAction, at: &Path<'_>) {
         causes.required(&at.field("path"), "");
     }
     own_host(causes, &action.host, at);
-    if action.scheme == "HTTPS" {
-        let why = "probes do not speak TLS; use HTTP, or `tcpSocket` for a program that speaks TLS itself";
-        causes.forbidden(&at.field("scheme"), why);
-    } else {
-        causes.one_of(&at.field("scheme"), &action.scheme, &["HTTP"]);
-    }
+    causes.one_of(&at.field("scheme"), &action.scheme, &["HTTP", "HTTPS"]);
     if let Some(protocol) = &action.protocol {
         causes.one_of(&at.field("protocol"), protocol, &["TCP"]);
     }

@@ -1,5 +1,7 @@
 //! Asking a container how it is.
 
+mod encrypted;
+
 use std::{
     net::{Ipv4Addr, SocketAddr},
     sync::Arc,
@@ -13,7 +15,10 @@ use http_body_util::{BodyExt as _, Full};
 use hyper_util::rt::TokioIo;
 use proxy::Body;
 use sandbox::HttpHandle;
-use tokio::net::TcpStream;
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    net::TcpStream,
+};
 
 use super::{manifest, runs::Runs};
 use crate::{
@@ -87,18 +92,19 @@ impl Target {
     }
 
     async fn http(&self, get: &HttpGetAction, address: SocketAddr) -> Result<(), String> {
-        if get.scheme == "HTTPS" {
-            return Err("probes do not speak TLS; use scheme HTTP, or tcpSocket".to_owned());
-        }
+        let is_encrypted = get.scheme == "HTTPS";
         let request = request(get, address)?;
-        let url = format!("http://{address}{}", request.uri());
+        let url = format!("{}://{address}{}", if is_encrypted { "https" } else { "http" }, request.uri());
         let told = |why: String| format!("Get {url:?}: {why}");
         let status = match &self.handler {
+            Some(_) if is_encrypted => {
+                return Err(told("an HTTP handler is asked without TLS; use scheme HTTP".to_owned()));
+            }
             Some(handle) => {
                 served(&self.ports, address).map_err(told)?;
                 handle.handle(request).await.status()
             }
-            None => over(request, address).await.map_err(told)?,
+            None => asked(request, address, is_encrypted).await.map_err(told)?,
         };
         let status = status.as_u16();
         if (200..400).contains(&status) { Ok(()) } else { Err(format!("HTTP probe failed with statuscode: {status}")) }
@@ -142,8 +148,19 @@ fn request(get: &HttpGetAction, address: SocketAddr) -> Result<Request<Body>, St
 }
 
 /// Asks over a connection of its own: one that was kept would say nothing about whether the program still takes new ones.
-async fn over(request: Request<Body>, address: SocketAddr) -> Result<StatusCode, String> {
+async fn asked(request: Request<Body>, address: SocketAddr, is_encrypted: bool) -> Result<StatusCode, String> {
     let stream = dial(address).await?;
+    if is_encrypted {
+        over(encrypted::greet(stream, address.ip()).await?, request).await
+    } else {
+        over(stream, request).await
+    }
+}
+
+async fn over<S>(stream: S, request: Request<Body>) -> Result<StatusCode, String>
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
     let (mut sender, connection) =
         hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(|error| error.to_string())?;
     let response = sender.send_request(request);
@@ -164,10 +181,12 @@ mod tests {
         core_v1::{HttpHeader, ProbeHandler, TcpSocketAction},
         meta_v1::IntOrString,
     };
+    use rustls_pki_types::PrivatePkcs8KeyDer;
     use tokio::{
         io::{AsyncReadExt as _, AsyncWriteExt as _},
         net::TcpListener,
     };
+    use tokio_rustls::TlsAcceptor;
 
     use super::*;
 
@@ -181,6 +200,38 @@ mod tests {
     async fn ask(handler: ProbeHandler) -> Result<(), String> {
         let probe = Probe { handler: Some(handler), timeout_seconds: 60, ..Probe::default() };
         Target::default().ask(&Container::default(), &probe, Ipv4Addr::LOCALHOST).await
+    }
+
+    /// Answers a request with a status; tells the request's head.
+    async fn answer(mut stream: impl AsyncRead + AsyncWrite + Unpin, status: &str) -> String {
+        let mut head = Vec::new();
+        while !head.ends_with(b"\r\n\r\n") {
+            head.push(stream.read_u8().await.unwrap());
+        }
+        stream.write_all(format!("HTTP/1.1 {status}\r\n\r\n").as_bytes()).await.unwrap();
+        stream.flush().await.unwrap();
+        String::from_utf8(head).unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_program_may_ask_for_tls_with_a_certificate_of_its_own() {
+        let own = rcgen::generate_simple_self_signed(["nobody.example".to_owned()]).unwrap();
+        let key = PrivatePkcs8KeyDer::from(own.signing_key.serialize_der());
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let config =
+            rustls::ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
+        let config = config.with_no_client_auth().with_single_cert(vec![own.cert.der().clone()], key.into()).unwrap();
+        let (listener, port) = program().await;
+        let serve = async {
+            let acceptor = TlsAcceptor::from(Arc::new(config));
+            answer(acceptor.accept(listener.accept().await.unwrap().0).await.unwrap(), "200 OK").await
+        };
+        let get =
+            HttpGetAction { path: "/readyz".to_owned(), scheme: "HTTPS".to_owned(), port, ..HttpGetAction::default() };
+        let asked = ask(ProbeHandler { http_get: Some(get), ..ProbeHandler::default() });
+        let (head, told) = tokio::join!(serve, asked);
+        assert!(head.starts_with("GET /readyz HTTP/1.1\r\n"), "{head}");
+        assert_eq!(told, Ok(()));
     }
 
     #[tokio::test]
@@ -203,15 +254,7 @@ mod tests {
             ("404 Not Found", Err("HTTP probe failed with statuscode: 404".to_owned())),
         ] {
             let (listener, port) = program().await;
-            let serve = async {
-                let (mut stream, _) = listener.accept().await.unwrap();
-                let mut head = Vec::new();
-                while !head.ends_with(b"\r\n\r\n") {
-                    head.push(stream.read_u8().await.unwrap());
-                }
-                stream.write_all(format!("HTTP/1.1 {status}\r\n\r\n").as_bytes()).await.unwrap();
-                String::from_utf8(head).unwrap()
-            };
+            let serve = async { answer(listener.accept().await.unwrap().0, status).await };
             let get = HttpGetAction { path: "/healthz".to_owned(), port, ..HttpGetAction::default() };
             let asked = ask(ProbeHandler { http_get: Some(get), ..ProbeHandler::default() });
             let (head, told) = tokio::join!(serve, asked);

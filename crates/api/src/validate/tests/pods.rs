@@ -141,7 +141,7 @@ fn probes_that_need_processes_are_refused() {
             spec.containers[0].livenessProbe.successThreshold: Invalid value: 2: must be 1
             spec.containers[0].startupProbe.periodSeconds: Invalid value: -1: must be greater than or equal to 0
             spec.containers[0].startupProbe: Forbidden: may not specify more than 1 handler type
-            spec.containers[0].startupProbe.httpGet.scheme: Unsupported value: "FTP": supported values: "HTTP"
+            spec.containers[0].startupProbe.httpGet.scheme: Unsupported value: "FTP": supported values: "HTTP", "HTTPS"
             spec.containers[0].startupProbe.httpGet.port: Invalid value: 0: must be between 1 and 65535, inclusive
             spec.containers[0].startupProbe.tcpSocket.port: Invalid value: "HTTP": must contain only lower case alphanumeric characters and '-', and start and end with an alphanumeric character
         "#]],
