@@ -18,7 +18,8 @@ use api::{ApplyOutcome, Error, Key, Kind, Object, Reason, Served, Write, json::S
 use futures::{Stream, StreamExt as _, future::join_all, stream};
 use prost::Message as _;
 use registry::{
-    Found, Item, ListQuery, Registry, Wanted, WatchFrom, WatchQuery, WriteOptions, Written, budget::BODY_BYTES_MAX,
+    Found, Item, ListAt, ListQuery, Registry, Wanted, WatchFrom, WatchQuery, WriteOptions, Written,
+    budget::BODY_BYTES_MAX,
 };
 use rpc::{
     Carried, MESSAGE_BYTES_MAX, PUSH_BYTES_MAX, WARNING_BYTES_MAX, WARNING_KEY, convert,
@@ -184,7 +185,7 @@ impl ObjectService {
             fields: selector::Fields::parse(self.served(kind), &request.field_selector)?,
             limit: (limit > 0).then_some(limit),
             continue_: Some(request.r#continue).filter(|token| !token.is_empty()),
-            at: convert::read_at_from_wire(&request.resource_version)?,
+            at: list_at(&request.resource_version, &request.resource_version_match)?,
         })
     }
 
@@ -250,6 +251,19 @@ impl ObjectService {
         } else {
             services::write_result::Result::Object(written.object.carried())
         })
+    }
+}
+
+/// Which state to list.
+fn list_at(revision: &str, matching: &str) -> Result<ListAt, Error> {
+    match (matching, convert::revision_from_wire(revision)?) {
+        ("" | "NotOlderThan", _) => Ok(convert::read_at_from_wire(revision)?.into()),
+        ("Exact", Some(exactly)) if exactly.0 > 0 => Ok(ListAt::Exactly(exactly)),
+        ("Exact", _) => Err(Error::bad_request("resource_version_match: Exact needs a resource_version above 0")),
+        (other, _) => {
+            let message = format!("resource_version_match: \"{other}\" is not supported; use Exact or NotOlderThan");
+            Err(Error::bad_request(message))
+        }
     }
 }
 

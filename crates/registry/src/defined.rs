@@ -230,7 +230,7 @@ impl Registry {
         self.present_definition(kind)?.storage().map(|version| version.version)
     }
 
-    fn present_definition(&self, kind: Kind) -> Option<Arc<Definition>> {
+    pub(crate) fn present_definition(&self, kind: Kind) -> Option<Arc<Definition>> {
         let Kind::Custom(kind) = kind else { return None };
         self.definitions().get(kind).cloned()
     }

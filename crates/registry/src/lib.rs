@@ -54,7 +54,7 @@ pub use membership::{
 };
 pub use open::{Membership, OpenError, open};
 pub use reach::{REACHES_MAX, Reach};
-pub use read::{Encoded, Found, Item, ListPage, ListQuery, WatchFrom, WatchQuery};
+pub use read::{Encoded, Found, Item, ListAt, ListPage, ListQuery, WatchFrom, WatchQuery};
 pub use write::{AGREEMENT_TIMEOUT, Wanted, WriteOptions, Written};
 
 use decide::Rules;

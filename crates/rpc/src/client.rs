@@ -331,6 +331,7 @@ impl Client {
             limit,
             r#continue: token,
             resource_version: convert::read_at_to_wire(at),
+            resource_version_match: String::new(),
         };
         let send = |mut client: Objects, request| async move { client.list(request).await };
         self.ask(Repeat::Always, objects, request, send).await

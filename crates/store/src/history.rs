@@ -125,14 +125,27 @@ impl Lane {
     pub(crate) fn after(
         &self,
         looked: Looked,
-        (cursor, until): (Revision, Revision),
+        within: (Revision, Revision),
         into: &mut Vec<Arc<Event>>,
     ) -> Result<(), Expired> {
+        into.extend(self.between(looked, within)?.take(BATCH_MAX).cloned());
+        Ok(())
+    }
+
+    /// All events after one revision and up to another, in order: a pointer each, to what the ring keeps anyway.
+    pub(crate) fn all_after(&self, looked: Looked, within: (Revision, Revision)) -> Result<Vec<Arc<Event>>, Expired> {
+        Ok(self.between(looked, within)?.cloned().collect())
+    }
+
+    fn between(
+        &self,
+        looked: Looked,
+        (cursor, until): (Revision, Revision),
+    ) -> Result<impl Iterator<Item = &Arc<Event>>, Expired> {
         self.reaches(looked, cursor)?;
         let start = self.events.partition_point(|event| event.revision() <= cursor);
-        let fresh = self.events.range(start..).take_while(|event| event.revision() <= until);
-        into.extend(fresh.filter(|event| looked.sees(event.record.key.kind)).take(BATCH_MAX).cloned());
-        Ok(())
+        let fresh = self.events.range(start..).take_while(move |event| event.revision() <= until);
+        Ok(fresh.filter(move |event| looked.sees(event.record.key.kind)))
     }
 
     fn reaches(&self, looked: Looked, revision: Revision) -> Result<(), Expired> {

@@ -45,6 +45,18 @@ impl Store {
         self.shared.view()
     }
 
+    /// The state as it was at a revision, as far as one kind goes: the present one, with the changes since then taken back.
+    /// Other kinds are in it as they are now. It costs a moment for each of those changes, of which history has
+    /// [`crate::EVENTS_MAX`] at most, and shares all else with the present.
+    ///
+    /// # Errors
+    /// [`Expired`] if the history no longer reaches back that far.
+    pub fn view_at(&self, kind: Kind, revision: Revision) -> Result<View, Expired> {
+        let view = self.view();
+        let since = self.shared.lane(kind.row()).all_after(Looked::At(kind), (revision, view.revision()))?;
+        Ok(view.without(&since, revision))
+    }
+
     /// The changes of some kinds after a revision.
     ///
     /// # Errors

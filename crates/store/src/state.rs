@@ -268,6 +268,14 @@ impl Root {
         before
     }
 
+    /// Makes a change undone, which must be the last one of its object.
+    fn take_back(&mut self, event: &Event) {
+        match &event.before {
+            Some(before) => self.insert(before.clone()),
+            None => self.remove(&event.record.key),
+        };
+    }
+
     fn remove(&mut self, key: &Key) -> Option<Arc<Record>> {
         let table = self.table_mut(key.kind);
         let before = table.remove(&(key.namespace.clone(), key.name.clone()));
@@ -337,6 +345,13 @@ impl View {
 
     pub(crate) fn digest(&self) -> Digest {
         self.0.digest
+    }
+
+    /// The state without its latest changes of a kind, which are given in order; `revision` is that before the first of them.
+    pub(crate) fn without(&self, changes: &[Arc<Event>], revision: Revision) -> Self {
+        let mut root = Root { revision, ..Root::clone(&self.0) };
+        changes.iter().rev().for_each(|change| root.take_back(change));
+        Self(Arc::new(root))
     }
 
     /// Who has a claimed name.

@@ -9,7 +9,7 @@ use api::{ChangeType, Key, Kind, Object, Revision, core_v1, kinds::Resource as _
 use consensus::Machine as _;
 use proptest::prelude::*;
 
-use crate::{EVENTS_MAX, Event, Expect, Machine, Op, Refusal, State, Txn, new};
+use crate::{EVENTS_MAX, Event, Expect, Expired, Machine, Op, Refusal, State, Txn, View, new};
 
 fn key(name: &str) -> Key {
     Key::namespaced(Kind::ConfigMap, "default", name)
@@ -346,4 +346,38 @@ fn what_is_applied_is_seen_when_it_is_shown() {
 
     assert_eq!(store.view().revision(), Revision(2));
     assert_eq!(told(&watch.ready().unwrap()), ["Added a @1", "Modified a @2"]);
+}
+
+#[test]
+fn an_earlier_state_is_rebuilt_as_far_as_history_reaches() {
+    let (mut machine, store) = new();
+    let mut states = vec![store.view()];
+    for n in 0..200_u32 {
+        let name = format!("name-{}", n * n % 7);
+        let op = match n % 5 {
+            3 if store.view().get(&key(&name)).is_some() => Op::Delete { key: key(&name), expect: Expect::Any },
+            _ => put(&name, &n.to_string(), Expect::Any),
+        };
+        feed(&mut machine, &one(op));
+        states.push(store.view());
+    }
+    for state in &states {
+        let rebuilt = store.view_at(Kind::ConfigMap, state.revision()).unwrap();
+        assert_eq!(rebuilt.revision(), state.revision());
+        assert_eq!(listed(&rebuilt), listed(state));
+        assert_eq!(rebuilt.bytes_of(Kind::ConfigMap), state.bytes_of(Kind::ConfigMap));
+    }
+    feed(&mut machine, &one(Op::Advance { by: 1000 }));
+    let now = store.view().revision();
+    assert_eq!(
+        store.view_at(Kind::ConfigMap, Revision(200)).unwrap_err(),
+        Expired { asked: Revision(200), floor: now }
+    );
+    assert_eq!(listed(&store.view_at(Kind::ConfigMap, now).unwrap()), listed(&store.view()));
+}
+
+/// The ConfigMaps of a state: what they are called, their revisions and since when they exist.
+fn listed(view: &View) -> Vec<(String, Revision, Revision)> {
+    let records = view.list(Kind::ConfigMap, None, None);
+    records.map(|record| (record.key.to_string(), record.revision, record.created)).collect()
 }

@@ -7,13 +7,13 @@ use api::{
 };
 use axum::body::Body;
 use http::{Method, Response, StatusCode};
-use registry::{Access, ListPage, ListQuery, Wanted, WriteOptions, Written};
+use registry::{Access, ListAt, ListPage, ListQuery, Wanted, WriteOptions, Written};
 
 use super::{
     Asked, Rest, accept, answer,
     body::{self, Content, Media},
     path::Target,
-    query::{State, WriteParams},
+    query::{ListState, State, WriteParams},
     render::{ListBody, ListMeta, View},
 };
 
@@ -115,17 +115,7 @@ impl Rest {
 
     async fn list(&self, target: &Target, asked: &Asked) -> Result<Response<Body>, Error> {
         let view = self.view(target, asked)?;
-        let state = asked.query.list_state()?;
-        let page = self.registry.list(list_query(target, asked, state)?).await?;
-        if let State::Exactly(revision) = state
-            && page.revision != revision
-        {
-            let message = format!(
-                "The resourceVersion for the provided list is too old: only the present state, {}, can be listed exactly",
-                page.revision
-            );
-            return Err(Error::new(Reason::Expired, message));
-        }
+        let page = self.registry.list(list_query(target, asked, list_at(asked.query.list_state()?))?).await?;
         let meta = list_meta(&page);
         Ok(answer::list(ListBody::new(page.items, meta, view)))
     }
@@ -201,7 +191,7 @@ impl Rest {
         let view = self.view(target, asked)?;
         let sent = body::read(&asked.headers, body).await?.delete_options()?;
         let options = asked.query.delete(&sent)?;
-        let page = self.registry.list(list_query(target, asked, State::Latest)?).await?;
+        let page = self.registry.list(list_query(target, asked, ReadAt::Latest.into())?).await?;
         let writes = page.items.iter().map(|found| deletion(&found.object(), &options)).collect();
         for outcome in self.registry.submit_all(writes).await {
             match outcome {
@@ -220,12 +210,20 @@ fn deletion(object: &Object, options: &DeleteOptions) -> Write {
     Write::Delete(object.key(), DeleteOptions { uid, ..options.clone() })
 }
 
-/// How the Registry calls the state that a reader wants. An exact state is looked for among those not older.
+/// How the Registry calls the state that a list is to be of.
+fn list_at(state: ListState) -> ListAt {
+    match state {
+        ListState::Of(state) => ListAt::Fresh(read_at(state)),
+        ListState::Exactly(revision) => ListAt::Exactly(revision),
+    }
+}
+
+/// How the Registry calls the state that a reader wants.
 pub(super) fn read_at(state: State) -> ReadAt {
     match state {
         State::Latest => ReadAt::Latest,
         State::Any => ReadAt::Any,
-        State::NotOlderThan(revision) | State::Exactly(revision) => ReadAt::NotOlderThan(revision),
+        State::NotOlderThan(revision) => ReadAt::NotOlderThan(revision),
     }
 }
 
@@ -244,7 +242,7 @@ pub(super) fn selectors(target: &Target, asked: &Asked) -> Result<(Labels, Field
     Ok((labels, Fields::parse(target.served, &format!("metadata.name={name}{separator}{sent}"))?))
 }
 
-fn list_query(target: &Target, asked: &Asked, state: State) -> Result<ListQuery, Error> {
+fn list_query(target: &Target, asked: &Asked, at: ListAt) -> Result<ListQuery, Error> {
     let (labels, fields) = selectors(target, asked)?;
     let limit = asked.query.count("limit")?.filter(|limit| *limit > 0);
     let continue_ = Some(asked.query.text("continue").to_owned()).filter(|token| !token.is_empty());
@@ -255,7 +253,7 @@ fn list_query(target: &Target, asked: &Asked, state: State) -> Result<ListQuery,
         fields,
         limit: limit.map(|limit| usize::try_from(limit).unwrap_or(usize::MAX)),
         continue_,
-        at: read_at(state),
+        at,
     })
 }
 

@@ -74,7 +74,7 @@ impl Rest {
             fields: Fields::parse(Kind::EndpointSlice, "")?,
             limit: None,
             continue_: None,
-            at: ReadAt::Any,
+            at: ReadAt::Any.into(),
         };
         let slices: Vec<_> = myself.list(query).await?.items.iter().map(|found| found.object()).collect();
         let ready: Vec<(String, u16)> =

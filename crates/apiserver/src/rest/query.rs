@@ -28,6 +28,13 @@ pub(crate) enum State {
     Any,
     /// Not older than this.
     NotOlderThan(Revision),
+}
+
+/// Which state a list is to be of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum ListState {
+    /// One that a reader of an object could want as well.
+    Of(State),
     /// Exactly this.
     Exactly(Revision),
 }
@@ -128,8 +135,9 @@ impl Query {
         })
     }
 
-    /// The state of a list that `resourceVersion` and `resourceVersionMatch` ask for.
-    pub(crate) fn list_state(&self) -> Result<State, Error> {
+    /// The state of a list that `resourceVersion` and `resourceVersionMatch` ask for. Pages are of exactly the state that is
+    /// named with their limit, unless something else is said: so clients had it before they could say it.
+    pub(crate) fn list_state(&self) -> Result<ListState, Error> {
         self.fits(LIST_MATCHES)?;
         let revision = self.revision()?;
         let is_set = revision.is_some_and(|revision| revision.0 > 0);
@@ -137,10 +145,12 @@ impl Query {
             let message = "specifying resource version is not allowed when using continue: the token names the state";
             return Err(Error::bad_request(message));
         }
-        match revision {
-            Some(revision) if self.text(MATCH) == EXACT => Ok(State::Exactly(revision)),
-            Some(_) | None => self.state(),
-        }
+        let is_paged = self.count("limit")?.is_some_and(|limit| limit > 0);
+        Ok(match (revision, self.text(MATCH)) {
+            (Some(revision), EXACT) => ListState::Exactly(revision),
+            (Some(revision), "") if is_set && is_paged => ListState::Exactly(revision),
+            (Some(_) | None, _) => ListState::Of(self.state()?),
+        })
     }
 
     /// Whether what is said of the state goes together, by Kubernetes' rules. `matches` are the words that fit: those of lists,
@@ -190,7 +200,7 @@ impl Query {
         Ok(match (self.has(INITIAL), self.flag(INITIAL)?, self.state()?) {
             (true, true, state) => WatchStart::ExistingMarked(state),
             (true, false, State::Latest | State::Any) => WatchStart::Now,
-            (_, _, State::NotOlderThan(revision) | State::Exactly(revision)) => WatchStart::After(revision),
+            (_, _, State::NotOlderThan(revision)) => WatchStart::After(revision),
             (false, _, state) => WatchStart::Existing(state),
         })
     }
@@ -341,12 +351,17 @@ mod tests {
         let list = |text: &str| query(text).list_state().map(|state| format!("{state:?}"));
         let watch = |text: &str| query(text).watch_start().map(|start| format!("{start:?}"));
         for (text, expected) in [
-            ("", "Latest"),
-            ("resourceVersion=0", "Any"),
-            ("resourceVersion=7", "NotOlderThan(Revision(7))"),
-            ("resourceVersion=7&resourceVersionMatch=NotOlderThan", "NotOlderThan(Revision(7))"),
+            ("", "Of(Latest)"),
+            ("limit=5", "Of(Latest)"),
+            ("resourceVersion=0", "Of(Any)"),
+            ("resourceVersion=0&limit=5", "Of(Any)"),
+            ("resourceVersion=7", "Of(NotOlderThan(Revision(7)))"),
+            ("resourceVersion=7&limit=0", "Of(NotOlderThan(Revision(7)))"),
+            ("resourceVersion=7&limit=5", "Exactly(Revision(7))"),
+            ("resourceVersion=7&limit=5&resourceVersionMatch=NotOlderThan", "Of(NotOlderThan(Revision(7)))"),
+            ("resourceVersion=7&resourceVersionMatch=NotOlderThan", "Of(NotOlderThan(Revision(7)))"),
             ("resourceVersion=7&resourceVersionMatch=Exact", "Exactly(Revision(7))"),
-            ("resourceVersion=0&continue=x", "Any"),
+            ("resourceVersion=0&continue=x", "Of(Any)"),
         ] {
             assert_eq!(list(text).as_deref(), Ok(expected), "{text}");
         }

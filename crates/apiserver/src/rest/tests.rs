@@ -7,6 +7,7 @@ mod cbor;
 mod custom;
 mod openapi;
 mod protobuf;
+mod states;
 mod versions;
 mod yaml;
 

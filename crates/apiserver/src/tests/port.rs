@@ -18,7 +18,7 @@ use tonic_reflection::pb::v1::{
     server_reflection_request::MessageRequest, server_reflection_response::MessageResponse,
 };
 
-use super::{Server, soon};
+use super::{Server, config_map, soon};
 use crate::server::HEAD_BYTES_MAX;
 
 /// The address with its query is part of the head.
@@ -98,6 +98,28 @@ async fn every_language_is_spoken_on_one_port() {
     };
     let names: Vec<_> = list.service.iter().map(|service| service.name.as_str()).collect();
     assert!(names.contains(&"kapelle.api.v1.Objects") && names.contains(&"kapelle.api.v1.Logs"), "{names:?}");
+}
+
+#[tokio::test]
+async fn an_earlier_state_is_listed_exactly() {
+    let server = Server::new().await;
+    let then = server.client().create(config_map("a", "1")).await.unwrap().revision().unwrap().to_string();
+    server.client().create(config_map("b", "1")).await.unwrap();
+    let mut client = ObjectsClient::new(channel(&server).await);
+    let request = |revision: &str, matching: &str| rpc::services::ListRequest {
+        kind: "ConfigMap".to_owned(),
+        resource_version: revision.to_owned(),
+        resource_version_match: matching.to_owned(),
+        ..Default::default()
+    };
+    for (matching, count) in [("Exact", 1), ("NotOlderThan", 2), ("", 2)] {
+        let page = client.list(request(&then, matching)).await.unwrap().into_inner();
+        assert_eq!(page.items.len(), count, "{matching}");
+    }
+    for (revision, matching) in [("", "Exact"), ("0", "Exact"), ("1", "Newest")] {
+        let refused = client.list(request(revision, matching)).await.unwrap_err();
+        assert!(refused.message().contains("resource_version_match"), "{refused}");
+    }
 }
 
 #[tokio::test]

@@ -7,7 +7,7 @@ mod query;
 pub(crate) mod watch;
 
 use api::{
-    Error, Key, Kind, Object, ReadAt, Reason, Revision, Verb,
+    Error, Key, Kind, Object, ReadAt, Reason, Revision, Timestamp, Verb,
     error::Cause,
     kinds::Source,
     selector::{Fields, Labels},
@@ -17,7 +17,7 @@ use store::View;
 use crate::{Registry, access::Access, refused};
 
 pub use found::{Encoded, Found};
-pub use query::{Item, ListPage, ListQuery, WatchFrom, WatchQuery};
+pub use query::{Item, ListAt, ListPage, ListQuery, WatchFrom, WatchQuery};
 
 use pages::Token;
 pub(crate) use query::selected;
@@ -47,7 +47,8 @@ impl Registry {
     /// Reads the objects of a kind, or a page of them.
     ///
     /// # Errors
-    /// If no state can be had that is new enough, or if the token of a page is not one of ours (400) or too old (410).
+    /// If no state can be had that is new enough, if the exact state that is asked for is forgotten (410), or if the token of a
+    /// page is not one of ours (400) or too old (410).
     pub async fn list(&self, query: ListQuery) -> Result<ListPage, Error> {
         let asked = Key::namespaced(query.kind, query.namespace.as_deref().unwrap_or_default(), "");
         self.authorise(Access::to_many(Verb::List, &asked, &query.fields)).await?;
@@ -60,26 +61,48 @@ impl Registry {
     async fn list_stored(&self, query: &ListQuery) -> Result<ListPage, Error> {
         let token = query.continue_.as_deref().map(Token::parse).transpose()?;
         let view = match &token {
-            Some(token) => {
-                token.check(query)?;
-                match token.revision() {
-                    Some(revision) => self.inner.pins.get(revision, token, self.now())?,
-                    None => self.view(ReadAt::Latest).await?,
+            Some(token) => self.view_of_pages(query, token).await?,
+            None => match query.at {
+                ListAt::Fresh(at) => self.view(at).await?,
+                ListAt::Exactly(revision) => {
+                    self.view_at(query.kind, revision).await?.ok_or_else(|| Error::new(Reason::Expired, FORGOTTEN))?
                 }
-            }
-            None => self.view(query.at).await?,
+            },
         };
-        let mut page = page(&view, query, token.as_ref());
-        if let Some(definition) = self.definition(&view, query.kind) {
+        let mut page = page(&view, query, token.as_ref(), self.now());
+        // An old state of its objects is shown by what is defined of them now, as are single objects.
+        if let Some(definition) = self.present_definition(query.kind) {
             page.items = page.items.into_iter().map(|found| found.defined(Some(&definition))).collect();
         }
         if page.continue_.is_some() {
-            self.inner.pins.keep(view.clone(), self.now());
+            self.inner.pins.keep(query.kind, view.clone(), self.now());
         }
         if query.kind == Kind::Lease {
             return Ok(self.inner.heartbeats.leases(&view, query, page));
         }
         Ok(page)
+    }
+
+    /// The state of the pages before.
+    async fn view_of_pages(&self, query: &ListQuery, token: &Token) -> Result<View, Error> {
+        token.check(query)?;
+        match token.revision() {
+            Some(revision) if token.is_fresh(self.now()) => {
+                self.view_at(query.kind, revision).await?.ok_or_else(|| token.expired())
+            }
+            Some(_) => Err(token.expired()),
+            None => self.view(ReadAt::Latest).await,
+        }
+    }
+
+    /// The state at one revision, as far as a kind goes: kept for pages here, or rebuilt from what has changed since, whichever
+    /// master gave the pages before. `None` if it is forgotten.
+    async fn view_at(&self, kind: Kind, revision: Revision) -> Result<Option<View>, Error> {
+        if let Some(view) = self.inner.pins.get(kind, revision, self.now()) {
+            return Ok(Some(view));
+        }
+        self.view(ReadAt::NotOlderThan(revision)).await?;
+        Ok(self.inner.store.view_at(kind, revision).ok())
     }
 
     /// All that a query selects of objects that are not stored. There are few of them, so they come in one page.
@@ -105,6 +128,9 @@ impl Registry {
     }
 }
 
+/// Kubernetes' words for an exact state that nobody remembers.
+const FORGOTTEN: &str = "The resourceVersion for the provided list is too old.";
+
 /// Kubernetes' words; client libraries look for the cause.
 fn too_new(asked: Revision, current: Revision) -> Error {
     let message = format!("Too large resource version: {asked}, current: {current}");
@@ -119,13 +145,13 @@ pub(crate) fn page_of(view: &View, text: &str) -> Option<(ListQuery, ListPage)> 
     let (kind, namespace) = token.list()?;
     let (labels, fields) = (Labels::everything(), Fields::everything());
     let continue_ = Some(token.to_string());
-    let query = ListQuery { kind, namespace, labels, fields, limit: Some(1), continue_, at: ReadAt::Any };
+    let query = ListQuery { kind, namespace, labels, fields, limit: Some(1), continue_, at: ReadAt::Any.into() };
     token.check(&query).ok()?;
-    let page = page(view, &query, Some(&token));
+    let page = page(view, &query, Some(&token), Timestamp(0));
     Some((query, page))
 }
 
-fn page(view: &View, query: &ListQuery, token: Option<&Token>) -> ListPage {
+fn page(view: &View, query: &ListQuery, token: Option<&Token>, now: Timestamp) -> ListPage {
     if let Some(key) = single(query.kind, query.namespace.as_deref(), &query.fields) {
         let found = view.get(&key).filter(|record| record.is_selected(&query.labels, &query.fields));
         let items = found.into_iter().map(Found::from).collect();
@@ -146,7 +172,8 @@ fn page(view: &View, query: &ListQuery, token: Option<&Token>) -> ListPage {
     let more = full && records.next().is_some();
     let last = items.last().map(Found::key).filter(|_| more);
     let remaining = (more && everything).then(|| remaining(view, query, token, items.len()));
-    let continue_ = last.map(|last| Token::new(query, view.revision(), &last, remaining).to_string());
+    let since = token.map_or(now, |token| token.since(now));
+    let continue_ = last.map(|last| Token::new(query, view.revision(), since, &last, remaining).to_string());
     ListPage { items, revision: view.revision(), continue_, remaining }
 }
 

@@ -3,7 +3,7 @@
 use std::{
     collections::VecDeque,
     fmt,
-    sync::{Mutex, PoisonError},
+    sync::{Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
@@ -17,7 +17,7 @@ use super::ListQuery;
 /// The most states that are kept for pages. Each shares with the present state whatever has not changed since.
 const PINS_MAX: usize = 256;
 
-/// How long a state is kept after the first page of it was read: Kubernetes' five minutes.
+/// For how long after its first page a list goes on in the state of that page: Kubernetes' five minutes. So long a state is kept.
 const PIN_AGE_MAX: Duration = Duration::from_secs(300);
 
 /// Where the next page begins, in which state, and of which list. Opaque to clients.
@@ -31,6 +31,9 @@ pub(crate) struct Token {
     /// Namespace and name of the last object of the page before.
     last: (String, String),
     left: Option<u64>,
+    /// When the first page was read, in milliseconds.
+    #[serde(default)]
+    since: i64,
     /// The kind, if a user has defined it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     custom: Option<(String, String, String, bool)>,
@@ -43,13 +46,15 @@ fn custom(kind: Kind) -> Option<(String, String, String, bool)> {
 }
 
 impl Token {
-    pub(crate) fn new(query: &ListQuery, revision: Revision, last: &Key, left: Option<u64>) -> Self {
+    /// `since` is when the first page of its list was read.
+    pub(crate) fn new(query: &ListQuery, revision: Revision, since: Timestamp, last: &Key, left: Option<u64>) -> Self {
         Self {
             revision: revision.0,
             kind: query.kind.info().code,
             within: query.namespace.clone(),
             last: (last.namespace.to_string(), last.name.to_string()),
             left,
+            since: since.0,
             custom: custom(query.kind),
         }
     }
@@ -80,9 +85,28 @@ impl Token {
         Some(Revision(self.revision)).filter(|revision| revision.0 > 0)
     }
 
+    /// When the first page of its list was read; of a list that goes on in the present, this is the one that comes now.
+    pub(crate) fn since(&self, now: Timestamp) -> Timestamp {
+        if self.revision().is_some() { Timestamp(self.since) } else { now }
+    }
+
+    /// Whether the list may still go on in its state.
+    pub(crate) fn is_fresh(&self, now: Timestamp) -> bool {
+        now.since(self.since(now)) < PIN_AGE_MAX
+    }
+
     /// Goes on behind the same object, but in the present state, in which what is left has to be counted anew.
     fn in_the_present(&self) -> Self {
-        Self { revision: 0, left: None, ..self.clone() }
+        Self { revision: 0, left: None, since: 0, ..self.clone() }
+    }
+
+    /// The refusal of a token whose state is forgotten: it tells how to go on without it.
+    pub(crate) fn expired(&self) -> Error {
+        let message = "The provided continue parameter is too old to display a consistent list result; \
+                       start a new list without the continue parameter, or get the rest as it is now with the \
+                       continue token of this answer";
+        let continue_ = Some(self.in_the_present().to_string().into());
+        Error { continue_, ..Error::new(Reason::Expired, message) }
     }
 
     pub(crate) fn after(&self, kind: Kind) -> Key {
@@ -101,53 +125,98 @@ impl fmt::Display for Token {
     }
 }
 
-/// The states from which further pages may be read and since when, the one that was used least recently first.
+/// The states from which further pages may be read, the one that was used least recently first. One that is dropped can be
+/// rebuilt, as long as history reaches back to it; this costs more than to keep it.
 #[derive(Debug, Default)]
-pub(crate) struct Pins(Mutex<VecDeque<(Timestamp, View)>>);
+pub(crate) struct Pins(Mutex<VecDeque<Pin>>);
+
+/// A state that is kept for the pages of a kind. Of other kinds it may have something else.
+#[derive(Debug)]
+struct Pin {
+    kind: Kind,
+    view: View,
+    since: Timestamp,
+}
+
+impl Pin {
+    fn is_of(&self, kind: Kind, revision: Revision) -> bool {
+        self.kind == kind && self.view.revision() == revision
+    }
+
+    fn is_fresh(&self, now: Timestamp) -> bool {
+        now.since(self.since) < PIN_AGE_MAX
+    }
+}
 
 impl Pins {
-    pub(crate) fn keep(&self, view: View, now: Timestamp) {
-        let mut pins = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        pins.retain(|(since, _)| now.since(*since) < PIN_AGE_MAX);
-        let same = pins.iter().position(|(_, kept)| kept.revision() == view.revision());
-        let since = same.and_then(|index| pins.remove(index)).map_or(now, |(since, _)| since);
-        pins.push_back((since, view));
+    pub(crate) fn keep(&self, kind: Kind, view: View, now: Timestamp) {
+        let mut pins = self.lock();
+        pins.retain(|pin| pin.is_fresh(now));
+        let same = pins.iter().position(|pin| pin.is_of(kind, view.revision()));
+        let since = same.and_then(|index| pins.remove(index)).map_or(now, |pin| pin.since);
+        pins.push_back(Pin { kind, view, since });
         if pins.len() > PINS_MAX {
             pins.pop_front();
         }
     }
 
-    /// The state of the pages before. If it is gone, the error tells how to go on without it.
-    pub(crate) fn get(&self, revision: Revision, token: &Token, now: Timestamp) -> Result<View, Error> {
-        let pins = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let pin = pins.iter().find(|(since, view)| view.revision() == revision && now.since(*since) < PIN_AGE_MAX);
-        pin.map(|(_, view)| view.clone()).ok_or_else(|| {
-            let message = "The provided continue parameter is too old to display a consistent list result; \
-                           start a new list without the continue parameter, or get the rest as it is now with the \
-                           continue token of this answer";
-            let continue_ = Some(token.in_the_present().to_string().into());
-            Error { continue_, ..Error::new(Reason::Expired, message) }
-        })
+    /// A state, if it is kept.
+    pub(crate) fn get(&self, kind: Kind, revision: Revision, now: Timestamp) -> Option<View> {
+        let pins = self.lock();
+        let pin = pins.iter().find(|pin| pin.is_of(kind, revision) && pin.is_fresh(now));
+        pin.map(|pin| pin.view.clone())
+    }
+
+    fn lock(&self) -> MutexGuard<'_, VecDeque<Pin>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use consensus::Machine as _;
+    use store::{Op, Txn};
+
     use super::*;
 
     #[test]
     fn a_state_is_kept_for_a_while_however_often_it_is_read() {
         let (_machine, store) = store::new();
         let pins = Pins::default();
-        let token = Token { revision: 7, kind: 1, within: None, last: Default::default(), left: None, custom: None };
-        let get = |second: i64| pins.get(store.view().revision(), &token, Timestamp(second * 1000)).map(|_| ());
+        let get = |kind, second: i64| pins.get(kind, store.view().revision(), Timestamp(second * 1000)).is_some();
         for second in [0, 100, 299] {
-            pins.keep(store.view(), Timestamp(second * 1000));
-            assert_eq!(get(second), Ok(()));
+            pins.keep(Kind::Pod, store.view(), Timestamp(second * 1000));
+            assert!(get(Kind::Pod, second) && !get(Kind::Secret, second), "{second}");
         }
-        let expired = get(300).map_err(|error| (error.reason, error.continue_.is_some()));
-        assert_eq!(expired, Err((Reason::Expired, true)));
-        pins.keep(store.view(), Timestamp(300_000));
-        assert_eq!(get(300), Ok(()));
+        assert!(!get(Kind::Pod, 300));
+        pins.keep(Kind::Pod, store.view(), Timestamp(300_000));
+        assert!(get(Kind::Pod, 300));
+    }
+
+    #[test]
+    fn of_too_many_states_the_one_that_was_used_least_recently_goes() {
+        let (mut machine, store) = store::new();
+        let pins = Pins::default();
+        let now = Timestamp(0);
+        for _ in 0..=PINS_MAX {
+            machine.apply(0, Txn { ops: vec![Op::Advance { by: 1 }] }.encode()).expect("a step forward");
+            machine.show();
+            pins.keep(Kind::Pod, store.view(), now);
+        }
+        let is_kept = |revision| pins.get(Kind::Pod, Revision(revision), now).is_some();
+        let count = pins.lock().len();
+        assert_eq!((count, is_kept(1), is_kept(2)), (PINS_MAX, false, true));
+    }
+
+    #[test]
+    fn a_token_that_is_too_old_comes_with_one_for_the_present() {
+        let last = Default::default();
+        let token = Token { revision: 7, kind: 1, within: None, last, left: Some(3), since: 1000, custom: None };
+        assert!(token.is_fresh(Timestamp(300_999)) && !token.is_fresh(Timestamp(301_000)));
+        let error = token.expired();
+        assert_eq!(error.reason, Reason::Expired);
+        let next = Token::parse(&error.continue_.expect("a token")).expect("one of ours");
+        assert_eq!((next.revision(), next.remaining()), (None, None));
+        assert!(next.is_fresh(Timestamp(301_000)), "the present is never too old");
     }
 }

@@ -25,7 +25,22 @@ pub struct ListQuery {
     /// The token of the previous page; `None` for the first.
     pub continue_: Option<String>,
     /// Which state; of no effect on pages after the first, which show the state of the first.
-    pub at: ReadAt,
+    pub at: ListAt,
+}
+
+/// Which state to list.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ListAt {
+    /// One that single objects are read from as well.
+    Fresh(ReadAt),
+    /// The state at exactly this revision, if it is not forgotten.
+    Exactly(Revision),
+}
+
+impl From<ReadAt> for ListAt {
+    fn from(at: ReadAt) -> Self {
+        Self::Fresh(at)
+    }
 }
 
 /// Some objects of one state, ordered by namespace and name.

@@ -8,8 +8,8 @@ use api::{
 use futures::StreamExt as _;
 use serde_json::json;
 
-use super::{House, opened, options, soon};
-use crate::{Registry, WriteOptions, write::Written};
+use super::{House, objects::list_query, opened, options, soon};
+use crate::{ListAt, ListQuery, Registry, WriteOptions, write::Written};
 
 fn definition(size: &serde_json::Value) -> api::Object {
     let manifest = json!({
@@ -100,4 +100,23 @@ async fn a_definition_is_read_again_only_when_it_changes() {
     assert!(!std::sync::Arc::ptr_eq(&one, &registry.definitions()));
     let refused = registry.submit(Write::Create(widget(&registry, "b")), WriteOptions::default()).await.unwrap_err();
     assert_eq!(refused.reason, api::Reason::MethodNotAllowed, "{refused}");
+}
+
+#[tokio::test]
+async fn an_old_state_is_shown_by_what_is_defined_now() {
+    let House { registry, dir: _dir } = House::new().await;
+    define(&registry).await;
+    let old = submit(&registry, Write::Create(widget(&registry, "a"))).await.object;
+    submit(&registry, Write::Create(widget(&registry, "b"))).await;
+    let text = json::encode(&definition(&json!({"type": "integer", "default": 9}))).to_string();
+    let renamed = serde_json::from_str(&text.replace("\"size\"", "\"mass\"")).unwrap();
+    let renamed = json::decode(Kind::CustomResourceDefinition, &renamed, Strictness::Strict).unwrap().object;
+    submit(&registry, Write::Update(renamed, Subresource::None)).await;
+    let at = ListAt::Exactly(old.revision().unwrap());
+    for _ in ["rebuilt for the first page", "kept for the next ones"] {
+        let page = registry.list(ListQuery { at, limit: Some(1), ..list_query(old.key().kind) }).await.unwrap();
+        let [found] = page.items.as_slice() else { panic!("{page:?}") };
+        let shown = json::encode(&found.object_as(served(&registry).unwrap()));
+        assert_eq!((found.key(), &shown["spec"]), (old.key(), &json!({"mass": 9})));
+    }
 }

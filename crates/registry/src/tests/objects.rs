@@ -1,11 +1,14 @@
 //! The Registry over a real log: what happens between writers, and between a write and its watchers.
 
-use api::{ChangeType, DeleteOptions, Key, Kind, ReadAt, Reason, Subresource, Write, core_v1, kinds::Resource as _};
-use base64::{Engine as _, prelude::BASE64_URL_SAFE_NO_PAD};
+use api::{
+    ChangeType, DeleteOptions, Key, Kind, ReadAt, Reason, Revision, Subresource, Write, core_v1, kinds::Resource as _,
+};
 use futures::{StreamExt as _, future::join_all};
 
 use super::{House, config_map, soon};
-use crate::{Caller, Item, ListQuery, Options, Registry, WatchFrom, WatchQuery, WriteOptions, Written};
+use crate::{
+    Caller, Item, ListAt, ListPage, ListQuery, Options, Registry, WatchFrom, WatchQuery, WriteOptions, Written,
+};
 
 fn watch_query(labels: &str, from: WatchFrom) -> WatchQuery {
     WatchQuery {
@@ -19,7 +22,7 @@ fn watch_query(labels: &str, from: WatchFrom) -> WatchQuery {
     }
 }
 
-fn list_query(kind: Kind) -> ListQuery {
+pub(super) fn list_query(kind: Kind) -> ListQuery {
     ListQuery {
         kind,
         namespace: None,
@@ -27,8 +30,13 @@ fn list_query(kind: Kind) -> ListQuery {
         fields: api::selector::Fields::everything(),
         limit: None,
         continue_: None,
-        at: ReadAt::Latest,
+        at: ReadAt::Latest.into(),
     }
+}
+
+/// The names of a page, in order.
+fn names(page: &ListPage) -> Vec<String> {
+    page.items.iter().map(|object| object.key().name.to_string()).collect()
 }
 
 async fn submit(registry: &Registry, write: Write) -> Written {
@@ -45,41 +53,101 @@ async fn a_new_cluster_has_its_namespaces_and_an_old_one_everything_it_had() {
     let registry = super::opened(dir.path(), super::options()).await;
 
     let page = registry.list(list_query(Kind::Namespace)).await.unwrap();
-    let names: Vec<_> = page.items.iter().map(|object| object.key().name.to_string()).collect();
-    assert_eq!(names, ["default", "kube-node-lease", "kube-public", "kube-system"]);
+    assert_eq!(names(&page), ["default", "kube-node-lease", "kube-public", "kube-system"]);
     let key = Key::namespaced(Kind::ConfigMap, "default", "a");
     let map = registry.get(&key, ReadAt::Any).await.unwrap().object();
     assert_eq!(map.get::<core_v1::ConfigMap>().unwrap().data["v"], "kept");
 }
 
-/// The token of a page, as if it were that of another state.
-fn of_state(token: &str, revision: u64) -> String {
-    let mut value: serde_json::Value = serde_json::from_slice(&BASE64_URL_SAFE_NO_PAD.decode(token).unwrap()).unwrap();
-    value["rev"] = revision.into();
-    BASE64_URL_SAFE_NO_PAD.encode(value.to_string())
+/// Writes so much that the history of ConfigMaps no longer reaches back to what was before.
+async fn outgrow_history(registry: &Registry) {
+    const VALUE_BYTES: usize = 900_000;
+    let large = config_map("large", &"x".repeat(VALUE_BYTES));
+    submit(registry, Write::Create(large.clone())).await;
+    for n in 0..=store::RING_BYTES_MAX / VALUE_BYTES {
+        let mut next = large.clone();
+        next.metadata_mut().labels.insert("n".to_owned(), n.to_string());
+        submit(registry, Write::Update(next, Subresource::None)).await;
+    }
+    let key = Key::namespaced(Kind::ConfigMap, "default", "large");
+    submit(registry, Write::Delete(key, DeleteOptions::default())).await;
 }
 
 #[tokio::test]
 async fn a_list_goes_on_in_the_present_when_the_state_of_its_pages_is_gone() {
-    let House { registry, dir: _dir } = House::new().await;
+    let House { registry, dir } = House::new().await;
     for name in ["a", "b", "c"] {
         submit(&registry, Write::Create(config_map(name, "0"))).await;
     }
     let query = |continue_| ListQuery { limit: Some(1), continue_, ..list_query(Kind::ConfigMap) };
     let page = registry.list(query(None)).await.unwrap();
     submit(&registry, Write::Create(config_map("b2", "0"))).await;
-    let gone = of_state(&page.continue_.unwrap(), 1);
-    let expired = registry.list(query(Some(gone))).await.unwrap_err();
+    registry.shutdown().await;
+    // Nothing is kept for pages any more.
+    let registry = super::opened(dir.path(), super::options()).await;
+    outgrow_history(&registry).await;
+    let expired = registry.list(query(page.continue_)).await.unwrap_err();
     assert_eq!(expired.reason, Reason::Expired);
     let mut token = expired.continue_.map(String::from);
-    let (mut names, mut left) = (Vec::<String>::new(), Vec::new());
+    let (mut found, mut left) = (Vec::<String>::new(), Vec::new());
     while token.is_some() {
         let page = registry.list(query(token)).await.unwrap();
         left.push(page.remaining);
-        names.extend(page.items.iter().map(|object| object.key().name.to_string()));
+        found.extend(names(&page));
         token = page.continue_;
     }
-    assert_eq!((names, left), (["b", "b2", "c"].map(str::to_owned).into(), vec![Some(2), Some(1), None]));
+    assert_eq!((found, left), (["b", "b2", "c"].map(str::to_owned).into(), vec![Some(2), Some(1), None]));
+}
+
+#[tokio::test]
+async fn the_pages_of_a_list_show_one_state_whatever_happens_and_whoever_is_asked() {
+    let House { registry, dir } = House::new().await;
+    for name in ["a", "b", "c", "d"] {
+        submit(&registry, Write::Create(config_map(name, "0"))).await;
+    }
+    let query = |continue_| ListQuery { limit: Some(1), continue_, ..list_query(Kind::ConfigMap) };
+    let first = registry.list(query(None)).await.unwrap();
+    let second = registry.list(query(first.continue_)).await.unwrap();
+    let key = |name: &str| Key::namespaced(Kind::ConfigMap, "default", name);
+    submit(&registry, Write::Delete(key("c"), DeleteOptions::default())).await;
+    submit(&registry, Write::Create(config_map("bb", "0"))).await;
+    submit(&registry, Write::Update(config_map("d", "1"), Subresource::None)).await;
+    registry.shutdown().await;
+    // As a master that did not answer the first pages.
+    let registry = super::opened(dir.path(), super::options()).await;
+    let third = registry.list(query(second.continue_)).await.unwrap();
+    let fourth = registry.list(query(third.continue_.clone())).await.unwrap();
+    assert_eq!((names(&third), third.remaining), (vec!["c".to_owned()], Some(1)));
+    assert_eq!((names(&fourth), fourth.continue_), (vec!["d".to_owned()], None));
+    assert_eq!((third.revision, fourth.revision), (first.revision, first.revision));
+    let last = fourth.items[0].object();
+    assert_eq!(last.get::<core_v1::ConfigMap>().unwrap().data["v"], "0");
+}
+
+#[tokio::test]
+async fn exactly_the_state_that_is_asked_for_is_listed_or_none() {
+    let House { registry, dir: _dir } = House::new().await;
+    let mut states = Vec::new();
+    for name in ["a", "b"] {
+        let written = submit(&registry, Write::Create(config_map(name, "0"))).await;
+        states.push(written.object.revision().unwrap());
+    }
+    let key = Key::namespaced(Kind::ConfigMap, "default", "a");
+    submit(&registry, Write::Delete(key, DeleteOptions::default())).await;
+    let query = |revision| ListQuery { at: ListAt::Exactly(revision), ..list_query(Kind::ConfigMap) };
+    for (revision, expected) in states.iter().zip([&["a"][..], &["a", "b"]]) {
+        let page = registry.list(query(*revision)).await.unwrap();
+        assert_eq!(
+            (names(&page), page.revision),
+            (expected.iter().map(|name| (*name).to_owned()).collect(), *revision)
+        );
+    }
+    let too_new = registry.list(query(Revision(1_000_000))).await.unwrap_err();
+    assert_eq!((too_new.reason, too_new.causes[0].reason), (Reason::Timeout, "ResourceVersionTooLarge"));
+    outgrow_history(&registry).await;
+    let forgotten = registry.list(query(states[0])).await.unwrap_err();
+    assert_eq!(forgotten.reason, Reason::Expired);
+    assert_eq!(forgotten.message, "The resourceVersion for the provided list is too old.");
 }
 
 #[tokio::test]
