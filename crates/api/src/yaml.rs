@@ -12,7 +12,10 @@ mod tests;
 
 use serde_json::Value;
 
-use crate::{Error, json};
+use crate::{
+    Error,
+    json::{self, Parsed, Strictness},
+};
 
 pub use print::to_string;
 
@@ -47,6 +50,24 @@ pub fn documents(text: &str) -> Result<Vec<Value>, Error> {
     Ok(values)
 }
 
+/// Reads the one document of a text, as a request carries it. Of keys that stand twice the last counts.
+///
+/// # Errors
+/// As [`documents`], or if there is not exactly one; if strict, naming the keys that stand twice.
+pub fn parse(text: &str, strictness: Strictness) -> Result<Parsed, Error> {
+    if text.trim_start().starts_with('{')
+        && let Ok(parsed) = json::parse(text.as_bytes(), Strictness::Strict)
+    {
+        return Ok(parsed);
+    }
+    let (documents, duplicates) = compose::noting(text)?;
+    let mut documents = documents.into_iter().filter(|document| !document.is_null());
+    match (documents.next(), documents.next()) {
+        (Some(value), None) => Ok(Parsed { value, duplicates: strictness.judge(duplicates)? }),
+        _ => Err(Error::bad_request("the body must hold one YAML document; send each in a request of its own")),
+    }
+}
+
 /// The documents, if all is JSON, which is read faster so.
 fn json_documents(text: &str) -> Result<Option<Vec<Value>>, Error> {
     if !text.trim_start().starts_with('{') {
@@ -63,7 +84,7 @@ fn json_documents(text: &str) -> Result<Option<Vec<Value>>, Error> {
             return Err(too_many());
         }
         // What stands twice is found by the reader of YAML, which knows the line.
-        if json::parse(&text.as_bytes()[start..reader.byte_offset()], json::Strictness::Strict).is_err() {
+        if json::parse(&text.as_bytes()[start..reader.byte_offset()], Strictness::Strict).is_err() {
             return Ok(None);
         }
         start = reader.byte_offset();

@@ -182,7 +182,7 @@ impl Version {
     /// # Errors
     /// [`Reason::BadRequest`] if it is not an object of this version, or, if strict, naming the fields that nobody knows.
     pub fn read(&self, value: &Value, strictness: Strictness) -> Result<Decoded, Error> {
-        self.pruned(json::decode(self.as_served(), value, told(strictness))?, strictness)
+        self.pruned(json::decode(self.as_served(), value, strictness.noting())?, strictness)
     }
 
     /// As [`Version::read`], of a value that was made from a stored object: errors show nothing of what stands there.
@@ -190,7 +190,7 @@ impl Version {
     /// # Errors
     /// As [`Version::read`].
     pub fn read_made(&self, value: &Value, strictness: Strictness) -> Result<Decoded, Error> {
-        self.pruned(json::decode_made(self.as_served(), value, told(strictness))?, strictness)
+        self.pruned(json::decode_made(self.as_served(), value, strictness.noting())?, strictness)
     }
 
     /// As [`Version::read`], of an object that came as a message.
@@ -221,13 +221,8 @@ impl Version {
             decoded.unknown.extend(coerce(&mut value, validator.schema()));
             set(object, value);
         }
-        match strictness {
-            Strictness::Strict if !decoded.unknown.is_empty() => {
-                Err(Error::bad_request(format!("strict decoding error: {}", decoded.unknown.join(", "))))
-            }
-            Strictness::Strict | Strictness::Warn => Ok(decoded),
-            Strictness::Ignore => Ok(Decoded { unknown: Vec::new(), ..decoded }),
-        }
+        decoded.unknown = strictness.judge(decoded.unknown)?;
+        Ok(decoded)
     }
 
     /// Of a manifest that is applied what counts: the fields that the schema has, without the defaults, which nobody wants.
@@ -294,14 +289,6 @@ impl Version {
 fn set(object: &mut CustomObject, value: Value) {
     if let Value::Object(members) = value {
         object.set_members(&members);
-    }
-}
-
-/// Whoever wants no mistake wants to hear of all of them at once: each is a warning first.
-fn told(strictness: Strictness) -> Strictness {
-    match strictness {
-        Strictness::Strict | Strictness::Warn => Strictness::Warn,
-        Strictness::Ignore => Strictness::Ignore,
     }
 }
 

@@ -28,6 +28,8 @@ use crate::{
 use decode::Quotes;
 
 pub(crate) use decode::whole;
+pub(crate) use names::clipped;
+pub(crate) use parse::DUPLICATES_MAX;
 pub use parse::{Parsed, parse};
 pub(crate) use text::{Otherwise, Owners};
 
@@ -41,6 +43,31 @@ pub enum Strictness {
     Warn,
     /// They are dropped.
     Ignore,
+}
+
+impl Strictness {
+    /// How to read what is judged afterwards: whoever wants no fault wants to hear of all of them at once.
+    #[must_use]
+    pub fn noting(self) -> Self {
+        match self {
+            Self::Strict | Self::Warn => Self::Warn,
+            Self::Ignore => Self::Ignore,
+        }
+    }
+
+    /// What is to be told of faults.
+    ///
+    /// # Errors
+    /// [`Reason::BadRequest`](crate::Reason::BadRequest) naming all of them, if there may be none.
+    pub fn judge(self, faults: Vec<String>) -> Result<Vec<String>, Error> {
+        match self {
+            Self::Strict if !faults.is_empty() => {
+                Err(Error::bad_request(format!("strict decoding error: {}", faults.join(", "))))
+            }
+            Self::Strict | Self::Warn => Ok(faults),
+            Self::Ignore => Ok(Vec::new()),
+        }
+    }
 }
 
 /// An object that was read, and the fields that were dropped.
@@ -280,14 +307,7 @@ pub fn decode_made_message(name: &str, value: &Value, strictness: Strictness) ->
 fn message(name: &str, value: &Value, strictness: Strictness, quotes: Quotes) -> Result<(Bytes, Vec<String>), Error> {
     let mut decoder = decode::Decoder::new(quotes);
     let bytes = decoder.bytes(find(name)?, value)?;
-    let unknown = decoder.unknown();
-    match strictness {
-        Strictness::Strict if !unknown.is_empty() => {
-            Err(Error::bad_request(format!("strict decoding error: {}", unknown.join(", "))))
-        }
-        Strictness::Strict | Strictness::Warn => Ok((bytes.into(), unknown)),
-        Strictness::Ignore => Ok((bytes.into(), Vec::new())),
-    }
+    Ok((bytes.into(), strictness.judge(decoder.unknown())?))
 }
 
 fn find(message: &str) -> Result<&'static crate::schema::Message, Error> {

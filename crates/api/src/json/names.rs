@@ -4,7 +4,7 @@
 const NAME_CHARS_MAX: usize = 64;
 
 /// A text that is short enough for a message.
-pub(super) fn clipped(text: &str) -> &str {
+pub(crate) fn clipped(text: &str) -> &str {
     text.char_indices().nth(NAME_CHARS_MAX).map_or(text, |(end, _)| &text[..end])
 }
 

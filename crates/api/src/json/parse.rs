@@ -11,7 +11,7 @@ use super::{Strictness, names::clipped};
 use crate::Error;
 
 /// How many fields are named that stand twice.
-const DUPLICATES_MAX: usize = 32;
+pub(crate) const DUPLICATES_MAX: usize = 32;
 
 /// A value that was read, and what stands in it twice.
 #[derive(Clone, Debug, PartialEq)]
@@ -20,6 +20,12 @@ pub struct Parsed {
     pub value: Value,
     /// `duplicate field "metadata.name"`; empty unless asked to warn.
     pub duplicates: Vec<String>,
+}
+
+impl From<Value> for Parsed {
+    fn from(value: Value) -> Self {
+        Self { value, duplicates: Vec::new() }
+    }
 }
 
 /// Reads one JSON value.
@@ -31,13 +37,7 @@ pub fn parse(text: &[u8], strictness: Strictness) -> Result<Parsed, Error> {
     let mut finder = Finder::default();
     let value = finder.seed().deserialize(&mut reader).and_then(|value| reader.end().map(|()| value));
     let value = value.map_err(|error| Error::bad_request(format!("the body is not JSON: {error}")))?;
-    match strictness {
-        Strictness::Strict if !finder.found.is_empty() => {
-            Err(Error::bad_request(format!("strict decoding error: {}", finder.found.join(", "))))
-        }
-        Strictness::Strict | Strictness::Warn => Ok(Parsed { value, duplicates: finder.found }),
-        Strictness::Ignore => Ok(Parsed { value, duplicates: Vec::new() }),
-    }
+    Ok(Parsed { value, duplicates: strictness.judge(finder.found)? })
 }
 
 /// Knows where the reader is, and what it found there.

@@ -7,34 +7,32 @@ use saphyr_parser::{Event, Parser, ScalarStyle, ScanError, Span, StrInput, Tag};
 use serde_json::{Map, Value, map::Entry};
 
 use super::{DEPTH_MAX, DOCUMENT_BYTES_MAX, DOCUMENTS_MAX, scalar, too_large, too_many};
-use crate::Error;
+use crate::{
+    Error,
+    json::{DUPLICATES_MAX, clipped},
+};
 
-/// The documents of a text; empty ones are `null`.
+/// The documents of a text; empty ones are `null`. A key that stands twice is refused.
 pub(super) fn documents(text: &str) -> Result<Vec<Value>, Error> {
-    let mut composer = Composer {
-        events: Parser::new_from_str(text),
-        document: 0,
-        line: 1,
-        depth: 0,
-        bytes: 0,
-        anchored: 0,
-        anchors: HashMap::new(),
-    };
-    let mut documents = Vec::new();
-    loop {
-        match composer.next()? {
-            Event::StreamEnd => return Ok(documents),
-            Event::DocumentStart(_) if documents.len() >= DOCUMENTS_MAX => return Err(too_many()),
-            Event::DocumentStart(_) => {
-                composer.document += 1;
-                composer.bytes = 0;
-                composer.anchored = 0;
-                composer.anchors.clear();
-            }
-            Event::Nothing | Event::StreamStart | Event::DocumentEnd => {}
-            event => documents.push(composer.node(event)?),
-        }
+    Composer::new(text, Twice::Refused).documents()
+}
+
+/// As [`documents`], with the keys that stand twice, of which the last counts: `line 6: key "k" already set in map`.
+pub(super) fn noting(text: &str) -> Result<(Vec<Value>, Vec<String>), Error> {
+    let mut composer = Composer::new(text, Twice::Noted(Vec::new()));
+    let documents = composer.documents()?;
+    match composer.twice {
+        Twice::Noted(duplicates) => Ok((documents, duplicates)),
+        Twice::Refused => Ok((documents, Vec::new())),
     }
+}
+
+/// What becomes of a key that stands twice in one mapping.
+enum Twice {
+    /// It is an error.
+    Refused,
+    /// It is noted, in the words of Kubernetes' reader.
+    Noted(Vec<String>),
 }
 
 /// How much of a document may have anchors, in bytes: all of it, twice, since anchors stand within anchors.
@@ -59,9 +57,41 @@ struct Composer<'a> {
     /// How much is kept for aliases, counted likewise. What several anchors name counts for each.
     anchored: usize,
     anchors: HashMap<usize, Anchored>,
+    twice: Twice,
 }
 
 impl<'a> Composer<'a> {
+    fn new(text: &'a str, twice: Twice) -> Self {
+        Self {
+            events: Parser::new_from_str(text),
+            document: 0,
+            line: 1,
+            depth: 0,
+            bytes: 0,
+            anchored: 0,
+            anchors: HashMap::new(),
+            twice,
+        }
+    }
+
+    fn documents(&mut self) -> Result<Vec<Value>, Error> {
+        let mut documents = Vec::new();
+        loop {
+            match self.next()? {
+                Event::StreamEnd => return Ok(documents),
+                Event::DocumentStart(_) if documents.len() >= DOCUMENTS_MAX => return Err(too_many()),
+                Event::DocumentStart(_) => {
+                    self.document += 1;
+                    self.bytes = 0;
+                    self.anchored = 0;
+                    self.anchors.clear();
+                }
+                Event::Nothing | Event::StreamStart | Event::DocumentEnd => {}
+                event => documents.push(self.node(event)?),
+            }
+        }
+    }
+
     fn next(&mut self) -> Result<Event<'a>, Error> {
         match self.events.next_event() {
             None => Ok(Event::StreamEnd),
@@ -138,9 +168,9 @@ impl<'a> Composer<'a> {
                 Some(Entry::Vacant(slot)) => {
                     slot.insert(value);
                 }
-                Some(Entry::Occupied(slot)) => {
-                    self.line = line;
-                    return Err(self.wrong(format!("key {:?} already set in map; remove one", slot.key())));
+                Some(Entry::Occupied(mut slot)) => {
+                    self.again(slot.key(), line)?;
+                    slot.insert(value);
                 }
             }
         }
@@ -148,6 +178,22 @@ impl<'a> Composer<'a> {
             fields.entry(key).or_insert(value);
         }
         Ok(Value::Object(fields))
+    }
+
+    /// What is said of a key that stands in its mapping already.
+    fn again(&mut self, key: &str, line: usize) -> Result<(), Error> {
+        match &mut self.twice {
+            Twice::Refused => {
+                self.line = line;
+                Err(self.wrong(format!("key {key:?} already set in map; remove one")))
+            }
+            Twice::Noted(noted) => {
+                if noted.len() < DUPLICATES_MAX {
+                    noted.push(format!("line {line}: key {:?} already set in map", clipped(key)));
+                }
+                Ok(())
+            }
+        }
     }
 
     /// A key is a text. As `kubectl` does, what looks like a number or a truth value becomes one.

@@ -5,8 +5,11 @@ use expect_test::expect;
 use proptest::prelude::{any, prop_assert_eq, proptest};
 use serde_json::{Value, json};
 
-use super::{DOCUMENT_BYTES_MAX, DOCUMENTS_MAX, documents, to_string};
-use crate::{json::random, schema::Schema};
+use super::{DOCUMENT_BYTES_MAX, DOCUMENTS_MAX, documents, parse, to_string};
+use crate::{
+    json::{self, Strictness, random},
+    schema::Schema,
+};
 
 fn one(text: &str) -> Value {
     documents(text).unwrap().pop().unwrap()
@@ -281,4 +284,27 @@ fn yaml_is_written_as_kubectl_writes_it() {
             targetPort: http
     "#]]
     .assert_eq(&to_string(&value));
+}
+
+#[test]
+fn of_a_body_every_key_is_told_that_stands_twice() {
+    let text = "a: 1\nb: {c: 1}\na: 2\nb:\n  d: 1\n  d: 2\n";
+    let said = ["line 3: key \"a\" already set in map", "line 6: key \"d\" already set in map"];
+    let noted = parse(text, Strictness::Warn).unwrap();
+    // What stands within comes first: its mapping ends before the key counts.
+    assert_eq!(noted.duplicates, [said[0], said[1], "line 4: key \"b\" already set in map"]);
+    assert_eq!(noted.value, json!({"a": 2, "b": {"d": 2}}), "the last one wins");
+    assert_eq!(parse(text, Strictness::Ignore).unwrap().duplicates, [""; 0]);
+    let refused = parse(text, Strictness::Strict).unwrap_err().message;
+    assert!(refused.starts_with("strict decoding error: line 3: key") && refused.contains(said[1]), "{refused}");
+    let many: String = (0..100).map(|_| "a: 1\n").collect();
+    assert_eq!(parse(&many, Strictness::Warn).unwrap().duplicates.len(), json::DUPLICATES_MAX);
+
+    let in_json = parse(r#"{"a": 1, "a": 2}"#, Strictness::Warn).unwrap();
+    assert_eq!(in_json.duplicates, ["line 1: key \"a\" already set in map"]);
+    assert_eq!(parse(r#"{"a": 1}"#, Strictness::Strict).unwrap(), json!({"a": 1}).into());
+    for text in ["", "---\n", "a: 1\n---\nb: 1\n"] {
+        assert!(parse(text, Strictness::Ignore).unwrap_err().message.contains("one YAML document"), "{text:?}");
+    }
+    assert_eq!(parse("---\na: 1\n---\n", Strictness::Strict).unwrap(), json!({"a": 1}).into());
 }

@@ -3,7 +3,7 @@
 use api::{
     Error, Kind, Object, Reason, Served, cbor, custom, encoded, envelope,
     json::{self, Parsed, Strictness},
-    meta_v1,
+    meta_v1, yaml,
 };
 use axum::body::Body;
 use bytes::{Bytes, BytesMut};
@@ -113,35 +113,21 @@ impl Content {
         Ok(self.parsed(Strictness::Ignore)?.value)
     }
 
-    /// The body as a JSON value, and the fields that stand in it twice. YAML and CBOR with such fields are refused in any case.
+    /// The body as a JSON value, and the fields that stand in it twice. CBOR with such fields is refused in any
+    /// case.
     pub(crate) fn parsed(&self, strictness: Strictness) -> Result<Parsed, Error> {
         match self.media {
-            Media::Yaml | Media::ApplyPatch => match self.json_in_yaml() {
-                Some(parsed) => Ok(parsed),
-                None => Ok(Parsed { value: self.yaml()?, duplicates: Vec::new() }),
-            },
-            Media::Cbor => Ok(Parsed { value: cbor::parse(&self.bytes)?, duplicates: Vec::new() }),
+            Media::Yaml | Media::ApplyPatch => {
+                let text = str::from_utf8(&self.bytes).map_err(|_| Error::bad_request("the body is not UTF-8"))?;
+                yaml::parse(text, strictness)
+            }
+            Media::Cbor => Ok(cbor::parse(&self.bytes)?.into()),
             Media::Json | Media::JsonPatch | Media::MergePatch | Media::StrategicPatch => {
                 json::parse(&self.bytes, strictness)
             }
             Media::Protobuf => {
                 Err(Error::new(Reason::UnsupportedMediaType, "protobuf is not read here; send application/json"))
             }
-        }
-    }
-
-    /// What clients that apply send is mostly JSON, which is YAML too and is read in a fraction of the time.
-    fn json_in_yaml(&self) -> Option<Parsed> {
-        let is_object = self.bytes.trim_ascii_start().starts_with(b"{");
-        is_object.then(|| json::parse(&self.bytes, Strictness::Strict).ok()).flatten()
-    }
-
-    fn yaml(&self) -> Result<Value, Error> {
-        let text = str::from_utf8(&self.bytes).map_err(|_| Error::bad_request("the body is not UTF-8"))?;
-        let mut documents = api::yaml::documents(text)?;
-        match (documents.pop(), documents.is_empty()) {
-            (Some(document), true) => Ok(document),
-            _ => Err(Error::bad_request("the body must hold one YAML document; send each in a request of its own")),
         }
     }
 
@@ -161,11 +147,11 @@ impl Content {
         strictness: Strictness,
         registry: &Registry,
     ) -> Result<(Object, Vec<String>), Error> {
-        let told = told(strictness);
-        let Parsed { value, duplicates } = self.parsed(told)?;
+        let noting = strictness.noting();
+        let Parsed { value, duplicates } = self.parsed(noting)?;
         of_type(served, text(&value, "apiVersion"), text(&value, "kind"))?;
-        let decoded = registry.decode(served, &value, told)?;
-        Ok((decoded.object, judged([decoded.unknown, duplicates].concat(), strictness)?))
+        let decoded = registry.decode(served, &value, noting)?;
+        Ok((decoded.object, strictness.judge([decoded.unknown, duplicates].concat())?))
     }
 
     fn protobuf_object(&self, served: Served) -> Result<Object, Error> {
@@ -231,10 +217,10 @@ impl Content {
         if self.media == Media::Protobuf {
             return Ok((M::decode(envelope::decode(&self.bytes)?.raw).map_err(unreadable)?, Vec::new()));
         }
-        let told = told(strictness);
-        let Parsed { value, duplicates } = self.parsed(told)?;
-        let (bytes, unknown) = json::decode_message(name, &value, told)?;
-        let warnings = judged([unknown, duplicates].concat(), strictness)?;
+        let noting = strictness.noting();
+        let Parsed { value, duplicates } = self.parsed(noting)?;
+        let (bytes, unknown) = json::decode_message(name, &value, noting)?;
+        let warnings = strictness.judge([unknown, duplicates].concat())?;
         Ok((M::decode(bytes).map_err(unreadable)?, warnings))
     }
 
@@ -245,22 +231,6 @@ impl Content {
         }
         Ok(self.message("kapelle.meta.v1.DeleteOptions", Strictness::Ignore)?.0)
     }
-}
-
-/// Whoever wants no mistake wants to hear of all of them at once: each is a warning first.
-fn told(strictness: Strictness) -> Strictness {
-    match strictness {
-        Strictness::Strict | Strictness::Warn => Strictness::Warn,
-        Strictness::Ignore => Strictness::Ignore,
-    }
-}
-
-/// All mistakes of a body, if they may be there.
-fn judged(warnings: Vec<String>, strictness: Strictness) -> Result<Vec<String>, Error> {
-    if strictness == Strictness::Strict && !warnings.is_empty() {
-        return Err(Error::bad_request(format!("strict decoding error: {}", warnings.join(", "))));
-    }
-    Ok(warnings)
 }
 
 fn unreadable(error: prost::DecodeError) -> Error {

@@ -145,10 +145,10 @@ impl Rest {
             return self.apply(target, asked, &content).await;
         }
         forceless(&params)?;
-        let (kind, patch) = (patch_kind(&content)?, content.parsed(params.strictness)?);
+        let (kind, patch) = (patch_kind(&content)?, content.parsed(params.strictness.noting())?);
         let written =
-            self.registry.patch(&target.key(), kind, patch.value, target.subresource, sent_as(target, &params)).await?;
-        Ok(written_answer(&written, &patch.duplicates, view))
+            self.registry.patch(&target.key(), kind, patch, target.subresource, sent_as(target, &params)).await?;
+        Ok(written_answer(&written, &[], view))
     }
 
     /// Server-side apply. Who applies must say its name.

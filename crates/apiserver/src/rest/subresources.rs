@@ -75,17 +75,19 @@ impl Rest {
             return self.apply_scale(target, asked, &content).await;
         }
         forceless(&params)?;
-        let (kind, Parsed { value: patch, duplicates }) = (patch_kind(&content)?, content.parsed(params.strictness)?);
+        let (kind, Parsed { value: patch, duplicates }) =
+            (patch_kind(&content)?, content.parsed(params.strictness.noting())?);
         let mut attempt = 1;
         loop {
             let current = self.registry.get(&target.key(), ReadAt::Latest).await?.object_as(target.served);
-            let (wanted, unknown) = patched_scale(&current, kind, &patch, params.strictness)?;
+            let (wanted, unknown) = patched_scale(&current, kind, &patch, params.strictness.noting())?;
+            let faults = params.strictness.judge([duplicates.clone(), unknown].concat())?;
             let locked = locks(kind, &patch);
             match self.rescale(target, &current, wanted, &params).await {
                 Err(error) if error.reason == Reason::Conflict && !locked && attempt < SCALE_ATTEMPTS_MAX => {
                     attempt += 1
                 }
-                outcome => return Ok(scale_answer(asked, &outcome?, &[duplicates, unknown].concat())),
+                outcome => return Ok(scale_answer(asked, &outcome?, &faults)),
             }
         }
     }

@@ -253,6 +253,31 @@ async fn whoever_wants_no_mistake_hears_of_all_at_once() {
     let message = "strict decoding error: unknown field \"dataa\" (did you mean \"data\"?), unknown field \"x\", \
                    duplicate field \"metadata.name\", duplicate field \"data.k\"";
     assert_eq!(refused.shows(&["/message"]), (400, vec![json!(message)]));
+
+    server.post(CONFIG_MAPS, &config_map("a", json!({}))).await;
+    server.post(DEPLOYMENTS, &deployment("web")).await;
+    let merge = ["content-type: application/merge-patch+json"];
+    for (path, patch, faults) in [
+        (
+            format!("{CONFIG_MAPS}/a"),
+            r#"{"dataa":{},"data":{"k":"1","k":"2"},"x":1}"#,
+            ["duplicate field \"data.k\"", "unknown field \"dataa\" (did you mean \"data\"?)", "unknown field \"x\""],
+        ),
+        (
+            format!("{DEPLOYMENTS}/web/scale"),
+            r#"{"spec":{"replicas":1,"replicas":1,"y":1},"x":1}"#,
+            ["duplicate field \"spec.replicas\"", "unknown field \"spec.y\"", "unknown field \"x\""],
+        ),
+    ] {
+        let refused = server.ask(&format!("PATCH {path}?fieldValidation=Strict"), &merge, patch).await;
+        let said = refused.json()["message"].as_str().unwrap().to_owned();
+        assert!(refused.code == 400 && faults.iter().all(|fault| said.contains(fault)), "{path}: {said}");
+        let warned = server.ask(&format!("PATCH {path}"), &merge, patch).await;
+        let warnings = warned.headers.get_all(header::WARNING).iter();
+        let warnings: Vec<String> = warnings.map(|warning| warning.to_str().unwrap().replace('\\', "")).collect();
+        assert_eq!((warned.code, warnings.len()), (200, faults.len()), "{path}: {warnings:?}");
+        assert!(faults.iter().all(|fault| warnings.iter().any(|warning| warning.contains(fault))), "{warnings:?}");
+    }
 }
 
 #[tokio::test]

@@ -2,7 +2,11 @@
 
 use std::borrow::Cow;
 
-use api::{Error, Key, Object, PatchKind, Reason, Subresource, Verb, Write, json::Decoded, patch};
+use api::{
+    Error, Key, Object, PatchKind, Reason, Subresource, Verb, Write,
+    json::{Decoded, Parsed},
+    patch,
+};
 use serde_json::Value;
 use store::{Record, View};
 
@@ -14,22 +18,26 @@ impl Registry {
     /// Changes parts of an object. A `metadata.resourceVersion` in the patch is a precondition.
     ///
     /// # Errors
-    /// If the object does not exist, the patch does not fit it, or as [`Registry::submit`].
+    /// If the object does not exist, the patch does not fit it or, if `options` are strict, has fields that stand twice or that
+    /// nobody knows, or as [`Registry::submit`].
     pub async fn patch(
         &self,
         key: &Key,
         kind: PatchKind,
-        patch: Value,
+        patch: impl Into<Parsed>,
         subresource: Subresource,
         options: WriteOptions,
     ) -> Result<Written, Error> {
         self.authorise(Access::to_subresource(Verb::Patch, key, subresource)).await?;
         let options = self.named(options);
+        let strictness = options.field_validation;
+        let Parsed { value: patch, duplicates } = patch.into();
         let mut unknown = Vec::new();
         let make = |view: &View, form: Form<'_>| {
             let record = view.get(key).ok_or_else(|| Error::not_found(key))?;
             let value = patched(record, form, kind, &patch)?;
-            let made = form.decode_made(&value, options.field_validation)?;
+            let mut made = form.decode_made(&value, strictness.noting())?;
+            made.unknown = strictness.judge([duplicates.clone(), made.unknown].concat())?;
             Ok(Cow::Owned(Write::Update(decoded(key, made, &mut unknown)?, subresource)))
         };
         let written = self.settle(key, options.sent(key.kind), options.dry_run, make).await?;

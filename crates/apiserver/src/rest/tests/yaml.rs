@@ -44,3 +44,16 @@ async fn a_watch_is_not_written_as_yaml() {
     let refused = server.ask(&format!("GET {CONFIG_MAPS}?watch=true"), &[ACCEPT], Body::empty()).await;
     assert_eq!((refused.code, &read(&refused)["reason"]), (406, &json!("NotAcceptable")));
 }
+
+#[tokio::test]
+async fn all_mistakes_of_a_body_are_named_with_their_lines() {
+    let server = start().await;
+    let twice = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: c}\nx: 1\ndata:\n  k: one\n  k: two\n";
+    let yaml = ["content-type: application/yaml"];
+    let strict = server.ask(&format!("POST {CONFIG_MAPS}?fieldValidation=Strict"), &yaml, twice).await;
+    let message = r#"strict decoding error: unknown field "x", line 7: key "k" already set in map"#;
+    assert_eq!(strict.shows(&["/message"]), (400, vec![json!(message)]));
+    let warned = server.ask(&format!("POST {CONFIG_MAPS}"), &yaml, twice).await;
+    assert_eq!(warned.shows(&["/data/k"]), (201, vec![json!("two")]));
+    assert_eq!(warned.headers.get_all(header::WARNING).iter().count(), 2);
+}
