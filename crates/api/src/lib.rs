@@ -13,6 +13,7 @@ pub mod cidr;
 pub mod conditions;
 pub mod custom;
 pub mod defaults;
+pub mod discovery;
 pub mod downward;
 pub mod encoded;
 pub mod envelope;

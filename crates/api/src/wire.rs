@@ -134,7 +134,7 @@ pub(crate) fn put_number(field: u32, value: u64, into: &mut Vec<u8>) {
     put_varint(value, into);
 }
 
-/// Writes a field of a number with a fraction.
+/// Writes a field of a number that need not be whole.
 pub(crate) fn put_double(field: u32, value: f64, into: &mut Vec<u8>) {
     put_varint(u64::from(field) << 3 | 1, into);
     into.extend_from_slice(&value.to_le_bytes());
@@ -165,4 +165,11 @@ pub(crate) fn close(start: usize, into: &mut Vec<u8>) {
     let mut prefix = Vec::with_capacity(VARINT_BYTES_MAX);
     put_varint(length as u64, &mut prefix);
     into.splice(start - 1..start, prefix);
+}
+
+/// Writes a field whose content `write` writes.
+pub(crate) fn within(field: u32, into: &mut Vec<u8>, write: impl FnOnce(&mut Vec<u8>)) {
+    let start = open(field, into);
+    write(into);
+    close(start, into);
 }

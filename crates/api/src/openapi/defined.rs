@@ -69,10 +69,10 @@ pub fn write_v2_protobuf<'a>(
     into: &mut impl Write,
 ) -> io::Result<()> {
     let document = document_v2();
-    into.write_all(&gnostic::encode(&document))?;
+    into.write_all(&gnostic::v2::encode(&document))?;
     for version in defined {
         let (paths, definitions) = added(version);
-        into.write_all(&gnostic::encode_added(&paths, &own(definitions, &document["definitions"])))?;
+        into.write_all(&gnostic::v2::encode_added(&paths, &own(definitions, &document["definitions"])))?;
     }
     Ok(())
 }

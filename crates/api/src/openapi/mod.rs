@@ -20,7 +20,7 @@ use definitions::{Definitions, Dialect};
 use paths::{Described, capitalised, identity};
 
 pub use defined::{write_v2, write_v2_protobuf};
-pub use gnostic::encode as encode_v2;
+pub use gnostic::{v2::encode as encode_v2, v3::encode as encode_v3};
 
 /// The document of one group and version: the paths of its kinds and the schemas of everything that they are made of. `defined`
 /// is what users have defined in it.

@@ -1,104 +1,11 @@
-//! What can be asked about the server itself: which groups, versions and resources there are. These types stand here and not in
-//! `proto/`: nothing of them is stored, sent as protobuf or patched.
+//! What can be asked about the server itself: which groups, versions and resources there are.
 
 use serde_json::{Map, Value, json};
 
 use super::definitions::{Definitions, Dialect};
+use crate::discovery::{Holds, LEGACY};
 
 const META: &str = "io.k8s.apimachinery.pkg.apis.meta.v1";
-
-/// What a member holds.
-#[derive(Clone, Copy, Debug)]
-enum Holds {
-    Text,
-    Flag,
-    Texts,
-    One(&'static str),
-    Many(&'static str),
-}
-
-/// A member of an answer: its name, what it holds, whether it is always there, and what it is.
-type Member = (&'static str, Holds, bool, &'static str);
-
-/// The answers of discovery and what they are made of.
-const TYPES: [(&str, &str, &[Member]); 7] = [
-    (
-        "APIVersions",
-        "The versions of the core group.",
-        &[
-            ("versions", Holds::Texts, true, "The versions."),
-            (
-                "serverAddressByClientCIDRs",
-                Holds::Many("ServerAddressByClientCIDR"),
-                true,
-                "Where the server is reached.",
-            ),
-        ],
-    ),
-    ("APIGroupList", "All groups but the core one.", &[("groups", Holds::Many("APIGroup"), true, "The groups.")]),
-    (
-        "APIGroup",
-        "A group and its versions.",
-        &[
-            ("name", Holds::Text, true, "The group."),
-            ("versions", Holds::Many("GroupVersionForDiscovery"), true, "Its versions."),
-            (
-                "preferredVersion",
-                Holds::One("GroupVersionForDiscovery"),
-                false,
-                "The version to use if there is a choice.",
-            ),
-            (
-                "serverAddressByClientCIDRs",
-                Holds::Many("ServerAddressByClientCIDR"),
-                false,
-                "Where the server is reached.",
-            ),
-        ],
-    ),
-    (
-        "APIResourceList",
-        "The resources of a group and version.",
-        &[
-            ("groupVersion", Holds::Text, true, "The group and version, such as `apps/v1`."),
-            ("resources", Holds::Many("APIResource"), true, "Its resources."),
-        ],
-    ),
-    (
-        "APIResource",
-        "What is served under one name.",
-        &[
-            ("name", Holds::Text, true, "The name in URLs; of a part of an object `deployments/scale`."),
-            ("singularName", Holds::Text, true, "The name in prose."),
-            ("namespaced", Holds::Flag, true, "Whether its objects live in namespaces."),
-            ("group", Holds::Text, false, "The group of what is answered, if it is another one."),
-            ("version", Holds::Text, false, "The version of what is answered, if it is another one."),
-            ("kind", Holds::Text, true, "The kind of what is answered."),
-            ("verbs", Holds::Texts, true, "What can be done with it."),
-            ("shortNames", Holds::Texts, false, "What people type."),
-            ("categories", Holds::Texts, false, "Groups of resources such as `all`."),
-        ],
-    ),
-    (
-        "GroupVersionForDiscovery",
-        "A version of a group.",
-        &[
-            ("groupVersion", Holds::Text, true, "The group and version, such as `apps/v1`."),
-            ("version", Holds::Text, true, "The version alone."),
-        ],
-    ),
-    (
-        "ServerAddressByClientCIDR",
-        "Where clients reach the server.",
-        &[
-            ("clientCIDR", Holds::Text, true, "The clients, by their addresses."),
-            ("serverAddress", Holds::Text, true, "The server's address."),
-        ],
-    ),
-];
-
-/// The types that are answers by themselves.
-const ANSWERS: [&str; 4] = ["APIVersions", "APIGroupList", "APIGroup", "APIResourceList"];
 
 fn name(of: &str) -> String {
     format!("{META}.{of}")
@@ -116,7 +23,7 @@ struct Question {
 impl Question {
     fn item(&self, dialect: Dialect) -> (String, Value) {
         let schema = dialect.reference(&name(self.answer));
-        let types = ["application/json", "application/yaml", "application/cbor"];
+        let types = ["application/json", "application/yaml", "application/vnd.kubernetes.protobuf", "application/cbor"];
         let mut operation = json!({"operationId": self.id, "description": self.says, "tags": [self.tag]});
         let ok = match dialect {
             Dialect::V2 => {
@@ -160,17 +67,20 @@ pub(super) fn groups(dialect: Dialect) -> (String, Value) {
 
 /// Adds the definitions.
 pub(super) fn define(definitions: &mut Definitions, dialect: Dialect) {
-    for (of, says, members) in TYPES {
-        let properties: Map<String, Value> = members
+    for of in LEGACY {
+        let properties: Map<String, Value> = of
+            .members
             .iter()
-            .map(|(name, holds, _, says)| ((*name).to_owned(), property(*holds, says, dialect)))
+            .map(|member| (member.name.to_owned(), property(member.holds, member.says, dialect)))
             .collect();
-        let required: Vec<&str> = members.iter().filter(|member| member.2).map(|member| member.0).collect();
-        let definition = json!({"type": "object", "description": says, "properties": properties, "required": required});
-        definitions.insert(&name(of), definition);
-    }
-    for kind in ANSWERS {
-        definitions.identify(&name(kind), vec![super::paths::identity("", "v1", kind)]);
+        let required: Vec<&str> =
+            of.members.iter().filter(|member| member.required).map(|member| member.name).collect();
+        let definition =
+            json!({"type": "object", "description": of.says, "properties": properties, "required": required});
+        definitions.insert(&name(of.name), definition);
+        if of.is_answer {
+            definitions.identify(&name(of.name), vec![super::paths::identity("", "v1", of.name)]);
+        }
     }
 }
 
@@ -179,7 +89,7 @@ fn property(holds: Holds, says: &str, dialect: Dialect) -> Value {
     let mut property = match holds {
         Holds::Text => json!({"type": "string"}),
         Holds::Flag => json!({"type": "boolean"}),
-        Holds::Texts => list(json!({"type": "string"})),
+        Holds::Texts | Holds::Verbs => list(json!({"type": "string"})),
         Holds::One(of) => dialect.value(&name(of)),
         Holds::Many(of) => list(dialect.reference(&name(of))),
     };

@@ -6,7 +6,7 @@ use http::{
     header::{ACCEPT, ACCEPT_ENCODING},
 };
 
-/// How text is written: what is not protobuf, and what is told beside it, such as errors.
+/// How an answer is written, whatever is in it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Encoding {
     /// As JSON.
@@ -15,6 +15,8 @@ pub(crate) enum Encoding {
     Yaml,
     /// As CBOR, which says what JSON says in fewer bytes.
     Cbor,
+    /// As Kubernetes' protobuf. What has no message there is written as JSON.
+    Protobuf,
 }
 
 /// The form of an answer that holds objects.
@@ -26,7 +28,7 @@ pub(crate) enum Format {
     Table(MetaVersion),
     /// The objects without anything but their metadata.
     Partial(MetaVersion),
-    /// Kubernetes' protobuf, in which there are no tables.
+    /// Messages of Kubernetes' protobuf, among which there are no tables.
     Protobuf(Extent),
 }
 
@@ -88,7 +90,7 @@ pub(crate) enum Discovery {
     /// Groups here, resources in a document a group and version.
     Legacy(Encoding),
     /// Everything in one document.
-    Aggregated(DiscoveryVersion),
+    Aggregated(Encoding, DiscoveryVersion),
 }
 
 /// The version of `apidiscovery.k8s.io`.
@@ -110,10 +112,26 @@ impl DiscoveryVersion {
     }
 
     /// The type that the answer must carry: as plain JSON it would be read as the legacy form.
-    pub(crate) fn content_type(self) -> &'static str {
-        match self {
-            Self::V2 => "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList",
-            Self::V2Beta1 => "application/json;g=apidiscovery.k8s.io;v=v2beta1;as=APIGroupDiscoveryList",
+    pub(crate) fn content_type(self, encoding: Encoding) -> &'static str {
+        match (self, encoding) {
+            (Self::V2, Encoding::Json) => "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList",
+            (Self::V2, Encoding::Yaml) => "application/yaml;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList",
+            (Self::V2, Encoding::Cbor) => "application/cbor;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList",
+            (Self::V2, Encoding::Protobuf) => {
+                "application/vnd.kubernetes.protobuf;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList"
+            }
+            (Self::V2Beta1, Encoding::Json) => {
+                "application/json;g=apidiscovery.k8s.io;v=v2beta1;as=APIGroupDiscoveryList"
+            }
+            (Self::V2Beta1, Encoding::Yaml) => {
+                "application/yaml;g=apidiscovery.k8s.io;v=v2beta1;as=APIGroupDiscoveryList"
+            }
+            (Self::V2Beta1, Encoding::Cbor) => {
+                "application/cbor;g=apidiscovery.k8s.io;v=v2beta1;as=APIGroupDiscoveryList"
+            }
+            (Self::V2Beta1, Encoding::Protobuf) => {
+                "application/vnd.kubernetes.protobuf;g=apidiscovery.k8s.io;v=v2beta1;as=APIGroupDiscoveryList"
+            }
         }
     }
 }
@@ -140,6 +158,7 @@ impl<'a> Range<'a> {
             "application/json" | "application/*" | "*/*" => Some(Encoding::Json),
             "application/yaml" => Some(Encoding::Yaml),
             CBOR | "application/cbor-seq" => Some(Encoding::Cbor),
+            PROTOBUF => Some(Encoding::Protobuf),
             _ => None,
         }
     }
@@ -160,14 +179,9 @@ impl<'a> Range<'a> {
 /// The form that the client likes best among those that this server knows, and how it is written. Of objects that users define,
 /// and of what defines them, protobuf has no message of ours that clients know, only of their metadata.
 pub(crate) fn format(headers: &HeaderMap, served: Served) -> Result<(Encoding, Format), Error> {
-    let known = if served.has_protobuf() {
-        "application/json, application/yaml, application/cbor or application/vnd.kubernetes.protobuf"
-    } else {
-        "application/json, application/yaml or application/cbor"
-    };
-    choose(headers, known, |range| {
-        let protobuf = range.media == PROTOBUF;
-        let encoding = if protobuf { Encoding::Json } else { range.encoding()? };
+    choose(headers, if served.has_protobuf() { ALL } else { WITHOUT_MESSAGES }, |range| {
+        let encoding = range.encoding()?;
+        let protobuf = encoding == Encoding::Protobuf;
         let format = match (range.get("as"), range.get("g"), range.get("v")) {
             ("", _, _) if protobuf && !served.has_protobuf() => return None,
             ("", _, _) if protobuf => Format::Protobuf(Extent::Whole),
@@ -188,37 +202,85 @@ pub(crate) fn encoding(headers: &HeaderMap) -> Encoding {
     choose(headers, "", |range| range.encoding()).unwrap_or(Encoding::Json)
 }
 
-/// As [`format`], for `/api` and `/apis`. All in one document they are JSON always.
+/// What everything is served in that has a message in protobuf.
+const ALL: &str = "application/json, application/yaml, application/cbor or application/vnd.kubernetes.protobuf";
+
+/// What everything else is served in.
+const WITHOUT_MESSAGES: &str = "application/json, application/yaml or application/cbor";
+
+/// As [`format`], for `/api` and `/apis`.
 pub(crate) fn discovery(headers: &HeaderMap) -> Result<Discovery, Error> {
-    choose(headers, "application/json, application/yaml or application/cbor", |range| {
-        match (range.encoding()?, range.get("as"), range.get("g"), range.get("v")) {
-            (encoding, "", _, _) => Some(Discovery::Legacy(encoding)),
-            (Encoding::Json, "APIGroupDiscoveryList", "apidiscovery.k8s.io", "v2") => {
-                Some(Discovery::Aggregated(DiscoveryVersion::V2))
+    choose(headers, ALL, |range| {
+        let encoding = range.encoding()?;
+        match (range.get("as"), range.get("g"), range.get("v")) {
+            ("", _, _) => Some(Discovery::Legacy(encoding)),
+            ("APIGroupDiscoveryList", "apidiscovery.k8s.io", "v2") => {
+                Some(Discovery::Aggregated(encoding, DiscoveryVersion::V2))
             }
-            (Encoding::Json, "APIGroupDiscoveryList", "apidiscovery.k8s.io", "v2beta1") => {
-                Some(Discovery::Aggregated(DiscoveryVersion::V2Beta1))
+            ("APIGroupDiscoveryList", "apidiscovery.k8s.io", "v2beta1") => {
+                Some(Discovery::Aggregated(encoding, DiscoveryVersion::V2Beta1))
             }
             _ => None,
         }
     })
 }
 
-/// Whether `/openapi/v2` is answered in protobuf.
-pub(crate) fn openapi_v2(headers: &HeaderMap) -> Result<bool, Error> {
-    const SERVED: &str = "application/json or application/com.github.proto-openapi.spec.v2@v1.0+protobuf";
-    choose(headers, SERVED, |range| match range.media {
-        // Clients write the first; it is not a media type to all parsers, so that some write the second.
-        "application/com.github.proto-openapi.spec.v2@v1.0+protobuf"
-        | "application/com.github.proto-openapi.spec.v2.v1.0+protobuf" => Some(true),
-        _ => range.encoding().filter(|encoding| *encoding == Encoding::Json).map(|_| false),
-    })
+/// As [`discovery`], for the documents of one group or version, which have their legacy form only.
+pub(crate) fn legacy_discovery(headers: &HeaderMap) -> Result<Encoding, Error> {
+    choose(headers, ALL, |range| range.encoding().filter(|_| range.get("as").is_empty()))
 }
 
-/// As [`format`], for documents that are JSON always.
-pub(crate) fn json(headers: &HeaderMap) -> Result<(), Error> {
-    choose(headers, "application/json", |range| {
-        range.encoding().filter(|encoding| *encoding == Encoding::Json).map(|_| ())
+/// A document of OpenAPI: in which version, and so under which names its protobuf is asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum OpenApi {
+    /// 2.0.
+    V2,
+    /// 3.0.
+    V3,
+}
+
+/// How a document of OpenAPI is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum OpenApiForm {
+    /// As JSON.
+    Json,
+    /// As gnostic's protobuf.
+    Protobuf,
+}
+
+impl OpenApi {
+    /// The names of the protobuf. Clients write the first; it is not a media type to all parsers, so that some write the second.
+    fn protobuf(self) -> [&'static str; 2] {
+        match self {
+            Self::V2 => ["application/com.github.proto-openapi.spec.v2@v1.0+protobuf", self.protobuf_type()],
+            Self::V3 => ["application/com.github.proto-openapi.spec.v3@v1.0+protobuf", self.protobuf_type()],
+        }
+    }
+
+    fn protobuf_type(self) -> &'static str {
+        match self {
+            Self::V2 => "application/com.github.proto-openapi.spec.v2.v1.0+protobuf",
+            Self::V3 => "application/com.github.proto-openapi.spec.v3.v1.0+protobuf",
+        }
+    }
+
+    /// The type of an answer. Go's own parser refuses the `@` there.
+    pub(crate) fn content_type(self, form: OpenApiForm) -> &'static str {
+        match form {
+            OpenApiForm::Json => "application/json",
+            OpenApiForm::Protobuf => self.protobuf_type(),
+        }
+    }
+}
+
+/// As [`format`], for documents of OpenAPI.
+pub(crate) fn openapi(headers: &HeaderMap, version: OpenApi) -> Result<OpenApiForm, Error> {
+    let protobuf = version.protobuf();
+    choose(headers, &format!("application/json or {}", protobuf[0]), |range| {
+        if protobuf.contains(&range.media) {
+            return Some(OpenApiForm::Protobuf);
+        }
+        range.encoding().filter(|encoding| *encoding == Encoding::Json).map(|_| OpenApiForm::Json)
     })
 }
 
@@ -229,10 +291,10 @@ pub(crate) fn gzip(headers: &HeaderMap) -> bool {
     ranges.any(|range| range.media == "gzip" && !range.refused())
 }
 
-/// As [`format`], for answers that have no metadata and so no other form than their own.
+/// As [`format`], for answers that have no other form than their own and no message in protobuf.
 pub(crate) fn plain(headers: &HeaderMap) -> Result<Encoding, Error> {
-    choose(headers, "application/json, application/yaml or application/cbor", |range| {
-        range.encoding().filter(|_| range.get("as").is_empty())
+    choose(headers, WITHOUT_MESSAGES, |range| {
+        range.encoding().filter(|encoding| *encoding != Encoding::Protobuf && range.get("as").is_empty())
     })
 }
 
@@ -279,16 +341,17 @@ mod tests {
         let json = |format| Ok((Encoding::Json, format));
         let yaml = |format| Ok((Encoding::Yaml, format));
         let cbor = |format| Ok((Encoding::Cbor, format));
+        let protobuf = |extent| Ok((Encoding::Protobuf, Format::Protobuf(extent)));
         let cases = [
             ("", json(Format::Object)),
             ("*/*", json(Format::Object)),
             ("text/html, */*;q=0.8", json(Format::Object)),
-            ("application/vnd.kubernetes.protobuf, application/json", json(Format::Protobuf(Extent::Whole))),
+            ("application/vnd.kubernetes.protobuf, application/json", protobuf(Extent::Whole)),
             ("application/json, application/vnd.kubernetes.protobuf", json(Format::Object)),
-            ("application/vnd.kubernetes.protobuf;stream=watch", json(Format::Protobuf(Extent::Whole))),
+            ("application/vnd.kubernetes.protobuf;stream=watch", protobuf(Extent::Whole)),
             (
                 "application/vnd.kubernetes.protobuf;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1",
-                json(Format::Protobuf(Extent::Metadata(MetaVersion::V1))),
+                protobuf(Extent::Metadata(MetaVersion::V1)),
             ),
             ("application/vnd.kubernetes.protobuf;as=Table;v=v1;g=meta.k8s.io, application/json", json(Format::Object)),
             ("application/vnd.kubernetes.protobuf;as=Table;v=v1;g=meta.k8s.io", Err(Reason::NotAcceptable)),
@@ -324,7 +387,7 @@ mod tests {
             ("application/vnd.kubernetes.protobuf", Err(Reason::NotAcceptable)),
             (
                 "application/vnd.kubernetes.protobuf;as=PartialObjectMetadata;g=meta.k8s.io;v=v1",
-                Ok((Encoding::Json, Format::Protobuf(Extent::Metadata(MetaVersion::V1)))),
+                Ok((Encoding::Protobuf, Format::Protobuf(Extent::Metadata(MetaVersion::V1)))),
             ),
         ];
         for (accept, expected) in cases {
@@ -338,6 +401,7 @@ mod tests {
             ("", Encoding::Json),
             ("application/yaml;as=Table;v=v7;g=meta.k8s.io", Encoding::Yaml),
             ("application/cbor", Encoding::Cbor),
+            ("application/vnd.kubernetes.protobuf, application/json", Encoding::Protobuf),
             ("image/png", Encoding::Json),
         ];
         for (accept, expected) in cases {
@@ -351,31 +415,41 @@ mod tests {
         let cases = [
             ("application/json", Discovery::Legacy(Encoding::Json)),
             ("application/json, */*", Discovery::Legacy(Encoding::Json)),
-            ("application/vnd.kubernetes.protobuf, application/json", Discovery::Legacy(Encoding::Json)),
+            ("application/vnd.kubernetes.protobuf, application/json", Discovery::Legacy(Encoding::Protobuf)),
             ("application/yaml, */*", Discovery::Legacy(Encoding::Yaml)),
             (
                 "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList;profile=nopeer,application/json",
-                Discovery::Aggregated(DiscoveryVersion::V2),
+                Discovery::Aggregated(Encoding::Json, DiscoveryVersion::V2),
             ),
-            (old, Discovery::Aggregated(DiscoveryVersion::V2Beta1)),
+            (
+                "application/vnd.kubernetes.protobuf;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList",
+                Discovery::Aggregated(Encoding::Protobuf, DiscoveryVersion::V2),
+            ),
+            (old, Discovery::Aggregated(Encoding::Json, DiscoveryVersion::V2Beta1)),
         ];
         for (accept, expected) in cases {
             assert_eq!(discovery(&headers(accept)), Ok(expected), "{accept}");
         }
     }
+
     #[test]
-    fn the_elder_openapi_comes_in_the_form_that_is_asked_for() {
-        let cases = [
-            ("application/com.github.proto-openapi.spec.v2@v1.0+protobuf", Ok(true)),
-            ("application/com.github.proto-openapi.spec.v2.v1.0+protobuf, */*", Ok(true)),
-            ("", Ok(false)),
-            ("application/json", Ok(false)),
-            ("application/vnd.kubernetes.protobuf", Err(Reason::NotAcceptable)),
-        ];
-        for (accept, expected) in cases {
-            assert_eq!(openapi_v2(&headers(accept)).map_err(|error| error.reason), expected, "{accept}");
+    fn openapi_comes_in_the_form_that_is_asked_for() {
+        for (version, word) in [(OpenApi::V2, "v2"), (OpenApi::V3, "v3")] {
+            let protobuf = |sign: &str| format!("application/com.github.proto-openapi.spec.{word}{sign}v1.0+protobuf");
+            let other = if version == OpenApi::V2 { OpenApi::V3 } else { OpenApi::V2 };
+            let cases = [
+                (protobuf("@"), Ok(OpenApiForm::Protobuf)),
+                (format!("{}, */*", protobuf(".")), Ok(OpenApiForm::Protobuf)),
+                (String::new(), Ok(OpenApiForm::Json)),
+                ("application/json".to_owned(), Ok(OpenApiForm::Json)),
+                (other.protobuf_type().to_owned(), Err(Reason::NotAcceptable)),
+                ("application/vnd.kubernetes.protobuf".to_owned(), Err(Reason::NotAcceptable)),
+            ];
+            for (accept, expected) in cases {
+                let form = openapi(&headers(&accept), version).map_err(|error| error.reason);
+                assert_eq!(form, expected, "{version:?}: {accept}");
+            }
         }
-        assert!(json(&headers("application/com.github.proto-openapi.spec.v3@v1.0+protobuf")).is_err());
     }
 
     #[test]

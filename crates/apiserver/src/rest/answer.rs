@@ -16,6 +16,7 @@ use super::{
     compress::{self, Packed},
     etag,
     path::Target,
+    protobuf,
     render::{self, Header, ListBody, View},
     yaml,
 };
@@ -30,14 +31,25 @@ pub(crate) fn json(code: StatusCode, value: &Value) -> Response<Body> {
 
 /// A value as the client wants it written.
 pub(crate) fn value(code: StatusCode, encoding: Encoding, value: &Value) -> Response<Body> {
+    let (content_type, body) = written(encoding, value);
+    bytes(code, content_type, body)
+}
+
+/// The bytes of a value and their type.
+pub(crate) fn written(encoding: Encoding, value: &Value) -> (&'static str, Vec<u8>) {
+    let json = || value.to_string().into_bytes();
     match encoding {
-        Encoding::Json => bytes(code, JSON, value.to_string()),
-        Encoding::Yaml => bytes(code, yaml::TYPE, yaml::document(value.to_string().as_bytes())),
+        Encoding::Json => (JSON, json()),
+        Encoding::Yaml => (yaml::TYPE, yaml::document(&json())),
         Encoding::Cbor => {
             let mut body = Vec::new();
             cbor::write(value, &mut body);
-            bytes(code, accept::CBOR, body)
+            (accept::CBOR, body)
         }
+        Encoding::Protobuf => match protobuf::value(value) {
+            Some(body) => (accept::PROTOBUF, body),
+            None => (JSON, json()),
+        },
     }
 }
 
@@ -46,7 +58,7 @@ pub(crate) fn object(code: StatusCode, found: &Found, view: View) -> Response<Bo
     let mut body = Vec::new();
     render::object(found, view, Header::Shown, &mut body);
     let body = match view.encoding {
-        Encoding::Json => body,
+        Encoding::Json | Encoding::Protobuf => body,
         Encoding::Yaml => yaml::document(&body),
         Encoding::Cbor => render::cbor(&body),
     };
@@ -95,6 +107,15 @@ pub(crate) fn packed(content_type: &'static str, document: &Packed, headers: &He
         }
     });
     response.headers_mut().insert(header::VARY, HeaderValue::from_static("Accept, Accept-Encoding"));
+    response
+}
+
+/// Leads a client to another URL for good.
+pub(crate) fn moved(url: &str) -> Response<Body> {
+    let mut response = bytes(StatusCode::MOVED_PERMANENTLY, "text/plain; charset=utf-8", Bytes::new());
+    if let Ok(url) = HeaderValue::from_str(url) {
+        response.headers_mut().insert(header::LOCATION, url);
+    }
     response
 }
 

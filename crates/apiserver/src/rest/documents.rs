@@ -3,7 +3,7 @@
 
 use std::{
     collections::HashMap,
-    sync::{Arc, LazyLock, Mutex, PoisonError},
+    sync::{Arc, LazyLock, Mutex, OnceLock, PoisonError},
 };
 
 use api::{
@@ -11,11 +11,12 @@ use api::{
     custom::{Definitions, Version},
 };
 use axum::body::Body;
-use http::{HeaderMap, Response, StatusCode, header};
+use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
 use serde_json::{Map, Value, json};
 
 use super::{
-    accept::{self, Discovery, Encoding},
+    Asked,
+    accept::{self, Discovery, OpenApi, OpenApiForm},
     answer,
     compress::Packed,
     discovery::{self, Catalogue},
@@ -27,8 +28,8 @@ use super::{
 const KUBERNETES_MAJOR: &str = "1";
 const KUBERNETES_MINOR: &str = "32";
 
-/// The media type of OpenAPI v2 in protobuf. Clients write `v2@v1.0`, but Go's own parser refuses the `@` in an answer.
-const OPENAPI_V2_TYPE: &str = "application/com.github.proto-openapi.spec.v2.v1.0+protobuf";
+/// For how long clients may keep a document whose URL changes with it, as a header says it: a year, as in Kubernetes.
+const FOR_GOOD: &str = "public, max-age=31536000, immutable";
 
 /// Everything that is served, and the documents about it that were asked for.
 pub(crate) struct Offered {
@@ -79,24 +80,24 @@ impl Offered {
 pub(crate) fn answer(
     endpoint: &Endpoint,
     offered: impl FnOnce() -> Arc<Offered>,
-    headers: &HeaderMap,
+    asked: &Asked,
 ) -> Option<Result<Response<Body>, Error>> {
     if *endpoint == Endpoint::Version {
         return Some(Ok(answer::json(StatusCode::OK, &version())));
     }
     let offered = &*offered();
-    let all = &offered.all;
+    let (all, headers) = (&offered.all, &asked.headers);
     Some(match endpoint {
         Endpoint::CoreGroup => discover(offered, Groups::Core, || discovery::core_group(all, host(headers)), headers),
         Endpoint::Groups => discover(offered, Groups::Named, || discovery::group_list(all), headers),
-        Endpoint::Group(group) => plain(&discovery::group(all, group), headers),
-        Endpoint::GroupVersion(group, version) => plain(&discovery::resource_list(all, group, version), headers),
+        Endpoint::Group(group) => legacy(&discovery::group(all, group), headers),
+        Endpoint::GroupVersion(group, version) => legacy(&discovery::resource_list(all, group, version), headers),
         Endpoint::OpenApiV2 => openapi_v2(offered, headers),
         Endpoint::OpenApiIndex => {
             let document = offered.document("index", || Packed::new(openapi_index(offered).to_string().as_bytes()));
             Ok(answer::packed(answer::JSON, &document, headers))
         }
-        Endpoint::OpenApiDocument(group, version) => return openapi_document(offered, group, version, headers),
+        Endpoint::OpenApiDocument(group, version) => return openapi_document(offered, group, version, asked),
         Endpoint::Version | Endpoint::Alive | Endpoint::Ready | Endpoint::Review(_) | Endpoint::Objects(_) => {
             return None;
         }
@@ -119,11 +120,6 @@ fn version() -> Value {
         "compiler": "rustc",
         "platform": format!("{}/{}", std::env::consts::OS, std::env::consts::ARCH),
     })
-}
-
-/// An answer without a form of its own, as the client wants it written.
-fn plain(value: &Value, headers: &HeaderMap) -> Result<Response<Body>, Error> {
-    Ok(answer::value(StatusCode::OK, accept::plain(headers)?, value))
 }
 
 /// The groups that one document of discovery tells of.
@@ -149,33 +145,55 @@ fn discover(
     headers: &HeaderMap,
 ) -> Result<Response<Body>, Error> {
     Ok(match accept::discovery(headers)? {
-        Discovery::Legacy(Encoding::Json) => answer::document(answer::JSON, legacy().to_string(), headers),
-        Discovery::Legacy(encoding) => answer::value(StatusCode::OK, encoding, &legacy()),
-        Discovery::Aggregated(version) => {
-            let make = || discovery::aggregated(&offered.all, &groups.of(&offered.all), version).to_string();
-            let document =
-                offered.document(&format!("{groups:?} {}", version.word()), || Packed::new(make().as_bytes()));
-            answer::packed(version.content_type(), &document, headers)
+        Discovery::Legacy(encoding) => {
+            let (content_type, body) = answer::written(encoding, &legacy());
+            answer::document(content_type, body, headers)
+        }
+        Discovery::Aggregated(encoding, version) => {
+            let all = || discovery::aggregated(&offered.all, &groups.of(&offered.all), version);
+            let what = format!("{groups:?} {encoding:?} {}", version.word());
+            let document = offered.document(&what, || Packed::new(&answer::written(encoding, &all()).1));
+            answer::packed(version.content_type(encoding), &document, headers)
         }
     })
+}
+
+/// A document of one group or version.
+fn legacy(value: &Value, headers: &HeaderMap) -> Result<Response<Body>, Error> {
+    let (content_type, body) = answer::written(accept::legacy_discovery(headers)?, value);
+    Ok(answer::document(content_type, body, headers))
 }
 
 /// One version of one group in OpenAPI v3, with nothing in it that users have defined.
 struct Document {
     group: &'static str,
     version: &'static str,
-    packed: Packed,
+    json: Packed,
+    /// For the few clients that ask for it.
+    protobuf: OnceLock<Packed>,
+}
+
+impl Document {
+    fn new(group: &'static str, version: &'static str) -> Self {
+        let json = Packed::new(api::openapi::document(group, version, []).to_string().as_bytes());
+        Self { group, version, json, protobuf: OnceLock::new() }
+    }
+
+    fn packed(&self, form: OpenApiForm) -> &Packed {
+        match form {
+            OpenApiForm::Json => &self.json,
+            OpenApiForm::Protobuf => self.protobuf.get_or_init(|| {
+                Packed::new(&api::openapi::encode_v3(&api::openapi::document(self.group, self.version, [])))
+            }),
+        }
+    }
 }
 
 /// Made when the first client asks, so that starting does not wait for it.
 static DOCUMENTS: LazyLock<Vec<Document>> = LazyLock::new(|| {
     let all = Catalogue::of(Served::all());
-    let versions = |group| all.versions(group).into_iter().map(move |version| (group, version));
-    let document = |(group, version)| {
-        let packed = Packed::new(api::openapi::document(group, version, []).to_string().as_bytes());
-        Document { group, version, packed }
-    };
-    all.groups().flat_map(versions).map(document).collect()
+    let versions = |group| all.versions(group).into_iter().map(move |version| Document::new(group, version));
+    all.groups().flat_map(versions).collect()
 });
 
 /// All groups and versions of the table of kinds in OpenAPI v2, as JSON.
@@ -190,53 +208,93 @@ fn document_of_table(group: &str, version: &str) -> Option<&'static Document> {
     DOCUMENTS.iter().find(|document| document.group == group && document.version == version)
 }
 
-/// The hash stands in the URL, since clients keep what they read from a URL for good.
+/// Where each document is found.
 fn openapi_index(offered: &Offered) -> Value {
-    let entry = |(group, version): (&'static str, &'static str), hash: &str| {
-        let path = discovery::api_path(group, version);
-        let url = format!("/openapi/v3/{path}?hash={hash}");
-        (path, json!({ "serverRelativeURL": url }))
+    let entry = |group, version, hash: &str| {
+        (discovery::api_path(group, version), json!({ "serverRelativeURL": kept_url(group, version, hash) }))
     };
-    let mut paths: Map<String, Value> =
-        DOCUMENTS.iter().map(|document| entry((document.group, document.version), document.packed.hash())).collect();
-    // Such a document is large and may be one of a thousand: it is made when somebody asks for it.
-    let hash = |(group, version)| {
-        let said: Vec<String> = offered.defined.of_version(group, version).map(Version::identity).collect();
-        etag::hash(said.join(",").as_bytes())
-    };
-    paths.extend(offered.defined.group_versions().map(|of| entry(of, &hash(of))));
+    let of_table = DOCUMENTS.iter().map(|document| entry(document.group, document.version, document.json.hash()));
+    let mut paths: Map<String, Value> = of_table.collect();
+    let defined = offered.defined.group_versions();
+    paths.extend(defined.map(|(group, version)| entry(group, version, &hash_of_defined(offered, group, version))));
     json!({ "paths": paths })
+}
+
+/// The URL under which a document is kept for good: it changes with the document.
+fn kept_url(group: &str, version: &str, hash: &str) -> String {
+    format!("/openapi/v3/{}?hash={hash}", discovery::api_path(group, version))
+}
+
+/// What stands for a document in which users have defined something. Such a document is large and may be one of a thousand, so
+/// that it is made only when somebody asks for it; other programs may make another one of the same definitions.
+fn hash_of_defined(offered: &Offered, group: &str, version: &str) -> String {
+    let said = offered.defined.of_version(group, version).map(Version::identity);
+    let parts: Vec<String> = said.chain([env!("CARGO_PKG_VERSION").to_owned()]).collect();
+    etag::hash(parts.join(",").as_bytes())
 }
 
 fn openapi_document(
     offered: &Offered,
     group: &str,
     version: &str,
-    headers: &HeaderMap,
+    asked: &Asked,
 ) -> Option<Result<Response<Body>, Error>> {
+    let form = || accept::openapi(&asked.headers, OpenApi::V3);
     if offered.defined.has_group_version(group, version) {
-        let make = || api::openapi::document(group, version, offered.defined.of_version(group, version)).to_string();
-        return Some(accept::json(headers).map(|()| answer::document(answer::JSON, make(), headers)));
+        let url = kept_url(group, version, &hash_of_defined(offered, group, version));
+        return Some(
+            form().map(|form| kept(&url, asked, || document_of_defined(offered, (group, version), form, asked))),
+        );
     }
     let document = document_of_table(group, version)?;
-    Some(accept::json(headers).map(|()| answer::packed(answer::JSON, &document.packed, headers)))
+    let url = kept_url(group, version, document.json.hash());
+    let whole = |form| answer::packed(OpenApi::V3.content_type(form), document.packed(form), &asked.headers);
+    Some(form().map(|form| kept(&url, asked, || whole(form))))
+}
+
+fn document_of_defined(
+    offered: &Offered,
+    (group, version): (&str, &str),
+    form: OpenApiForm,
+    asked: &Asked,
+) -> Response<Body> {
+    let document = api::openapi::document(group, version, offered.defined.of_version(group, version));
+    let body = match form {
+        OpenApiForm::Json => document.to_string().into_bytes(),
+        OpenApiForm::Protobuf => api::openapi::encode_v3(&document),
+    };
+    answer::document(OpenApi::V3.content_type(form), body, &asked.headers)
+}
+
+/// Who names a version of a document that is not this one any more is led to it; who names this one may keep it for good.
+fn kept(url: &str, asked: &Asked, whole: impl FnOnce() -> Response<Body>) -> Response<Body> {
+    let named = asked.query.text("hash");
+    if named.is_empty() {
+        return whole();
+    }
+    if !url.ends_with(&format!("?hash={named}")) {
+        return answer::moved(url);
+    }
+    let mut response = whole();
+    response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static(FOR_GOOD));
+    response
 }
 
 /// What users define is written bit by bit into what is compressed: as a whole the document of a thousand kinds is large.
 fn openapi_v2(offered: &Offered, headers: &HeaderMap) -> Result<Response<Body>, Error> {
-    let is_protobuf = accept::openapi_v2(headers)?;
-    let content_type = if is_protobuf { OPENAPI_V2_TYPE } else { answer::JSON };
+    let form = accept::openapi(headers, OpenApi::V2)?;
+    let content_type = OpenApi::V2.content_type(form);
     if offered.versions().next().is_none() {
-        let document = if is_protobuf { &DOCUMENT_V2_PROTOBUF } else { &DOCUMENT_V2 };
+        let document = match form {
+            OpenApiForm::Json => &DOCUMENT_V2,
+            OpenApiForm::Protobuf => &DOCUMENT_V2_PROTOBUF,
+        };
         return Ok(answer::packed(content_type, document, headers));
     }
     let document = offered.document(content_type, || {
-        Packed::written(|into| {
-            if is_protobuf {
-                api::openapi::write_v2_protobuf(offered.versions(), into)
-            } else {
-                api::openapi::write_v2(offered.versions(), into)
-            }
+        Packed::written(|into| match form {
+            OpenApiForm::Json => api::openapi::write_v2(offered.versions(), into),
+            OpenApiForm::Protobuf => api::openapi::write_v2_protobuf(offered.versions(), into),
         })
     });
     Ok(answer::packed(content_type, &document, headers))

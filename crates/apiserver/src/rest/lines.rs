@@ -87,10 +87,10 @@ impl Lines {
 
 /// A line without what separates it from the next one, for streams that have messages. Items of CBOR stand side by side.
 pub(crate) fn unframed(line: &Bytes, view: View) -> Bytes {
-    match (view.format, view.encoding) {
-        (Format::Protobuf(_), _) => line.slice(protobuf::PREFIX_BYTES..),
-        (_, Encoding::Cbor) => line.clone(),
-        (_, Encoding::Json | Encoding::Yaml) => line.slice(..line.len() - b"\n".len()),
+    match view.encoding {
+        Encoding::Protobuf => line.slice(protobuf::PREFIX_BYTES..),
+        Encoding::Cbor => line.clone(),
+        Encoding::Json | Encoding::Yaml => line.slice(..line.len() - b"\n".len()),
     }
 }
 
@@ -112,7 +112,7 @@ fn line(word: &str, view: View, object: impl FnOnce(&mut Vec<u8>)) -> Bytes {
             object(&mut line);
             line.push(b'}');
             match view.encoding {
-                Encoding::Json | Encoding::Yaml => line.push(b'\n'),
+                Encoding::Json | Encoding::Yaml | Encoding::Protobuf => line.push(b'\n'),
                 Encoding::Cbor => line = render::cbor(&line),
             }
             line.into()
@@ -187,7 +187,7 @@ mod tests {
     #[test]
     fn the_end_of_a_watch_in_protobuf_is_a_status_in_an_event() {
         let (served, format) = (api::Kind::ConfigMap.into(), Format::Protobuf(Extent::Whole));
-        let (encoding, include) = (Encoding::Json, Include::Metadata);
+        let (encoding, include) = (Encoding::Protobuf, Include::Metadata);
         let view = View { served, encoding, format, include, now: api::Timestamp(0) };
         let event = error(&Error::new(api::Reason::Expired, "too old"), view);
         let envelope = &event[event.windows(4).position(|bytes| bytes == b"k8s\0").expect("an envelope")..];

@@ -120,7 +120,7 @@ impl Rest {
             document => {
                 only(&asked.method, &Method::GET)?;
                 let offered = || self.documents.of(&self.registry.definitions());
-                let answered = documents::answer(&document, offered, &asked.headers);
+                let answered = documents::answer(&document, offered, &asked);
                 answered.unwrap_or_else(|| Err(missing::error(asked.uri.path())))
             }
         }

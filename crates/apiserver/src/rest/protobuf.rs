@@ -1,17 +1,21 @@
-//! Objects, lists and events as Kubernetes' protobuf, put together from the bytes that are kept: nothing is decoded.
+//! Objects, lists and events as Kubernetes' protobuf, put together from the bytes that are kept: nothing is decoded. What is made
+//! for an answer, such as errors, is encoded anew.
 
 use api::{
     Served,
     apply::shown,
+    discovery,
     encoded::{METADATA_FIELD, Revised, begin, field_len},
     envelope,
+    json::{self, Strictness},
     meta_v1::{ListMeta, TypeMeta},
 };
 use bytes::{BufMut as _, Bytes};
 use prost::Message;
 use registry::{Encoded, Found};
+use serde_json::Value;
 
-use super::accept::Extent;
+use super::{accept::Extent, body::text};
 
 /// The number of `items` in every list.
 const ITEMS_FIELD: u32 = 2;
@@ -49,6 +53,24 @@ pub(crate) fn message(message: &impl Message, is: &TypeMeta, into: &mut Vec<u8>)
     let bytes = message.encode_to_vec();
     envelope::open(&is.api_version, &is.kind, bytes.len(), into);
     into.extend_from_slice(&bytes);
+}
+
+/// What is answered as a value and has a message: by `apiVersion` and `kind`, with its full name in `proto/`.
+const MESSAGES: [(&str, &str, &str); 2] =
+    [("v1", "Status", "kapelle.meta.v1.Status"), ("autoscaling/v1", "Scale", "kapelle.autoscaling.v1.Scale")];
+
+/// A value that says what it is; `None` if there is no message for it.
+pub(crate) fn value(value: &Value) -> Option<Vec<u8>> {
+    let (api_version, kind) = (text(value, "apiVersion"), text(value, "kind"));
+    let message = || {
+        let (_, _, name) = MESSAGES.into_iter().find(|(version, of, _)| (*version, *of) == (api_version, kind))?;
+        Some(json::decode_made_message(name, value, Strictness::Ignore).ok()?.0.into())
+    };
+    let bytes: Vec<u8> = discovery::encode(value).or_else(message)?;
+    let mut body = Vec::new();
+    envelope::open(api_version, kind, bytes.len(), &mut body);
+    body.extend_from_slice(&bytes);
+    Some(body)
 }
 
 /// Writes all of a list that stands before its items. It says how long they are, which the lengths of the kept bytes tell.

@@ -31,7 +31,7 @@ impl View {
     /// The type of an answer that is shown so.
     pub(crate) fn content_type(self) -> &'static str {
         match self.encoding {
-            Encoding::Json => self.format.content_type(),
+            Encoding::Json | Encoding::Protobuf => self.format.content_type(),
             Encoding::Yaml => yaml::TYPE,
             Encoding::Cbor => accept::CBOR,
         }
@@ -40,7 +40,7 @@ impl View {
     /// The type of a watch that is shown so.
     pub(crate) fn stream_type(self) -> &'static str {
         match self.encoding {
-            Encoding::Json | Encoding::Yaml => self.format.stream_type(),
+            Encoding::Json | Encoding::Yaml | Encoding::Protobuf => self.format.stream_type(),
             Encoding::Cbor => "application/cbor-seq",
         }
     }
@@ -267,7 +267,7 @@ impl ListBody {
     fn open_text(&mut self, meta: &ListMeta, into: &mut Vec<u8>) {
         opening(meta, self.view, Header::Shown, into);
         match self.view.encoding {
-            Encoding::Json => {}
+            Encoding::Json | Encoding::Protobuf => {}
             Encoding::Cbor => {
                 into.extend_from_slice(CLOSING);
                 let value = read_again(into);
@@ -287,7 +287,7 @@ impl ListBody {
 
     fn next_element(&mut self, found: &Found, into: &mut Vec<u8>) {
         match self.view.encoding {
-            Encoding::Json => self.element(found, into),
+            Encoding::Json | Encoding::Protobuf => self.element(found, into),
             Encoding::Yaml => {
                 let mut json = Vec::new();
                 self.element(found, &mut json);
@@ -331,7 +331,9 @@ impl ListBody {
     fn close(&mut self, into: &mut Vec<u8>) {
         self.is_closed = true;
         match (self.view.format, self.view.encoding) {
-            (Format::Object | Format::Table(_) | Format::Partial(_), Encoding::Json) => into.extend_from_slice(CLOSING),
+            (Format::Object | Format::Table(_) | Format::Partial(_), Encoding::Json | Encoding::Protobuf) => {
+                into.extend_from_slice(CLOSING);
+            }
             (Format::Object | Format::Table(_) | Format::Partial(_), Encoding::Yaml | Encoding::Cbor)
             | (Format::Protobuf(_), _) => into.append(&mut self.behind),
         }
@@ -431,7 +433,7 @@ mod tests {
             [(Extent::Whole, "ConfigMapList", 1), (Extent::Metadata(MetaVersion::V1), "PartialObjectMetadataList", 0)]
         {
             for count in [0, 1, 2, 1000] {
-                let pieces = pieces(count, Encoding::Json, Format::Protobuf(extent));
+                let pieces = pieces(count, Encoding::Protobuf, Format::Protobuf(extent));
                 let fits = |piece: &Bytes| !piece.is_empty() && piece.len() < CHUNK_BYTES + OBJECT_BYTES_MAX;
                 assert!(pieces.iter().all(fits), "{kind} {count}");
                 // A length that is wrong would have been told.

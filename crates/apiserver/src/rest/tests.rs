@@ -5,6 +5,7 @@
 mod apply;
 mod cbor;
 mod custom;
+mod forms;
 mod openapi;
 mod protobuf;
 mod states;

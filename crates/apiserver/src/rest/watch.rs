@@ -12,7 +12,7 @@ use registry::{Item, WatchFrom, WatchQuery};
 
 use super::{
     Asked, Rest,
-    accept::{Encoding, Format},
+    accept::Encoding,
     answer,
     gather::Gather,
     lines,
@@ -38,7 +38,7 @@ impl Rest {
     pub(super) async fn watch(&self, target: &Target, asked: &Asked) -> Result<Response<Body>, Error> {
         let view = self.view(target, asked)?;
         match view.encoding {
-            Encoding::Json | Encoding::Cbor => {}
+            Encoding::Json | Encoding::Cbor | Encoding::Protobuf => {}
             Encoding::Yaml => {
                 let message = "a watch cannot be answered as application/yaml; accept application/json";
                 return Err(Error::new(Reason::NotAcceptable, message));
@@ -96,9 +96,9 @@ fn socket(headers: &HeaderMap, view: View) -> Result<Option<(Form, Response<Body
         return Ok(None);
     }
     let (wanted, response) = handshake::accept(headers, &feed::PROTOCOLS)?;
-    let usual = match (view.format, view.encoding) {
-        (Format::Protobuf(_), _) | (_, Encoding::Cbor) => Form::Binary,
-        (Format::Object | Format::Table(_) | Format::Partial(_), Encoding::Json | Encoding::Yaml) => Form::Text,
+    let usual = match view.encoding {
+        Encoding::Protobuf | Encoding::Cbor => Form::Binary,
+        Encoding::Json | Encoding::Yaml => Form::Text,
     };
     Ok(Some((wanted.unwrap_or(usual), response)))
 }

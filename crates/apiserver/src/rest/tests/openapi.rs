@@ -7,6 +7,7 @@ use flate2::read::GzDecoder;
 use super::{Answer, Body, CONFIG_MAPS, Server, Value, config_map, header, json, start};
 
 const V2: &str = "accept: application/com.github.proto-openapi.spec.v2@v1.0+protobuf";
+const V3: &str = "accept: application/com.github.proto-openapi.spec.v3@v1.0+protobuf";
 const GZIP: &str = "accept-encoding: gzip";
 
 async fn ask(server: &Server, path: &str, headers: &[&str]) -> Answer {
@@ -43,10 +44,36 @@ async fn the_elder_document_comes_in_both_forms() {
     assert_eq!((protobuf.code, protobuf.header(header::CONTENT_TYPE)), (200, media));
     assert_eq!(protobuf.body[..5], *b"\x0a\x032.0");
     assert!(protobuf.body.len() > 100_000);
-    let other = ask(&server, "/openapi/v2", &["accept: application/vnd.kubernetes.protobuf"]).await;
+    let other = ask(&server, "/openapi/v2", &["accept: text/html"]).await;
     assert_eq!((other.code, &other.json()["reason"]), (406, &json!("NotAcceptable")));
-    let third = "accept: application/com.github.proto-openapi.spec.v3@v1.0+protobuf";
-    assert_eq!(ask(&server, "/openapi/v3/apis/apps/v1", &[third]).await.code, 406);
+}
+
+#[tokio::test]
+async fn the_newer_documents_come_in_both_forms_and_are_kept_under_the_url_that_names_them() {
+    let server = start().await;
+    let media = "application/com.github.proto-openapi.spec.v3.v1.0+protobuf";
+    for accept in [V3, "accept: application/com.github.proto-openapi.spec.v3.v1.0+protobuf, */*"] {
+        let protobuf = ask(&server, "/openapi/v3/apis/apps/v1", &[accept]).await;
+        assert_eq!((protobuf.code, protobuf.header(header::CONTENT_TYPE)), (200, media));
+        assert_eq!(protobuf.body[..7], *b"\x0a\x053.0.0");
+        assert!(protobuf.body.len() > 100_000);
+    }
+    assert_eq!(ask(&server, "/openapi/v3/apis/apps/v1", &[V2]).await.code, 406);
+
+    let index = server.get("/openapi/v3").await.json();
+    let url = index.pointer("/paths/apis~1apps~1v1/serverRelativeURL").and_then(Value::as_str).unwrap();
+    for accept in [V3, "accept: application/json"] {
+        let kept = ask(&server, url, &[accept]).await;
+        let said = kept.header(header::CACHE_CONTROL);
+        assert!(
+            kept.code == 200 && said.contains("immutable") && said.contains("max-age=31536000"),
+            "{accept}: {said}"
+        );
+        let moved = ask(&server, "/openapi/v3/apis/apps/v1?hash=0123", &[accept]).await;
+        assert_eq!((moved.code, moved.header(header::LOCATION)), (301, url));
+    }
+    let unnamed = server.get("/openapi/v3/apis/apps/v1").await;
+    assert_eq!(unnamed.header(header::CACHE_CONTROL), "no-cache, private");
 }
 
 #[tokio::test]
@@ -57,6 +84,11 @@ async fn documents_are_sent_once_and_compressed() {
         ("/openapi/v2", "accept: application/json"),
         ("/openapi/v3", "accept: application/json"),
         ("/openapi/v3/api/v1", "accept: application/json"),
+        ("/openapi/v3/api/v1", V3),
+        ("/api", "accept: application/json"),
+        ("/apis/apps", "accept: application/yaml"),
+        ("/apis/apps/v1", "accept: application/cbor"),
+        ("/apis", "accept: application/vnd.kubernetes.protobuf"),
         ("/apis", "accept: application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList"),
     ] {
         let whole = ask(&server, path, &[accept]).await;

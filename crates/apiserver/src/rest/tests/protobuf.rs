@@ -5,7 +5,7 @@ use bytes::{Buf as _, Bytes, BytesMut};
 use http_body_util::BodyExt as _;
 use prost::Message;
 
-use super::{Answer, CONFIG_MAPS, PATIENCE, Server, config_map, start};
+use super::{Answer, CONFIG_MAPS, DEPLOYMENTS, PATIENCE, Server, config_map, deployment, start};
 
 const ACCEPT: &str = "accept: application/vnd.kubernetes.protobuf, application/json";
 const PARTIAL: &str = "accept: application/vnd.kubernetes.protobuf;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1";
@@ -76,14 +76,127 @@ async fn objects_and_lists_are_answered_in_protobuf_to_whoever_prefers_it() {
 }
 
 #[tokio::test]
-async fn errors_are_told_in_json_and_tables_are_not_to_be_had() {
+async fn errors_and_parts_of_objects_are_messages_too_and_tables_are_not_to_be_had() {
     let server = start().await;
     let missing = server.ask(&format!("GET {CONFIG_MAPS}/a"), &[ACCEPT], "").await;
-    assert_eq!((missing.code, missing.header("content-type")), (404, "application/json"));
-    assert_eq!(missing.json()["reason"], "NotFound");
+    let status: meta_v1::Status = opened(in_protobuf(&missing), ("v1", "Status"));
+    let details = status.details.unwrap();
+    assert_eq!((missing.code, status.code, status.reason.as_str()), (404, 404, "NotFound"));
+    assert_eq!((details.name.as_str(), details.kind.as_str()), ("a", "configmaps"));
     let table = "accept: application/vnd.kubernetes.protobuf;as=Table;g=meta.k8s.io;v=v1";
     let refused = server.ask(&format!("GET {CONFIG_MAPS}"), &[table], "").await;
-    assert_eq!((refused.code, &refused.json()["reason"]), (406, &"NotAcceptable".into()));
+    let status: meta_v1::Status = opened(in_protobuf(&refused), ("v1", "Status"));
+    assert_eq!((refused.code, status.reason.as_str()), (406, "NotAcceptable"));
+
+    created(&server, "b").await;
+    let gone = server.ask(&format!("DELETE {CONFIG_MAPS}/b"), &[ACCEPT], "").await;
+    assert_eq!(opened::<meta_v1::Status>(in_protobuf(&gone), ("v1", "Status")).status, "Success");
+    server.post(DEPLOYMENTS, &deployment("web")).await;
+    let scale = server.ask(&format!("GET {DEPLOYMENTS}/web/scale"), &[ACCEPT], "").await;
+    let scale: api::autoscaling_v1::Scale = opened(in_protobuf(&scale), ("autoscaling/v1", "Scale"));
+    assert_eq!((scale.spec.unwrap().replicas, scale.status.unwrap().selector.as_str()), (1, "app=web"));
+    let review = server.ask("POST /apis/authentication.k8s.io/v1/selfsubjectreviews", &[ACCEPT], "{}").await;
+    assert_eq!((review.code, review.header("content-type")), (201, "application/json"), "there is no message for it");
+}
+
+/// The beginnings of the answers of discovery, under the numbers of Kubernetes.
+mod discovery {
+    #[derive(Clone, PartialEq, prost::Message)]
+    pub(super) struct GroupList {
+        #[prost(message, repeated, tag = "1")]
+        pub(super) groups: Vec<Group>,
+    }
+
+    #[derive(Clone, PartialEq, prost::Message)]
+    pub(super) struct Group {
+        #[prost(string, tag = "1")]
+        pub(super) name: String,
+    }
+
+    #[derive(Clone, PartialEq, prost::Message)]
+    pub(super) struct ResourceList {
+        #[prost(string, tag = "1")]
+        pub(super) group_version: String,
+        #[prost(message, repeated, tag = "2")]
+        pub(super) resources: Vec<Resource>,
+    }
+
+    #[derive(Clone, PartialEq, prost::Message)]
+    pub(super) struct Resource {
+        #[prost(string, tag = "1")]
+        pub(super) name: String,
+        #[prost(bool, tag = "2")]
+        pub(super) namespaced: bool,
+        #[prost(message, optional, tag = "4")]
+        pub(super) verbs: Option<Verbs>,
+    }
+
+    #[derive(Clone, PartialEq, prost::Message)]
+    pub(super) struct Verbs {
+        #[prost(string, repeated, tag = "1")]
+        pub(super) items: Vec<String>,
+    }
+
+    #[derive(Clone, PartialEq, prost::Message)]
+    pub(super) struct Aggregated {
+        #[prost(message, repeated, tag = "2")]
+        pub(super) items: Vec<AggregatedGroup>,
+    }
+
+    #[derive(Clone, PartialEq, prost::Message)]
+    pub(super) struct AggregatedGroup {
+        #[prost(message, optional, tag = "1")]
+        pub(super) metadata: Option<Group>,
+        #[prost(message, repeated, tag = "2")]
+        pub(super) versions: Vec<AggregatedVersion>,
+    }
+
+    #[derive(Clone, PartialEq, prost::Message)]
+    pub(super) struct AggregatedVersion {
+        #[prost(string, tag = "1")]
+        pub(super) version: String,
+        #[prost(message, repeated, tag = "2")]
+        pub(super) resources: Vec<AggregatedResource>,
+    }
+
+    #[derive(Clone, PartialEq, prost::Message)]
+    pub(super) struct AggregatedResource {
+        #[prost(string, tag = "1")]
+        pub(super) resource: String,
+        #[prost(string, repeated, tag = "5")]
+        pub(super) verbs: Vec<String>,
+    }
+}
+
+#[tokio::test]
+async fn discovery_says_in_protobuf_what_it_says_in_json() {
+    let server = start().await;
+    let json = server.get("/apis").await.json();
+    let groups: discovery::GroupList =
+        opened(in_protobuf(&server.ask("GET /apis", &[ACCEPT], "").await), ("v1", "APIGroupList"));
+    let names: Vec<&str> = groups.groups.iter().map(|group| group.name.as_str()).collect();
+    let expected: Vec<&str> =
+        json["groups"].as_array().unwrap().iter().map(|group| group["name"].as_str().unwrap()).collect();
+    assert_eq!(names, expected);
+    opened::<()>(in_protobuf(&server.ask("GET /api", &[ACCEPT], "").await), ("", "APIVersions"));
+    opened::<()>(in_protobuf(&server.ask("GET /apis/apps", &[ACCEPT], "").await), ("v1", "APIGroup"));
+
+    let list: discovery::ResourceList =
+        opened(in_protobuf(&server.ask("GET /api/v1", &[ACCEPT], "").await), ("v1", "APIResourceList"));
+    let pods = list.resources.iter().find(|resource| resource.name == "pods").unwrap();
+    assert!(
+        list.group_version == "v1"
+            && pods.namespaced
+            && pods.verbs.as_ref().unwrap().items.contains(&"watch".to_owned())
+    );
+
+    let aggregated = "application/vnd.kubernetes.protobuf;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList";
+    let answer = server.ask("GET /apis", &[&format!("accept: {aggregated}")], "").await;
+    assert_eq!(answer.header("content-type"), aggregated);
+    let all: discovery::Aggregated = opened(&answer.body, ("apidiscovery.k8s.io/v2", "APIGroupDiscoveryList"));
+    let apps = all.items.iter().find(|group| group.metadata.as_ref().unwrap().name == "apps").unwrap();
+    let resource = &apps.versions[0].resources[0];
+    assert!(apps.versions[0].version == "v1" && !resource.resource.is_empty() && !resource.verbs.is_empty());
 }
 
 /// Reads events of a watch as they come.

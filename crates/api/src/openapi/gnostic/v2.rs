@@ -1,11 +1,11 @@
-//! A document of OpenAPI 2 as protobuf: the messages of gnostic, which Kubernetes' clients ask for. The numbers of their fields
-//! stand here, since nothing else of us speaks of them.
+//! A document of OpenAPI 2.
 
-use serde_json::{Map, Value};
+use serde_json::Value;
 
-use crate::wire::{close, open, put_bytes, put_double, put_number};
+use super::{any, count, elements, extensions, flag, named, number, text, texts};
+use crate::wire::{put_number, within};
 
-/// Writes a document as [`super::document_v2`] makes it.
+/// Writes a document as [`document_v2`](crate::openapi::document_v2) makes it, in protobuf.
 #[must_use]
 pub fn encode(document: &Value) -> Vec<u8> {
     let mut bytes = Vec::new();
@@ -24,7 +24,7 @@ pub fn encode(document: &Value) -> Vec<u8> {
 }
 
 /// Writes what is added to a document.
-pub(super) fn encode_added(paths: &Value, definitions: &Value) -> Vec<u8> {
+pub(crate) fn encode_added(paths: &Value, definitions: &Value) -> Vec<u8> {
     let mut bytes = Vec::new();
     added(paths, definitions, &mut bytes);
     bytes
@@ -33,52 +33,6 @@ pub(super) fn encode_added(paths: &Value, definitions: &Value) -> Vec<u8> {
 fn added(paths: &Value, definitions: &Value, into: &mut Vec<u8>) {
     within(8, into, |into| named(2, paths, into, path));
     within(9, into, |into| named(1, definitions, into, schema));
-}
-
-/// A field whose content `write` writes.
-fn within(number: u32, into: &mut Vec<u8>, write: impl FnOnce(&mut Vec<u8>)) {
-    let start = open(number, into);
-    write(into);
-    close(start, into);
-}
-
-/// A list of pairs: the members of an object, by their names.
-fn named(number: u32, members: &Value, into: &mut Vec<u8>, write: impl Fn(&Value, &mut Vec<u8>)) {
-    for (name, value) in members.as_object().into_iter().flatten() {
-        within(number, into, |into| {
-            put_bytes(1, name.as_bytes(), into);
-            within(2, into, |into| write(value, into));
-        });
-    }
-}
-
-fn elements(value: &Value) -> &[Value] {
-    value.as_array().map(Vec::as_slice).unwrap_or_default()
-}
-
-/// A text, if there is one.
-fn text(number: u32, value: &Value, into: &mut Vec<u8>) {
-    if let Some(text) = value.as_str() {
-        put_bytes(number, text.as_bytes(), into);
-    }
-}
-
-fn texts(number: u32, values: &Value, into: &mut Vec<u8>) {
-    elements(values).iter().for_each(|value| text(number, value, into));
-}
-
-fn flag(number: u32, value: &Value, into: &mut Vec<u8>) {
-    if value.as_bool() == Some(true) {
-        put_number(number, 1, into);
-    }
-}
-
-/// What Kubernetes adds to OpenAPI; gnostic carries it as YAML.
-fn extensions(number: u32, of: &Value, into: &mut Vec<u8>) {
-    let all = of.as_object().into_iter().flatten();
-    let ours: Map<String, Value> =
-        all.filter(|(name, _)| name.starts_with("x-")).map(|(name, value)| (name.clone(), value.clone())).collect();
-    named(number, &ours.into(), into, any);
 }
 
 fn security(scheme: &Value, into: &mut Vec<u8>) {
@@ -155,35 +109,21 @@ fn simple(parameter: &Value, [holds, format, unique]: [u32; 3], into: &mut Vec<u
 /// What users demand of values.
 fn limits(of: &Value, into: &mut Vec<u8>) {
     if let Some(default) = of.get("default") {
-        within(5, into, |into| any(default, into));
+        any(5, default, into);
     }
-    for (number, name) in [(6, "multipleOf"), (7, "maximum"), (9, "minimum")] {
-        if let Some(limit) = of[name].as_f64() {
-            put_double(number, limit, into);
-        }
-    }
+    number(6, &of["multipleOf"], into);
+    number(7, &of["maximum"], into);
     flag(8, &of["exclusiveMaximum"], into);
+    number(9, &of["minimum"], into);
     flag(10, &of["exclusiveMinimum"], into);
+    count(11, &of["maxLength"], into);
+    count(12, &of["minLength"], into);
     text(13, &of["pattern"], into);
-    let counts = [
-        (11, "maxLength"),
-        (12, "minLength"),
-        (14, "maxItems"),
-        (15, "minItems"),
-        (17, "maxProperties"),
-        (18, "minProperties"),
-    ];
-    for (number, name) in counts {
-        if let Some(count) = of[name].as_u64() {
-            put_number(number, count, into);
-        }
-    }
+    count(14, &of["maxItems"], into);
+    count(15, &of["minItems"], into);
     flag(16, &of["uniqueItems"], into);
-}
-
-/// A value of any form, which gnostic carries as YAML.
-fn any(value: &Value, into: &mut Vec<u8>) {
-    put_bytes(2, crate::yaml::to_string(value).as_bytes(), into);
+    count(17, &of["maxProperties"], into);
+    count(18, &of["minProperties"], into);
 }
 
 fn schema(of: &Value, into: &mut Vec<u8>) {
@@ -193,9 +133,7 @@ fn schema(of: &Value, into: &mut Vec<u8>) {
     text(4, &of["description"], into);
     limits(of, into);
     texts(19, &of["required"], into);
-    for value in elements(&of["enum"]) {
-        within(20, into, |into| any(value, into));
-    }
+    elements(&of["enum"]).iter().for_each(|value| any(20, value, into));
     match of.get("additionalProperties") {
         None => {}
         Some(Value::Bool(allowed)) => within(21, into, |into| put_number(2, u64::from(*allowed), into)),
