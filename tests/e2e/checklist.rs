@@ -2,7 +2,11 @@
 
 use std::thread;
 
-use crate::{cluster::Cluster, kubectl::Kubectl, script::Script};
+use crate::{
+    cluster::Cluster,
+    kubectl::Kubectl,
+    script::{Row, Script},
+};
 
 /// An object of a kind, and what is particular to the kind.
 struct Sample {
@@ -276,6 +280,34 @@ fn kapelle_does_what_its_options_say() {
 #[test]
 fn what_is_not_served_says_so() {
     session("not_served.txt", include_str!("scripts/not_served.txt"));
+}
+
+/// Prints how many of a hundred commands do what they do with Kubernetes: `--nocapture` shows it.
+#[test]
+fn of_a_hundred_commands_of_kubectl_only_those_fail_that_are_known_to() {
+    let cluster = Cluster::start();
+    let Some(kubectl) = Kubectl::find(&cluster) else { return };
+    for image in ["hello-http", "batch", "log-sidecar"] {
+        cluster.push(image);
+    }
+    cluster.push_as("hello-http", "hello-http:v2");
+    let rows = Script::new("hundred.txt", &cluster, Some(&kubectl)).rows(include_str!("scripts/hundred.txt"));
+    assert_eq!(rows.len(), 100);
+    let open = rows.iter().filter(|row| row.open.is_some()).count();
+    let promise = format!("{} do what they do with Kubernetes", rows.len() - open);
+    assert!(include_str!("../../README.md").contains(&promise), "README must say that {promise}");
+    let mut complaints = Vec::new();
+    for Row { name, open, outcome } in &rows {
+        match (open, outcome) {
+            (None, Ok(())) => {}
+            (None, Err(complaint)) => complaints.push(format!("{name}: {complaint}")),
+            (Some(why), Err(_)) => eprintln!("open: {name}: {why}"),
+            (Some(_), Ok(())) => eprintln!("no longer open: {name}; say so in hundred.txt"),
+        }
+    }
+    let passed = rows.iter().filter(|row| row.outcome.is_ok()).count();
+    eprintln!("{passed} of {} commands of kubectl ({})", rows.len(), kubectl.version());
+    assert!(complaints.is_empty(), "{} complaints:\n{}", complaints.len(), complaints.join("\n----\n"));
 }
 
 #[test]

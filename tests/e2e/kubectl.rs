@@ -7,22 +7,24 @@ use crate::{
     script::words,
 };
 
-/// The client under test where several are installed; any other `kubectl` serves as well.
+/// The client under test where several are installed; any other `kubectl` serves as well, and so does the one that the variable
+/// `KUBECTL` names.
 const NAMES: [&str; 2] = ["kubectl.1.32", "kubectl"];
 
 /// A `kubectl` that talks to a cluster.
 pub(crate) struct Kubectl<'a> {
     cluster: &'a Cluster,
-    binary: &'static str,
+    binary: String,
 }
 
 impl Kubectl<'_> {
     /// The `kubectl` of this machine.
     pub(crate) fn find(cluster: &Cluster) -> Option<Kubectl<'_>> {
-        let runs = |name: &&str| {
+        let runs = |name: &String| {
             Command::new(name).args(["version", "--client"]).output().is_ok_and(|out| out.status.success())
         };
-        let found = NAMES.into_iter().find(runs);
+        let named = std::env::var("KUBECTL").ok();
+        let found = named.into_iter().chain(NAMES.map(str::to_owned)).find(runs);
         if found.is_none() {
             assert!(std::env::var_os("CI").is_none(), "CI must have kubectl");
             eprintln!("skipped: no kubectl on this machine");
@@ -30,9 +32,14 @@ impl Kubectl<'_> {
         found.map(|binary| Kubectl { cluster, binary })
     }
 
+    /// What it says of its version.
+    pub(crate) fn version(&self) -> String {
+        self.ok("version --client").lines().next().unwrap_or_default().to_owned()
+    }
+
     /// A call of it, with a cache of its own.
     pub(crate) fn command(&self) -> Command {
-        let mut command = Command::new(self.binary);
+        let mut command = Command::new(&self.binary);
         command.arg("--kubeconfig").arg(self.cluster.kubeconfig());
         command.arg("--cache-dir").arg(self.cluster.dir().join("kubectl-cache"));
         command

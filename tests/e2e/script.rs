@@ -11,6 +11,8 @@
 //! | text                  behind a command: its standard input
 //! & kubectl get pods -w   goes on running once it has printed all that is asked for; one at a time
 //! .                       what `&` must have printed by now; then it is ended
+//! $ http://127.0.0.1:80/  not a command, but what is answered there
+//! = NAME                  steps that count as one follow; `= NAME (open: WHY)` if they are known to fail
 //! ```
 //!
 //! Words are split as a shell does it, single quotes included. `{name}` is put in from the caller's list.
@@ -26,7 +28,7 @@ use std::{
 };
 
 use crate::{
-    cluster::{Cluster, KAPELLE},
+    cluster::{Cluster, KAPELLE, http_get},
     kubectl::Kubectl,
     patience::{LOOK_EVERY, PATIENCE},
 };
@@ -53,6 +55,15 @@ struct Step {
     input: String,
     wanted: Vec<String>,
     unwanted: Vec<String>,
+}
+
+/// Steps that count as one.
+#[derive(Debug)]
+pub(crate) struct Row {
+    pub(crate) name: String,
+    /// Why it is known to fail, if it is.
+    pub(crate) open: Option<String>,
+    pub(crate) outcome: Result<(), String>,
 }
 
 /// A process whose output is gathered while it runs. Dropping it kills it.
@@ -103,6 +114,26 @@ impl<'a> Script<'a> {
         assert!(complaints.is_empty(), "{} complaints:\n{}", complaints.len(), complaints.join("\n----\n"));
     }
 
+    /// Runs the rows of a text, each whatever became of those before. Files stand before the first.
+    pub(crate) fn rows(&self, text: &str) -> Vec<Row> {
+        let mut parts = text.split("\n= ");
+        assert!(self.parse(parts.next().unwrap()).is_empty(), "{}: steps before the first row", self.name);
+        parts.map(|part| self.row(part)).collect()
+    }
+
+    fn row(&self, part: &str) -> Row {
+        let (heading, steps) = part.split_once('\n').unwrap_or((part, ""));
+        let (name, open) = match heading.split_once(" (open: ") {
+            Some((name, why)) => (name, Some(why.trim_end_matches(')').to_owned())),
+            None => (heading, None),
+        };
+        let mut background = None;
+        let mut step = |step: &Step| {
+            self.step(step, &mut background).map_err(|error| format!("{}\n{error}", step.words.join(" ")))
+        };
+        Row { name: name.to_owned(), open, outcome: self.parse(steps).iter().try_for_each(&mut step) }
+    }
+
     /// Reads the steps and writes the files.
     fn parse(&self, text: &str) -> Vec<Step> {
         let mut steps: Vec<Step> = Vec::new();
@@ -146,11 +177,11 @@ impl<'a> Script<'a> {
             return Ok(());
         }
         match step.way {
-            Way::Once(code) => self.start(step).until_ended(step, code),
+            Way::Once(code) => self.once(step, code),
             Way::Again => {
                 let until = Instant::now() + PATIENCE;
                 loop {
-                    match self.start(step).until_ended(step, 0) {
+                    match self.once(step, 0) {
                         Err(_) if Instant::now() < until => thread::park_timeout(LOOK_EVERY),
                         outcome => return outcome,
                     }
@@ -160,6 +191,13 @@ impl<'a> Script<'a> {
                 *background = Some(self.start(step).until_said(step)?);
                 Ok(())
             }
+        }
+    }
+
+    fn once(&self, step: &Step, code: i32) -> Result<(), String> {
+        match step.words.first() {
+            Some(url) if url.starts_with("http://") => judge(step, &http_get(url)?.1),
+            Some(_) | None => self.start(step).until_ended(step, code),
         }
     }
 
@@ -212,13 +250,17 @@ impl Running {
         judge(step, &said)
     }
 
-    /// Waits until everything was said; it may go on then.
-    fn until_said(self, step: &Step) -> Result<Self, String> {
+    /// Waits until everything was said; it may go on then. Who has ended says nothing more.
+    fn until_said(mut self, step: &Step) -> Result<Self, String> {
         let until = Instant::now() + PATIENCE;
         loop {
+            let has_ended = self.child.try_wait().unwrap().is_some();
+            if has_ended {
+                self.readers.drain(..).for_each(|reader| reader.join().unwrap());
+            }
             match judge(step, &self.said()) {
                 Ok(()) => return Ok(self),
-                Err(complaint) if Instant::now() > until => return Err(complaint),
+                Err(complaint) if has_ended || Instant::now() > until => return Err(complaint),
                 Err(_) => thread::park_timeout(LOOK_EVERY),
             }
         }
