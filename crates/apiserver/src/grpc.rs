@@ -378,7 +378,7 @@ impl services::objects_server::Objects for ObjectService {
         let request = request.into_inner();
         let manifest = json(&request.manifest, "manifest").map_err(refused)?;
         let subresource = convert::subresource_from_wire(&request.subresource).map_err(refused)?;
-        let wanted = Wanted { manifest, subresource, force: request.force };
+        let wanted = Wanted { manifest: manifest.into(), subresource, force: request.force };
         let applied = service.registry.apply(wanted, &request.namespace, write_options(request.options)).await;
         let (written, outcome) = applied.map_err(refused)?;
         let outcome = match outcome {

@@ -35,8 +35,17 @@ pub(crate) enum Media {
     MergePatch,
     /// Kubernetes' strategic merge patch.
     StrategicPatch,
-    /// Server-side apply.
-    ApplyPatch,
+    /// Server-side apply, in YAML.
+    ApplyYaml,
+    /// Server-side apply, in CBOR.
+    ApplyCbor,
+}
+
+impl Media {
+    /// Whether it is what somebody applies.
+    pub(crate) fn applies(self) -> bool {
+        matches!(self, Self::ApplyYaml | Self::ApplyCbor)
+    }
 }
 
 /// A body and its type.
@@ -92,11 +101,8 @@ fn media(headers: &HeaderMap) -> Result<Media, Error> {
         "application/json-patch+json" => Media::JsonPatch,
         "application/merge-patch+json" => Media::MergePatch,
         "application/strategic-merge-patch+json" => Media::StrategicPatch,
-        "application/apply-patch+yaml" => Media::ApplyPatch,
-        "application/apply-patch+cbor" => {
-            let message = "CBOR is not read here; send application/apply-patch+yaml";
-            return Err(Error::new(Reason::UnsupportedMediaType, message));
-        }
+        "application/apply-patch+yaml" => Media::ApplyYaml,
+        "application/apply-patch+cbor" => Media::ApplyCbor,
         other => {
             let message = format!(
                 "the body of the request was in an unknown format: \"{other}\"; \
@@ -113,15 +119,14 @@ impl Content {
         Ok(self.parsed(Strictness::Ignore)?.value)
     }
 
-    /// The body as a JSON value, and the fields that stand in it twice. CBOR with such fields is refused in any
-    /// case.
+    /// The body as a JSON value, and the fields that stand in it twice. CBOR with such fields is refused in any case.
     pub(crate) fn parsed(&self, strictness: Strictness) -> Result<Parsed, Error> {
         match self.media {
-            Media::Yaml | Media::ApplyPatch => {
+            Media::Yaml | Media::ApplyYaml => {
                 let text = str::from_utf8(&self.bytes).map_err(|_| Error::bad_request("the body is not UTF-8"))?;
                 yaml::parse(text, strictness)
             }
-            Media::Cbor => Ok(cbor::parse(&self.bytes)?.into()),
+            Media::Cbor | Media::ApplyCbor => Ok(cbor::parse(&self.bytes)?.into()),
             Media::Json | Media::JsonPatch | Media::MergePatch | Media::StrategicPatch => {
                 json::parse(&self.bytes, strictness)
             }
@@ -171,15 +176,21 @@ impl Content {
         served.decode_bytes(raw).map_err(|error| Error::bad_request(format!("the body is not a {kind}: {error}")))
     }
 
-    /// The body as a manifest that is applied to the object of the URL: it must say what it is.
-    pub(crate) fn manifest(&self, target: &Target) -> Result<Value, Error> {
+    /// The body as a manifest that is applied to the object of the URL: it must say what it is. What stands twice in it is noted,
+    /// to be judged with its other mistakes.
+    pub(crate) fn manifest(&self, target: &Target, strictness: Strictness) -> Result<Parsed, Error> {
         let info = target.served.info();
-        self.manifest_of((&info.api_version(), info.kind), target)
+        self.manifest_of((&info.api_version(), info.kind), target, strictness)
     }
 
     /// As [`Content::manifest`], of a part of the object that is a type of its own.
-    pub(crate) fn manifest_of(&self, expected: (&str, &str), target: &Target) -> Result<Value, Error> {
-        let mut manifest = self.value()?;
+    pub(crate) fn manifest_of(
+        &self,
+        expected: (&str, &str),
+        target: &Target,
+        strictness: Strictness,
+    ) -> Result<Parsed, Error> {
+        let Parsed { value: mut manifest, duplicates } = self.parsed(strictness.noting())?;
         if !manifest.is_object() {
             return Err(Error::bad_request("what is applied must be an object"));
         }
@@ -205,7 +216,7 @@ impl Content {
                 metadata.insert(name.to_owned(), url.as_str().into());
             }
         }
-        Ok(manifest)
+        Ok(Parsed { value: manifest, duplicates })
     }
 
     /// The body as a message that is no object of ours, by its full name in `proto/`, and what the user should know about it.

@@ -141,7 +141,7 @@ impl Rest {
     async fn patch(&self, target: &Target, asked: &Asked, body: Body) -> Result<Response<Body>, Error> {
         let (params, view) = (asked.write()?, self.view(target, asked)?);
         let content = body::read(&asked.headers, body).await?;
-        if content.media == Media::ApplyPatch {
+        if content.media.applies() {
             return self.apply(target, asked, &content).await;
         }
         forceless(&params)?;
@@ -154,7 +154,7 @@ impl Rest {
     /// Server-side apply. Who applies must say its name.
     async fn apply(&self, target: &Target, asked: &Asked, content: &Content) -> Result<Response<Body>, Error> {
         let (params, view) = (asked.query.write()?, self.view(target, asked)?);
-        let manifest = content.manifest(target)?;
+        let manifest = content.manifest(target, params.strictness)?;
         let wanted = Wanted { manifest, subresource: target.subresource, force: params.force.unwrap_or_default() };
         let written = self.registry.apply_to(&target.key(), wanted, sent_as(target, &params)).await?;
         Ok(written_answer(&written, &[], view))
@@ -296,11 +296,13 @@ pub(super) fn patch_kind(content: &Content) -> Result<PatchKind, Error> {
         Media::JsonPatch => Ok(PatchKind::Json),
         Media::MergePatch => Ok(PatchKind::Merge),
         Media::StrategicPatch => Ok(PatchKind::Strategic),
-        Media::Json | Media::Yaml | Media::Cbor | Media::Protobuf | Media::ApplyPatch => Err(Error::new(
-            Reason::UnsupportedMediaType,
-            "a patch is sent as application/json-patch+json, application/merge-patch+json, \
+        Media::Json | Media::Yaml | Media::Cbor | Media::Protobuf | Media::ApplyYaml | Media::ApplyCbor => {
+            Err(Error::new(
+                Reason::UnsupportedMediaType,
+                "a patch is sent as application/json-patch+json, application/merge-patch+json, \
              application/strategic-merge-patch+json or application/apply-patch+yaml",
-        )),
+            ))
+        }
     }
 }
 

@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 
 use super::{
     Asked, Rest, answer,
-    body::{self, Content, Media},
+    body::{self, Content},
     objects::{forceless, options, patch_kind, read_at, sent_as},
     path::Target,
     query::WriteParams,
@@ -71,7 +71,7 @@ impl Rest {
     ) -> Result<Response<Body>, Error> {
         let params = asked.write()?;
         let content = body::read(&asked.headers, body).await?;
-        if content.media == Media::ApplyPatch {
+        if content.media.applies() {
             return self.apply_scale(target, asked, &content).await;
         }
         forceless(&params)?;
@@ -95,17 +95,20 @@ impl Rest {
     /// What is applied is a `Scale`. Who owns how many replicas there should be is told in the words of the object itself.
     async fn apply_scale(&self, target: &Target, asked: &Asked, content: &Content) -> Result<Response<Body>, Error> {
         let params = asked.query.write()?;
-        let sent = content.manifest_of((SCALE_VERSION, "Scale"), target)?;
-        let (_, unknown) = json::decode_message(SCALE, &sent, params.strictness)?;
+        let Parsed { value: sent, duplicates } =
+            content.manifest_of((SCALE_VERSION, "Scale"), target, params.strictness)?;
+        let (_, unknown) = json::decode_message(SCALE, &sent, params.strictness.noting())?;
+        let faults = params.strictness.judge([duplicates, unknown].concat())?;
         let info = target.served.info();
         let mut manifest = json!({ "apiVersion": info.api_version(), "kind": info.kind });
         manifest["metadata"] = sent["metadata"].clone();
         if let Some(replicas) = sent["spec"].get("replicas") {
             target.served.replicas_at().set(&mut manifest, replicas.clone());
         }
-        let wanted = Wanted { manifest, subresource: Subresource::Scale, force: params.force.unwrap_or_default() };
+        let force = params.force.unwrap_or_default();
+        let wanted = Wanted { manifest: manifest.into(), subresource: Subresource::Scale, force };
         let written = self.registry.apply_to(&target.key(), wanted, sent_as(target, &params)).await?;
-        Ok(scale_answer(asked, &scale_value(&scale(&written.object.object_as(target.served))?), &unknown))
+        Ok(scale_answer(asked, &scale_value(&scale(&written.object.object_as(target.served))?), &faults))
     }
 
     async fn rescale(

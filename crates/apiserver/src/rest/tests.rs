@@ -320,8 +320,6 @@ async fn bad_input_is_named() {
         let answer = server.ask(&format!("POST {CONFIG_MAPS}"), &[headers], "{}").await;
         assert_eq!(answer.code, code, "{headers}");
     }
-    let cbor = ["content-type: application/apply-patch+cbor"];
-    assert_eq!(server.ask(&format!("PATCH {CONFIG_MAPS}/c1"), &cbor, "{}").await.code, 415);
 }
 
 #[tokio::test]

@@ -7,7 +7,7 @@ use api::{
     apply::{self, Applied, BuiltInKind, Conflict, Operation, Refusal, Request, Versions},
     custom::JsonPath,
     error::Cause,
-    json::{Decoded, Strictness},
+    json::{Decoded, Parsed, Strictness},
     meta_v1::ManagedFieldsEntry,
 };
 use serde_json::{Value, json};
@@ -15,15 +15,15 @@ use store::View;
 
 use super::{
     WriteOptions, Written,
-    modify::{decoded, with_unknown},
+    modify::{decoded, judged, with_unknown},
 };
 use crate::{Registry, access::Access, decide::Sent, defined::Form};
 
 /// What is applied.
 #[derive(Clone, Debug)]
 pub struct Wanted {
-    /// All that its sender wants to say of the object.
-    pub manifest: Value,
+    /// All that its sender wants to say of the object, and the fields that stand in it twice.
+    pub manifest: Parsed,
     /// Which part of it is meant.
     pub subresource: Subresource,
     /// Take over fields that others own.
@@ -64,8 +64,8 @@ impl Registry {
         default_namespace: &str,
         options: WriteOptions,
     ) -> Result<(Written, ApplyOutcome), Error> {
-        let served = self.served_as(&wanted.manifest)?;
-        let key = meant(served.kind(), &mut wanted.manifest, default_namespace)?;
+        let served = self.served_as(&wanted.manifest.value)?;
+        let key = meant(served.kind(), &mut wanted.manifest.value, default_namespace)?;
         let written = self.apply_to(&key, wanted, options.sent_as(served)).await?;
         let outcome = match (written.created, written.unchanged) {
             (true, _) => ApplyOutcome::Created,
@@ -115,29 +115,28 @@ impl Application<'_> {
         Ok(Write::Update(self.merged(&self.form.present(record)?, owners)?, *subresource))
     }
 
-    /// The manifest as an object. What the schema of a kind does not have that users define is told as Kubernetes tells it here.
-    fn read(&self, manifest: &Value) -> Result<Decoded, Error> {
+    /// The manifest as an object.
+    fn read(&self, manifest: &Parsed) -> Result<Decoded, Error> {
         let strictness = self.options.field_validation;
-        if self.form.definition.is_none() || strictness != Strictness::Strict {
-            return self.form.decode(manifest, strictness);
+        let read = self.form.decode(&manifest.value, strictness.noting())?;
+        if self.form.definition.is_some() && strictness == Strictness::Strict && !read.unknown.is_empty() {
+            return Err(self.untyped(&read.unknown, &manifest.duplicates));
         }
-        let read = self.form.decode(manifest, Strictness::Warn)?;
-        if read.unknown.is_empty() {
-            return Ok(read);
-        }
+        judged(read, &manifest.duplicates, strictness)
+    }
+
+    /// What the schema of a kind does not have that users define is told as Kubernetes tells it here, with all other mistakes.
+    fn untyped(&self, unknown: &[String], duplicates: &[String]) -> Error {
         let field = |unknown: &String| match unknown.split('"').nth(1) {
             Some(field) => format!(".{field}: field not declared in schema"),
             None => unknown.clone(),
         };
-        let fields: Vec<String> = read.unknown.iter().map(field).collect();
+        let mistakes: Vec<String> = duplicates.iter().cloned().chain(unknown.iter().map(field)).collect();
         let info = self.form.served().info();
         let (place, version) = (format!("{}/{}", self.key.namespace, self.key.name), info.api_version());
-        let message = format!(
-            "failed to create typed patch object ({place}; {version}, Kind={}): {}",
-            info.kind,
-            fields.join(", ")
-        );
-        Err(Error::bad_request(message))
+        let kind = info.kind;
+        let mistakes = mistakes.join(", ");
+        Error::bad_request(format!("failed to create typed patch object ({place}; {version}, Kind={kind}): {mistakes}"))
     }
 
     fn may_create(&self, uid: &str) -> Result<(), Error> {
@@ -155,7 +154,7 @@ impl Application<'_> {
     fn merged(&self, live: &Value, owners: &[ManagedFieldsEntry]) -> Result<Object, Error> {
         let applied = self.applied(live, owners)?;
         let object = if self.wanted.subresource == Subresource::None {
-            apply::synced(&self.options.field_manager, applied.object, &self.wanted.manifest)
+            apply::synced(&self.options.field_manager, applied.object, &self.wanted.manifest.value)
         } else {
             applied.object
         };
@@ -166,7 +165,7 @@ impl Application<'_> {
 
     /// Of the manifest what counts.
     fn config(&self) -> Result<Value, Error> {
-        let manifest = &self.wanted.manifest;
+        let manifest = &self.wanted.manifest.value;
         if self.wanted.subresource == Subresource::Scale {
             self.form.config(&scale_only(manifest, &self.form.served().replicas_at()))
         } else {

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use api::{
     Error, Key, Object, PatchKind, Reason, Subresource, Verb, Write,
-    json::{Decoded, Parsed},
+    json::{Decoded, Parsed, Strictness},
     patch,
 };
 use serde_json::Value;
@@ -36,8 +36,7 @@ impl Registry {
         let make = |view: &View, form: Form<'_>| {
             let record = view.get(key).ok_or_else(|| Error::not_found(key))?;
             let value = patched(record, form, kind, &patch)?;
-            let mut made = form.decode_made(&value, strictness.noting())?;
-            made.unknown = strictness.judge([duplicates.clone(), made.unknown].concat())?;
+            let made = judged(form.decode_made(&value, strictness.noting())?, &duplicates, strictness)?;
             Ok(Cow::Owned(Write::Update(decoded(key, made, &mut unknown)?, subresource)))
         };
         let written = self.settle(key, options.sent(key.kind), options.dry_run, make).await?;
@@ -76,6 +75,12 @@ fn not_strategic() -> Error {
     let message = "the body of the request was in an unknown format - accepted media types include: \
                    application/json-patch+json, application/merge-patch+json, application/apply-patch+yaml";
     Error::new(Reason::UnsupportedMediaType, message)
+}
+
+/// What was read with all its mistakes noted, if they may be there.
+pub(super) fn judged(read: Decoded, duplicates: &[String], strictness: Strictness) -> Result<Decoded, Error> {
+    let unknown = strictness.judge([duplicates, &read.unknown].concat())?;
+    Ok(Decoded { unknown, ..read })
 }
 
 /// What was read, if it is the object that is meant.

@@ -93,6 +93,63 @@ async fn what_cannot_be_applied_is_refused() {
     assert_eq!(forced.code, 422);
 }
 
+#[tokio::test]
+async fn all_mistakes_of_what_is_applied_are_named_in_yaml_and_in_json() {
+    let server = start().await;
+    server.post(DEPLOYMENTS, &deployment("web")).await;
+    let (object, scale) = (format!("{CONFIG_MAPS}/m"), format!("{DEPLOYMENTS}/web/scale"));
+    let cases = [
+        (
+            &object,
+            "apiVersion: v1\nkind: ConfigMap\ndota: {}\ndata:\n  a: one\n  a: two\n",
+            ["line 6: key \"a\" already set in map", "unknown field \"dota\" (did you mean \"data\"?)"],
+        ),
+        (
+            &object,
+            r#"{"apiVersion": "v1", "kind": "ConfigMap", "dota": {}, "data": {"a": "one", "a": "two"}}"#,
+            ["line 1: key \"a\" already set in map", "unknown field \"dota\" (did you mean \"data\"?)"],
+        ),
+        (
+            &scale,
+            r#"{"apiVersion": "autoscaling/v1", "kind": "Scale", "spec": {"replicas": 1, "replicas": 2, "y": 1}}"#,
+            ["line 1: key \"replicas\" already set in map", "unknown field \"spec.y\""],
+        ),
+    ];
+    for (path, body, mistakes) in cases {
+        let ask = |validation| format!("PATCH {path}?fieldManager=one&force=true&fieldValidation={validation}");
+        let refused = server.ask(&ask("Strict"), &[APPLY], body).await;
+        let message = format!("strict decoding error: {}, {}", mistakes[0], mistakes[1]);
+        assert_eq!(refused.shows(&["/message"]), (400, vec![json!(message)]));
+        let warned = server.ask(&ask("Warn"), &[APPLY], body).await;
+        let warnings = warned.headers.get_all(header::WARNING).iter();
+        let warnings: Vec<String> = warnings.map(|warning| warning.to_str().unwrap().replace('\\', "")).collect();
+        assert!(warned.code < 300 && warnings.len() == mistakes.len(), "{}: {warnings:?}", warned.code);
+        assert!(mistakes.iter().zip(&warnings).all(|(mistake, warning)| warning.contains(mistake)), "{warnings:?}");
+        let ignored = server.ask(&ask("Ignore"), &[APPLY], body).await;
+        assert_eq!((ignored.code, ignored.headers.get(header::WARNING)), (200, None));
+    }
+    let kept = server.get(&object).await;
+    assert_eq!(kept.shows(&["/data"]), (200, vec![json!({"a": "two"})]), "the last one wins");
+    assert_eq!(server.get(&scale).await.shows(&["/spec/replicas"]), (200, vec![json!(2)]));
+}
+
+#[tokio::test]
+async fn what_is_applied_may_be_cbor() {
+    let server = start().await;
+    let cbor = ["content-type: application/apply-patch+cbor"];
+    let (wanted, mut bytes) = (map(&json!({"a": "1"})), Vec::new());
+    api::cbor::write(&wanted.parse().unwrap(), &mut bytes);
+    let line = format!("PATCH {CONFIG_MAPS}/m?fieldManager=one");
+    let made = server.ask(&line, &cbor, bytes).await;
+    assert_eq!(
+        made.shows(&["/data", "/metadata/managedFields/0/operation"]),
+        (201, vec![json!({"a": "1"}), json!("Apply")])
+    );
+    assert_eq!(server.ask(&line, &[APPLY], wanted).await.json(), made.json());
+    let refused = server.ask(&line, &cbor, "{}").await;
+    assert_eq!((refused.code, &refused.json()["reason"]), (400, &json!("BadRequest")));
+}
+
 /// A clock that goes on whenever somebody looks at it.
 fn ticking() -> Timestamp {
     static TICKS: AtomicI64 = AtomicI64::new(0);

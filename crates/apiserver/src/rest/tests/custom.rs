@@ -401,3 +401,35 @@ async fn the_elder_document_has_what_users_define() {
     server.ask(&format!("PATCH {path}"), &[MERGE], json!({"metadata": {"finalizers": null}}).to_string()).await;
     assert_eq!(server.get("/openapi/v2").await.shows(&[definition]).1, [Value::Null]);
 }
+
+#[tokio::test]
+async fn their_documents_come_in_both_forms_and_are_kept_under_the_url_that_names_them() {
+    let server = with_widgets().await;
+    let index = server.get("/openapi/v3").await.json();
+    let url = index["paths"]["apis/example.com/v1"]["serverRelativeURL"].as_str().unwrap();
+    for media in ["application/json", "application/com.github.proto-openapi.spec.v3.v1.0+protobuf"] {
+        let accept = [&*format!("accept: {media}")];
+        let kept = server.ask(&format!("GET {url}"), &accept, "").await;
+        assert_eq!((kept.code, kept.header(header::CONTENT_TYPE)), (200, media));
+        assert!(kept.header(header::CACHE_CONTROL).contains("immutable"), "{media}");
+        let moved = server.ask("GET /openapi/v3/apis/example.com/v1?hash=0123", &accept, "").await;
+        assert_eq!((moved.code, moved.header(header::LOCATION)), (301, url));
+    }
+}
+
+#[tokio::test]
+async fn whoever_applies_strictly_hears_of_all_mistakes_at_once() {
+    let server = with_widgets().await;
+    let manifest = "apiVersion: example.com/v1\nkind: Widget\nspec:\n  sise: 4\n  size: 1\n  size: 2\n";
+    let apply = async |strictness: &str| {
+        let line = format!("PATCH {WIDGETS}/a?fieldManager=one&fieldValidation={strictness}");
+        server.ask(&line, &["content-type: application/apply-patch+yaml"], manifest).await
+    };
+    let refused = apply("Strict").await;
+    let message = refused.json()["message"].as_str().unwrap().to_owned();
+    for mistake in ["line 6: key \"size\" already set in map", ".spec.sise: field not declared in schema"] {
+        assert!(refused.code == 400 && message.contains(mistake), "{message}");
+    }
+    let made = apply("Warn").await;
+    assert_eq!(made.shows(&["/spec/size", "/spec/sise"]), (201, vec![json!(2), Value::Null]));
+}
