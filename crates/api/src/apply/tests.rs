@@ -249,6 +249,22 @@ fn elements_that_an_applier_no_longer_names_go_unless_somebody_else_owns_them() 
 }
 
 #[test]
+fn nobody_owns_a_map_or_a_list_when_its_last_part_was_taken_away() {
+    let mut story = Story::of(Kind::ConfigMap);
+    story.write("edit", "", |object| *object = map(&json!({"b": "1"})));
+    story.apply("one", &map(&json!({"a": "1"})));
+    story.write("edit", "", |object| object["data"] = json!({"a": "1"}));
+    story.apply("one", &json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "m", "namespace": "a"}}));
+    assert_eq!(story.object.get("data"), None);
+    // The map that `edit` once made is gone, and nobody is asked about it.
+    story.apply("two", &map(&json!({"b": "1"})));
+    story.check(&expect![[r#"
+        two Apply at 5
+          .data.b
+    "#]]);
+}
+
+#[test]
 fn a_field_that_an_update_has_taken_over_stays_when_its_applier_leaves_it() {
     let mut story = Story::of(Kind::Deployment);
     story.apply("kubectl", &deployment(&json!({"replicas": 1, "paused": true})));

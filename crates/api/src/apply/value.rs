@@ -106,6 +106,7 @@ pub(super) fn difference<T: Typed>(typed: T, before: &Value, after: &Value) -> D
 }
 
 fn compare<T: Typed>(typed: T, before: Option<&Value>, after: Option<&Value>) -> (Turn, Difference) {
+    let (before, after) = (beside(typed, before, after), beside(typed, after, before));
     let turn = match (before, after) {
         (None, None) => Turn::Same,
         (None, Some(_)) => Turn::Added,
@@ -125,6 +126,14 @@ fn compare<T: Typed>(typed: T, before: Option<&Value>, after: Option<&Value>) ->
     // Both say something of it: what differs stands below.
     let turn = if turn == Turn::Modified { Turn::Same } else { turn };
     (turn, Difference::of(parts))
+}
+
+/// A value as it counts beside another one: `null` in the place of something whose parts are merged is nothing. So it is when the
+/// last of its parts has been taken away, after which nobody owns it.
+fn beside<'v, T: Typed>(typed: T, value: Option<&'v Value>, other: Option<&Value>) -> Option<&'v Value> {
+    let has_parts =
+        |other: &Value| (other.is_array() || other.is_object()) && merging(typed, Some(other)) != Merging::Leaf;
+    value.filter(|value| !(value.is_null() && other.is_some_and(has_parts)))
 }
 
 /// Whether nothing is in it.
