@@ -119,7 +119,7 @@ fn normal(message: &Message, bytes: &[u8], depth: usize) -> Option<Vec<u8>> {
                 Some(of) if of.form == Form::Raw => put_bytes(number, inner, &mut out),
                 Some(of) => {
                     let inner = normal(of, inner, depth.checked_sub(1)?)?;
-                    if !(inner.is_empty() && is_plain(field, of.form)) {
+                    if !(inner.is_empty() && is_plain(field, of)) {
                         put_bytes(number, &inner, &mut out);
                     }
                 }
@@ -132,13 +132,13 @@ fn normal(message: &Message, bytes: &[u8], depth: usize) -> Option<Vec<u8>> {
     reader.finished().then_some(out)
 }
 
-/// Whether an empty message in the field is one that nobody set.
-fn is_plain(field: &Field, form: Form) -> bool {
+/// Whether an empty message in the field is one that nobody set. One that has no fields says something by being there.
+fn is_plain(field: &Field, of: &Message) -> bool {
     let name = field.json.as_str();
-    let of_its_form = match form {
+    let of_its_form = match of.form {
         Form::Time | Form::MicroTime => true,
         Form::IntOrString => PLAIN_PORTS.contains(&name),
-        Form::Object => field.inline || PLAIN.contains(&name),
+        Form::Object => field.inline || !of.fields.is_empty() && PLAIN.contains(&name),
         Form::Quantity | Form::Raw => false,
     };
     field.shape == Shape::One && of_its_form
@@ -249,6 +249,12 @@ mod tests {
         }}}});
         let wanted = json::decode(Kind::Deployment, &wanted, Strictness::Strict).unwrap().object;
         assert_eq!(sent(Kind::Deployment, &wanted), wanted);
+    }
+
+    #[test]
+    fn a_message_without_fields_says_something_by_being_there() {
+        let message = Schema::get().message("kapelle.apiextensions.v1.CustomResourceSubresources").unwrap();
+        assert_eq!(normal(message, &[0x0a, 0], 8).unwrap(), [0x0a, 0], "the part `status`");
     }
 
     #[test]
