@@ -56,7 +56,9 @@ fn kinds(list: &str, defined: &Definitions) -> Result<Vec<Kind>> {
 fn kind(word: &str, defined: &Definitions) -> Result<Kind> {
     Kind::from_word(word).or_else(|| defined.from_word(word).map(Kind::Custom)).map_or_else(
         || {
-            let known: Vec<&str> = Kind::ALL.iter().map(|kind| kind.info().plural).collect();
+            // Written out for each kind, as it would be otherwise, this keeps an optimising compiler busy for ten minutes.
+            let kinds = std::hint::black_box(Kind::ALL);
+            let known: Vec<&str> = kinds.iter().map(|kind| kind.info().plural).collect();
             bail!("the cluster has no resource type {word:?}; it has {}", known.join(", "))
         },
         Ok,
