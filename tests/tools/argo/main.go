@@ -432,11 +432,7 @@ func (a *argo) customKind(ctx context.Context) error {
 
 func main() {
 	klog.SetLogger(logr.Discard())
-	a, err := connect()
-	if err != nil {
-		fmt.Fprintln(os.Stderr, "error:", err)
-		os.Exit(1)
-	}
+	a := tap.Needs(connect())
 	tap.Check("the cache lists and watches every kind", a.start)
 	tap.Check("a sync applies on the client's side, in waves", a.first)
 	tap.Check("health follows the Deployment", a.healthy)

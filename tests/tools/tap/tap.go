@@ -41,6 +41,15 @@ func Check(what string, try func(ctx context.Context) error) {
 	}
 }
 
+// Needs is what all checks build upon; the program ends without it.
+func Needs[T any](value T, err error) T {
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "error:", err)
+		os.Exit(1)
+	}
+	return value
+}
+
 // Done says how much was tried.
 func Done() { fmt.Printf("1..%d\n", count) }
 

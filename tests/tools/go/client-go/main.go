@@ -5,7 +5,6 @@
 package main
 
 import (
-	"fmt"
 	"os"
 
 	"k8s.io/client-go/dynamic"
@@ -53,11 +52,7 @@ func protobuf(config *rest.Config) *rest.Config {
 }
 
 func main() {
-	c, err := connect()
-	if err != nil {
-		fmt.Fprintln(os.Stderr, "error:", err)
-		os.Exit(1)
-	}
+	c := tap.Needs(connect())
 	tap.Check("discovery, preferred kinds, OpenAPI 2 and 3", c.discovery)
 	tap.Check("a Deployment by the typed client, in protobuf", c.deployment)
 	tap.Check("retries on conflict", c.conflict)

@@ -102,11 +102,7 @@ func (o *operator) run(ctx context.Context) error {
 
 func main() {
 	ctrl.SetLogger(logr.Discard())
-	o, err := start()
-	if err != nil {
-		fmt.Fprintln(os.Stderr, "error:", err)
-		os.Exit(1)
-	}
+	o := tap.Needs(start())
 	tap.Check("a manager is elected, and its caches are filled", o.run)
 	tap.Check("the operator makes the objects that it owns, until they are ready", o.makes)
 	tap.Check("what is changed or deleted of them is mended", o.mends)

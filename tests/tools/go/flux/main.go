@@ -325,11 +325,7 @@ func (f *flux) remove(ctx context.Context) error {
 
 func main() {
 	log.SetLogger(logr.Discard())
-	f, err := connect()
-	if err != nil {
-		fmt.Fprintln(os.Stderr, "error:", err)
-		os.Exit(1)
-	}
+	f := tap.Needs(connect())
 	tap.Check("everything is created, each after a dry run", f.first)
 	tap.Check("kstatus waits until everything is current", f.wait)
 	tap.Check("applied again nothing changes, three times", f.again)
