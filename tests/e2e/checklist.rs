@@ -24,7 +24,7 @@ struct Sample {
     describe: &'static str,
 }
 
-const SAMPLES: [Sample; 21] = [
+const SAMPLES: [Sample; 27] = [
     Sample {
         resource: "namespace",
         kind: "Namespace",
@@ -222,6 +222,60 @@ const SAMPLES: [Sample; 21] = [
         columns: &["NAME", "CREATED AT"],
         wide: "CREATED AT",
         describe: "deployments",
+    },
+    Sample {
+        resource: "validatingwebhookconfiguration.admissionregistration.k8s.io",
+        kind: "ValidatingWebhookConfiguration",
+        manifest: "apiVersion: admissionregistration.k8s.io/v1\nkind: ValidatingWebhookConfiguration\nmetadata: {name: sample, labels: {size: small}}\nwebhooks: [{name: a.example.com, clientConfig: {url: \"https://hook.example.com/a\"}, sideEffects: None, admissionReviewVersions: [v1], rules: [{operations: [CREATE], apiGroups: [example.com], apiVersions: [v1], resources: [widgets], scope: \"*\"}]}]\n",
+        change: ("size: small", "size: large"),
+        columns: &["NAME", "WEBHOOKS", "AGE"],
+        wide: "AGE",
+        describe: "a.example.com",
+    },
+    Sample {
+        resource: "mutatingwebhookconfiguration.admissionregistration.k8s.io",
+        kind: "MutatingWebhookConfiguration",
+        manifest: "apiVersion: admissionregistration.k8s.io/v1\nkind: MutatingWebhookConfiguration\nmetadata: {name: sample, labels: {size: small}}\nwebhooks: [{name: a.example.com, clientConfig: {url: \"https://hook.example.com/a\"}, sideEffects: None, admissionReviewVersions: [v1], rules: [{operations: [CREATE], apiGroups: [example.com], apiVersions: [v1], resources: [widgets], scope: \"*\"}]}]\n",
+        change: ("size: small", "size: large"),
+        columns: &["NAME", "WEBHOOKS", "AGE"],
+        wide: "AGE",
+        describe: "a.example.com",
+    },
+    Sample {
+        resource: "validatingadmissionpolicy.admissionregistration.k8s.io",
+        kind: "ValidatingAdmissionPolicy",
+        manifest: "apiVersion: admissionregistration.k8s.io/v1\nkind: ValidatingAdmissionPolicy\nmetadata: {name: sample, labels: {size: small}}\nspec: {matchConstraints: {resourceRules: [{operations: [CREATE], apiGroups: [example.com], apiVersions: [v1], resources: [widgets], scope: \"*\"}]}, validations: [{expression: object.spec.size < 5}]}\n",
+        change: ("size: small", "size: large"),
+        columns: &["NAME", "VALIDATIONS", "PARAMKIND", "AGE"],
+        wide: "AGE",
+        describe: "object.spec.size",
+    },
+    Sample {
+        resource: "validatingadmissionpolicybinding.admissionregistration.k8s.io",
+        kind: "ValidatingAdmissionPolicyBinding",
+        manifest: "apiVersion: admissionregistration.k8s.io/v1\nkind: ValidatingAdmissionPolicyBinding\nmetadata: {name: sample, labels: {size: small}}\nspec: {policyName: none, validationActions: [Deny]}\n",
+        change: ("size: small", "size: large"),
+        columns: &["NAME", "POLICYNAME", "PARAMREF", "AGE"],
+        wide: "AGE",
+        describe: "none",
+    },
+    Sample {
+        resource: "mutatingadmissionpolicy.admissionregistration.k8s.io",
+        kind: "MutatingAdmissionPolicy",
+        manifest: "apiVersion: admissionregistration.k8s.io/v1\nkind: MutatingAdmissionPolicy\nmetadata: {name: sample, labels: {size: small}}\nspec: {matchConstraints: {resourceRules: [{operations: [CREATE], apiGroups: [example.com], apiVersions: [v1], resources: [widgets], scope: \"*\"}]}, reinvocationPolicy: Never, mutations: [{patchType: JSONPatch, jsonPatch: {expression: '[]'}}]}\n",
+        change: ("size: small", "size: large"),
+        columns: &["NAME", "MUTATIONS", "PARAMKIND", "AGE"],
+        wide: "AGE",
+        describe: "JSONPatch",
+    },
+    Sample {
+        resource: "mutatingadmissionpolicybinding.admissionregistration.k8s.io",
+        kind: "MutatingAdmissionPolicyBinding",
+        manifest: "apiVersion: admissionregistration.k8s.io/v1\nkind: MutatingAdmissionPolicyBinding\nmetadata: {name: sample, labels: {size: small}}\nspec: {policyName: none}\n",
+        change: ("size: small", "size: large"),
+        columns: &["NAME", "POLICYNAME", "PARAMREF", "AGE"],
+        wide: "AGE",
+        describe: "none",
     },
 ];
 

@@ -45,12 +45,12 @@ impl Kubectl<'_> {
         command
     }
 
-    fn run(&self, arguments: &str, input: &str) -> Answer {
+    pub(crate) fn run(&self, arguments: &str, input: &str) -> Answer {
         Answer::of(self.command().args(words(arguments)), input)
     }
 
     #[track_caller]
-    fn ok(&self, arguments: &str) -> String {
+    pub(crate) fn ok(&self, arguments: &str) -> String {
         self.run(arguments, "").ok()
     }
 }

@@ -4,6 +4,7 @@
 //! something that can be seen, and gives up with what it saw last.
 #![expect(clippy::unwrap_used, reason = "tests")]
 
+mod admission;
 mod bad_guests;
 mod bad_input;
 mod checklist;

@@ -113,6 +113,26 @@ pub struct Cause {
     pub message: String,
 }
 
+/// What few errors tell beside their reason and message.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Aside {
+    /// With which token a list goes on in the present state, if the state of its pages is gone.
+    pub continue_: Option<String>,
+    /// The words of somebody else who was asked and refused, told as they are.
+    pub denial: Option<Denial>,
+    /// What the asker should know, whoever said it.
+    pub warnings: Vec<String>,
+}
+
+/// A refusal in the words of somebody else, who may use others than [`Reason`] has.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Denial {
+    /// The HTTP status code.
+    pub code: u16,
+    /// The word for programs; may be empty.
+    pub reason: String,
+}
+
 /// Why a request failed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{message}")]
@@ -127,8 +147,8 @@ pub struct Error {
     pub causes: Vec<Cause>,
     /// Seconds after which to try again, for [`Reason::retryable`] errors.
     pub retry_after_s: Option<u16>,
-    /// With which token a list goes on in the present state, if the state of its pages is gone.
-    pub continue_: Option<Box<str>>,
+    /// What few errors have.
+    pub aside: Option<Box<Aside>>,
 }
 
 impl Error {
@@ -139,7 +159,7 @@ impl Error {
             reason.sentence().clone_into(&mut message);
         }
         let retry_after_s = reason.retryable().then_some(1);
-        Self { reason, message, about: None, causes: Vec::new(), retry_after_s, continue_: None }
+        Self { reason, message, about: None, causes: Vec::new(), retry_after_s, aside: None }
     }
 
     /// 400.
@@ -210,6 +230,37 @@ impl Error {
         self.causes.iter().any(|cause| cause.reason == FIELD_MANAGER_CONFLICT)
     }
 
+    /// Adds what the asker should know beside it.
+    #[must_use]
+    pub fn warning(mut self, warnings: Vec<String>) -> Self {
+        if !warnings.is_empty() {
+            self.aside.get_or_insert_default().warnings.extend(warnings);
+        }
+        self
+    }
+
+    /// What the asker should know beside it.
+    #[must_use]
+    pub fn warnings(&self) -> &[String] {
+        self.aside.as_ref().map_or(&[][..], |aside| aside.warnings.as_slice())
+    }
+
+    /// The HTTP status code: that of whoever refused, or that of the reason.
+    #[must_use]
+    pub fn code(&self) -> u16 {
+        self.denial().map_or_else(|| self.reason.code(), |denial| denial.code)
+    }
+
+    /// With which token a list goes on in the present state.
+    #[must_use]
+    pub fn continue_(&self) -> Option<&str> {
+        self.aside.as_ref()?.continue_.as_deref()
+    }
+
+    fn denial(&self) -> Option<&Denial> {
+        self.aside.as_ref()?.denial.as_ref()
+    }
+
     /// Says which object is meant.
     #[must_use]
     pub fn about(mut self, key: &Key) -> Self {
@@ -236,14 +287,14 @@ impl From<&Error> for meta_v1::Status {
         };
         Self {
             metadata: Some(meta_v1::ListMeta {
-                r#continue: error.continue_.as_deref().unwrap_or_default().to_owned(),
+                r#continue: error.continue_().unwrap_or_default().to_owned(),
                 ..meta_v1::ListMeta::default()
             }),
             status: "Failure".to_owned(),
             message: error.message.clone(),
-            reason: error.reason.word(),
+            reason: error.denial().map_or_else(|| error.reason.word(), |denial| denial.reason.clone()),
             details: (details != meta_v1::StatusDetails::default()).then_some(details),
-            code: i32::from(error.reason.code()),
+            code: i32::from(error.code()),
         }
     }
 }

@@ -54,16 +54,18 @@ fn fill(to: &mut DynamicMessage, json: &Json) {
             continue;
         }
         // Some messages are written into the one around them.
-        let holds = |field: &FieldDescriptor| {
-            let Type::Message(inner) = field.kind() else { return false };
-            !field.is_list() && !field.is_map() && inner.get_field_by_json_name(key).is_some()
-        };
-        let inlined = ["volumeSource", "handler", "localObjectReference"];
-        let known = |field: &FieldDescriptor| inlined.contains(&field.json_name()) && holds(field);
-        let field = descriptor.fields().find(known).unwrap_or_else(|| panic!("no field {key}"));
+        let field = descriptor.fields().find(|field| holds(field, key)).unwrap_or_else(|| panic!("no field {key}"));
         let Value::Message(inner) = to.get_field_mut(&field) else { panic!("no message") };
         fill(inner, &serde_json::json!({ key: json }));
     }
+}
+
+/// Whether a field stands in the message around it, and one of its own fields has a name.
+fn holds(field: &FieldDescriptor, key: &str) -> bool {
+    let inlined = ["volumeSource", "handler", "localObjectReference", "rule", "ruleWithOperations"];
+    let Type::Message(inner) = field.kind() else { return false };
+    let one = inlined.contains(&field.json_name()) && !field.is_list() && !field.is_map();
+    one && (inner.get_field_by_json_name(key).is_some() || inner.fields().any(|field| holds(&field, key)))
 }
 
 fn value(field: &FieldDescriptor, json: &Json) -> Value {
@@ -92,11 +94,13 @@ fn scalar(kind: &Type, json: &Json) -> Value {
 }
 
 /// Manifests that the README and the tests of the whole use.
-const EXAMPLES: [&str; 4] = [
+const EXAMPLES: [&str; 6] = [
     include_str!("../../../deploy/examples/batch.yaml"),
     include_str!("../../../deploy/examples/hello.yaml"),
+    include_str!("../../../deploy/examples/policy.yaml"),
     include_str!("../../../deploy/examples/shop.yaml"),
     include_str!("../../../deploy/examples/sidecar.yaml"),
+    include_str!("../../../deploy/examples/webhook.yaml"),
 ];
 
 /// Every document of every example.

@@ -9,6 +9,16 @@ mod custom;
 mod deletion;
 mod strategy;
 
+/// Kinds of the group `admissionregistration.k8s.io`.
+pub(crate) mod admissionregistration {
+    pub(crate) mod mutating_admission_policy;
+    pub(crate) mod mutating_admission_policy_binding;
+    pub(crate) mod mutating_webhook_configuration;
+    pub(crate) mod validating_admission_policy;
+    pub(crate) mod validating_admission_policy_binding;
+    pub(crate) mod validating_webhook_configuration;
+}
+
 /// Kinds of the group `apiextensions.k8s.io`.
 pub mod apiextensions {
     pub mod custom_resource_definition;
@@ -170,6 +180,30 @@ macro_rules! table {
             23 CustomResourceDefinition: apiextensions_v1::CustomResourceDefinition, apiextensions::custom_resource_definition::CustomResourceDefinitionStrategy, {
                 "apiextensions.k8s.io" "v1", "customresourcedefinitions" ("customresourcedefinition") ["crd", "crds"], false,
                 in ["api-extensions"], with [Status], "kapelle.apiextensions.v1.CustomResourceDefinition"
+            };
+            30 ValidatingWebhookConfiguration: admissionregistration_v1::ValidatingWebhookConfiguration, admissionregistration::validating_webhook_configuration::ValidatingWebhookConfigurationStrategy, {
+                "admissionregistration.k8s.io" "v1", "validatingwebhookconfigurations" ("validatingwebhookconfiguration") [], false,
+                in ["api-extensions"], with [], "kapelle.admissionregistration.v1.ValidatingWebhookConfiguration"
+            };
+            31 MutatingWebhookConfiguration: admissionregistration_v1::MutatingWebhookConfiguration, admissionregistration::mutating_webhook_configuration::MutatingWebhookConfigurationStrategy, {
+                "admissionregistration.k8s.io" "v1", "mutatingwebhookconfigurations" ("mutatingwebhookconfiguration") [], false,
+                in ["api-extensions"], with [], "kapelle.admissionregistration.v1.MutatingWebhookConfiguration"
+            };
+            32 ValidatingAdmissionPolicy: admissionregistration_v1::ValidatingAdmissionPolicy, admissionregistration::validating_admission_policy::ValidatingAdmissionPolicyStrategy, {
+                "admissionregistration.k8s.io" "v1", "validatingadmissionpolicies" ("validatingadmissionpolicy") [], false,
+                in ["api-extensions"], with [Status], "kapelle.admissionregistration.v1.ValidatingAdmissionPolicy"
+            };
+            33 ValidatingAdmissionPolicyBinding: admissionregistration_v1::ValidatingAdmissionPolicyBinding, admissionregistration::validating_admission_policy_binding::ValidatingAdmissionPolicyBindingStrategy, {
+                "admissionregistration.k8s.io" "v1", "validatingadmissionpolicybindings" ("validatingadmissionpolicybinding") [], false,
+                in ["api-extensions"], with [], "kapelle.admissionregistration.v1.ValidatingAdmissionPolicyBinding"
+            };
+            34 MutatingAdmissionPolicy: admissionregistration_v1::MutatingAdmissionPolicy, admissionregistration::mutating_admission_policy::MutatingAdmissionPolicyStrategy, {
+                "admissionregistration.k8s.io" "v1", "mutatingadmissionpolicies" ("mutatingadmissionpolicy") [], false,
+                in ["api-extensions"], with [], "kapelle.admissionregistration.v1.MutatingAdmissionPolicy"
+            };
+            35 MutatingAdmissionPolicyBinding: admissionregistration_v1::MutatingAdmissionPolicyBinding, admissionregistration::mutating_admission_policy_binding::MutatingAdmissionPolicyBindingStrategy, {
+                "admissionregistration.k8s.io" "v1", "mutatingadmissionpolicybindings" ("mutatingadmissionpolicybinding") [], false,
+                in ["api-extensions"], with [], "kapelle.admissionregistration.v1.MutatingAdmissionPolicyBinding"
             };
         }
     };

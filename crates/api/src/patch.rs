@@ -20,9 +20,24 @@ pub use strategic::strategic;
 /// [`Reason::RequestEntityTooLarge`](crate::Reason::RequestEntityTooLarge) if it would make more of it than the limits allow.
 pub fn json(target: &mut Value, patch: &Value) -> Result<(), Error> {
     let mut patched = target.clone();
-    operations::apply(&mut patched, patch)?;
+    if let Some(untrue) = operations::apply(&mut patched, patch)? {
+        return Err(untrue);
+    }
     *target = patched;
     Ok(())
+}
+
+/// As [`json`], but nothing happens, and no error, if a `test` does not find what it looks for. Answers whether it did.
+///
+/// # Errors
+/// As [`json`].
+pub fn json_if(target: &mut Value, patch: &Value) -> Result<bool, Error> {
+    let mut patched = target.clone();
+    let untrue = operations::apply(&mut patched, patch)?;
+    if untrue.is_none() {
+        *target = patched;
+    }
+    Ok(untrue.is_none())
 }
 
 /// RFC 7386: what is there replaces, `null` removes.

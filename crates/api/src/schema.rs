@@ -45,6 +45,8 @@ enum Place {
     Own(usize),
     /// In the message that an inline field holds.
     Inline { holder: usize, message: usize, field: usize },
+    /// In the message that an inline field of that one holds.
+    Nested { holder: usize, within: usize, inner: usize, message: usize, field: usize },
 }
 
 /// A field as JSON sees it.
@@ -52,6 +54,8 @@ enum Place {
 pub struct Found<'a> {
     /// The inline field whose message has it; `None` if the message itself has it.
     pub holder: Option<&'a Field>,
+    /// The inline field within that one, if it is not the holder's message that has it but one within.
+    pub inner: Option<&'a Field>,
     /// The field.
     pub field: &'a Field,
 }
@@ -242,11 +246,17 @@ impl Message {
     }
 
     fn found(&self, place: Place) -> Found<'_> {
+        let field_of = |message: usize, field: usize| &Schema::get().messages[message].fields[field];
         match place {
-            Place::Own(field) => Found { holder: None, field: &self.fields[field] },
+            Place::Own(field) => Found { holder: None, inner: None, field: &self.fields[field] },
             Place::Inline { holder, message, field } => {
-                Found { holder: Some(&self.fields[holder]), field: &Schema::get().messages[message].fields[field] }
+                Found { holder: Some(&self.fields[holder]), inner: None, field: field_of(message, field) }
             }
+            Place::Nested { holder, within, inner, message, field } => Found {
+                holder: Some(&self.fields[holder]),
+                inner: Some(field_of(within, inner)),
+                field: field_of(message, field),
+            },
         }
     }
 
@@ -268,8 +278,11 @@ impl Message {
         for (holder, field) in own.clone().filter(|(_, field)| field.inline) {
             let Scalar::Message(message) = field.scalar else { continue };
             for (index, inner) in messages[message].fields.iter().enumerate() {
-                assert!(!inner.inline, "{}: no inline message may hold another; teach the codecs first", self.name);
-                places.push((inner.json.clone(), Place::Inline { holder, message, field: index }));
+                if let (Scalar::Message(nested), true) = (inner.scalar, inner.inline) {
+                    places.extend(self.nested((holder, message, index), nested, &messages[nested]));
+                } else {
+                    places.push((inner.json.clone(), Place::Inline { holder, message, field: index }));
+                }
             }
         }
         places.extend(
@@ -278,10 +291,25 @@ impl Message {
         places
     }
 
+    /// The names of a message that an inline field of an inline message holds.
+    fn nested(
+        &self,
+        (holder, within, inner): (usize, usize, usize),
+        message: usize,
+        fields: &Self,
+    ) -> Vec<(String, Place)> {
+        let deeper = fields.fields.iter().any(|field| field.inline);
+        assert!(!deeper, "{}: inline messages may be two deep; teach the codecs first", self.name);
+        let place = |field: usize| Place::Nested { holder, within, inner, message, field };
+        fields.fields.iter().enumerate().map(|(index, field)| (field.json.clone(), place(index))).collect()
+    }
+
     fn always_written(&self, messages: &[Self]) -> Vec<Place> {
         let always = |place: &Place| match *place {
             Place::Own(field) => self.fields[field].always,
-            Place::Inline { message, field, .. } => messages[message].fields[field].always,
+            Place::Inline { message, field, .. } | Place::Nested { message, field, .. } => {
+                messages[message].fields[field].always
+            }
         };
         self.names.values().copied().filter(always).collect()
     }

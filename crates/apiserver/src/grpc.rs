@@ -122,7 +122,7 @@ fn refused(error: Error) -> Status {
 
 fn write_options(options: Option<services::WriteOptions>) -> WriteOptions {
     let services::WriteOptions { dry_run, field_manager } = options.unwrap_or_default();
-    WriteOptions { dry_run, field_manager, field_validation: Strictness::Strict, served: None }
+    WriteOptions { dry_run, field_manager, field_validation: Strictness::Strict, ..WriteOptions::default() }
 }
 
 impl ObjectService {

@@ -2,7 +2,7 @@
 //! of images.
 //!
 //! `server` takes connections in, `gate` checks by the head of each request whether it is allowed, [`rest`] and `grpc`
-//! translate; `websocket` is what a connection may go on with (`upgrade`). The law: nothing about an object is decided here, and neither the state nor its log is seen; `registry` and
+//! translate; `websocket` is what a connection may go on with (`upgrade`); `webhooks` calls those whom the Registry asks. The law: nothing about an object is decided here, and neither the state nor its log is seen; `registry` and
 //! `images` are asked.
 
 mod bearer;
@@ -20,8 +20,10 @@ mod spdy;
 #[cfg(test)]
 mod tests;
 mod upgrade;
+mod webhooks;
 mod websocket;
 
 pub use bearer::Bearers;
 pub use grpc::{BATCH_WRITES_MAX, Entrance, LEAF_LIFE};
 pub use server::{Setup, serve};
+pub use webhooks::Webhooks;

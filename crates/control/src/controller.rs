@@ -6,7 +6,7 @@ use api::{Key, Timestamp, well_known::DEFAULT_SCHEDULER};
 use crate::{
     identity, lifecycle, network, nodes,
     plan::Plan,
-    scheduler, workloads,
+    policy, scheduler, workloads,
     world::{Shift, World},
 };
 
@@ -67,6 +67,8 @@ controllers! {
     EndpointSliceMirroring: network::endpoint_slice_mirroring, "endpoint-slice-mirroring-controller";
     /// Keeps the Service by which the masters are reached.
     KubernetesService: network::kubernetes_service, "kube-apiserver";
+    /// Tells what is doubtful in policies.
+    PolicyStatus: policy::policy_status, "validatingadmissionpolicy-status-controller";
     /// Takes Pods off nodes that are lost or not tolerated.
     PodLife: workloads::pod_life, "taint-eviction-controller";
     /// Chooses a node for a Pod.

@@ -13,6 +13,7 @@
 //! | `nodes` | which nodes live, and which addresses and taints they have |
 //! | `network` | what stands behind a Service |
 //! | `identity` | who Pods are and whom they believe: what every namespace has for that |
+//! | `policy` | what is told of policies |
 //! | `lifecycle` | when objects of any kind end: garbage collection, Namespaces, old Events |
 //!
 //! Everything is pure but [`driver`].
@@ -31,6 +32,7 @@ mod network;
 mod nodes;
 mod owners;
 mod plan;
+mod policy;
 mod queue;
 mod scheduler;
 #[cfg(test)]

@@ -4,6 +4,7 @@ use std::{path::Path, sync::Arc};
 
 use anyhow::{Context as _, Result};
 use api::Error;
+use apiserver::Webhooks;
 use images::{Images, Peers};
 use registry::{Masters, Membership, Options, Registry};
 use rpc::Client;
@@ -39,6 +40,7 @@ pub(crate) async fn open(
     let within = || format!("in {}", dir.display());
     // The log goes first: it is locked, so that no other process's images are touched.
     let registry = registry::open(dir, options, membership).with_context(within)?;
+    registry.call_webhooks_by(Arc::new(Webhooks::default()));
     let images = Images::open(&dir.join("images"), peers).await;
     let images = images.context("the image store cannot be opened").with_context(within)?;
     Ok((registry, images))

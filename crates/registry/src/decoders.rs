@@ -1,12 +1,19 @@
-//! Tokens of pages, which clients hand back, read by the code that ships: for whoever feeds it damaged ones.
+//! Tokens of pages, which clients hand back, and answers of webhooks, read by the code that ships: for whoever feeds it damaged
+//! ones.
 
 use store::View;
 
-use crate::read::page_of;
+use crate::{admission, read::page_of};
 
 /// Reads the token of a page and the page in a state: the token again, and the one of the next page; `None` if it is refused.
 #[must_use]
 pub fn page(view: &View, token: &str) -> Option<(String, Option<String>)> {
     let (query, page) = page_of(view, token)?;
     Some((query.continue_?, page.continue_))
+}
+
+/// Reads what a webhook answers to a review with the uid `u`, in either version; whether one is understood.
+#[must_use]
+pub fn review(bytes: &[u8]) -> bool {
+    admission::is_answer(bytes, "u")
 }

@@ -1,6 +1,7 @@
 //! The kinds that users have defined, as a state knows them, and in which form their objects are read and written.
 
 use std::{
+    borrow::Cow,
     collections::BTreeMap,
     sync::{Arc, Mutex, PoisonError},
 };
@@ -10,6 +11,7 @@ use api::{
     apiextensions_v1::CustomResourceDefinition,
     apply::{self, shown},
     custom::{Definition, Definitions, OwnedKind, Version},
+    defaults,
     json::{self, Decoded, Strictness},
     object::{CustomObject, CustomVersion, NAMES_MAX, has_room_for_names},
 };
@@ -111,11 +113,37 @@ impl<'a> Form<'a> {
 
     /// An object as somebody who reads it sees it.
     pub(crate) fn shown(self, record: &Record) -> Result<Value, Error> {
-        let object = record.object();
+        self.told(&record.object())
+    }
+
+    /// As [`Form::shown`], of an object that need not be stored.
+    pub(crate) fn told(self, object: &Object) -> Result<Value, Error> {
         Ok(match (self.version()?, object.custom()) {
             (Some(version), Some(custom)) => json::encode(&version.shown(custom).into()),
-            (Some(_), None) | (None, _) => json::encode_as(self.served, &shown::object(self.served, &object)),
+            (Some(_), None) | (None, _) => json::encode_as(self.served, &shown::object(self.served, object)),
         })
+    }
+
+    /// An object as the version has it that is meant.
+    pub(crate) fn formed<'o>(self, object: &'o Object) -> Result<Cow<'o, Object>, Error> {
+        Ok(match (self.version()?, object.custom()) {
+            (Some(version), Some(custom)) => Cow::Owned(version.shown(custom).into()),
+            (Some(_), None) | (None, _) => Cow::Borrowed(object),
+        })
+    }
+
+    /// Gives an object its defaults.
+    pub(crate) fn fill(self, object: &mut Object) -> Result<(), Error> {
+        defaults::apply(object);
+        match (self.version()?, object.custom_mut()) {
+            (Some(version), Some(custom)) => version.fill(custom),
+            (Some(_), None) | (None, _) => Ok(()),
+        }
+    }
+
+    /// The same where somebody looks at another version of the kind.
+    pub(crate) fn in_version(self, served: Served) -> Self {
+        Self { served, ..self }
     }
 
     /// An object without its owners.

@@ -13,6 +13,7 @@
 #![cfg_attr(not(test), warn(clippy::wildcard_enum_match_arm))]
 
 mod access;
+mod admission;
 pub mod decide;
 pub mod decoders;
 mod defined;
@@ -41,6 +42,7 @@ use tokio::sync::{Semaphore, watch as latest};
 use tokio_util::sync::CancellationToken;
 
 pub use access::{Access, Asked, Caller};
+pub use admission::{ANSWER_BYTES_MAX, Call, CallError, Calls, Endpoint, REQUEST_TIMEOUT};
 pub use consensus::{BackupFile, Begin, Dial, MemberId, Status as GroupStatus, Stream};
 pub use defined::Form;
 pub use limits::{
@@ -57,6 +59,7 @@ pub use reach::{REACHES_MAX, Reach};
 pub use read::{Encoded, Found, Item, ListAt, ListPage, ListQuery, WatchFrom, WatchQuery};
 pub use write::{AGREEMENT_TIMEOUT, Wanted, WriteOptions, Written};
 
+use admission::Admission;
 use decide::Rules;
 use defined::Defined;
 use limits::events::Events;
@@ -75,6 +78,9 @@ struct Inner {
     consensus: Consensus<Result<Applied, Refusal>>,
     options: Options,
     rules: Rules,
+    admission: Admission,
+    /// Who calls webhooks; empty until [`Registry::call_webhooks_by`].
+    calls: OnceLock<Arc<dyn Calls>>,
     pins: Pins,
     defined: Defined,
     heartbeats: Heartbeats,
@@ -115,6 +121,8 @@ impl Registry {
             consensus,
             options,
             rules: Rules { service_cidr: options.service_cidr },
+            admission: Admission::default(),
+            calls: OnceLock::new(),
             pins: Pins::default(),
             defined: Defined::default(),
             heartbeats: Heartbeats::new((options.now)()),
@@ -179,6 +187,11 @@ impl Registry {
     /// Says who this master is when it calls the agents of nodes. Only the first call counts.
     pub fn introduce(&self, identity: Arc<Shared>) {
         let _ = self.inner.identity.set(identity);
+    }
+
+    /// Says who calls webhooks. Only the first call counts; without it, none can be asked.
+    pub fn call_webhooks_by(&self, calls: Arc<dyn Calls>) {
+        let _ = self.inner.calls.set(calls);
     }
 
     /// The time, by the Registry's clock.

@@ -7,7 +7,7 @@ use std::error::Error as _;
 
 use api::{
     Error, Key, Kind, Reason,
-    error::{Cause, FIELD_MANAGER_CONFLICT},
+    error::{Aside, Cause, FIELD_MANAGER_CONFLICT},
     meta_v1,
 };
 use prost::Message as _;
@@ -62,6 +62,7 @@ pub fn from_status(status: &meta_v1::Status) -> Error {
         field: cause.field.clone(),
         message: cause.message.clone(),
     });
+    let continue_ = status.metadata.as_ref().and_then(|meta| told(&meta.r#continue)).map(str::to_owned);
     let reason = reason_of(&status.reason).unwrap_or_else(|| reason_of_code(status.code));
     Error {
         about: kind_of(&details).map(|kind| Key::cluster(kind, details.name.as_str())),
@@ -69,7 +70,7 @@ pub fn from_status(status: &meta_v1::Status) -> Error {
         retry_after_s: u16::try_from(details.retry_after_seconds.clamp(0, u16::MAX.into()))
             .ok()
             .filter(|seconds| *seconds > 0),
-        continue_: status.metadata.as_ref().and_then(|meta| told(&meta.r#continue)).map(Into::into),
+        aside: continue_.map(|token| Box::new(Aside { continue_: Some(token), ..Aside::default() })),
         ..Error::new(reason, &status.message)
     }
 }

@@ -18,7 +18,7 @@
 //! | `restart-control` | the controllers start again, knowing nothing |
 //! | `hold NAME 3` | from now on at least three Pods labelled `app: NAME` must be ready at every step |
 //! | `advance 5s` | time passes; answers what the controllers said |
-//! | `show KIND/NAME` | how old an object is, and what a ConfigMap holds |
+//! | `show KIND/NAME` | how old an object is, what a ConfigMap holds, and what is doubtful in a policy |
 //! | `pods`, `sets`, `rollout NAME`, `endpoints NAME`, `listed NAME`, `events`, `objects` | what there is |
 //! | `settled` | whether everything has become what was wanted |
 
@@ -26,6 +26,7 @@ use std::{collections::BTreeMap, net::SocketAddr, time::Duration};
 
 use api::{
     Key, Kind, Propagation, Timestamp,
+    admissionregistration_v1::ValidatingAdmissionPolicy,
     core_v1::{self, EndpointAddress, EndpointSubset, Endpoints, Pod},
     kinds::Resource,
     meta_v1::ObjectMeta,
@@ -314,6 +315,12 @@ fn show(cluster: &Cluster, key: &Key) -> String {
     let mut lines = vec![format!("{key}, {}s old", cluster.now.since(made.unwrap_or(cluster.now)).as_secs())];
     let map = object.get::<core_v1::ConfigMap>();
     lines.extend(map.iter().flat_map(|map| &map.data).map(|(key, value)| format!("{key}: {value}")));
+    let status = object.get::<ValidatingAdmissionPolicy>().and_then(|policy| policy.status.as_ref());
+    let doubts = status.into_iter().flat_map(|status| &status.type_checking).flat_map(|told| &told.expression_warnings);
+    lines.extend(doubts.map(|told| {
+        let first = told.warning.lines().next().unwrap_or_default();
+        format!("{}: {first}", told.field_ref)
+    }));
     lines.join("\n")
 }
 

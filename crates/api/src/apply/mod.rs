@@ -6,6 +6,7 @@
 //! without force, and one that its last applier no longer names goes if nobody else owns it.
 
 mod built_in;
+mod configuration;
 mod conflict;
 mod migration;
 mod owners;
@@ -28,6 +29,7 @@ use crate::{
 };
 
 pub use built_in::{BuiltInKind, config, known_metadata};
+pub use configuration::configure;
 pub use conflict::Conflict;
 pub use migration::{migrates, synced};
 pub use owners::{Manager, Operation, UPDATE_OWNERS_MAX};

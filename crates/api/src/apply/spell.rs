@@ -316,10 +316,8 @@ impl Step<'_> {
 /// is one.
 fn key_value(message: &Message, key: &str, item: &[u8], into: &mut Vec<u8>) -> bool {
     let Some(found) = message.find(key) else { return false };
-    let bytes = match found.holder {
-        None => Some(item),
-        Some(holder) => content(item, holder.number).map(Payload::bytes),
-    };
+    let within = |item, holder: &Field| content(item, holder.number).map(Payload::bytes);
+    let bytes = [found.holder, found.inner].into_iter().flatten().try_fold(item, within);
     let Some(bytes) = bytes else { return false };
     match content(bytes, found.field.number) {
         Some(payload) => scalar(found.field, payload, into),

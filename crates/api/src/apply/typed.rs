@@ -44,6 +44,9 @@ pub trait Typed: Copy {
 
     /// What counts as said of a key that an element does not say.
     fn key_default(self, key: &str) -> Option<Value>;
+
+    /// Whether there can be no such value: objects of the type around it do not have it.
+    fn is_undeclared(self) -> bool;
 }
 
 /// The type of a value that `proto/` declares.
@@ -62,6 +65,12 @@ pub enum BuiltIn {
 }
 
 impl BuiltIn {
+    /// The type of a message, by its full name.
+    #[must_use]
+    pub fn message(name: &str) -> Option<Self> {
+        Schema::get().message(name).map(Self::Message)
+    }
+
     /// The metadata that every object has.
     #[must_use]
     pub fn metadata() -> Self {
@@ -146,6 +155,10 @@ impl Typed for BuiltIn {
         let Self::Values(field) = self else { return None };
         let found = field.scalar.message()?.find(key)?;
         Some(found.field.key_default.as_str()).filter(|text| !text.is_empty()).map(Value::from)
+    }
+
+    fn is_undeclared(self) -> bool {
+        matches!(self, Self::Unknown)
     }
 }
 

@@ -52,6 +52,11 @@ pub(super) enum Node {
     List(Vec<(Expr, bool)>),
     /// A map, likewise.
     Map(Vec<(Expr, Expr, bool)>),
+    /// `Name{field: value}`, an object of a type that has this name; fields with `?` are there only if they have a value.
+    Struct {
+        name: String,
+        fields: Vec<(String, Expr, bool)>,
+    },
     /// `a && b && …`.
     All(Vec<Expr>),
     /// `a || b || …`.
@@ -115,6 +120,15 @@ impl Expr {
 }
 
 impl Node {
+    /// A name, or names with dots between them, as one text.
+    pub(super) fn dotted(&self) -> Option<String> {
+        match self {
+            Self::Name(name) => Some(name.clone()),
+            Self::Select { of, field, optional: false } => Some(format!("{}.{field}", of.node.dotted()?)),
+            _ => None,
+        }
+    }
+
     fn children(&self) -> Box<dyn Iterator<Item = &Expr> + '_> {
         match self {
             Self::Null
@@ -131,6 +145,7 @@ impl Node {
             Self::Index { of, index, .. } => Box::new([&**of, &**index].into_iter()),
             Self::List(items) => Box::new(items.iter().map(|(item, _)| item)),
             Self::Map(entries) => Box::new(entries.iter().flat_map(|(key, value, _)| [key, value])),
+            Self::Struct { fields, .. } => Box::new(fields.iter().map(|(_, value, _)| value)),
             Self::All(terms) | Self::Any(terms) => Box::new(terms.iter()),
             Self::If(parts) => Box::new(parts.iter()),
             Self::Call(call) => Box::new(call.args.iter()),

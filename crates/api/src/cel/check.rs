@@ -1,13 +1,21 @@
 //! Checks an expression against the types of its variables, and finds the functions that it calls.
 
+use std::collections::BTreeSet;
+
 use super::{
-    Problem,
+    Problem, Variables,
     ast::{Call, Expr, Fold, FoldKind, Node},
     cost::{self, Cost},
     functions,
     names::unescape,
     types::Type,
 };
+
+/// The type of objects that expressions make.
+pub(super) const OBJECT: &str = "Object";
+
+/// The type of operations of a patch.
+pub(super) const PATCH: &str = "JSONPatch";
 
 /// Names of types that are values.
 const TYPE_NAMES: [&str; 13] = [
@@ -33,20 +41,50 @@ pub(super) struct Checked {
     pub(super) cost: u64,
     /// The variables that are named.
     pub(super) names: Vec<&'static str>,
+    /// Of variables that are objects, the fields that are named.
+    pub(super) selected: Vec<(&'static str, String)>,
+    /// The variables that are looked at as a whole.
+    pub(super) whole: Vec<&'static str>,
 }
 
-pub(super) fn check(expr: &mut Expr, variables: &[(&'static str, Type)]) -> Result<Checked, Problem> {
+pub(super) fn check(expr: &mut Expr, variables: &Variables) -> Result<Checked, Problem> {
+    let Variables { names: variables, patches } = variables;
     let scope = variables.iter().map(|(name, of)| ((*name).to_owned(), of.clone())).collect();
-    let mut checker = Checker { scope, used: vec![false; variables.len()], mixes: false, cost: Cost::default() };
+    let mut checker = Checker {
+        scope,
+        uses: vec![Uses::default(); variables.len()],
+        selected: BTreeSet::new(),
+        patches: *patches,
+        mixes: false,
+        cost: Cost::default(),
+    };
     let result = checker.expr(expr)?;
-    let names = variables.iter().zip(checker.used).filter(|(_, used)| *used).map(|((name, _), _)| *name).collect();
-    Ok(Checked { result, names, cost: checker.cost.steps })
+    let named = |wanted: fn(&Uses) -> bool| {
+        let uses = variables.iter().zip(&checker.uses);
+        uses.filter(move |(_, uses)| wanted(uses)).map(|((name, _), _)| *name).collect()
+    };
+    let (names, whole) = (named(|uses| uses.all > 0), named(|uses| uses.all > uses.selects));
+    let selected = checker.selected.into_iter();
+    let selected = selected.filter_map(|(place, field)| variables.get(place).map(|(name, _)| (*name, field))).collect();
+    Ok(Checked { result, names, selected, whole, cost: checker.cost.steps })
+}
+
+/// How often a variable is named.
+#[derive(Clone, Copy, Default)]
+struct Uses {
+    all: usize,
+    /// With a field of it.
+    selects: usize,
 }
 
 struct Checker {
     /// What is named, the innermost last: at its place on the stack.
     scope: Vec<(String, Type)>,
-    used: Vec<bool>,
+    uses: Vec<Uses>,
+    /// Places of variables, with a field that is named.
+    selected: BTreeSet<(usize, String)>,
+    /// Whether objects and patches may be made.
+    patches: bool,
     /// Whether lists may have elements of several types here: what is formatted may.
     mixes: bool,
     cost: Cost,
@@ -69,7 +107,7 @@ impl Checker {
             Node::Bytes(bytes) => Type::Bytes(bytes.len() as u64),
             Node::TypeName(_) => Type::Type,
             Node::Variable(place) => {
-                self.used.get_mut(*place).into_iter().for_each(|used| *used = true);
+                self.uses.get_mut(*place).into_iter().for_each(|uses| uses.all += 1);
                 self.scope.get(*place).map_or(Type::Dyn, |(_, of)| of.clone())
             }
             Node::Name(name) => {
@@ -83,6 +121,7 @@ impl Checker {
             Node::Index { of, index, optional } => self.index(at, of, index, *optional)?,
             Node::List(items) => self.list(items)?,
             Node::Map(entries) => self.map(entries)?,
+            Node::Struct { name, fields } => self.made(at, name, fields)?,
             Node::All(terms) => self.logic(at, "&&", terms)?,
             Node::Any(terms) => self.logic(at, "||", terms)?,
             Node::If(parts) => self.condition(at, parts)?,
@@ -94,14 +133,20 @@ impl Checker {
 
     /// What a name, or names with dots, stand for.
     fn resolved(&self, node: &Node) -> Option<Node> {
-        let name = dotted(node)?;
+        let name = node.dotted()?;
         let variable = self.scope.iter().rposition(|(known, _)| *known == name);
         let type_name = || TYPE_NAMES.into_iter().find(|known| *known == name).map(Node::TypeName);
         variable.map(Node::Variable).or_else(type_name)
     }
 
-    fn select(&mut self, at: usize, of: &mut Expr, field: &mut String, optional: bool) -> Result<Type, Problem> {
-        let of = self.expr(of)?;
+    fn select(&mut self, at: usize, from: &mut Expr, field: &mut String, optional: bool) -> Result<Type, Problem> {
+        let of = self.expr(from)?;
+        if let Node::Variable(place) = from.node
+            && let Some(uses) = self.uses.get_mut(place)
+        {
+            uses.selects += 1;
+            self.selected.insert((place, unescape(field)));
+        }
         let (of, was_optional) = match &of {
             Type::Optional(inner) => ((**inner).clone(), true),
             _ => (of, false),
@@ -182,6 +227,36 @@ impl Checker {
         Ok(Type::map(keys.unwrap_or(Type::Dyn), values.unwrap_or(Type::Dyn)))
     }
 
+    /// An object, or an operation of a patch.
+    fn made(&mut self, at: usize, name: &str, fields: &mut [(String, Expr, bool)]) -> Result<Type, Problem> {
+        let is_object = name == OBJECT || name.strip_prefix(OBJECT).is_some_and(|rest| rest.starts_with('.'));
+        if !self.patches || !is_object && name != PATCH {
+            return Err(Problem::new(at, format!("undeclared reference to '{name}' (in container '')")));
+        }
+        for (field, value, optional) in fields {
+            let of = self.element(value, *optional)?;
+            if is_object {
+                fits(value, &format!("{name}.{field}"))?;
+                *field = unescape(field);
+                continue;
+            }
+            let wanted = match field.as_str() {
+                "op" | "path" | "from" => Type::TEXT,
+                "value" => Type::Dyn,
+                _ => return Err(Problem::new(value.at, format!("undefined field '{field}'"))),
+            };
+            if !of.agrees(&wanted) {
+                let why = format!("expected type of field '{field}' is '{wanted}' but provided type is '{of}'");
+                return Err(Problem::new(value.at, why));
+            }
+        }
+        Ok(match name {
+            OBJECT => Type::Opaque(OBJECT),
+            PATCH => Type::Opaque(PATCH),
+            _ => Type::Dyn,
+        })
+    }
+
     fn logic(&mut self, at: usize, sign: &str, terms: &mut [Expr]) -> Result<Type, Problem> {
         for term in terms {
             let of = self.expr(term)?;
@@ -231,7 +306,7 @@ impl Checker {
         if !call.is_method {
             return;
         }
-        let Some(space) = call.args.first().and_then(|first| dotted(&first.node)) else { return };
+        let Some(space) = call.args.first().and_then(|first| first.node.dotted()) else { return };
         let name = format!("{space}.{}", call.name);
         let shadowed = self.scope.iter().any(|(known, _)| *known == space);
         if !shadowed && functions::find(&name).is_some() {
@@ -305,12 +380,19 @@ impl Checker {
     }
 }
 
-/// A name, or names with dots between them, as one text.
-fn dotted(node: &Node) -> Option<String> {
-    match node {
-        Node::Name(name) => Some(name.clone()),
-        Node::Select { of, field, optional: false } => Some(format!("{}.{field}", dotted(&of.node)?)),
-        _ => None,
+/// An object within another one must be of the type of the field in which it stands.
+fn fits(value: &Expr, path: &str) -> Result<(), Problem> {
+    match &value.node {
+        Node::Struct { name, .. } if name != path => {
+            let why = format!(
+                "type mismatch: unexpected type name \"{name}\", expected \"{path}\", which matches field name path from root \
+                 Object type"
+            );
+            Err(Problem::new(value.at, why))
+        }
+        Node::List(items) => items.iter().try_for_each(|(item, _)| fits(item, path)),
+        Node::If(parts) => parts[1..].iter().try_for_each(|part| fits(part, path)),
+        _ => Ok(()),
     }
 }
 
@@ -325,4 +407,16 @@ fn expect_bool(at: usize, of: &Type) -> Result<(), Problem> {
 fn no_overload(at: usize, name: &str, types: &[Type]) -> Problem {
     let words: Vec<String> = types.iter().map(ToString::to_string).collect();
     Problem::new(at, format!("found no matching overload for '{name}' applied to '({})'", words.join(", ")))
+}
+
+/// Whether values of a type are objects that an expression made.
+#[must_use]
+pub fn is_made_object(of: &Type) -> bool {
+    matches!(of, Type::Opaque(OBJECT))
+}
+
+/// Whether they are lists of operations.
+#[must_use]
+pub fn is_made_patch(of: &Type) -> bool {
+    matches!(of, Type::List(list) if matches!(list.of, Type::Opaque(PATCH) | Type::Dyn))
 }

@@ -54,6 +54,7 @@ impl Cost {
             | Node::Index { .. }
             | Node::List(_)
             | Node::Map(_)
+            | Node::Struct { .. }
             | Node::Call(_)
             | Node::Fold(_)
             | Node::OptMap { .. } => self.add(1),

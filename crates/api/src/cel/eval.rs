@@ -48,6 +48,7 @@ impl<'a> Run<'a, '_> {
             }
             Node::List(items) => self.list(items),
             Node::Map(entries) => self.map(entries),
+            Node::Struct { fields, .. } => self.made(fields),
             Node::All(terms) => self.logic(terms, false),
             Node::Any(terms) => self.logic(terms, true),
             Node::If(parts) => {
@@ -90,6 +91,16 @@ impl<'a> Run<'a, '_> {
             let key = self.key(key)?;
             if let Some(value) = present(self.expr(value)?, *optional)? {
                 insert(&mut map, key, value)?;
+            }
+        }
+        Ok(Value::Map(Map::Made(Rc::new(map))))
+    }
+
+    fn made(&mut self, fields: &'a [(String, Expr, bool)]) -> Outcome<'a> {
+        let mut map = BTreeMap::new();
+        for (name, value, optional) in fields {
+            if let Some(value) = present(self.expr(value)?, *optional)? {
+                insert(&mut map, Key::Text(name.clone()), value)?;
             }
         }
         Ok(Value::Map(Map::Made(Rc::new(map))))

@@ -18,6 +18,7 @@ mod cost;
 mod eval;
 mod fuel;
 mod functions;
+mod json;
 mod lex;
 mod names;
 mod parse;
@@ -30,9 +31,10 @@ mod tests;
 use std::fmt;
 
 pub use ast::DEPTH_MAX;
+pub use check::{is_made_object, is_made_patch};
 pub use cost::JSON_BYTES_MAX;
 pub use fuel::{Fault, Fuel};
-pub use names::escape;
+pub use names::{escape, is_name};
 pub use parse::EXPRESSION_BYTES_MAX;
 pub use types::{ListOf, MapOf, Object, Type, Unique};
 pub use value::Value;
@@ -42,13 +44,22 @@ const SHOWN_BYTES_MAX: usize = 256;
 
 /// What an expression may name: each variable with its type.
 #[derive(Clone, Debug, Default)]
-pub struct Variables(Vec<(&'static str, Type)>);
+pub struct Variables {
+    names: Vec<(&'static str, Type)>,
+    patches: bool,
+}
 
 impl Variables {
     /// These.
     #[must_use]
     pub fn new(variables: impl IntoIterator<Item = (&'static str, Type)>) -> Self {
-        Self(variables.into_iter().collect())
+        Self { names: variables.into_iter().collect(), patches: false }
+    }
+
+    /// These, in expressions that make objects and patches: `Object{…}` and `JSONPatch{…}`.
+    #[must_use]
+    pub fn with_patches(self) -> Self {
+        Self { patches: true, ..self }
     }
 }
 
@@ -58,6 +69,11 @@ pub struct Program {
     root: ast::Expr,
     /// Which of the variables it names.
     names: Vec<&'static str>,
+    /// Of variables that are objects, the fields that it names.
+    selected: Vec<(&'static str, String)>,
+    /// Those of them that it looks at as a whole.
+    whole: Vec<&'static str>,
+    result: Type,
     cost: u64,
 }
 
@@ -102,19 +118,32 @@ impl Program {
     /// The first thing that is wrong with it.
     pub fn compile(text: &str, variables: &Variables) -> Result<(Self, ResultType), Problem> {
         let mut root = parse::parse(text)?;
-        let checked = check::check(&mut root, &variables.0)?;
+        let checked = check::check(&mut root, variables)?;
         let result = match checked.result {
             Type::Bool => ResultType::Bool,
             Type::String(_) => ResultType::String,
             _ => ResultType::Other,
         };
-        Ok((Self { root, names: checked.names, cost: checked.cost }, result))
+        let check::Checked { result: of, cost, names, selected, whole } = checked;
+        Ok((Self { root, names, selected, whole, result: of, cost }, result))
+    }
+
+    /// The type of what it says.
+    #[must_use]
+    pub fn result(&self) -> &Type {
+        &self.result
     }
 
     /// Whether it names a variable.
     #[must_use]
     pub fn uses(&self, variable: &str) -> bool {
         self.names.contains(&variable)
+    }
+
+    /// Whether it names a field of a variable, or may look at all of them.
+    #[must_use]
+    pub fn uses_field(&self, variable: &str, field: &str) -> bool {
+        self.whole.contains(&variable) || self.selected.iter().any(|(of, name)| *of == variable && name == field)
     }
 
     /// The most steps that running it once may take, as far as the types of its variables tell.

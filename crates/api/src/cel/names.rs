@@ -53,6 +53,13 @@ pub fn escape(name: &str) -> Option<String> {
     Some(escaped)
 }
 
+/// Whether a text can be the name of a variable.
+#[must_use]
+pub fn is_name(text: &str) -> bool {
+    let begins = text.starts_with(|char: char| char.is_ascii_alphabetic() || char == '_');
+    begins && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_') && !RESERVED.contains(&text)
+}
+
 /// The field's name that an expression means.
 pub(super) fn unescape(written: &str) -> String {
     let whole = written.strip_prefix("__").and_then(|rest| rest.strip_suffix("__"));

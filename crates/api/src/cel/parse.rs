@@ -198,6 +198,9 @@ impl Parser {
                 } else {
                     self.made(at, Node::Select { of: Box::new(expr), field: name, optional })?
                 };
+            } else if let Some(name) = self.of_type(&expr) {
+                let fields = self.fields()?;
+                expr = self.made(at, Node::Struct { name, fields })?;
             } else if self.sign("[") {
                 let optional = self.sign("?");
                 let index = Box::new(self.expression()?);
@@ -294,6 +297,34 @@ impl Parser {
             entries.push((key, self.expression()?, optional));
         }
         Ok(entries)
+    }
+
+    /// The name of a type before the brace that opens an object of it; the brace is taken.
+    fn of_type(&mut self, expr: &Expr) -> Option<String> {
+        if !matches!(self.peek(), Token::Sign("{")) {
+            return None;
+        }
+        let name = expr.node.dotted()?;
+        self.next += 1;
+        Some(name)
+    }
+
+    fn fields(&mut self) -> Result<Vec<(String, Expr, bool)>, Problem> {
+        let mut fields = Vec::new();
+        while !self.sign("}") {
+            if !fields.is_empty() {
+                self.need(",")?;
+                if self.sign("}") {
+                    break;
+                }
+            }
+            let optional = self.sign("?");
+            let Token::Name(name) = self.peek().clone() else { return Err(self.unexpected()) };
+            self.next += 1;
+            self.need(":")?;
+            fields.push((name, self.expression()?, optional));
+        }
+        Ok(fields)
     }
 
     fn call(&mut self, at: usize, name: String, mut args: Vec<Expr>) -> Parsed {

@@ -186,6 +186,48 @@ fn names_that_cel_cannot_write_are_escaped() {
     }
 }
 
+#[test]
+fn objects_are_made_only_where_they_are_wanted_and_become_json() {
+    let made = |text: &str| {
+        let variables = Variables::new([("name", Type::TEXT)]).with_patches();
+        let (program, _) = Program::compile(text, &variables).map_err(|problem| problem.message)?;
+        let value =
+            program.run(vec![Value::from("web")], &mut Fuel::new(100_000)).map_err(|fault| fault.to_string())?;
+        value.json(&mut 1_000).map(|json| json.to_string()).map_err(|fault| fault.to_string())
+    };
+    for (text, json) in [
+        ("Object{}", "{}"),
+        ("Object{metadata: Object.metadata{name: name, ?labels: optional.none()}}", r#"{"metadata":{"name":"web"}}"#),
+        ("Object{spec: Object.spec{list: [Object.spec.list{a__dash__b: 1}]}}", r#"{"spec":{"list":[{"a-b":1}]}}"#),
+        (
+            "[JSONPatch{op: 'add', path: '/a', value: {'b': [true, false]}}]",
+            r#"[{"op":"add","path":"/a","value":{"b":[true,false]}}]"#,
+        ),
+        ("[duration('90s'), duration('-0.5s')]", r#"["90s","-0.5s"]"#),
+        (
+            "[timestamp('2026-11-30T06:00:00Z'), timestamp('2026-11-30T06:00:00.5Z')]",
+            r#"["2026-11-30T06:00:00Z","2026-11-30T06:00:00.5Z"]"#,
+        ),
+        ("{1: b'ab'}", r#"{"1":"YWI="}"#),
+    ] {
+        assert_eq!(made(text).as_deref(), Ok(json), "{text}");
+    }
+    for (text, why) in [
+        ("Other{}", "undeclared reference to 'Other' (in container '')"),
+        ("JSONPatch{how: 'add'}", "undefined field 'how'"),
+        ("JSONPatch{op: 1}", "expected type of field 'op' is 'string' but provided type is 'int'"),
+        (
+            "Object{spec: [Object.x{}]}",
+            "type mismatch: unexpected type name \"Object.x\", expected \"Object.spec\", which matches field name path from root Object type",
+        ),
+        ("quantity('1')", "unsupported conversion from 'kubernetes.Quantity' to JSON"),
+        ("lists.range(500)", "what the expression makes is too large"),
+    ] {
+        assert_eq!(made(text), Err(why.to_owned()), "{text}");
+    }
+    assert_eq!(compile("Object{}").map(drop), Err("undeclared reference to 'Object' (in container '')".to_owned()));
+}
+
 /// Pieces of which expressions are made, so that many of those that come out can be read.
 const PIECES: [&str; 40] = [
     "self", ".name", ".list", ".labels", ".ports", ".either", "[0]", "['app']", "(", ")", "[", "]", "{", "}", ",", ":",

@@ -152,6 +152,13 @@ impl<'a> Value<'a> {
         }
     }
 
+    /// A map from names to values.
+    #[must_use]
+    pub fn map(entries: impl IntoIterator<Item = (String, Value<'a>)>) -> Self {
+        let entries = entries.into_iter().map(|(name, value)| (Key::Text(name), value));
+        Self::Map(Map::Made(Rc::new(entries.collect())))
+    }
+
     /// A number that JSON writes with a point; 3.0 is whole where whole numbers are meant.
     fn float(number: f64, of: &Type) -> Self {
         match (of, crate::json::whole(number)) {

@@ -154,4 +154,12 @@ impl Typed for Structural<'_> {
             Self::Unsaid => None,
         }
     }
+
+    /// What no schema says is pruned where it is not preserved, and whoever sent it is told.
+    fn is_undeclared(self) -> bool {
+        match self {
+            Self::Common(typed) => typed.is_undeclared(),
+            Self::Of(..) | Self::Unsaid => false,
+        }
+    }
 }

@@ -49,6 +49,17 @@ pub(super) enum Quotes {
 struct Part<'a> {
     holder: &'a Field,
     bytes: Vec<u8>,
+    /// Those of its own inline fields.
+    parts: Vec<Part<'a>>,
+}
+
+impl Part<'_> {
+    fn close(mut self, into: &mut Vec<u8>) {
+        self.parts.into_iter().for_each(|part| part.close(&mut self.bytes));
+        if !self.bytes.is_empty() {
+            put_bytes(self.holder.number, &self.bytes, into);
+        }
+    }
 }
 
 impl Decoder {
@@ -102,15 +113,14 @@ impl Decoder {
                 self.not_known(message, name);
                 continue;
             };
-            let into = match found.holder {
-                None => &mut *into,
-                Some(holder) => part(&mut parts, holder),
+            let into = match (found.holder, found.inner) {
+                (None, _) => &mut *into,
+                (Some(holder), None) => &mut part(&mut parts, holder).bytes,
+                (Some(holder), Some(inner)) => &mut part(&mut part(&mut parts, holder).parts, inner).bytes,
             };
             self.within(name, |this| this.field(found.field, value, into))?;
         }
-        for part in parts.iter().filter(|part| !part.bytes.is_empty()) {
-            put_bytes(part.holder.number, &part.bytes, into);
-        }
+        parts.into_iter().for_each(|part| part.close(into));
         Ok(())
     }
 
@@ -366,12 +376,12 @@ fn kind_of(value: &Value) -> &'static str {
     }
 }
 
-/// The bytes of the part that an inline field holds, begun at its first field.
-fn part<'parts, 'field>(parts: &'parts mut Vec<Part<'field>>, holder: &'field Field) -> &'parts mut Vec<u8> {
+/// The part that an inline field holds, begun at its first field.
+fn part<'parts, 'field>(parts: &'parts mut Vec<Part<'field>>, holder: &'field Field) -> &'parts mut Part<'field> {
     let known = parts.iter().position(|part| part.holder.number == holder.number);
     let index = known.unwrap_or_else(|| {
-        parts.push(Part { holder, bytes: Vec::new() });
+        parts.push(Part { holder, bytes: Vec::new(), parts: Vec::new() });
         parts.len() - 1
     });
-    &mut parts[index].bytes
+    &mut parts[index]
 }

@@ -1,15 +1,37 @@
-//! Rules of the parts that single kinds have: `binding` and `finalize`.
+//! Parts that single kinds have: what `scale` shows, and the rules of `binding` and `finalize`.
 
 use super::{
     Object,
     core::{namespace, pod},
 };
 use crate::{
+    autoscaling_v1::{Scale, ScaleSpec, ScaleStatus},
     core_v1::{Namespace, Pod},
+    meta_v1::ObjectMeta,
     validate::{Causes, Path},
 };
 
 impl Object {
+    /// The part `scale`, as clients of `autoscaling/v1` read it; `None` for kinds without one.
+    #[must_use]
+    pub fn as_scale(&self) -> Option<Scale> {
+        let scale = self.scale()?;
+        let full = self.metadata().cloned().unwrap_or_default();
+        let metadata = ObjectMeta {
+            name: full.name,
+            namespace: full.namespace,
+            uid: full.uid,
+            resource_version: full.resource_version,
+            creation_timestamp: full.creation_timestamp,
+            ..ObjectMeta::default()
+        };
+        Some(Scale {
+            metadata: Some(metadata),
+            spec: Some(ScaleSpec { replicas: scale.wanted.unwrap_or(1) }),
+            status: Some(ScaleStatus { replicas: scale.present, selector: scale.selector }),
+        })
+    }
+
     /// Judges a Pod that the scheduler has given a node.
     pub(crate) fn validate_binding(&self, causes: &mut Causes, old: &Self) {
         match (old.get::<Pod>(), self.get::<Pod>()) {

@@ -24,8 +24,9 @@ const STEPS_MAX: usize = 20_000_000;
 /// What a value counts beside its texts, in bytes: the most that a list spends on an element.
 const VALUE_BYTES: usize = 32;
 
-/// Carries out a patch on `target`. After an error, `target` may be changed in part.
-pub(super) fn apply(target: &mut Value, patch: &Value) -> Result<(), Error> {
+/// Carries out a patch on `target`. After an error, or a test that finds something else, `target` may be changed in part; what
+/// the test found is answered.
+pub(super) fn apply(target: &mut Value, patch: &Value) -> Result<Option<Error>, Error> {
     let Value::Array(operations) = patch else {
         return Err(Error::bad_request("not a JSON patch: it must be a list of operations"));
     };
@@ -37,9 +38,15 @@ pub(super) fn apply(target: &mut Value, patch: &Value) -> Result<(), Error> {
         operations.iter().enumerate().map(Operation::read).collect::<Result<_, _>>()?;
     let mut document = Document { root: target, copied_bytes: 0, steps: 0 };
     for operation in &operations {
-        document.change(operation).map_err(|error| operation.located(error))?;
+        match document.change(operation) {
+            Ok(()) => {}
+            Err(misfit) if matches!(operation.what, What::Test(_)) && misfit.reason == Reason::Invalid => {
+                return Ok(Some(operation.located(misfit)));
+            }
+            Err(misfit) => return Err(operation.located(misfit)),
+        }
     }
-    Ok(())
+    Ok(None)
 }
 
 /// One operation, read.

@@ -189,7 +189,7 @@ fn numbers(kind: Kind, path: &str) -> Option<Vec<u32>> {
     let mut found = Vec::new();
     let mut names = path.split('.').peekable();
     while let Some(name) = names.next() {
-        let Found { holder: None, field } = message.find(name)? else { return None };
+        let Found { holder: None, field, .. } = message.find(name)? else { return None };
         found.push(field.number);
         match (field.shape, field.scalar, names.peek()) {
             (Shape::One, Scalar::String, None) => return Some(found),

@@ -1,5 +1,6 @@
 //! What is refused, and in which words.
 
+mod admission;
 mod data;
 mod definitions;
 mod kinds;

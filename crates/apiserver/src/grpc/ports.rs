@@ -6,6 +6,7 @@ use rpc::{
     forward,
     services::{ForwardRequest, ports_server::Ports},
 };
+use serde_json::json;
 use tonic::{Request, Response, Streaming};
 
 use super::{Answer, ObjectService, refused};
@@ -24,6 +25,8 @@ impl Ports for ObjectService {
             let port = port.ok_or_else(wrong)?;
             let key = Key::namespaced(Kind::Pod, first.namespace.as_str(), first.pod.as_str());
             let reach = service.registry.reach(&key, Subresource::Portforward).await?;
+            let how = || json!({"apiVersion": "v1", "kind": "PodPortForwardOptions", "ports": [port]});
+            service.registry.admit_connection(&key, Subresource::Portforward, how).await?;
             if !first.uid.is_empty() && first.uid != reach.uid() {
                 return Err(Error::not_found(&key));
             }

@@ -140,11 +140,12 @@ fn tagged(
 
 /// The error as Kubernetes' clients read it.
 pub(crate) fn error(encoding: Encoding, error: &Error) -> Response<Body> {
-    let code = StatusCode::from_u16(error.reason.code()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    let code = StatusCode::from_u16(error.code()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let mut response = value(code, encoding, &status(error));
     if let Some(seconds) = error.retry_after_s {
         response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
     }
+    warn(&mut response, error.warnings());
     response
 }
 

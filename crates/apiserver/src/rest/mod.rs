@@ -8,6 +8,7 @@ mod accept;
 mod answer;
 mod body;
 mod compress;
+mod connecting;
 mod discovery;
 mod documents;
 mod etag;

@@ -271,7 +271,7 @@ pub(super) fn options(params: &WriteParams) -> WriteOptions {
         dry_run: params.dry_run,
         field_manager: params.field_manager.clone(),
         field_validation: params.strictness,
-        served: None,
+        ..WriteOptions::default()
     }
 }
 

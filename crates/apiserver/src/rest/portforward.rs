@@ -13,7 +13,7 @@ use registry::Reach;
 use rpc::forward::Tunnel;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
-use super::{Asked, Rest, path::Target, query::Query};
+use super::{Asked, Rest, answer, path::Target, query::Query};
 use crate::{
     spdy::{
         self,
@@ -62,8 +62,9 @@ const OFFERS: [(&str, Offer); 4] = [
 
 impl Rest {
     pub(super) async fn port_forward(&self, target: &Target, asked: &Asked) -> Result<Response<Body>, Error> {
-        let (way, response) = way(&asked.headers, &asked.query)?;
+        let (way, mut response) = way(&asked.headers, &asked.query)?;
         let reach = self.registry.reach(&target.key(), Subresource::Portforward).await?;
+        answer::warn(&mut response, &self.may_connect(&target.key(), Subresource::Portforward, asked).await?);
         Ok(upgrade::then(response, move |bytes| async move {
             let closing = reach.clone();
             let spoken = async {

@@ -21,7 +21,7 @@ use rand::seq::IndexedRandom as _;
 use registry::{Access, Caller, ListQuery, Reach};
 use rpc::forward::Tunnel;
 
-use super::{Asked, Rest, path::Target};
+use super::{Asked, Rest, answer, path::Target};
 use crate::upgrade;
 
 /// The port of a Pod that names none.
@@ -43,10 +43,13 @@ impl Rest {
             true => self.behind_service(&key, named.port).await?,
             false => self.of_pod(&key, named.port).await?,
         };
+        let warnings = self.may_connect(&key, Subresource::Proxy, asked).await?;
         let request = heads::request(asked, body)?;
         let tunnel = reach.open(port).await?;
         let response = send(tunnel, request, reach).await.map_err(|error| unanswered(&key, &error))?;
-        Ok(heads::located(response, asked.uri.path()))
+        let mut response = heads::located(response, asked.uri.path());
+        answer::warn(&mut response, &warnings);
+        Ok(response)
     }
 
     async fn of_pod(&self, key: &Key, port: &str) -> Result<(Reach, u16), Error> {

@@ -60,9 +60,10 @@ enum Way {
 impl Rest {
     pub(super) async fn remote(&self, target: &Target, asked: &Asked) -> Result<Response<Body>, Error> {
         check(target.subresource, &asked.query)?;
-        let (way, response) = way(&asked.headers)?;
+        let (way, mut response) = way(&asked.headers)?;
         let wanted = asked.query.text("container");
         self.registry.running_container(&target.key(), wanted, target.subresource).await?;
+        answer::warn(&mut response, &self.may_connect(&target.key(), target.subresource, asked).await?);
         let missing = missing(target.subresource);
         Ok(upgrade::then(response, move |bytes| async move {
             match way {

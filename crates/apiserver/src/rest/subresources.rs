@@ -173,7 +173,8 @@ impl Rest {
         let strictness = asked.query.write()?.strictness;
         let (eviction, warnings) = content.message::<policy_v1::Eviction>(EVICTION, strictness)?;
         let write = Write::Delete(target.key(), asked.query.delete(&eviction.delete_options.unwrap_or_default())?);
-        self.registry.submit(write, WriteOptions::default()).await?;
+        let options = WriteOptions { through: Subresource::Eviction, ..WriteOptions::default() };
+        self.registry.submit(write, options).await?;
         let mut response = answer::success(StatusCode::CREATED, asked.encoding());
         answer::warn(&mut response, &warnings);
         Ok(response)
@@ -182,22 +183,7 @@ impl Rest {
 
 /// The scale of an object, as clients of `autoscaling/v1` read it.
 fn scale(object: &Object) -> Result<autoscaling_v1::Scale, Error> {
-    let kind = object.kind();
-    let scale = object.scale().ok_or_else(|| Error::bad_request(format!("a {kind} has no scale")))?;
-    let full = object.metadata().cloned().unwrap_or_default();
-    let metadata = meta_v1::ObjectMeta {
-        name: full.name,
-        namespace: full.namespace,
-        uid: full.uid,
-        resource_version: full.resource_version,
-        creation_timestamp: full.creation_timestamp,
-        ..Default::default()
-    };
-    Ok(autoscaling_v1::Scale {
-        metadata: Some(metadata),
-        spec: Some(autoscaling_v1::ScaleSpec { replicas: scale.wanted.unwrap_or(1) }),
-        status: Some(autoscaling_v1::ScaleStatus { replicas: scale.present, selector: scale.selector }),
-    })
+    object.as_scale().ok_or_else(|| Error::bad_request(format!("a {} has no scale", object.kind())))
 }
 
 fn scale_value(scale: &autoscaling_v1::Scale) -> Value {

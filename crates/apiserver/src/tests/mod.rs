@@ -7,6 +7,7 @@ mod grpc;
 mod leave;
 mod port;
 mod presence;
+mod webhooks;
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use api::{Error, Key, Kind, Object, Reason, Subresource, defaults, error::Cause, meta_v1, validate, warnings};
 use store::{Expect, Txn};
 
-use super::{Decider, Decision, Fate, forbidden, put, valid};
+use super::{Decider, Decision, Fate, Stamp, forbidden, put, valid};
 
 /// Characters of a generated name's ending. No vowels, so that no words arise; none that are mistaken for another.
 const ALPHABET: &[u8; 27] = b"bcdfghjklmnpqrstvwxz2456789";
@@ -18,13 +18,8 @@ const STEM_BYTES_MAX: usize = 63 - SUFFIX_LENGTH;
 
 impl Decider<'_> {
     pub(super) fn create(&self, sent: &Object) -> Result<Decision, Error> {
-        let mut object = sent.clone();
-        check_namespace(&object)?;
-        self.name(object.metadata_mut());
+        let mut object = self.begun(sent)?;
         let key = object.key();
-        self.namespace_takes(&key)?;
-        self.fresh_metadata(&mut object);
-        self.is_open()?;
         object.prepare_for_create();
         defaults::apply(&mut object);
         self.fill(&mut object)?;
@@ -43,11 +38,29 @@ impl Decider<'_> {
         Ok(Decision { txn: Txn { ops }, object: Arc::new(object), fate: Fate::Created, warnings })
     }
 
+    /// A new object as those see it who may change it before it is decided.
+    pub(super) fn draft_new(&self, sent: &Object) -> Result<Object, Error> {
+        let mut object = self.begun(sent)?;
+        defaults::apply(&mut object);
+        self.fill(&mut object)?;
+        self.take_account(&object.key(), &mut object)?;
+        Ok(object)
+    }
+
+    /// A new object with its name and what nobody else may say of it.
+    fn begun(&self, sent: &Object) -> Result<Object, Error> {
+        let mut object = sent.clone();
+        check_namespace(&object)?;
+        self.name(object.metadata_mut());
+        self.namespace_takes(&object.key())?;
+        self.fresh_metadata(&mut object);
+        self.is_open()?;
+        Ok(object)
+    }
+
     fn name(&self, metadata: &mut meta_v1::ObjectMeta) {
         if metadata.name.is_empty() && !metadata.generate_name.is_empty() {
-            let stem = &metadata.generate_name;
-            let stem = &stem[..stem.floor_char_boundary(STEM_BYTES_MAX)];
-            metadata.name = format!("{stem}{}", suffix(self.stamp.random));
+            metadata.name = generated(&metadata.generate_name, self.stamp);
         }
     }
 
@@ -90,6 +103,15 @@ impl Decider<'_> {
         metadata.self_link.clear();
         metadata.resource_version.clear();
     }
+}
+
+/// A name with a generated ending; empty if there is no beginning.
+pub(super) fn generated(stem: &str, stamp: &Stamp) -> String {
+    if stem.is_empty() {
+        return String::new();
+    }
+    let stem = &stem[..stem.floor_char_boundary(STEM_BYTES_MAX)];
+    format!("{stem}{}", suffix(stamp.random))
 }
 
 /// A namespace where the kind lives in one, none where it does not, and no revision: that is given here.

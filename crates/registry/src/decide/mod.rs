@@ -104,6 +104,38 @@ pub fn decide(view: &View, write: &Write, sent: Sent<'_>, stamp: &Stamp, rules: 
     }
 }
 
+/// The object that a write is about, as those see it who may change it before it is decided; `None` if it is deleted.
+///
+/// # Errors
+/// If it may not be written whatever they make of it.
+pub fn draft(
+    view: &View,
+    write: &Write,
+    sent: Sent<'_>,
+    stamp: &Stamp,
+    rules: &Rules,
+) -> Result<Option<Object>, Error> {
+    let decider = Decider { view, sent, stamp, rules };
+    match write {
+        Write::Create(object) => decider.draft_new(object).map(Some),
+        Write::Update(object, subresource) => decider.draft_changed(object, *subresource).map(Some),
+        Write::Delete(..) => Ok(None),
+    }
+}
+
+/// The key of the object that a write is about, with the name that is generated for it if it has none.
+#[must_use]
+pub fn key_of(write: &Write, stamp: &Stamp) -> Key {
+    let key = write.key();
+    match write {
+        Write::Create(object) if key.name.is_empty() => {
+            let name = object.metadata().map(|meta| create::generated(&meta.generate_name, stamp));
+            Key::namespaced(key.kind, key.namespace, name.unwrap_or_default())
+        }
+        Write::Create(_) | Write::Update(..) | Write::Delete(..) => key,
+    }
+}
+
 /// What one decision looks at.
 struct Decider<'a> {
     view: &'a View,

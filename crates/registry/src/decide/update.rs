@@ -64,6 +64,22 @@ impl Decider<'_> {
         Ok(Decision { warnings, ..self.store(record, new)? })
     }
 
+    /// An object that replaces another, or a part of one, as those see it who may change it before it is decided.
+    pub(super) fn draft_changed(&self, sent: &Object, subresource: Subresource) -> Result<Object, Error> {
+        let record = self.existing(&sent.key())?;
+        let before = metadata(&record.object());
+        let mut draft = sent.clone();
+        let metadata = draft.metadata_mut();
+        metadata.uid = before.uid;
+        metadata.creation_timestamp = before.creation_timestamp;
+        metadata.generation = before.generation;
+        if subresource == Subresource::None {
+            defaults::apply(&mut draft);
+            self.fill(&mut draft)?;
+        }
+        Ok(draft)
+    }
+
     /// Stores what is to be instead of `record`, or removes it if that was all it waited for.
     pub(super) fn store(&self, record: &Record, mut new: Object) -> Result<Decision, Error> {
         let key = &record.key;

@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use api::{Error, Key, Kind, Reason, Revision, Timestamp, object::KindName};
+use api::{Error, Key, Kind, Reason, Revision, Timestamp, error::Aside, object::KindName};
 use base64::{Engine as _, prelude::BASE64_URL_SAFE_NO_PAD};
 use serde::{Deserialize, Serialize};
 use store::View;
@@ -105,8 +105,9 @@ impl Token {
         let message = "The provided continue parameter is too old to display a consistent list result; \
                        start a new list without the continue parameter, or get the rest as it is now with the \
                        continue token of this answer";
-        let continue_ = Some(self.in_the_present().to_string().into());
-        Error { continue_, ..Error::new(Reason::Expired, message) }
+        let continue_ = Some(self.in_the_present().to_string());
+        let aside = Some(Box::new(Aside { continue_, ..Aside::default() }));
+        Error { aside, ..Error::new(Reason::Expired, message) }
     }
 
     pub(crate) fn after(&self, kind: Kind) -> Key {
@@ -215,7 +216,7 @@ mod tests {
         assert!(token.is_fresh(Timestamp(300_999)) && !token.is_fresh(Timestamp(301_000)));
         let error = token.expired();
         assert_eq!(error.reason, Reason::Expired);
-        let next = Token::parse(&error.continue_.expect("a token")).expect("one of ours");
+        let next = Token::parse(error.continue_().expect("a token")).expect("one of ours");
         assert_eq!((next.revision(), next.remaining()), (None, None));
         assert!(next.is_fresh(Timestamp(301_000)), "the present is never too old");
     }

@@ -36,7 +36,7 @@ async fn submit(registry: &Registry, write: Write) -> Written {
 }
 
 /// Defines Widgets, as if the controller had found their names free.
-async fn define(registry: &Registry) {
+pub(super) async fn define(registry: &Registry) {
     let created = submit(registry, Write::Create(definition(&json!({"type": "integer", "default": 7})))).await;
     let mut accepted = created.object.object().get::<CustomResourceDefinition>().unwrap().clone();
     let names = accepted.spec.as_ref().unwrap().names.clone();

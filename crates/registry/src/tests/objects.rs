@@ -88,7 +88,7 @@ async fn a_list_goes_on_in_the_present_when_the_state_of_its_pages_is_gone() {
     outgrow_history(&registry).await;
     let expired = registry.list(query(page.continue_)).await.unwrap_err();
     assert_eq!(expired.reason, Reason::Expired);
-    let mut token = expired.continue_.map(String::from);
+    let mut token = expired.continue_().map(str::to_owned);
     let (mut found, mut left) = (Vec::<String>::new(), Vec::new());
     while token.is_some() {
         let page = registry.list(query(token)).await.unwrap();

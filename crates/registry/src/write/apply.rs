@@ -50,7 +50,7 @@ impl Registry {
             let application = Application { key, form, wanted: &wanted, options: &options, now };
             application.write(view, &mut unknown).map(Cow::Owned)
         };
-        let written = self.settle(key, sent, options.dry_run, make).await?;
+        let written = self.settle(key, sent, &options, make).await?;
         Ok(with_unknown(written, &unknown))
     }
 

@@ -45,8 +45,12 @@ impl Registry {
         }
     }
 
+    /// Nobody is asked about what is there: a webhook that fails must not keep a master from starting.
     async fn ensure(&self, object: Object) -> Result<(), Error> {
         loop {
+            if self.state().get(&object.key()).is_some() {
+                return Ok(());
+            }
             match self.submit(Write::Create(object.clone()), WriteOptions::default()).await {
                 Ok(written) => {
                     info!(object = %written.object.key(), "created");

@@ -6,10 +6,13 @@ mod modify;
 
 use std::{borrow::Cow, time::Duration};
 
-use api::{Error, Key, Kind, Reason, Served, Write, WriteOutcome, apply::Operation, json::Strictness};
+use api::{
+    Error, Key, Kind, Reason, Served, Subresource, Write, WriteOutcome, admission, apply::Operation, json::Strictness,
+};
 use bytes::Bytes;
 use futures::future::join_all;
 use store::{Applied, Refusal, Txn, View};
+use tokio::time::Instant;
 use tracing::debug;
 
 pub use apply::Wanted;
@@ -17,6 +20,7 @@ pub use apply::Wanted;
 use crate::{
     Registry,
     access::{Access, Asked, Caller},
+    admission::{Admitted, Manner, Matter, REQUEST_TIMEOUT, late},
     decide::{self, Decision, Fate, Sent, Stamp},
     defined::{self, Form},
     limits::quota,
@@ -48,6 +52,8 @@ pub struct WriteOptions {
     pub field_validation: Strictness,
     /// In which version of its kind the object is sent, by whose rules it is judged; `None` for the one in which it is stored.
     pub served: Option<Served>,
+    /// Of a deletion, through which subresource it is asked for.
+    pub through: Subresource,
 }
 
 impl WriteOptions {
@@ -55,6 +61,12 @@ impl WriteOptions {
     #[must_use]
     pub fn sent_as(self, served: Served) -> Self {
         Self { served: Some(served), ..self }
+    }
+
+    /// The same for whoever is asked about the write.
+    fn manner(&self) -> Manner<'_> {
+        let Self { dry_run, field_manager, field_validation, served: _, through } = self;
+        Manner { dry_run: *dry_run, field_manager, field_validation: *field_validation, through: *through }
     }
 
     fn served(&self, kind: Kind) -> Served {
@@ -68,7 +80,13 @@ impl WriteOptions {
 
 impl Default for WriteOptions {
     fn default() -> Self {
-        Self { dry_run: false, field_manager: String::new(), field_validation: Strictness::Warn, served: None }
+        Self {
+            dry_run: false,
+            field_manager: String::new(),
+            field_validation: Strictness::Warn,
+            served: None,
+            through: Subresource::None,
+        }
     }
 }
 
@@ -96,8 +114,8 @@ impl Registry {
         let key = write.key();
         self.authorise(Access::Objects(Asked::of(&write, &key))).await?;
         let dry_run = options.dry_run || matches!(&write, Write::Delete(_, options) if options.dry_run);
-        let options = self.named(options);
-        self.settle(&key, options.sent(key.kind), dry_run, |_, _| Ok(Cow::Borrowed(&write))).await
+        let options = WriteOptions { dry_run, ..self.named(options) };
+        self.settle(&key, options.sent(key.kind), &options, |_, _| Ok(Cow::Borrowed(&write))).await
     }
 
     /// The options with a name for whoever writes: processes of the cluster need not say theirs.
@@ -129,10 +147,11 @@ impl Registry {
         &self,
         key: &Key,
         sent: Sent<'_>,
-        dry_run: bool,
+        options: &WriteOptions,
         mut make: impl FnMut(&View, Form<'_>) -> Result<Cow<'a, Write>, Error>,
     ) -> Result<Written, Error> {
         self.inner.events.count(&self.caller, key.kind, self.now())?;
+        let mut deadline = None;
         for attempt in 0..ATTEMPTS_MAX {
             let nearly_full;
             let definition;
@@ -147,14 +166,22 @@ impl Registry {
                 self.stays(&write)?;
                 defined::has_room(&write)?;
                 nearly_full = quota::check(&view, &self.caller, &write, self.inner.options.quota_bytes)?;
-                let sent = Sent { form, ..sent };
-                match decide::decide(&view, &write, sent, &self.stamp(attempt)?, &self.inner.rules) {
+                let (sent, stamp) = (Sent { form, ..sent }, self.stamp(attempt)?);
+                let decided = match self.inner.admission.panel(&view, key.kind, operation(&write, options)) {
+                    None => decide::decide(&view, &write, sent, &stamp, &self.inner.rules),
+                    Some(panel) => {
+                        let until = *deadline.get_or_insert_with(|| Instant::now() + REQUEST_TIMEOUT);
+                        let admitted = Admitted { panel: &panel, view: &view, write: &write, sent, stamp: &stamp };
+                        Box::pin(self.asked(admitted, options, until)).await
+                    }
+                };
+                match decided {
                     Err(error) if error.reason == Reason::AlreadyExists && generated(&write) => continue,
                     decision => decision?,
                 }
             };
             let decision = quota::warned(decision, nearly_full);
-            if dry_run || decision.txn.ops.is_empty() {
+            if options.dry_run || decision.txn.ops.is_empty() {
                 return Ok(planned(decision));
             }
             match self.propose(decision.txn.encode()).await? {
@@ -166,6 +193,13 @@ impl Registry {
             }
         }
         Err(Error::conflict(key, "too many others write at the same moment; please try again"))
+    }
+
+    /// Decides a write with the help of others, who have until some time.
+    async fn asked(&self, admitted: Admitted<'_>, options: &WriteOptions, until: Instant) -> Result<Decision, Error> {
+        let key = decide::key_of(admitted.write, admitted.stamp);
+        let matter = Matter::new(admitted.write, key, admitted.sent.form, &self.caller, options.manner());
+        tokio::time::timeout_at(until, self.admitted(admitted, &matter)).await.map_err(|_| late())?
     }
 
     /// Proposes a transaction that is no write of an object. Only for a master that serves nobody yet.
@@ -183,6 +217,18 @@ impl Registry {
     pub(crate) fn stamp(&self, attempt: u32) -> Result<Stamp, Error> {
         let random = getrandom::u64().map_err(|error| Error::internal(format!("no randomness: {error}")))?;
         Ok(Stamp { now: self.now(), uid: uuid::Uuid::new_v4().to_string(), random, attempt })
+    }
+}
+
+/// What a write does, as rules of webhooks call it.
+fn operation(write: &Write, options: &WriteOptions) -> admission::Operation {
+    use admission::Operation;
+    match (write, options.through) {
+        (Write::Create(_), _)
+        | (Write::Update(_, Subresource::Binding), _)
+        | (Write::Delete(..), Subresource::Eviction) => Operation::Create,
+        (Write::Update(..), _) => Operation::Update,
+        (Write::Delete(..), _) => Operation::Delete,
     }
 }
 

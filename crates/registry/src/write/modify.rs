@@ -39,7 +39,7 @@ impl Registry {
             let made = judged(form.decode_made(&value, strictness.noting())?, &duplicates, strictness)?;
             Ok(Cow::Owned(Write::Update(decoded(key, made, &mut unknown)?, subresource)))
         };
-        let written = self.settle(key, options.sent(key.kind), options.dry_run, make).await?;
+        let written = self.settle(key, options.sent(key.kind), &options, make).await?;
         Ok(with_unknown(written, &unknown))
     }
 }

@@ -12,6 +12,9 @@ use store::View;
 use super::{Scale, Verdict, state};
 use crate::Prng;
 
+/// The most that an expression of the fuzzer makes, in bytes.
+const MADE_BYTES_MAX: usize = 64 << 10;
+
 /// A state with some objects, for pages.
 static VIEW: LazyLock<View> = LazyLock::new(|| {
     let (mut machine, store) = store::new();
@@ -259,15 +262,35 @@ pub(super) fn expressions(_: &mut Prng) -> Vec<Vec<u8>> {
         "[1, 2].all(x, [3].exists(y, x < y)) ? {'a': 1}.a : -1",
         "'%s is %d'.format(['a', 1]).matches(r'^[a-z]+$') && duration('1h') > duration('1m')",
         "optional.of(1).optMap(x, x + 1).orValue(0) == 2 // done",
+        "Object{spec: Object.spec{list: [Object.spec.list{a: 1, ?b: optional.none()}]}}",
+        "[JSONPatch{op: 'add', path: '/' + jsonpatch.escapeKey('a/b'), value: {'a': [1.5, 2.0]}}]",
     ])
 }
 
 /// What is read also ends.
 pub(super) fn read_expression(input: &Bytes, scale: &mut Scale) -> Result<Verdict, String> {
     let text = text(input);
-    let Ok((program, _)) = scale.weigh(|| cel::Program::compile(&text, &cel::Variables::default())) else {
+    let variables = cel::Variables::default().with_patches();
+    let Ok((program, _)) = scale.weigh(|| cel::Program::compile(&text, &variables)) else {
         return Ok(Verdict::Refused);
     };
-    _ = scale.weigh(|| program.run(Vec::new(), &mut cel::Fuel::new(10_000)).is_ok());
+    _ = scale.weigh(|| {
+        let (mut fuel, mut left) = (cel::Fuel::new(10_000), MADE_BYTES_MAX);
+        program.run(Vec::new(), &mut fuel).is_ok_and(|value| value.json(&mut left).is_ok())
+    });
     Ok(Verdict::Accepted)
+}
+
+pub(super) fn reviews(_: &mut Prng) -> Vec<Vec<u8>> {
+    owned(&[
+        r#"{"apiVersion":"admission.k8s.io/v1","kind":"AdmissionReview","response":{"uid":"u","allowed":true,
+            "patchType":"JSONPatch","patch":"W3sib3AiOiJhZGQiLCJwYXRoIjoiL2EiLCJ2YWx1ZSI6MX1d","warnings":["w"]}}"#,
+        r#"{"apiVersion":"admission.k8s.io/v1","kind":"AdmissionReview","response":{"uid":"u","allowed":false,
+            "status":{"code":403,"reason":"Forbidden","message":"no"},"auditAnnotations":{"a":"b"}}}"#,
+        r#"{"response":{"allowed":true,"patch":"W10="}}"#,
+    ])
+}
+
+pub(super) fn read_review(input: &Bytes, scale: &mut Scale) -> Result<Verdict, String> {
+    Ok(verdict(scale.weigh(|| registry::decoders::review(input))))
 }

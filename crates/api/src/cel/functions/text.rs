@@ -12,6 +12,7 @@ use crate::cel::{
 };
 
 pub(super) const TABLE: &[Line] = &[
+    (&["jsonpatch.escapeKey(string) string"], escape_key),
     (&["string:contains(string) bool"], contains),
     (&["string:startsWith(string) bool"], starts_with),
     (&["string:endsWith(string) bool"], ends_with),
@@ -224,6 +225,11 @@ fn place_of<'a>(items: impl Iterator<Item = (usize, Value<'a>)>, item: &Value<'a
 /// The byte at which a character begins, or at which the text ends.
 fn byte_of(text: &str, chars: usize) -> Option<usize> {
     text.char_indices().map(|(at, _)| at).chain([text.len()]).nth(chars)
+}
+
+/// A key as RFC 6901 writes it within a path.
+fn escape_key<'a>(args: &[Value<'a>], fuel: &mut Fuel) -> Outcome<'a> {
+    Ok(Value::from(one(args, fuel)?.replace('~', "~0").replace('/', "~1")))
 }
 
 fn lower<'a>(args: &[Value<'a>], fuel: &mut Fuel) -> Outcome<'a> {
