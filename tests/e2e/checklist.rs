@@ -24,7 +24,7 @@ struct Sample {
     describe: &'static str,
 }
 
-const SAMPLES: [Sample; 27] = [
+const SAMPLES: [Sample; 28] = [
     Sample {
         resource: "namespace",
         kind: "Namespace",
@@ -276,6 +276,15 @@ const SAMPLES: [Sample; 27] = [
         columns: &["NAME", "POLICYNAME", "PARAMREF", "AGE"],
         wide: "AGE",
         describe: "none",
+    },
+    Sample {
+        resource: "apiservice.apiregistration.k8s.io",
+        kind: "APIService",
+        manifest: "apiVersion: apiregistration.k8s.io/v1\nkind: APIService\nmetadata: {name: v1.sample.example.org, labels: {size: small}}\nspec: {group: sample.example.org, version: v1, groupPriorityMinimum: 100, versionPriority: 15}\n",
+        change: ("size: small", "size: large"),
+        columns: &["NAME", "SERVICE", "AVAILABLE", "AGE"],
+        wide: "AVAILABLE",
+        describe: "sample.example.org",
     },
 ];
 

@@ -5,6 +5,7 @@
 #![expect(clippy::unwrap_used, reason = "tests")]
 
 mod admission;
+mod aggregation;
 mod bad_guests;
 mod bad_input;
 mod checklist;

@@ -91,3 +91,57 @@ fn pods_reach_each_other_and_outside_hosts_but_no_node_and_no_master() {
     }
     wait_until("a Pod of the other node", || lab.get("w2", &format!("http://{far}:8080/?get={dial_p3}:8080")));
 }
+
+/// A Service that leads to one address.
+fn service_at(name: &str, address: &str, port: u16) -> String {
+    format!(
+        "
+apiVersion: v1
+kind: Service
+metadata: {{name: {name}}}
+spec: {{ports: [{{port: 80}}]}}
+---
+apiVersion: discovery.k8s.io/v1
+kind: EndpointSlice
+metadata: {{name: {name}, labels: {{kubernetes.io/service-name: {name}}}}}
+addressType: IPv4
+endpoints: [{{addresses: ['{address}']}}]
+ports: [{{name: '', port: {port}}}]
+---"
+    )
+}
+
+/// Answers everybody alike.
+async fn answers() {
+    let listener = tokio::net::TcpListener::bind("0.0.0.0:8080").await.unwrap();
+    loop {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        let answer = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
+        let _ = tokio::io::AsyncReadExt::read(&mut stream, &mut [0; 1024]).await;
+        let _ = tokio::io::AsyncWriteExt::write_all(&mut stream, answer).await;
+    }
+}
+
+#[test]
+fn the_api_leads_to_services_of_outside_hosts_and_to_no_node_and_no_master() {
+    let Some(mut lab) = Lab::new(&["m1", "w1", "out"]) else { return };
+    lab.master("m1", None);
+    lab.ready("m1");
+    lab.worker_of_one("w1", &[], "");
+    lab.ready("w1");
+    drop(lab.thread("out", answers));
+    let asked = |name: &str| lab.asked("m1", &format!("/api/v1/namespaces/default/services/{name}/proxy/"));
+    let hosts =
+        [("out", lab.address("out"), 8080), ("master", lab.address("m1"), 6443), ("node", lab.address("w1"), 22)];
+    let metadata = ("metadata", "169.254.169.254".to_owned(), 80);
+    let hosts: Vec<_> = hosts.into_iter().chain([metadata]).collect();
+    let manifest: String = hosts.iter().map(|(name, address, port)| service_at(name, address, *port)).collect();
+    lab.apply("m1", "outside.yaml", &manifest).ok();
+    wait_until("an answer from outside", || match asked("out").as_str() {
+        "200" => Ok(()),
+        other => Err(other.to_owned()),
+    });
+    for (name, ..) in &hosts[1..] {
+        assert_eq!(asked(name), "403", "{name}");
+    }
+}

@@ -44,8 +44,8 @@ use node::{
 };
 pub use pods::images::MODULE_BYTES_MAX;
 use pods::{
-    Pods, agent_server::AgentServer, containers::Containers, dirs::PodDirs, images::Images, ports::Ports,
-    probing::Prober, runs::Runs, sources::Sources, watch::PodWatch,
+    Pods, agent_server::AgentServer, containers::Containers, dirs::PodDirs, images::Images, node_http::NodeHttp,
+    ports::Ports, probing::Prober, runs::Runs, sources::Sources, watch::PodWatch,
 };
 use reports::Reports;
 pub use reports::{BATCH_WRITES_MAX, FLUSH_WITHIN};
@@ -142,7 +142,7 @@ pub async fn run(config: Config, shutdown: CancellationToken) -> Result<(), Agen
     };
     let pods = shared.pods(&config, sandbox);
     let (port, incoming) = listen(&config).await?;
-    tokio::spawn(shared.agent_server(&config).serve(incoming, shutdown.clone()));
+    tokio::spawn(shared.agent_server(&config, &pods).serve(incoming, shutdown.clone()));
     shared.serve(&config, news).await;
     tokio::select! {
         () = shutdown.cancelled() => {}
@@ -206,12 +206,13 @@ impl Shared {
         PodWatch::new(self.watches.of(Query { fields, ..Query::all(Kind::Pod) }))
     }
 
-    fn agent_server(&self, config: &Config) -> AgentServer {
+    fn agent_server(&self, config: &Config, pods: &Pods) -> AgentServer {
+        let about = NodeHttp::new(&config.name, pods.containers.runs.clone(), self.memory.clone());
         AgentServer {
             client: self.client.clone(),
             masters: self.masters.clone(),
             dirs: self.dirs.clone(),
-            ports: Ports::new(self.client.clone(), self.proxy.clone()),
+            ports: Ports::new(self.client.clone(), self.proxy.clone(), about),
             node: config.name.as_str().into(),
         }
     }

@@ -1,6 +1,6 @@
-//! Conditions: the same six fields in seven types, read and written by one rule.
+//! Conditions: the same fields in every type of them, read and written by one rule.
 
-use crate::{Timestamp, apiextensions_v1, apps_v1, core_v1, meta_v1};
+use crate::{Timestamp, apiextensions_v1, apiregistration_v1, apps_v1, core_v1, meta_v1};
 
 /// A Pod, or a node: may be given work.
 pub const READY: &str = "Ready";
@@ -95,6 +95,7 @@ macro_rules! condition {
 condition!(core_v1::PodCondition);
 condition!(core_v1::NodeCondition);
 condition!(core_v1::NamespaceCondition);
+condition!(apiregistration_v1::ApiServiceCondition);
 condition!(apps_v1::ReplicaSetCondition);
 condition!(meta_v1::Condition);
 condition!(apiextensions_v1::CustomResourceDefinitionCondition);

@@ -24,6 +24,11 @@ pub mod apiextensions {
     pub mod custom_resource_definition;
 }
 
+/// Kinds of the group `apiregistration.k8s.io`.
+pub mod apiregistration {
+    pub mod api_service;
+}
+
 /// Kinds of the group `apps`.
 pub mod apps {
     pub(crate) mod controller_revision;
@@ -80,8 +85,8 @@ pub use strategy::{Allocation, Scale};
 
 /// Hands the rows to a macro: the number that stands for the kind in the log and in snapshots, the kind, the type of its
 /// objects, its strategy, and its names. A row may end with what is not usual: `verbs`, if not everything can be done with the
-/// objects that can be done with what is stored; their `source`, if they are not stored; and `deprecated`, with the sentence
-/// that each request is answered with.
+/// objects that can be done with what is stored; their `source`, if they are not stored; `deprecated`, with the sentence
+/// that each request is answered with; and how manifests call it, where our language spells that otherwise.
 macro_rules! table {
     ($then:ident) => {
         $then! {
@@ -93,7 +98,7 @@ macro_rules! table {
             };
             2 Node: core_v1::Node, core::node::NodeStrategy, {
                 "" "v1", "nodes" ("node") ["no"], false,
-                in [], with [Status], "kapelle.core.v1.Node"
+                in [], with [Status, Proxy], "kapelle.core.v1.Node"
             };
             3 Pod: core_v1::Pod, core::pod::PodStrategy, {
                 "" "v1", "pods" ("pod") ["po"], true,
@@ -204,6 +209,11 @@ macro_rules! table {
             35 MutatingAdmissionPolicyBinding: admissionregistration_v1::MutatingAdmissionPolicyBinding, admissionregistration::mutating_admission_policy_binding::MutatingAdmissionPolicyBindingStrategy, {
                 "admissionregistration.k8s.io" "v1", "mutatingadmissionpolicybindings" ("mutatingadmissionpolicybinding") [], false,
                 in ["api-extensions"], with [], "kapelle.admissionregistration.v1.MutatingAdmissionPolicyBinding"
+            };
+            40 ApiService: apiregistration_v1::ApiService, apiregistration::api_service::ApiServiceStrategy, {
+                "apiregistration.k8s.io" "v1", "apiservices" ("apiservice") [], false,
+                in ["api-extensions"], with [Status], "kapelle.apiregistration.v1.APIService",
+                called "APIService"
             };
         }
     };

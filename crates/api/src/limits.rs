@@ -44,6 +44,9 @@ pub const ENDPOINTS_MAX: usize = 1_000;
 /// Addresses of one endpoint: Kubernetes' limit.
 pub const ADDRESSES_MAX: usize = 100;
 
+/// The authorities by which a backend of the API is believed, in bytes.
+pub const API_SERVICE_BUNDLE_BYTES_MAX: usize = 256 << 10;
+
 /// Conditions of any status.
 pub const CONDITIONS_MAX: usize = 64;
 /// Images that a node reports.

@@ -13,8 +13,8 @@ use bytes::Bytes;
 use prost::Message as _;
 
 use crate::{
-    admissionregistration_v1, api_v1, apiextensions_v1, apps_v1, coordination_v1, core_v1, discovery_v1, meta_v1,
-    rbac_v1, storagemigration_v1,
+    admissionregistration_v1, api_v1, apiextensions_v1, apiregistration_v1, apps_v1, coordination_v1, core_v1,
+    discovery_v1, meta_v1, rbac_v1, storagemigration_v1,
 };
 pub use custom::{
     CustomColumn, CustomKind, CustomObject, CustomVersion, KindName, NAMES_MAX, Outline, ScalePaths, has_room_for_names,
@@ -84,6 +84,10 @@ macro_rules! or_usual {
     (verbs $($verb:ident)+) => { &[$(Verb::$verb),+] };
     (source) => { Source::State };
     (source $source:ident) => { Source::$source };
+    (called $variant:ident) => { stringify!($variant) };
+    (called $variant:ident $name:literal) => { $name };
+    (list_called $variant:ident) => { concat!(stringify!($variant), "List") };
+    (list_called $variant:ident $name:literal) => { concat!($name, "List") };
     (deprecated) => { None };
     (deprecated $sentence:literal) => { Some($sentence) };
 }
@@ -93,6 +97,7 @@ macro_rules! kinds {
         $group:literal $version:literal, $plural:literal ($singular:literal) $short:tt, $namespaced:literal,
         in $categories:tt, with [$($subresource:ident),*], $message:literal
         $(, verbs [$($verb:ident),*])? $(, source $source:ident)? $(, deprecated $deprecated:literal)?
+        $(, called $name:literal)?
     };)*) => {
         /// What an object is. The order is that of lists which mix kinds.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -127,7 +132,8 @@ macro_rules! kinds {
             pub const fn info(self) -> &'static KindInfo {
                 match self {
                     $(Self::$variant => const { &KindInfo {
-                        kind: stringify!($variant), list_kind: concat!(stringify!($variant), "List"), group: $group, version: $version, plural: $plural,
+                        kind: or_usual!(called $variant $($name)?), list_kind: or_usual!(list_called $variant $($name)?),
+                        group: $group, version: $version, plural: $plural,
                         singular: $singular, short_names: &$short, namespaced: $namespaced, categories: &$categories,
                         subresources: &[$(Subresource::$subresource),*], message: $message, code: $code,
                         verbs: or_usual!(verbs $($($verb)*)?), source: or_usual!(source $($source)?),

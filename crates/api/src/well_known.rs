@@ -17,6 +17,18 @@ pub const DEFAULT_SERVICE_ACCOUNT: &str = "default";
 /// The ConfigMap in every namespace that holds the certificate of the cluster's authority.
 pub const ROOT_CA_CONFIG_MAP: &str = "kube-root-ca.crt";
 
+/// The ConfigMap in [`SYSTEM_NAMESPACE`] that tells backends of the API by what they know masters, and who asks.
+pub const EXTENSION_AUTHENTICATION_CONFIG_MAP: &str = "extension-apiserver-authentication";
+
+/// The name in the certificate with which masters pass requests on to backends of the API.
+pub const FRONT_PROXY: &str = "system:kapelle:front-proxy";
+/// The header in which they tell the user who asks.
+pub const REMOTE_USER_HEADER: &str = "X-Remote-User";
+/// The header in which they tell that user's groups, one in each.
+pub const REMOTE_GROUP_HEADER: &str = "X-Remote-Group";
+/// How headers begin that tell more of the user. Masters send none.
+pub const REMOTE_EXTRA_HEADER_PREFIX: &str = "X-Remote-Extra-";
+
 /// The scheduler that a Pod names if it means the cluster's own.
 pub const DEFAULT_SCHEDULER: &str = "default-scheduler";
 

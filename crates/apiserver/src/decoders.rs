@@ -5,7 +5,7 @@ use std::sync::Arc;
 use bytes::{Bytes, BytesMut};
 
 use crate::{
-    rest::{path, query::Query},
+    rest::{aggregate::offered, path, query::Query},
     spdy::{
         frame::{Decoder, Frame},
         headers::{Deflater, Inflater},
@@ -76,4 +76,36 @@ pub fn websocket(bytes: &[u8]) -> bool {
         }
     });
     ends && is_understood
+}
+
+/// The group and version for which [`offered`](offered()) reads a list.
+const GROUP: &str = "metrics.example.org";
+const VERSION: &str = "v1beta1";
+
+/// Reads what a backend says that it offers; whether that is understood.
+#[must_use]
+pub fn offered(bytes: &[u8]) -> bool {
+    offered::read(GROUP, VERSION, bytes).is_ok()
+}
+
+/// A list that is understood, of so many resources.
+#[must_use]
+pub fn offered_sample(resources: u8) -> Vec<u8> {
+    let resource = |number| {
+        serde_json::json!({
+            "name": format!("things{number}"), "singularName": "thing", "namespaced": number % 2 == 0, "kind": "Thing",
+            "verbs": ["get", "list"], "shortNames": ["t"], "categories": ["all"],
+        })
+    };
+    let below = serde_json::json!({
+        "name": "things0/scale", "singularName": "", "namespaced": true, "group": "autoscaling", "version": "v1",
+        "kind": "Scale", "verbs": ["get", "update"],
+    });
+    let resources: Vec<serde_json::Value> = (0..resources).map(resource).chain([below]).collect();
+    serde_json::json!({
+        "kind": "APIResourceList", "apiVersion": "v1", "groupVersion": format!("{GROUP}/{VERSION}"),
+        "resources": resources,
+    })
+    .to_string()
+    .into_bytes()
 }

@@ -25,5 +25,6 @@ mod websocket;
 
 pub use bearer::Bearers;
 pub use grpc::{BATCH_WRITES_MAX, Entrance, LEAF_LIFE};
+pub use rest::aggregate::{Aggregator, Answers, BACKENDS_MAX};
 pub use server::{Setup, serve};
 pub use webhooks::Webhooks;

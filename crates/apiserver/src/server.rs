@@ -46,7 +46,8 @@ use crate::{
     metered::{Left, Metered, NOBODY_BODY_BYTES_MAX, Rules},
     origin,
     reply::Reply,
-    rest, sender,
+    rest::{self, aggregate::Aggregator},
+    sender,
     upgrade::{self, Conversation},
 };
 
@@ -98,6 +99,8 @@ const _: () = assert!(grpc::JOIN_BYTES_MAX <= NOBODY_BODY_BYTES_MAX);
 pub struct Setup {
     /// Behind gRPC and REST.
     pub registry: Registry,
+    /// Who serves the rest of REST.
+    pub aggregator: Aggregator,
     /// Behind `/v2/`.
     pub images: Images,
     /// Who this master is.
@@ -122,7 +125,7 @@ pub async fn serve(listener: TcpListener, setup: Setup, shutdown: CancellationTo
     let reception =
         Reception::new(listener, &setup.identity, &protocols, setup.connections).map_err(io::Error::other)?;
     let port = Arc::new(Port {
-        languages: Languages::new(setup.registry.clone(), setup.images, setup.entrance).await,
+        languages: Languages::new(setup.registry.clone(), setup.aggregator.clone(), setup.images, setup.entrance).await,
         bearers: setup.bearers,
         hosts: setup.hosts.into(),
         budget: Budget::default(),
@@ -130,6 +133,7 @@ pub async fn serve(listener: TcpListener, setup: Setup, shutdown: CancellationTo
     });
     let registry = setup.registry.clone();
     tokio::spawn(async move { registry.watch_presence().await });
+    tokio::spawn(setup.aggregator.follow());
     let connections = TaskTracker::new();
     loop {
         tokio::select! {
@@ -331,11 +335,16 @@ pub(crate) struct Languages {
 }
 
 impl Languages {
-    pub(crate) async fn new(registry: Registry, images: Images, entrance: Option<Entrance>) -> Self {
+    pub(crate) async fn new(
+        registry: Registry,
+        aggregator: Aggregator,
+        images: Images,
+        entrance: Option<Entrance>,
+    ) -> Self {
         Self {
             grpc: grpc::router(registry.clone(), images.clone(), entrance).await,
             oci: oci::router(images),
-            rest: rest::router(registry.clone()),
+            rest: rest::router(registry.clone(), aggregator),
             registry,
         }
     }

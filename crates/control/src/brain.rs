@@ -1,13 +1,19 @@
 //! The loop of all controllers, as a value: what happened goes in, what to write comes out.
 
-use std::{collections::BTreeSet, net::SocketAddr, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::SocketAddr,
+    time::Duration,
+};
 
 use api::{Key, Kind, Observation, Reason, Timestamp, Write, WriteOutcome, kinds::core::service::kubernetes_key};
 
 use crate::{
+    aggregation,
     config::Config,
     controller::Controller,
     flight::{Flight, Flights, Ticket},
+    identity,
     lifecycle::event_log,
     nodes,
     plan::{Note, Plan, Step},
@@ -46,6 +52,9 @@ pub enum Event {
     },
     /// Where the masters serve the API, all of them.
     Masters(BTreeSet<SocketAddr>),
+    /// How the backends of APIServices answer, each by the name of its APIService: well, or why not. Those that were not asked
+    /// yet are missing.
+    Backends(BTreeMap<String, Result<(), String>>),
     /// The time of an [`Effect::WakeAt`] has come.
     Woken,
 }
@@ -152,8 +161,21 @@ impl Brain {
                 self.world.find_masters(at);
                 self.queue.push(Task { controller: Controller::KubernetesService, key: kubernetes_key() }, now);
             }
+            Event::Backends(answers) => {
+                self.world.hear_backends(answers);
+                self.look_at_backends(now);
+            }
             Event::Woken => self.wake_at = None,
         }
+    }
+
+    /// Who serves the API, and what the masters tell of themselves to those that do, concerns nobody else.
+    fn look_at_backends(&mut self, now: Timestamp) {
+        let services: BTreeSet<Key> = aggregation::keys(&self.world).collect();
+        let services = services.into_iter().map(|key| Task { controller: Controller::ApiService, key });
+        let authentication =
+            Task { controller: Controller::ExtensionAuthentication, key: identity::extension_authentication::key() };
+        services.chain([authentication]).for_each(|task| self.queue.push(task, now));
     }
 
     fn concern(&mut self, shift: &Shift, now: Timestamp) {

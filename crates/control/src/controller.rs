@@ -4,7 +4,7 @@
 use api::{Key, Timestamp, well_known::DEFAULT_SCHEDULER};
 
 use crate::{
-    identity, lifecycle, network, nodes,
+    aggregation, identity, lifecycle, network, nodes,
     plan::Plan,
     policy, scheduler, workloads,
     world::{Shift, World},
@@ -53,6 +53,10 @@ controllers! {
     ServiceAccount: identity::service_account, "serviceaccount-controller";
     /// Publishes the certificate of the cluster's authority in every namespace.
     RootCa: identity::root_ca, "root-ca-certificate-publisher-controller";
+    /// Tells backends of the API by what they know masters.
+    ExtensionAuthentication: identity::extension_authentication, "cluster-authentication-trust-controller";
+    /// Says who serves the versions of the API, and whether they do.
+    ApiService: aggregation, "kube-aggregator";
     /// Forgets old Events.
     EventLog: lifecycle::event_log, "event-controller";
     /// Keeps a number of equal Pods.

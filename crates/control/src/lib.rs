@@ -14,12 +14,14 @@
 //! | `network` | what stands behind a Service |
 //! | `identity` | who Pods are and whom they believe: what every namespace has for that |
 //! | `policy` | what is told of policies |
+//! | `aggregation` | who serves the versions of the API |
 //! | `lifecycle` | when objects of any kind end: garbage collection, Namespaces, old Events |
 //!
 //! Everything is pure but [`driver`].
 
 #![cfg_attr(not(test), warn(clippy::wildcard_enum_match_arm))]
 
+mod aggregation;
 mod brain;
 mod config;
 mod controller;

@@ -40,7 +40,10 @@ const WARM_FOR: Duration = Duration::from_secs(10);
 /// Comes after every name that a namespace can have.
 const LAST_NAMESPACE: &str = "~";
 
-/// What controllers look at. Secrets, and ConfigMaps but for the one that is published in every namespace, may come without
+/// How the backends of APIServices answer, each by the name of its APIService: well, or why not.
+pub(crate) type Backends = BTreeMap<String, Result<(), String>>;
+
+/// What controllers look at. Secrets, and ConfigMaps but for those that controllers publish, may come without
 /// anything but who they are and whose: no decision depends on more, and nothing may be written that takes their place.
 #[derive(Debug)]
 pub(crate) struct World {
@@ -55,6 +58,7 @@ pub(crate) struct World {
     trouble: HashMap<Key, String>,
     /// Where the masters serve the API.
     masters: BTreeSet<SocketAddr>,
+    backends: Option<Backends>,
     began: Timestamp,
     /// When it was last looked which objects may be let go of.
     cooled: Timestamp,
@@ -138,6 +142,7 @@ impl World {
             gone: HashMap::new(),
             trouble: HashMap::new(),
             masters: BTreeSet::new(),
+            backends: None,
             began: Timestamp(0),
             cooled: Timestamp(0),
             #[cfg(test)]
@@ -309,6 +314,11 @@ impl World {
         &self.masters
     }
 
+    /// How the backends answer that were asked; `None` as long as nobody has told of any.
+    pub(crate) fn backends(&self) -> Option<&Backends> {
+        self.backends.as_ref()
+    }
+
     /// All nodes, by name.
     pub(crate) fn nodes(&self) -> impl Iterator<Item = &Node> + Clone {
         self.all()
@@ -420,6 +430,11 @@ impl World {
     /// The masters serve the API here from now on.
     pub(crate) fn find_masters(&mut self, at: BTreeSet<SocketAddr>) {
         self.masters = at;
+    }
+
+    /// The backends answer so from now on.
+    pub(crate) fn hear_backends(&mut self, answers: Backends) {
+        self.backends = Some(answers);
     }
 
     /// Remembers or forgets why the last write on behalf of an object was refused.

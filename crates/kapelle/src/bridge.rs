@@ -2,24 +2,37 @@
 
 use std::{collections::BTreeSet, io, net::SocketAddr, thread};
 
+use apiserver::Answers;
 use control::{Brain, Config, Event, Ticket, driver};
 use futures::StreamExt as _;
 use registry::{GroupStatus, Registry, Sign};
-use tokio::{sync::mpsc, task::JoinSet};
+use tokio::{
+    sync::{mpsc, watch},
+    task::JoinSet,
+};
 
 use crate::clock::now;
 
 /// How many batches may wait on either side before the other has to wait as well.
 const BATCHES: usize = 256;
 
+/// What the controllers hear of that no object says.
+#[derive(Clone)]
+pub(crate) struct Heard {
+    /// Where this master serves the API.
+    pub(crate) own: SocketAddr,
+    /// How this master's backends of the API answer it.
+    pub(crate) backends: watch::Receiver<Answers>,
+}
+
 /// Starts the controllers and the scheduler on a thread of their own: looking at everything that exists takes long when it is
-/// much, and no request may wait for that. `own` is where this master serves the API.
+/// much, and no request may wait for that.
 ///
 /// # Errors
 /// If the system gives no thread.
-pub(crate) fn start(registry: Registry, config: Config, own: SocketAddr) -> io::Result<()> {
+pub(crate) fn start(registry: Registry, config: Config, heard: Heard) -> io::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let work = move || runtime.block_on(control(registry, config, own));
+    let work = move || runtime.block_on(control(registry, config, heard));
     thread::Builder::new().name("control".into()).spawn(work).map(drop)
 }
 
@@ -27,24 +40,25 @@ pub(crate) fn start(registry: Registry, config: Config, own: SocketAddr) -> io::
 ///
 /// A new leader begins with a new brain: it knows what the log says and grants every node a full term before it misses a
 /// heartbeat. What an old leader still had on its way carries preconditions, so it cannot undo what the new one did.
-async fn control(registry: Registry, config: Config, own: SocketAddr) {
+async fn control(registry: Registry, config: Config, heard: Heard) {
     while registry.until_leading().await {
         tracing::debug!("this master leads: the controllers start");
         tokio::select! {
-            () = run(registry.clone(), config.clone(), own) => return,
+            () = run(registry.clone(), config.clone(), heard.clone()) => return,
             () = registry.until_following() => tracing::debug!("this master follows: the controllers stop"),
         }
     }
 }
 
 /// Runs the controllers until the Registry's feed ends or this is dropped.
-async fn run(registry: Registry, config: Config, own: SocketAddr) {
+async fn run(registry: Registry, config: Config, heard: Heard) {
     let (events, inputs) = mpsc::channel(BATCHES);
     let (writes, wishes) = mpsc::channel(BATCHES);
     let mut tasks = JoinSet::new();
     tasks.spawn(observe(registry.clone(), events.clone()));
     tasks.spawn(listen(registry.clone(), events.clone()));
-    tasks.spawn(tell_masters(registry.clone(), own, events.clone()));
+    tasks.spawn(tell_masters(registry.clone(), heard.own, events.clone()));
+    tasks.spawn(tell_backends(heard.backends, events.clone()));
     tasks.spawn(carry_out(registry, wishes, events));
     driver::run(Brain::new(config), inputs, writes, now).await;
 }
@@ -85,6 +99,16 @@ async fn tell_masters(registry: Registry, own: SocketAddr, events: mpsc::Sender<
         let Ok(now) = changed.map(|group| masters(&group, own)) else { return };
         told.clone_from(&now);
         if events.send(vec![Event::Masters(now)]).await.is_err() {
+            return;
+        }
+    }
+}
+
+/// How the backends of the API answer, at first and whenever that changes.
+async fn tell_backends(mut answers: watch::Receiver<Answers>, events: mpsc::Sender<Vec<Event>>) {
+    loop {
+        let now = answers.borrow_and_update().clone();
+        if events.send(vec![Event::Backends(now)]).await.is_err() || answers.changed().await.is_err() {
             return;
         }
     }

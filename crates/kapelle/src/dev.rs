@@ -16,7 +16,7 @@ use api::{
     kinds::core::service::kubernetes_address,
     well_known::{NOT_READY_TAINT, UNREACHABLE_TAINT},
 };
-use apiserver::Setup;
+use apiserver::{Aggregator, Setup};
 use clap::Args;
 use control::PodRange;
 use futures::StreamExt as _;
@@ -26,7 +26,13 @@ use rpc::{Client, Security, connections::ConnectionLimits, identity::Subject};
 use tokio::net::TcpListener;
 
 use crate::{
-    bridge, clock::now, demo, desk, logging, neighbours, open::open, pki, process, process::announce, ranges,
+    bridge::{self, Heard},
+    clock::now,
+    demo, desk, logging, neighbours,
+    open::open,
+    pki, process,
+    process::announce,
+    ranges,
     worker::takes_pods,
 };
 
@@ -101,7 +107,10 @@ impl Dev {
         registry.introduce(identity.clone());
         let (own, token) = (identity.clone(), desk::token(&dir)?);
         let (registered, bearers) = (registry.clone(), desk::bearers(&token));
-        let setup = Setup { registry: registered, images, identity, bearers, hosts, entrance: None, connections };
+        let aggregator = Aggregator::new(&registry, authority.clone());
+        let backends = aggregator.answers();
+        let entrance = None;
+        let setup = Setup { registry: registered, aggregator, images, identity, bearers, hosts, entrance, connections };
         let server = tokio::spawn(apiserver::serve(listener, setup, stop.clone()));
         let served = cli::Served { masters: vec![format!("https://{listen}")], local: None };
         let admin = desk::administrator(&authority)?;
@@ -113,7 +122,7 @@ impl Dev {
             authority: authority.certificate_pem().to_owned(),
             kubernetes: kubernetes_address(self.service_cidr),
         };
-        bridge::start(registry.clone(), config, listen)?;
+        bridge::start(registry.clone(), config, Heard { own: listen, backends })?;
         let uid = registry.ensure_node(NODE, Ipv4Addr::LOCALHOST).await?;
         let node = pki::identity(&authority, Subject::Node { name: NODE.to_owned(), uid }, Vec::new())?;
         let node = self.node(&dir, listen, Security::Tls(node), connections)?;

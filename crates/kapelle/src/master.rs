@@ -19,7 +19,7 @@ use std::{
 
 use anyhow::{Context as _, Result, bail};
 use api::{Cidr, kinds::core::service::kubernetes_address};
-use apiserver::{Bearers, Entrance, LEAF_LIFE, Setup};
+use apiserver::{Aggregator, Bearers, Entrance, LEAF_LIFE, Setup};
 use clap::Args;
 use control::PodRange;
 use registry::{Begin, Masters, Membership, Options, QUOTA_BYTES, Registry};
@@ -33,7 +33,7 @@ use serde::{Deserialize, Serialize};
 use tokio::{net::TcpListener, time::timeout};
 
 use crate::{
-    bridge,
+    bridge::{self, Heard},
     clock::now,
     desk::Desk,
     group::{self, urls},
@@ -190,8 +190,11 @@ impl Master {
             service_cidr: options.service_cidr,
             leaf_life: LEAF_LIFE,
         };
+        let aggregator = Aggregator::new(&registry, authority.clone());
+        let backends = aggregator.answers();
         let setup = Setup {
             registry: registry.clone(),
+            aggregator,
             images,
             identity: identity.clone(),
             bearers: Bearers::default(),
@@ -205,7 +208,8 @@ impl Master {
         let pods = PodRange::new(entrance.pod_cidr.base(), entrance.pod_cidr.prefix(), entrance.node_prefix)?;
         let published = authority.certificate_pem().to_owned();
         let kubernetes = kubernetes_address(options.service_cidr);
-        bridge::start(registry.clone(), control::Config { pods, authority: published, kubernetes }, listen)?;
+        let config = control::Config { pods, authority: published, kubernetes };
+        bridge::start(registry.clone(), config, Heard { own: listen, backends })?;
 
         progress.say("waiting for the group of masters");
         tokio::select! {

@@ -42,7 +42,7 @@ use tokio::sync::{Semaphore, watch as latest};
 use tokio_util::sync::CancellationToken;
 
 pub use access::{Access, Asked, Caller};
-pub use admission::{ANSWER_BYTES_MAX, Call, CallError, Calls, Endpoint, REQUEST_TIMEOUT};
+pub use admission::{ANSWER_BYTES_MAX, Call, CallError, Calls, REQUEST_TIMEOUT};
 pub use consensus::{BackupFile, Begin, Dial, MemberId, Status as GroupStatus, Stream};
 pub use defined::Form;
 pub use limits::{
@@ -56,7 +56,7 @@ pub use membership::{
 };
 pub use open::{Membership, OpenError, open};
 pub use reach::{REACHES_MAX, Reach};
-pub use read::{Encoded, Found, Item, ListAt, ListPage, ListQuery, WatchFrom, WatchQuery};
+pub use read::{Encoded, Endpoint, Found, Item, ListAt, ListPage, ListQuery, WatchFrom, WatchQuery};
 pub use write::{AGREEMENT_TIMEOUT, Wanted, WriteOptions, Written};
 
 use admission::Admission;

@@ -6,9 +6,11 @@
 //! Kubernetes uses for users and groups. Host names are in certificates for programs that insist on them, such as
 //! `kubectl`; among ourselves a process is known by its subject, so that addresses may change.
 
+mod anybody;
 mod authority;
 mod bearer;
 mod files;
+mod front_proxy;
 mod leaf;
 mod subject;
 #[cfg(test)]
@@ -16,8 +18,10 @@ mod tests;
 mod tls;
 mod token;
 
+pub use anybody::believing_anybody;
 pub use authority::{Authority, Csr, KeyPair};
 pub use bearer::{Bearer, BearerHash};
+pub use front_proxy::{Believed, FrontProxy};
 pub use leaf::Identity;
 pub use subject::Subject;
 pub use tls::{Shared, pinned_client};

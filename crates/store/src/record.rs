@@ -9,7 +9,7 @@ use api::{
     ChangeType, Kept, Key, Kind, Object, Observation, Revision, encoded,
     meta_v1::ObjectMeta,
     selector::{Fields, Labels},
-    well_known::ROOT_CA_CONFIG_MAP,
+    well_known::{EXTENSION_AUTHENTICATION_CONFIG_MAP, ROOT_CA_CONFIG_MAP, SYSTEM_NAMESPACE},
 };
 use bytes::Bytes;
 
@@ -61,9 +61,10 @@ fn is_bulk(kind: Kind) -> bool {
     matches!(kind, Kind::ConfigMap | Kind::Secret)
 }
 
-/// Whether it is the ConfigMap that every namespace has: its controller compares what is in it.
+/// Whether it is a ConfigMap that a controller publishes, and so compares what is in it.
 fn is_published(key: &Key) -> bool {
-    key.kind == Kind::ConfigMap && *key.name == *ROOT_CA_CONFIG_MAP
+    let is_in_system = || *key.namespace == *SYSTEM_NAMESPACE && *key.name == *EXTENSION_AUTHENTICATION_CONFIG_MAP;
+    key.kind == Kind::ConfigMap && (*key.name == *ROOT_CA_CONFIG_MAP || is_in_system())
 }
 
 /// Whether there may be very many objects of a kind, or very large ones, at few of which anybody looks at a time: such stay

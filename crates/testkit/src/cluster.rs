@@ -225,6 +225,11 @@ impl Cluster {
         self.tell(Event::Masters(self.masters.clone()));
     }
 
+    /// From now on the backends of the API answer so, each named by its APIService.
+    pub fn hear_backends(&mut self, answers: BTreeMap<String, Result<(), String>>) {
+        self.tell(Event::Backends(answers));
+    }
+
     /// A worker is cut off: it hears nothing and nobody hears it. What it runs, runs on.
     pub fn cut_off(&mut self, node: &str) {
         if let Some(worker) = self.workers.get_mut(node) {

@@ -13,12 +13,14 @@
 //! | `delete KIND/NAME [background\|foreground\|orphan]` | |
 //! | `cordon NODE`, `uncordon NODE`, `cut-off NODE`, `bring-back NODE` | |
 //! | `masters 10.0.0.1:6443 10.0.0.2:6443` | where the masters serve the API |
+//! | `backends v1.example.org v1beta1.example.org=why` | which backends of the API answer well, and which why not |
 //! | `kill NODE` | the worker is cut off, and the masters see that its process has ended |
 //! | `crash NAME`, `delete-pod NAME` | the first Pod of a Deployment ends with code 1, or is deleted |
 //! | `restart-control` | the controllers start again, knowing nothing |
 //! | `hold NAME 3` | from now on at least three Pods labelled `app: NAME` must be ready at every step |
 //! | `advance 5s` | time passes; answers what the controllers said |
-//! | `show KIND/NAME` | how old an object is, what a ConfigMap holds, and what is doubtful in a policy |
+//! | `show KIND/NAME`, `show KIND/NAMESPACE/NAME` | how old an object is, what a ConfigMap holds, and what is doubtful in a policy |
+//! | `api-services` | who serves the versions of the API, and whether they do |
 //! | `pods`, `sets`, `rollout NAME`, `endpoints NAME`, `listed NAME`, `events`, `objects` | what there is |
 //! | `settled` | whether everything has become what was wanted |
 
@@ -27,9 +29,11 @@ use std::{collections::BTreeMap, net::SocketAddr, time::Duration};
 use api::{
     Key, Kind, Propagation, Timestamp,
     admissionregistration_v1::ValidatingAdmissionPolicy,
+    apiregistration_v1::ApiService,
     core_v1::{self, EndpointAddress, EndpointSubset, Endpoints, Pod},
     kinds::Resource,
     meta_v1::ObjectMeta,
+    table,
     well_known::{DEFAULT_SERVICE_ACCOUNT, NAMESPACES, REVISION_ANNOTATION, ROOT_CA_CONFIG_MAP, SERVICE_NAME_LABEL},
 };
 
@@ -102,6 +106,7 @@ fn command(cluster: &mut Cluster, block: &Block) -> Result<String, String> {
         ["uncordon", node] => say(cluster.cordon(node, false)),
         ["cut-off", node] => done(|| cluster.cut_off(node)),
         ["masters", ref addresses @ ..] => masters(cluster, addresses),
+        ["backends", ref words @ ..] => backends(cluster, words),
         ["kill", node] => done(|| cluster.kill(node)),
         ["bring-back", node] => done(|| cluster.bring_back(node)),
         ["crash", name] => first_pod(cluster, name).and_then(|pod| done(|| cluster.crash(&pod, 1))),
@@ -120,6 +125,7 @@ fn command(cluster: &mut Cluster, block: &Block) -> Result<String, String> {
         ["endpoints", name] => Ok(endpoints(cluster, name)),
         ["show", what] => Ok(show(cluster, &key(what)?)),
         ["listed", name] => Ok(listed(cluster, name)),
+        ["api-services"] => Ok(api_services(cluster)),
         ["events"] => Ok(events(cluster)),
         ["objects"] => Ok(objects(cluster)),
         ["settled"] => Ok(cluster.settled().map_or_else(|why| why, |()| "yes".to_owned())),
@@ -146,6 +152,24 @@ fn masters(cluster: &mut Cluster, words: &[&str]) -> Result<String, String> {
     let address = |word: &&str| word.parse().map_err(|_| format!("{word} is no ADDRESS:PORT"));
     let addresses: Vec<SocketAddr> = words.iter().map(address).collect::<Result<_, _>>()?;
     done(|| cluster.find_masters(addresses))
+}
+
+fn backends(cluster: &mut Cluster, words: &[&str]) -> Result<String, String> {
+    let answer = |word: &&str| match word.split_once('=') {
+        Some((name, why)) => (name.to_owned(), Err(why.replace('_', " "))),
+        None => ((*word).to_owned(), Ok(())),
+    };
+    done(|| cluster.hear_backends(words.iter().map(answer).collect()))
+}
+
+fn api_services(cluster: &Cluster) -> String {
+    let now = cluster.now;
+    let row = |service: ApiService| {
+        let cells = table::row(&service.into(), now);
+        let [name, to, available] = [0, 1, 2].map(|column| cells[column].to_string());
+        format!("{name} by {to}: {available}\n")
+    };
+    cluster.all::<ApiService>().into_iter().map(row).collect()
 }
 
 fn behave(cluster: &mut Cluster, image: &str, words: &[&str]) -> Result<String, String> {
@@ -183,7 +207,9 @@ fn duration(text: &str) -> Result<Duration, String> {
 fn key(what: &str) -> Result<Key, String> {
     let (kind, name) = what.split_once('/').ok_or("write KIND/NAME")?;
     let kind = Kind::from_word(kind).ok_or_else(|| format!("{kind} is no kind"))?;
-    Ok(Key::namespaced(kind, if kind.info().namespaced { "default" } else { "" }, name))
+    let usual = if kind.info().namespaced { "default" } else { "" };
+    let (namespace, name) = name.split_once('/').unwrap_or((usual, name));
+    Ok(Key::namespaced(kind, namespace, name))
 }
 
 fn propagation(how: &str) -> Result<Propagation, String> {

@@ -91,7 +91,7 @@ impl Memory {
     }
 
     /// The objects of a kind that a watch showed last.
-    fn recall(&self, kind: Kind) -> Option<Vec<Arc<Object>>> {
+    pub(crate) fn recall(&self, kind: Kind) -> Option<Vec<Arc<Object>>> {
         let path = self.dir.join(kind.to_string());
         let objects = files::read(&path)?;
         Some(objects.into_iter().filter(|object| object.kind() == kind).map(Arc::new).collect())

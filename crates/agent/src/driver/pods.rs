@@ -1,7 +1,7 @@
 //! What the brain wants done with Pods: images, volumes, sandboxes, probes, logs.
 //!
 //! [`images`] makes ready what [`containers`] start, with the variables and [`volumes`] that [`sources`] fill; [`probing`] asks
-//! them how they are, and [`agent_server`] reads what they wrote and connects masters to their [`ports`]. What is under way stands in [`runs`].
+//! them how they are, and [`agent_server`] reads what they wrote and connects masters to their [`ports`] and to what the node tells of itself ([`node_http`]). What is under way stands in [`runs`].
 
 pub(crate) mod agent_server;
 mod beneath;
@@ -12,6 +12,7 @@ pub(crate) mod images;
 mod log_choice;
 mod logs;
 mod manifest;
+pub(crate) mod node_http;
 pub(crate) mod ports;
 pub(crate) mod probing;
 pub(crate) mod runs;

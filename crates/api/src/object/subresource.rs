@@ -120,7 +120,11 @@ impl Subresource {
             Self::Portforward => Some(connection("PodPortForwardOptions")),
             Self::Exec => Some(connection("PodExecOptions")),
             Self::Attach => Some(connection("PodAttachOptions")),
-            Self::Proxy => Some(connection(if kind == "Service" { "ServiceProxyOptions" } else { "PodProxyOptions" })),
+            Self::Proxy => Some(connection(match kind {
+                "Service" => "ServiceProxyOptions",
+                "Node" => "NodeProxyOptions",
+                _ => "PodProxyOptions",
+            })),
         }
     }
 

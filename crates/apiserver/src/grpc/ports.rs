@@ -20,6 +20,9 @@ impl Ports for ObjectService {
         let mut requests = request.into_inner();
         let opened = async {
             let first = forward::wanted(&mut requests).await?;
+            if !first.host.is_empty() {
+                return Err(Error::bad_request("host: connections go to Pods only; name a Pod"));
+            }
             let port = u16::try_from(first.port).ok().filter(|port| *port > 0);
             let wrong = || Error::bad_request(format!("port: {} is not one of 1 to 65535", first.port));
             let port = port.ok_or_else(wrong)?;

@@ -97,6 +97,12 @@ pub(crate) fn document(content_type: &'static str, body: impl Into<Bytes>, heade
     tagged(content_type, &etag::hash(&body), headers, || bytes(StatusCode::OK, content_type, body))
 }
 
+/// As [`document`], for one of discovery about one group or version.
+pub(super) fn legacy(value: &Value, headers: &HeaderMap) -> Result<Response<Body>, Error> {
+    let (content_type, body) = written(accept::legacy_discovery(headers)?, value);
+    Ok(document(content_type, body, headers))
+}
+
 /// As [`document`], for one that is kept compressed.
 pub(crate) fn packed(content_type: &'static str, document: &Packed, headers: &HeaderMap) -> Response<Body> {
     let mut response = tagged(content_type, document.hash(), headers, || {

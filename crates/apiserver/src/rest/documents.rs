@@ -1,5 +1,5 @@
 //! Documents about the server itself: version, health, discovery, OpenAPI. They follow from the table of kinds, and from what
-//! users have defined beside it.
+//! users have defined and backends of the API offer beside it.
 
 use std::{
     collections::HashMap,
@@ -16,7 +16,8 @@ use serde_json::{Map, Value, json};
 
 use super::{
     Asked,
-    accept::{self, Discovery, OpenApi, OpenApiForm},
+    accept::{self, Discovery, DiscoveryVersion, OpenApi, OpenApiForm},
+    aggregate::{Listing, Said},
     answer,
     compress::Packed,
     discovery::{self, Catalogue},
@@ -35,23 +36,28 @@ const FOR_GOOD: &str = "public, max-age=31536000, immutable";
 pub(crate) struct Offered {
     all: Catalogue,
     defined: Arc<Definitions>,
+    backends: Listing,
+    /// What the backends had said when the first document was asked for.
+    said: Vec<Said>,
     /// Documents about all that is served, by what they are: large where much is defined.
     made: Mutex<HashMap<String, Arc<Packed>>>,
 }
 
-/// What is served now. What users define comes and goes.
+/// What is served now. What users define and backends offer comes and goes.
 #[derive(Default)]
 pub(crate) struct Documents(Mutex<Option<Arc<Offered>>>);
 
 impl Documents {
-    /// What is served beside the table of kinds: the documents of before, as long as nothing was defined since.
-    pub(crate) fn of(&self, defined: &Arc<Definitions>) -> Arc<Offered> {
+    /// What is served beside the table of kinds: the documents of before, as long as nothing was defined or said since.
+    pub(super) fn of(&self, defined: &Arc<Definitions>, backends: Listing) -> Arc<Offered> {
+        let said = backends.said();
         let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(offered) = kept.as_ref().filter(|offered| Arc::ptr_eq(&offered.defined, defined)) {
+        let is_same = |offered: &&Arc<Offered>| Arc::ptr_eq(&offered.defined, defined) && offered.said == said;
+        if let Some(offered) = kept.as_ref().filter(is_same) {
             return offered.clone();
         }
         let all = Catalogue::of(Served::all().chain(defined.served()));
-        let offered = Arc::new(Offered { all, defined: defined.clone(), made: Mutex::default() });
+        let offered = Arc::new(Offered { all, defined: defined.clone(), backends, said, made: Mutex::default() });
         *kept = Some(offered.clone());
         offered
     }
@@ -67,6 +73,30 @@ impl Offered {
         let document = Arc::new(make());
         made().insert(what.to_owned(), document.clone());
         document
+    }
+
+    /// All groups but the core one, in the legacy form.
+    fn groups(&self) -> Value {
+        let mut all = discovery::group_list(&self.all);
+        self.backends.complete_groups(&mut all);
+        all
+    }
+
+    /// One group, in the legacy form.
+    fn group(&self, name: &str) -> Value {
+        let mut group = discovery::group(&self.all, name);
+        self.backends.complete_group(name, &mut group);
+        group
+    }
+
+    /// Groups in the aggregated form.
+    fn aggregated(&self, groups: Groups, version: DiscoveryVersion) -> Value {
+        let mut all = discovery::aggregated(&self.all, &groups.of(&self.all), version);
+        match groups {
+            Groups::Core => {}
+            Groups::Named => self.backends.complete_aggregated(&mut all),
+        }
+        all
     }
 
     /// Every version that a user has defined.
@@ -89,9 +119,11 @@ pub(crate) fn answer(
     let (all, headers) = (&offered.all, &asked.headers);
     Some(match endpoint {
         Endpoint::CoreGroup => discover(offered, Groups::Core, || discovery::core_group(all, host(headers)), headers),
-        Endpoint::Groups => discover(offered, Groups::Named, || discovery::group_list(all), headers),
-        Endpoint::Group(group) => legacy(&discovery::group(all, group), headers),
-        Endpoint::GroupVersion(group, version) => legacy(&discovery::resource_list(all, group, version), headers),
+        Endpoint::Groups => discover(offered, Groups::Named, || offered.groups(), headers),
+        Endpoint::Group(group) => answer::legacy(&offered.group(group), headers),
+        Endpoint::GroupVersion(group, version) => {
+            answer::legacy(&discovery::resource_list(all, group, version), headers)
+        }
         Endpoint::OpenApiV2 => openapi_v2(offered, headers),
         Endpoint::OpenApiIndex => {
             let document = offered.document("index", || Packed::new(openapi_index(offered).to_string().as_bytes()));
@@ -150,18 +182,12 @@ fn discover(
             answer::document(content_type, body, headers)
         }
         Discovery::Aggregated(encoding, version) => {
-            let all = || discovery::aggregated(&offered.all, &groups.of(&offered.all), version);
+            let all = || offered.aggregated(groups, version);
             let what = format!("{groups:?} {encoding:?} {}", version.word());
             let document = offered.document(&what, || Packed::new(&answer::written(encoding, &all()).1));
             answer::packed(version.content_type(encoding), &document, headers)
         }
     })
-}
-
-/// A document of one group or version.
-fn legacy(value: &Value, headers: &HeaderMap) -> Result<Response<Body>, Error> {
-    let (content_type, body) = answer::written(accept::legacy_discovery(headers)?, value);
-    Ok(answer::document(content_type, body, headers))
 }
 
 /// One version of one group in OpenAPI v3, with nothing in it that users have defined.
@@ -217,7 +243,9 @@ fn openapi_index(offered: &Offered) -> Value {
     let mut paths: Map<String, Value> = of_table.collect();
     let defined = offered.defined.group_versions();
     paths.extend(defined.map(|(group, version)| entry(group, version, &hash_of_defined(offered, group, version))));
-    json!({ "paths": paths })
+    let mut index = json!({ "paths": paths });
+    offered.backends.complete_documents(&mut index);
+    index
 }
 
 /// The URL under which a document is kept for good: it changes with the document.

@@ -6,8 +6,7 @@ use api::{Error, Reason};
 const NOTHING: &str = "the server could not find the requested resource";
 
 /// Parts of objects that are not served, and what helps instead.
-const SUBRESOURCES: [(&str, &str); 4] = [
-    ("proxy", "only Pods and Services answer HTTP; a node's agent speaks to masters alone"),
+const SUBRESOURCES: [(&str, &str); 3] = [
     ("ephemeralcontainers", "a sandbox has no room for debuggers; look at its output with `logs`"),
     ("resize", "amounts are fixed while a container runs; change the template"),
     ("token", "Pods have no identity towards the API"),
@@ -48,7 +47,6 @@ mod tests {
             ("/apis/batch/v1/namespaces/a/jobs", "jobs.batch is not served; `kubectl api-resources` lists what is"),
             ("/api/v1/namespaces/a/serviceaccounts/x", "serviceaccounts is not served"),
             ("/api/v1/namespaces/a/pods/p/resize", "pods/resize is not served: amounts are fixed"),
-            ("/api/v1/nodes/n/proxy/healthz", "nodes/proxy is not served: only Pods and Services"),
             ("/api/v1/nodes/n/nothing", "nodes/nothing is not served"),
         ];
         for (path, said) in cases {

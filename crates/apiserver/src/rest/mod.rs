@@ -5,17 +5,20 @@
 //! accepts. Deciding what a write does is the Registry's.
 
 mod accept;
+pub(crate) mod aggregate;
 mod answer;
 mod body;
 mod compress;
 mod connecting;
 mod discovery;
 mod documents;
+mod endpoints;
 mod etag;
 mod gather;
 mod lines;
 mod missing;
 mod objects;
+mod passing;
 pub(crate) mod path;
 mod portforward;
 mod protobuf;
@@ -39,15 +42,17 @@ use registry::{Caller, Registry};
 
 use crate::sender;
 use accept::Encoding;
+use aggregate::Aggregator;
 use documents::Documents;
 use gather::Watches;
 use lines::Lines;
 use path::Endpoint;
 use query::{FIELD_MANAGER_BYTES_MAX, Query, WriteParams};
 
-/// The REST API of a Registry. It answers every path; unknown ones with 404 and a `Status`.
-pub fn router(registry: Registry) -> axum::Router {
-    let rest = Rest { registry, lines: Arc::default(), watches: Watches::default(), documents: Arc::default() };
+/// The REST API of a Registry, and of the backends of the API. It answers every path; unknown ones with 404 and a `Status`.
+pub fn router(registry: Registry, aggregator: Aggregator) -> axum::Router {
+    let (lines, watches, documents) = (Arc::default(), Watches::default(), Arc::default());
+    let rest = Rest { registry, aggregator, lines, watches, documents };
     axum::Router::new().fallback(serve).with_state(rest)
 }
 
@@ -55,6 +60,7 @@ pub fn router(registry: Registry) -> axum::Router {
 #[derive(Clone)]
 struct Rest {
     registry: Registry,
+    aggregator: Aggregator,
     lines: Arc<Lines>,
     watches: Watches,
     documents: Arc<Documents>,
@@ -103,6 +109,10 @@ pub(crate) fn refusal(error: &Error) -> Response<Body> {
 impl Rest {
     async fn answer(&self, request: Request<Body>) -> Result<Response<Body>, Error> {
         let (head, body) = request.into_parts();
+        if let Some(place) = self.aggregator.place(head.uri.path()) {
+            let (method, uri, headers) = (head.method, head.uri, head.headers);
+            return self.elsewhere(place, &Asked { method, uri, query: Query::default(), headers }, body).await;
+        }
         let endpoint = self.endpoint(head.uri.path()).await?;
         let query = Query::parse(head.uri.query())?;
         let asked = Asked { method: head.method, uri: head.uri, query, headers: head.headers };
@@ -120,7 +130,7 @@ impl Rest {
             Endpoint::Ready => self.ready().await,
             document => {
                 only(&asked.method, &Method::GET)?;
-                let offered = || self.documents.of(&self.registry.definitions());
+                let offered = || self.documents.of(&self.registry.definitions(), self.aggregator.listing());
                 let answered = documents::answer(&document, offered, &asked);
                 answered.unwrap_or_else(|| Err(missing::error(asked.uri.path())))
             }

@@ -223,6 +223,7 @@ mod tests {
             ("/apis/apiextensions.k8s.io/v1/customresourcedefinitions", "CustomResourceDefinition \"\" \"\" None"),
             ("/api/v1/namespaces/a/services/http:web:80/proxy/b%ff//c/", "Service \"a\" \"http:web:80\" Proxy"),
             ("/api/v1/namespaces/a/pods/p/proxy", "Pod \"a\" \"p\" Proxy"),
+            ("/api/v1/nodes/n:10250/proxy/stats/summary", "Node \"\" \"n:10250\" Proxy"),
             ("/api/v1/namespaces/a/pods/p/log/proxy", "nothing"),
             ("/apis/apps/v1/namespaces/a/deployments/d/proxy", "nothing"),
             ("/", "nothing"),

@@ -113,7 +113,7 @@ fn port(text: &str) -> Result<u16, Error> {
 
 /// What is told when a port cannot be reached.
 fn complaint(reach: &Reach, port: u16, error: &Error) -> Bytes {
-    let (name, uid) = (&reach.pod().name, reach.uid());
+    let (name, uid) = (&reach.of().name, reach.uid());
     format!("error forwarding port {port} to pod {name}, uid {uid}: {}", error.message).into()
 }
 

@@ -24,9 +24,12 @@ use hyper_util::{
     rt::TokioExecutor,
 };
 use registry::{Caller, Membership, Options, QUOTA_BYTES};
+use rpc::identity::Authority;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::net::TcpListener;
+
+use super::aggregate::Aggregator;
 
 /// The time, as far as these tests go.
 const NOW: Timestamp = Timestamp(1_795_000_000_000);
@@ -59,7 +62,9 @@ async fn start_at(now: fn() -> Timestamp) -> Server {
     registry.bootstrap().await.unwrap();
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let origin = format!("http://{}", listener.local_addr().unwrap());
-    tokio::spawn(async move { axum::serve(listener, super::router(registry).layer(asked_by_admin())).await });
+    let aggregator = Aggregator::new(&registry, Arc::new(Authority::found("test").unwrap()));
+    let router = super::router(registry, aggregator).layer(asked_by_admin());
+    tokio::spawn(async move { axum::serve(listener, router).await });
     Server { origin, client: Client::builder(TokioExecutor::new()).build_http(), _dir: dir }
 }
 

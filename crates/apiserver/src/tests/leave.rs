@@ -32,7 +32,7 @@ async fn street() -> Street {
     for object in [config_map("there", "1"), pod("there")] {
         house.registry.submit(Write::Create(object), WriteOptions::default()).await.unwrap();
     }
-    let languages = Languages::new(house.registry.clone(), house.images.clone(), None).await;
+    let languages = Languages::new(house.registry.clone(), house.aggregator(), house.images.clone(), None).await;
     Street { house, languages }
 }
 
@@ -278,7 +278,9 @@ async fn who_wants_to_come_in_says_little() {
         service_cidr: "10.96.0.0/12".parse().unwrap(),
         leaf_life: crate::LEAF_LIFE,
     };
-    let languages = Languages::new(street.house.registry.clone(), street.house.images.clone(), Some(entrance)).await;
+    let House { registry, images, .. } = &street.house;
+    let aggregator = street.house.aggregator();
+    let languages = Languages::new(registry.clone(), aggregator, images.clone(), Some(entrance)).await;
     let street = Street { languages, ..street };
     let join = |bytes: usize| {
         let request = rpc::services::JoinRequest { node_name: "n".repeat(bytes), ..Default::default() };

@@ -1,6 +1,7 @@
 //! Stories over a real log, a real state and real sockets on loopback.
 #![expect(clippy::unwrap_used, reason = "tests")]
 
+mod aggregate;
 mod bearer;
 mod flood;
 mod grpc;
@@ -29,7 +30,7 @@ use tokio::{
 use tokio_rustls::{TlsConnector, client::TlsStream};
 use tokio_util::sync::CancellationToken;
 
-use crate::{Bearers, Setup, serve};
+use crate::{Aggregator, Bearers, Setup, serve};
 
 /// How long a test waits for what must come.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -83,14 +84,18 @@ impl House {
         let (registry, images) = joined(dir.path(), options(), membership).await;
         Self { registry, images, dir }
     }
+
+    fn aggregator(&self) -> Aggregator {
+        Aggregator::new(&self.registry, Arc::new(Authority::found("test").unwrap()))
+    }
 }
 
 /// Who is who in a cluster.
-struct Pki(Authority);
+struct Pki(Arc<Authority>);
 
 impl Pki {
     fn new() -> Self {
-        Self(Authority::found("test").unwrap())
+        Self(Arc::new(Authority::found("test").unwrap()))
     }
 
     fn identity(&self, subject: &Subject) -> Arc<Shared> {
@@ -112,6 +117,7 @@ impl Pki {
     fn setup(&self, registry: Registry, images: Images) -> Setup {
         let identity = self.identity(&Subject::Master { member: registry.status().member.0 });
         Setup {
+            aggregator: Aggregator::new(&registry, self.0.clone()),
             registry,
             images,
             identity,
@@ -131,6 +137,7 @@ pub(crate) struct Server {
     url: String,
     pub(crate) shutdown: CancellationToken,
     pub(crate) running: JoinHandle<std::io::Result<()>>,
+    aggregator: Aggregator,
 }
 
 impl Server {
@@ -141,8 +148,9 @@ impl Server {
         let url = format!("https://{address}");
         let (pki, shutdown) = (Pki::new(), CancellationToken::new());
         let setup = pki.setup(house.registry.clone(), house.images.clone());
+        let aggregator = setup.aggregator.clone();
         let running = tokio::spawn(serve(listener, setup, shutdown.clone()));
-        Self { house, pki, address, url, shutdown, running }
+        Self { house, pki, address, url, shutdown, running, aggregator }
     }
 
     /// An administrator's client.

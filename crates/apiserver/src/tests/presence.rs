@@ -51,6 +51,7 @@ impl Castle {
         };
         let setup = Setup {
             registry: house.registry.clone(),
+            aggregator: house.aggregator(),
             images: house.images.clone(),
             identity: Shared::new(issued(&authority, &Subject::Master { member })).unwrap(),
             bearers: crate::Bearers::default(),

@@ -46,6 +46,7 @@ impl Caller {
             Access::Heartbeat(of) if of == node => Ok(()),
             Access::Heartbeat(_) => Err(self.cannot("send the heartbeat of another node")),
             Access::WriteImages => Err(self.cannot("write images")),
+            Access::Aggregated(group) => Err(self.cannot(&format!("use API group \"{group}\": nodes do not need it"))),
             Access::Admit => Err(self.cannot("join the group of masters")),
             Access::Administer(what) => Err(self.cannot(what)),
             Access::Impersonate(_) => Err(self.cannot("act as somebody else")),

@@ -22,6 +22,8 @@ pub enum Access<'a> {
     Inside,
     /// To do something with objects.
     Objects(Asked<'a>),
+    /// To use the versions of a group that a backend of the API serves.
+    Aggregated(&'a str),
     /// To say that a node is alive.
     Heartbeat(&'a str),
     /// To read images.

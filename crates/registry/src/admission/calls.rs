@@ -1,12 +1,11 @@
 //! How webhooks are called: the seam between the Registry, which decides whom to call, and whoever speaks HTTP.
 
-use std::{fmt, net::SocketAddr, time::Duration};
+use std::{fmt, time::Duration};
 
-use api::Key;
 use bytes::Bytes;
 use futures::future::BoxFuture;
 
-use crate::{Registry, limits::budget::BODY_BYTES_MAX};
+use crate::{Endpoint, Registry, limits::budget::BODY_BYTES_MAX};
 
 /// The longest answer that is read, in bytes: an AdmissionReview holds a patch as base64, and the patch may hold a whole object
 /// with all that JSON escapes in it.
@@ -20,15 +19,6 @@ pub trait Calls: Send + Sync + fmt::Debug {
     /// Posts a body of JSON and answers that of the answer. No redirection is followed, no identity is shown, and nothing is
     /// sent to whoever does not show a certificate that the call believes.
     fn call(&self, call: Call) -> BoxFuture<'static, Result<Bytes, CallError>>;
-}
-
-/// Where a webhook behind a Service answers.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Endpoint {
-    /// At a port of a Pod.
-    Pod(Key, u16),
-    /// At an address that is no Pod's.
-    Address(SocketAddr),
 }
 
 /// A webhook that is called.

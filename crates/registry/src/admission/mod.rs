@@ -26,7 +26,7 @@ use api::{Error, Key, Object, Reason, Subresource, Write, admission::Operation};
 use serde_json::Value;
 use store::View;
 
-pub use calls::{ANSWER_BYTES_MAX, Call, CallError, Calls, Endpoint};
+pub use calls::{ANSWER_BYTES_MAX, Call, CallError, Calls};
 pub(crate) use panel::{Admission, Panel};
 pub(crate) use review::{Manner, Matter};
 

@@ -15,11 +15,11 @@ use serde_json::{Value, json};
 use super::{
     Asking, Matter,
     answer::{self, Answer, Asked},
-    calls::{Call, CallError, Endpoint},
+    calls::{Call, CallError},
     panel::{Hook, ReviewVersion, Target},
     services,
 };
-use crate::Caller;
+use crate::{Caller, Endpoint};
 
 /// Whose turn it is among the endpoints of Services.
 static TURN: AtomicUsize = AtomicUsize::new(0);

@@ -1,5 +1,6 @@
 //! Reads: one object, a page of objects of one state, and (in `watch` and `feed`) what changes.
 
+mod endpoints;
 mod feed;
 mod found;
 pub(crate) mod pages;
@@ -16,6 +17,8 @@ use store::View;
 
 use crate::{Registry, access::Access, refused};
 
+pub use endpoints::Endpoint;
+pub(crate) use endpoints::ready;
 pub use found::{Encoded, Found};
 pub use query::{Item, ListAt, ListPage, ListQuery, WatchFrom, WatchQuery};
 

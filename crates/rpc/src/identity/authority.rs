@@ -174,8 +174,30 @@ impl Authority {
         if !hosts.is_empty() && !usages.contains(&ExtendedKeyUsagePurpose::ServerAuth) {
             return Err(IdentityError::malformed("certificate request", format!("{subject} is reached under no name")));
         }
-        let mut params = valid_until(CertificateParams::new(hosts.to_vec())?, end);
-        params.distinguished_name = subject.distinguished_name()?;
+        self.sign(request, CertificateParams::new(hosts.to_vec())?, subject.distinguished_name()?, usages, end)
+    }
+
+    /// A certificate for a client that is none of ours: masters refuse it, since it names nobody.
+    pub(super) fn issue_foreign(
+        &self,
+        request: &Csr,
+        common_name: &str,
+        end: SystemTime,
+    ) -> Result<String, IdentityError> {
+        let usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
+        self.sign(request, CertificateParams::default(), name(common_name, None), usages, end)
+    }
+
+    fn sign(
+        &self,
+        request: &Csr,
+        params: CertificateParams,
+        name: DistinguishedName,
+        usages: Vec<ExtendedKeyUsagePurpose>,
+        end: SystemTime,
+    ) -> Result<String, IdentityError> {
+        let mut params = valid_until(params, end);
+        params.distinguished_name = name;
         params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
         params.extended_key_usages = usages;
         params.use_authority_key_identifier_extension = true;

@@ -115,15 +115,19 @@ impl Identity {
     }
 
     pub(super) fn certified(&self) -> Result<CertifiedKey, IdentityError> {
-        let chain: Result<Vec<CertificateDer<'static>>, _> =
-            CertificateDer::pem_slice_iter(self.chain.as_bytes()).collect();
-        let chain = chain.map_err(|error| IdentityError::malformed("certificate", error))?;
-        let key = PrivateKeyDer::from_pem_slice(self.key.as_bytes());
-        let key = key.map_err(|error| IdentityError::malformed("key", error))?;
-        Ok(CertifiedKey::from_der(chain, key, &provider())?)
+        certified(&self.chain, &self.key)
     }
 
     pub(super) fn authority_der(&self) -> Result<CertificateDer<'static>, IdentityError> {
         certificate_from_pem(&self.authority)
     }
+}
+
+/// What TLS shows: a chain of certificates with the key of the first, both PEM.
+pub(super) fn certified(chain: &str, key: &str) -> Result<CertifiedKey, IdentityError> {
+    let chain: Result<Vec<CertificateDer<'static>>, _> = CertificateDer::pem_slice_iter(chain.as_bytes()).collect();
+    let chain = chain.map_err(|error| IdentityError::malformed("certificate", error))?;
+    let key = PrivateKeyDer::from_pem_slice(key.as_bytes());
+    let key = key.map_err(|error| IdentityError::malformed("key", error))?;
+    Ok(CertifiedKey::from_der(chain, key, &provider())?)
 }

@@ -60,6 +60,7 @@ pub fn targets() -> Vec<Target> {
         target("json", 64 * KIB, 500, texts::jsons, texts::read_json),
         target("cbor", 64 * KIB, 500, texts::cbors, texts::read_cbor),
         target("yaml", 64 * KIB, 1000, texts::yamls, texts::read_yaml),
+        target("offered", 64 * KIB, 1000, texts::offered, texts::read_offered),
         target("spdy", 256 * KIB, 300, streams::spdy, streams::read_spdy),
         target("websocket", 256 * KIB, 64, streams::websockets, streams::read_websocket),
         target("schema", 8 * MIB, 1000, texts::schemas, texts::read_schema),

@@ -38,6 +38,15 @@ fn text(input: &Bytes) -> String {
     String::from_utf8_lossy(input).into_owned()
 }
 
+/// What a backend of the API says that it offers.
+pub(super) fn offered(_: &mut Prng) -> Vec<Vec<u8>> {
+    [0, 1, 7, 60].map(apiserver::decoders::offered_sample).to_vec()
+}
+
+pub(super) fn read_offered(input: &Bytes, scale: &mut Scale) -> Result<Verdict, String> {
+    Ok(verdict(scale.weigh(|| apiserver::decoders::offered(input))))
+}
+
 /// The JSON within tokens of pages; [`wrap`] makes tokens of them.
 pub(super) fn pages(chance: &mut Prng) -> Vec<Vec<u8>> {
     let kinds = [Kind::ConfigMap, Kind::Pod, Kind::Node];

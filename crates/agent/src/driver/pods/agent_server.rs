@@ -1,4 +1,4 @@
-//! What masters ask of this node: the logs of its containers, and connections to ports of its Pods.
+//! What masters ask of this node: the logs of its containers, and connections.
 
 use std::{io, pin::Pin, sync::Arc, time::Duration};
 
@@ -206,7 +206,7 @@ async fn pass_on(text: Bytes, chunks: &mpsc::Sender<Chunk>) -> bool {
 mod tests {
     #![expect(clippy::unwrap_used, reason = "tests")]
     use super::*;
-    use crate::driver::testing;
+    use crate::driver::{memory::Memory, pods::node_http::NodeHttp, testing};
 
     #[tokio::test]
     async fn a_long_text_is_cut_and_nobody_is_sent_what_nobody_reads() {
@@ -229,7 +229,8 @@ mod tests {
         masters.hear(rpc::services::MasterGroup { members: vec![1], ..Default::default() });
         let dirs = PodDirs::below(dir.path());
         let (proxy, _news) = proxy::Proxy::new(proxy::Config { allow_external: false });
-        let ports = Ports::new(testing::client(), proxy);
+        let about = NodeHttp::new("n1", Arc::default(), Memory::open(dir.path()).unwrap());
+        let ports = Ports::new(testing::client(), proxy, about);
         let server = AgentServer { client: testing::client(), masters, dirs, ports, node: "n1".into() };
         let refused = server.read_log(Request::new(LogRequest::default())).await.err().unwrap();
         assert_eq!(refused.code(), tonic::Code::PermissionDenied, "{refused}");

@@ -98,6 +98,16 @@ impl<C> Runs<C> {
         }
     }
 
+    /// Looks at every run that has started.
+    pub(crate) fn all<T>(&self, look: impl Fn(&Run, &Running<C>) -> T) -> Vec<T> {
+        let runs = self.lock();
+        let started = runs.iter().filter_map(|(run, state)| match state {
+            State::Running(running) => Some(look(run, running)),
+            State::Starting(_) => None,
+        });
+        started.collect()
+    }
+
     /// The addresses under which a Pod's handlers answer.
     pub(crate) fn addresses(&self, pod: &Uid) -> Vec<SocketAddr> {
         let runs = self.lock();
@@ -140,6 +150,7 @@ mod tests {
         runs.begin(two.clone());
         assert_eq!(runs.started(&two, running(Shape::Handler, &[81]), |_| false), Ok(None));
         assert_eq!(runs.addresses(&"a".into()).len(), 2);
+        assert_eq!(runs.all(|run, _| run.clone()).len(), 2);
         runs.end(&one);
         assert_eq!((runs.addresses(&"a".into()), runs.look(&one, |_| ())), (vec![at(81)], None));
     }

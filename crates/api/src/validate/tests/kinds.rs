@@ -3,7 +3,7 @@
 use expect_test::expect;
 
 use super::{check, object, valid};
-use crate::{core_v1::ReplicationController, rbac_v1::RoleBinding};
+use crate::{core_v1::ReplicationController, limits::API_SERVICE_BUNDLE_BYTES_MAX, rbac_v1::RoleBinding};
 
 #[test]
 fn rules_say_what_may_be_done_with_what() {
@@ -98,6 +98,41 @@ fn endpoints_have_addresses_and_ports() {
             subsets[1].ports[0].name: Required value
             subsets[1].ports[0].port: Invalid value: 0: must be between 1 and 65535, inclusive
             subsets[1].ports[1].protocol: Unsupported value: "ICMP": supported values: "SCTP", "TCP", "UDP"
+        "#]],
+    );
+}
+
+#[test]
+fn an_api_service_says_which_version_it_is_and_who_serves_it() {
+    check(
+        "{kind: APIService, apiVersion: apiregistration.k8s.io/v1, metadata: {name: a},
+          spec: {group: apps, version: v1, service: {name: A}, caBundle: eA==, insecureSkipTLSVerify: true, groupPriorityMinimum: 1, versionPriority: 1001}}",
+        &expect![[r#"
+            metadata.name: Invalid value: "a": must be `spec.version+"."+spec.group`: "v1.apps"
+            spec.versionPriority: Invalid value: 1001: must be between 1 and 1000, inclusive
+            spec.service: Forbidden: the masters serve this version themselves; choose another group or version
+            spec.insecureSkipTLSVerify: Invalid value: true: may not be true if caBundle is present
+            spec.service.namespace: Required value
+            spec.service.name: Invalid value: "A": a DNS-1035 label must consist of lower case alphanumeric characters or '-', start with an alphabetic character, and end with an alphanumeric character (e.g. 'my-name' or 'abc-123')
+        "#]],
+    );
+    check(
+        "{kind: APIService, apiVersion: apiregistration.k8s.io/v1, metadata: {name: v2.}, spec: {version: v2, caBundle: eA==}}",
+        &expect![[r#"
+            spec.group: Required value: only v1 may have an empty group
+            spec.groupPriorityMinimum: Invalid value: 0: must be between 1 and 20000, inclusive
+            spec.versionPriority: Invalid value: 0: must be between 1 and 1000, inclusive
+            spec.caBundle: Invalid value: "4 bytes": local APIServices may not have a caBundle
+        "#]],
+    );
+    let bundle = "e".repeat(API_SERVICE_BUNDLE_BYTES_MAX + 1);
+    check(
+        &format!(
+            "{{kind: APIService, apiVersion: apiregistration.k8s.io/v1, metadata: {{name: v1.example.org}},
+              spec: {{group: example.org, version: v1, service: {{namespace: a, name: b}}, caBundle: {bundle}, groupPriorityMinimum: 1, versionPriority: 1}}}}"
+        ),
+        &expect![[r#"
+            spec.caBundle: Too long: may not be more than 262144 bytes
         "#]],
     );
 }

@@ -38,12 +38,11 @@ const FORWARDED_URI: HeaderName = HeaderName::from_static("x-forwarded-uri");
 const FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 
-/// The request as a Pod gets it.
+/// The request for a path as whoever answers gets it.
 ///
 /// # Errors
-/// If its path is none.
-pub(super) fn request(asked: &Asked, body: Body) -> Result<Request<Body>, Error> {
-    let path = behind_proxy(asked.uri.path()).map_or("", |(_, path)| path);
+/// If the path is none.
+pub(in crate::rest) fn request(asked: &Asked, path: &str, body: Body) -> Result<Request<Body>, Error> {
     let query = asked.uri.query().map(|query| format!("?{query}")).unwrap_or_default();
     let path = if path.is_empty() { "/" } else { path };
     let target = PathAndQuery::try_from(format!("{path}{query}"));
@@ -93,7 +92,7 @@ pub(super) fn answer(mut response: Response<Incoming>) -> Response<Incoming> {
 }
 
 /// The answer with its `Location` leading through the proxy, where it leads to the Pod itself.
-pub(super) fn located(mut response: Response<Body>, asked: &str) -> Response<Body> {
+pub(in crate::rest) fn located(mut response: Response<Body>, asked: &str) -> Response<Body> {
     let is_redirect = response.status().is_redirection() || response.status() == StatusCode::CREATED;
     let location = response.headers().get(header::LOCATION).filter(|_| is_redirect);
     let Some((through, location)) = behind_proxy(asked).map(|(through, _)| through).zip(location) else {
@@ -130,21 +129,22 @@ mod tests {
 
     const POD: &str = "/api/v1/namespaces/default/pods/p/proxy";
 
-    fn asked(rest: &str, headers: &[(&'static str, &'static str)]) -> Asked {
+    fn passed(rest: &str, headers: &[(&'static str, &'static str)]) -> Request<Body> {
         let headers = headers.iter();
         let headers = headers.map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value)));
-        Asked {
+        let asked = Asked {
             method: Method::PUT,
             uri: format!("{POD}{rest}").parse().unwrap(),
             query: Query::default(),
             headers: headers.collect(),
-        }
+        };
+        request(&asked, behind_proxy(asked.uri.path()).unwrap().1, Body::empty()).unwrap()
     }
 
     #[test]
     fn a_pod_is_asked_for_the_rest_of_the_path_as_it_was_written() {
         for (rest, target) in [("", "/"), ("/", "/"), ("/a//%2fb/?x=%20&y", "/a//%2fb/?x=%20&y"), ("?q", "/?q")] {
-            let request = request(&asked(rest, &[]), Body::empty()).unwrap();
+            let request = passed(rest, &[]);
             assert_eq!((request.uri().to_string(), request.method()), (target.to_owned(), &Method::PUT));
         }
     }
@@ -163,7 +163,7 @@ mod tests {
             ("x-forwarded-host", "evil.example"),
             ("accept", "text/html"),
         ];
-        let request = request(&asked("/a", &headers), Body::empty()).unwrap();
+        let request = passed("/a", &headers);
         let mut names: Vec<&str> = request.headers().keys().map(HeaderName::as_str).collect();
         names.sort_unstable();
         assert_eq!(names, ["accept", "host", "x-forwarded-host", "x-forwarded-proto", "x-forwarded-uri"]);
@@ -173,7 +173,7 @@ mod tests {
     #[test]
     fn an_upgrade_is_asked_for_as_the_client_does() {
         let headers = [("connection", "Upgrade"), ("upgrade", "websocket"), ("sec-websocket-key", "k")];
-        let request = request(&asked("/", &headers), Body::empty()).unwrap();
+        let request = passed("/", &headers);
         assert_eq!(request.headers()["connection"], "upgrade");
         assert_eq!(
             (&request.headers()["upgrade"], &request.headers()["sec-websocket-key"]),
