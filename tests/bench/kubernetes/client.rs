@@ -50,6 +50,10 @@ impl<'a> Ask<'a> {
         Self { content_type: "application/merge-patch+json", ..self.json(body) }
     }
 
+    pub(crate) fn strategic_patch(self, body: String) -> Self {
+        Self { content_type: "application/strategic-merge-patch+json", ..self.json(body) }
+    }
+
     pub(crate) fn apply(self, body: String) -> Self {
         Self { content_type: "application/apply-patch+yaml", ..self.json(body) }
     }

@@ -26,17 +26,19 @@ mod settings;
 #[path = "../common/table.rs"]
 mod table;
 
+use objects::Sort;
 use rival::Rival;
 use scenes::watch::Way;
 use settings::Settings;
 
 /// A scene's name, and what it measures.
-const SCENES: [(&str, &str); 5] = [
-    ("writes", "one object a request: create, get, merge patch, server-side apply"),
+const SCENES: [(&str, &str); 6] = [
+    ("writes", "one object a request: create, get, patches, server-side apply"),
     ("list", "one long list: JSON, table, protobuf"),
     ("watch", "what a change costs with many watchers"),
     ("websocket", "the same over WebSocket, with twice as many"),
     ("custom", "kinds that users define: objects with 20 rules, and many definitions"),
+    ("webhook", "writes about which a webhook is asked"),
 ];
 
 fn main() -> anyhow::Result<()> {
@@ -65,9 +67,10 @@ fn main() -> anyhow::Result<()> {
 async fn play(name: &str, rivals: &[Rival], settings: &Settings) -> anyhow::Result<()> {
     match name {
         "writes" => scenes::writes::play(rivals, settings).await,
-        "list" => scenes::list::play(rivals, settings).await,
-        "watch" => scenes::watch::play(Way::Lines, settings.watchers, rivals, settings).await,
+        "list" => scenes::list::play(Sort::ConfigMap, rivals, settings).await,
+        "watch" => scenes::watch::play(Way::Lines, Sort::ConfigMap, settings.watchers, rivals, settings).await,
         "custom" => scenes::custom::play(rivals, settings).await,
-        _ => scenes::watch::play(Way::Messages, 2 * settings.watchers, rivals, settings).await,
+        "webhook" => scenes::webhook::play(rivals, settings).await,
+        _ => scenes::watch::play(Way::Messages, Sort::ConfigMap, 2 * settings.watchers, rivals, settings).await,
     }
 }

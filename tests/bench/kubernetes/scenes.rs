@@ -3,4 +3,5 @@
 pub(crate) mod custom;
 pub(crate) mod list;
 pub(crate) mod watch;
+pub(crate) mod webhook;
 pub(crate) mod writes;

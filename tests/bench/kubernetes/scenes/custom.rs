@@ -1,4 +1,4 @@
-//! Kinds that users define: writes and lists of objects that twenty rules judge, and what a thousand definitions cost.
+//! Kinds that users define: writes, lists and watches of objects that twenty rules judge, and what a thousand definitions cost.
 
 use std::{
     sync::Arc,
@@ -14,12 +14,16 @@ use tokio::{
     time::{sleep, timeout},
 };
 
+use super::{
+    list,
+    watch::{self, Way},
+};
 use crate::{
     client::{Ask, Client},
     figures::median,
     load::{self, Outcome},
     members::PATIENCE,
-    objects::{self, CLIENTS, numbered},
+    objects::{self, CLIENTS, GROUP, RULES, Sort, judged, numbered},
     rival::Rival,
     settings::Settings,
     table,
@@ -28,12 +32,6 @@ use crate::{
 const NAMESPACE: &str = objects::NAMESPACES[0];
 
 const DEFINITIONS: &str = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions";
-
-/// The group of the kind whose objects are written.
-const GROUP: &str = "judged.example.com";
-
-/// As many fields have a rule.
-const RULES: usize = 20;
 
 /// As many fields make a definition of some 12 KiB, as those of Crossplane's providers are.
 const MANY_FIELDS: usize = 90;
@@ -59,7 +57,7 @@ pub(crate) async fn play(rivals: &[Rival], settings: &Settings) -> Result<()> {
         let mut client = rival.client().await?;
         let rules = |field: usize| json!([{"rule": format!("self.field{field}.size() < 200")}]);
         define(&mut client, &definition(GROUP, "Judged", RULES, rules)).await?;
-        served(&mut client, &collection(GROUP, "judgeds")).await?;
+        served(&mut client, &Sort::Judged.collection(NAMESPACE)).await?;
     }
     for (what, verb) in [("create", Verb::Create), ("server-side apply", Verb::Apply)] {
         let mut outcomes = vec![Vec::new(); rivals.len()];
@@ -71,6 +69,8 @@ pub(crate) async fn play(rivals: &[Rival], settings: &Settings) -> Result<()> {
         let middle = rivals.iter().zip(&outcomes).map(|(rival, of)| (rival.name.to_owned(), Outcome::middle(of)));
         table::outcomes(what, &middle.collect::<Vec<_>>());
     }
+    list::play(Sort::Judged, rivals, settings).await?;
+    watch::play(Way::Lines, Sort::Judged, settings.watchers, rivals, settings).await?;
     many(rivals, settings).await
 }
 
@@ -109,13 +109,6 @@ fn collection(group: &str, plural: &str) -> String {
     format!("/apis/{group}/v1/namespaces/{NAMESPACE}/{plural}")
 }
 
-/// An object with a text in each field, of which one is another one for another number.
-fn object(name: &str, number: u64) -> String {
-    let field = |field: usize| (format!("field{field}"), Value::from(format!("{number:020}")));
-    let spec: Map<String, Value> = (0..RULES).map(field).collect();
-    json!({"apiVersion": format!("{GROUP}/v1"), "kind": "Judged", "metadata": {"name": name}, "spec": spec}).to_string()
-}
-
 async fn define(client: &mut Client, definition: &Value) -> Result<()> {
     client.send(Ask::new(Method::POST, DEFINITIONS).json(definition.to_string())).await.map(drop)
 }
@@ -141,16 +134,16 @@ async fn measure(rival: &Rival, verb: Verb, round: usize, settings: &Settings) -
 }
 
 async fn once(connection: &mut Client, verb: Verb, round: usize, client: usize, count: u64) -> Result<()> {
-    let collection = collection(GROUP, "judgeds");
+    let collection = Sort::Judged.collection(NAMESPACE);
     match verb {
         Verb::Create => {
-            let body = object(&format!("new-{round}-{client}-{count}"), count);
+            let body = judged(&format!("new-{round}-{client}-{count}"), count);
             connection.send(Ask::new(Method::POST, &collection).json(body)).await?;
         }
         Verb::Apply => {
             let name = format!("applied-{client}-{}", count % OBJECTS_EACH);
             let path = format!("{collection}/{name}?fieldManager=measurement");
-            connection.send(Ask::new(Method::PATCH, &path).apply(object(&name, count))).await?;
+            connection.send(Ask::new(Method::PATCH, &path).apply(judged(&name, count))).await?;
         }
     }
     Ok(())

@@ -6,7 +6,7 @@ use hyper::Method;
 use crate::{
     client::{Ask, JSON},
     figures::median,
-    objects::{self, collection},
+    objects::{self, Sort},
     rival::Rival,
     settings::Settings,
     table,
@@ -34,17 +34,17 @@ struct Outcome {
     peak_mib: f64,
 }
 
-pub(crate) async fn play(rivals: &[Rival], settings: &Settings) -> Result<()> {
+pub(crate) async fn play(sort: Sort, rivals: &[Rival], settings: &Settings) -> Result<()> {
     for rival in rivals {
-        objects::fill(rival, NAMESPACE, settings.objects).await?;
+        objects::fill(rival, sort, NAMESPACE, settings.objects).await?;
     }
     println!("  {} objects, {} lists a measurement, one after the other", settings.objects, settings.lists);
     for (form, accept) in FORMS {
         let mut outcomes = vec![Vec::new(); rivals.len()];
-        tell_other_forms(rivals, form, accept).await?;
+        tell_other_forms(sort, rivals, form, accept).await?;
         for _ in 0..settings.rounds {
             for (rival, outcomes) in rivals.iter().zip(&mut outcomes) {
-                outcomes.push(measure(rival, accept, settings).await?);
+                outcomes.push(measure(sort, rival, accept, settings).await?);
             }
         }
         let rows = |figure: fn(&Outcome) -> f64| -> Vec<(String, f64)> {
@@ -60,10 +60,10 @@ pub(crate) async fn play(rivals: &[Rival], settings: &Settings) -> Result<()> {
 }
 
 /// Says who answers in another form than the one that is asked for first.
-async fn tell_other_forms(rivals: &[Rival], form: &str, accept: &str) -> Result<()> {
+async fn tell_other_forms(sort: Sort, rivals: &[Rival], form: &str, accept: &str) -> Result<()> {
     let wanted = accept.split([';', ',']).next().unwrap_or_default();
     for rival in rivals {
-        let path = format!("{}?limit=1", collection(NAMESPACE));
+        let path = format!("{}?limit=1", sort.collection(NAMESPACE));
         let answer = rival.client().await?.send(Ask::new(Method::GET, &path).accept(accept)).await?;
         if !answer.media.starts_with(wanted) {
             println!("  {} does not answer as {form}, but with {}", rival.name, answer.media);
@@ -73,8 +73,8 @@ async fn tell_other_forms(rivals: &[Rival], form: &str, accept: &str) -> Result<
 }
 
 /// The version 0 lets a server answer from whatever it has in memory, which is the cheapest list that it offers.
-async fn measure(rival: &Rival, accept: &str, settings: &Settings) -> Result<Outcome> {
-    let path = format!("{}?resourceVersion=0", collection(NAMESPACE));
+async fn measure(sort: Sort, rival: &Rival, accept: &str, settings: &Settings) -> Result<Outcome> {
+    let path = format!("{}?resourceVersion=0", sort.collection(NAMESPACE));
     let mut client = rival.client().await?;
     rival.forget_peak()?;
     let (resident, before) = (rival.resident_mib(), rival.cpu());

@@ -15,7 +15,7 @@ use crate::{
     figures::median,
     load::quantile,
     members::PATIENCE,
-    objects::{self, collection, numbered, patch, path},
+    objects::{self, Sort, numbered},
     rival::Rival,
     settings::Settings,
     table,
@@ -56,9 +56,9 @@ pub(crate) enum Way {
     Messages,
 }
 
-pub(crate) async fn play(way: Way, watchers: usize, rivals: &[Rival], settings: &Settings) -> Result<()> {
+pub(crate) async fn play(way: Way, sort: Sort, watchers: usize, rivals: &[Rival], settings: &Settings) -> Result<()> {
     for rival in rivals {
-        objects::fill(rival, NAMESPACE, OBJECTS).await?;
+        objects::fill(rival, sort, NAMESPACE, OBJECTS).await?;
     }
     println!("  {watchers} watchers; the CPU is that of an event for one of them, the patch included");
     let mut first = 1;
@@ -68,7 +68,7 @@ pub(crate) async fn play(way: Way, watchers: usize, rivals: &[Rival], settings: 
             let run = Run { every, first, changes: (settings.each.as_millis() / every.as_millis()).max(1) as u64 * 2 };
             first += run.changes;
             for (rival, outcomes) in rivals.iter().zip(&mut outcomes) {
-                outcomes.push(measure(rival, run, (way, watchers)).await?);
+                outcomes.push(measure(rival, run, way, (sort, watchers)).await?);
             }
         }
         let rows = |figure: fn(&Outcome) -> f64| -> Vec<(String, f64)> {
@@ -82,15 +82,15 @@ pub(crate) async fn play(way: Way, watchers: usize, rivals: &[Rival], settings: 
     Ok(())
 }
 
-async fn measure(rival: &Rival, run: Run, (way, count): (Way, usize)) -> Result<Outcome> {
+async fn measure(rival: &Rival, run: Run, way: Way, (sort, count): (Sort, usize)) -> Result<Outcome> {
     let mut writer = rival.client().await?;
-    let list = writer.read(&format!("{}?limit=1", collection(NAMESPACE))).await?;
+    let list = writer.read(&format!("{}?limit=1", sort.collection(NAMESPACE))).await?;
     let version = list.pointer("/metadata/resourceVersion").and_then(|text| text.as_str());
     let version = version.context("a list has a version")?.to_owned();
     let (seen, mut sights) = mpsc::unbounded_channel();
     let (mut watchers, resident_mib) = (JoinSet::new(), rival.resident_mib());
     for mut client in rival.clients(count).await? {
-        let path = format!("{}?watch=true&resourceVersion={version}", collection(NAMESPACE));
+        let path = format!("{}?watch=true&resourceVersion={version}", sort.collection(NAMESPACE));
         let seen = seen.clone();
         // The client goes along, since its connection ends with it.
         match way {
@@ -110,9 +110,9 @@ async fn measure(rival: &Rival, run: Run, (way, count): (Way, usize)) -> Result<
     for change in 0..run.changes {
         ticks.tick().await;
         starts.push(Instant::now());
-        let object = path(NAMESPACE, &numbered(change as usize % OBJECTS));
+        let object = sort.path(NAMESPACE, &numbered(change as usize % OBJECTS));
         let number = run.first + change;
-        writer.send(Ask::new(Method::PATCH, &object).merge_patch(patch(number))).await?;
+        writer.send(Ask::new(Method::PATCH, &object).merge_patch(sort.patch(number))).await?;
     }
     let events = starts.len() * count;
     let mut times = Vec::with_capacity(events);

@@ -1,4 +1,5 @@
-//! One object a request: create, get, merge patch and server-side apply, by 64 clients that ask again as soon as they were answered.
+//! One object a request: create, get, merge patch, strategic merge patch and server-side apply, by 64 clients that ask again as
+//! soon as they were answered.
 
 use std::sync::Arc;
 
@@ -9,7 +10,7 @@ use tokio::sync::Mutex;
 use crate::{
     client::{Ask, Client},
     load::{self, Outcome},
-    objects::{self, CLIENTS, applied, collection, numbered, object, patch, path},
+    objects::{self, CLIENTS, Sort, applied, collection, numbered, object, patch, path},
     rival::Rival,
     settings::Settings,
     table,
@@ -29,17 +30,19 @@ enum Verb {
     Create,
     Get,
     Patch,
+    StrategicPatch,
     Apply,
 }
 
 pub(crate) async fn play(rivals: &[Rival], settings: &Settings) -> Result<()> {
     for rival in rivals {
-        objects::fill(rival, NAMESPACE, CLIENTS * OBJECTS_EACH).await?;
+        objects::fill(rival, Sort::ConfigMap, NAMESPACE, CLIENTS * OBJECTS_EACH).await?;
     }
     let verbs = [
         ("create", Verb::Create),
         ("get", Verb::Get),
         ("merge patch", Verb::Patch),
+        ("strategic merge patch", Verb::StrategicPatch),
         ("server-side apply", Verb::Apply),
     ];
     for (what, verb) in verbs {
@@ -80,6 +83,12 @@ async fn once(connection: &mut Client, verb: Verb, round: usize, client: usize, 
         Verb::Patch => {
             let path = path(NAMESPACE, &numbered(client * OBJECTS_EACH + turn % OBJECTS_EACH));
             connection.send(Ask::new(Method::PATCH, &path).merge_patch(patch(count))).await?;
+        }
+        Verb::StrategicPatch => {
+            let path = path(NAMESPACE, &numbered(client * OBJECTS_EACH + turn % OBJECTS_EACH));
+            // No other verb has written this number of this round.
+            let number = u64::MAX / 2 + count;
+            connection.send(Ask::new(Method::PATCH, &path).strategic_patch(patch(number))).await?;
         }
         Verb::Apply => {
             let name = format!("applied-{client}-{}", turn % OBJECTS_EACH);
