@@ -1,7 +1,8 @@
 //! The Registry over a real log: what happens between writers, and between a write and its watchers.
 
 use api::{
-    ChangeType, DeleteOptions, Key, Kind, ReadAt, Reason, Revision, Subresource, Write, core_v1, kinds::Resource as _,
+    ChangeType, DeleteOptions, Key, Kind, PatchKind, ReadAt, Reason, Revision, Subresource, Write, core_v1,
+    kinds::Resource as _, meta_v1, storagemigration_v1,
 };
 use futures::{StreamExt as _, future::join_all};
 
@@ -348,4 +349,29 @@ async fn events_of_nodes_leave_room_for_everybody_else() {
         admin.submit(map, WriteOptions::default()).await.unwrap();
         admin.submit(event(said + 1 + n), WriteOptions::default()).await.unwrap();
     }
+}
+
+#[tokio::test]
+async fn a_json_patch_leads_into_a_status_that_is_still_empty() {
+    let House { registry, dir: _dir } = House::new().await;
+    let migration = storagemigration_v1::StorageVersionMigration {
+        metadata: Some(meta_v1::ObjectMeta { name: "a".to_owned(), ..Default::default() }),
+        spec: Some(storagemigration_v1::StorageVersionMigrationSpec {
+            resource: Some(meta_v1::GroupResource { group: "apps".to_owned(), resource: "deployments".to_owned() }),
+        }),
+        ..Default::default()
+    };
+    let key = migration.key();
+    submit(&registry, Write::Create(migration.into())).await;
+    let patch = async |operations: serde_json::Value| {
+        registry.patch(&key, PatchKind::Json, operations, Subresource::Status, WriteOptions::default()).await.unwrap()
+    };
+    let same = patch(serde_json::json!([{"op": "test", "path": "/status", "value": {}}])).await;
+    assert!(same.unchanged);
+    let condition = serde_json::json!({"type": "Running", "status": "True", "reason": "a", "message": "b",
+        "lastTransitionTime": "2026-01-01T00:00:00Z"});
+    patch(serde_json::json!([{"op": "add", "path": "/status/conditions", "value": [condition]}])).await;
+    let found = registry.get(&key, ReadAt::Any).await.unwrap().object();
+    let status = found.get::<storagemigration_v1::StorageVersionMigration>().unwrap().status.as_ref();
+    assert_eq!(status.unwrap().conditions[0].r#type, "Running");
 }

@@ -7,7 +7,7 @@ use api::{
     json::{Decoded, Parsed, Strictness},
     patch,
 };
-use serde_json::Value;
+use serde_json::{Map, Value, json};
 use store::{Record, View};
 
 use crate::{Registry, access::Access, defined::Form};
@@ -48,12 +48,32 @@ fn patched(record: &Record, form: Form<'_>, kind: PatchKind, patch: &Value) -> R
     // Who changes what is said of owners must see all of it; nobody else needs to.
     let mut value = if tells_owners(kind, patch) { form.shown(record)? } else { form.present(record)? };
     match kind {
-        PatchKind::Json => patch::json(&mut value, patch)?,
+        PatchKind::Json => with_status(&mut value, form, |value| patch::json(value, patch))?,
         PatchKind::Merge => patch::merge(&mut value, patch),
         PatchKind::Strategic if form.definition.is_some() => return Err(not_strategic()),
         PatchKind::Strategic => patch::strategic(form.served.info().message, &mut value, patch)?,
     }
     Ok(value)
+}
+
+/// Has something done to an object that has a status, if its kind does, empty or not: in Kubernetes it is never left out, so that
+/// the path of an operation may lead into it. Of a status that is still empty nothing is kept.
+fn with_status(
+    value: &mut Value,
+    form: Form<'_>,
+    change: impl FnOnce(&mut Value) -> Result<(), Error>,
+) -> Result<(), Error> {
+    const STATUS: &str = "status";
+    let is_defined = form.definition.is_some();
+    let has_one = !is_defined && form.served.info().subresources.contains(&Subresource::Status);
+    if let Some(fields) = value.as_object_mut().filter(|fields| has_one && !fields.contains_key(STATUS)) {
+        fields.insert(STATUS.to_owned(), Value::Object(Map::new()));
+    }
+    change(value)?;
+    if let Some(fields) = value.as_object_mut().filter(|fields| has_one && fields.get(STATUS) == Some(&json!({}))) {
+        fields.remove(STATUS);
+    }
+    Ok(())
 }
 
 /// Whether a patch says something of `metadata.managedFields`.
