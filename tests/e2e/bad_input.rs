@@ -161,7 +161,7 @@ fn a_second_cluster_on_the_same_addresses_is_refused() {
     let mut second = std::process::Command::new(crate::cluster::KAPELLE);
     second.args(["dev", "--listen", "127.0.0.1:0", "--data-dir"]).arg(dir.path());
     // The other range is its own; a part of one of the first cluster's is enough.
-    second.args(["--service-cidr", "127.250.0.0/16", "--pod-cidr", &cluster.pod_range().replace("/16", "/20")]);
+    second.args(["--service-cidr", "127.250.0.0/16", "--pod-cidr", &cluster.pod_range().replace("/17", "/20")]);
     let message = crate::cluster::Answer::of(&mut second, "").err();
     assert!(message.contains("another `kapelle dev`") && message.contains("--pod-cidr"), "{message}");
 }

@@ -51,7 +51,7 @@ impl Cluster {
 
     /// Starts a cluster behind another program.
     pub(crate) fn start_behind(before: &'static [&'static str], arguments: &[&str]) -> Self {
-        /// Each cluster of this test process gets a /16 of its own for Pods, one for Services, and an address to listen on.
+        /// Each cluster of this test process gets a /17 of its own for Pods, one for Services, and an address to listen on.
         /// No connection ever gets a port of that address, so that the same one is free again after a restart.
         static NETWORKS: AtomicU8 = AtomicU8::new(1);
         let dir = tempfile::tempdir().unwrap();
@@ -68,7 +68,7 @@ impl Cluster {
             .args(words)
             .args(["dev", "--listen", &self.contact()])
             .args(["--pod-cidr", &self.pod_range()])
-            .args(["--service-cidr", &format!("127.{}.0.0/16", 128 + self.network)])
+            .args(["--service-cidr", &self.range(128)])
             .arg("--data-dir")
             .arg(self.dir.path())
             .args(arguments)
@@ -88,7 +88,12 @@ impl Cluster {
 
     /// The addresses of its Pods.
     pub(crate) fn pod_range(&self) -> String {
-        format!("127.{}.0.0/16", 64 + self.network)
+        self.range(64)
+    }
+
+    /// Its share of the addresses from 127.`first`.0.0 on, of which 128 clusters have half a /16 each.
+    fn range(&self, first: u8) -> String {
+        format!("127.{}.{}.0/17", first + self.network / 2, self.network % 2 * 128)
     }
 
     /// Waits for a line of standard output that begins with `start`.
@@ -144,7 +149,7 @@ impl Cluster {
 
     /// `ADDRESS:PORT` of the API.
     pub(crate) fn contact(&self) -> String {
-        format!("127.{}.0.1:6443", 192 + self.network)
+        format!("127.{}.{}.1:6443", 192 + self.network / 2, self.network % 2)
     }
 
     pub(crate) fn kubeconfig(&self) -> PathBuf {
