@@ -74,6 +74,7 @@ impl Rules {
             | Caller::Master { .. }
             | Caller::Newcomer { .. }
             | Caller::Admin { .. }
+            | Caller::User(_)
             | Caller::Node { .. } => (usize::MAX, GRACE),
         };
         Self { language, held_max, bytes_max, grace, endless: false, silent: false }

@@ -380,6 +380,7 @@ fn builder(caller: &Caller) -> auto::Builder<TokioExecutor> {
         Caller::Cluster | Caller::Master { .. } | Caller::Newcomer { .. } | Caller::Admin { .. } => {
             (HEADERS_TIMEOUT, STREAMS_MAX, WINDOW_BYTES)
         }
+        Caller::User(_) => (HEADERS_TIMEOUT, STREAMS_MAX, SMALL_WINDOW_BYTES),
         Caller::Node { .. } => (HEADERS_TIMEOUT, NODE_STREAMS_MAX, SMALL_WINDOW_BYTES),
         Caller::Nobody => (NOBODY_HEADERS_TIMEOUT, NOBODY_STREAMS_MAX, SMALL_WINDOW_BYTES),
     };

@@ -41,7 +41,7 @@ use store::{Applied, Refusal, Store, View};
 use tokio::sync::{Semaphore, watch as latest};
 use tokio_util::sync::CancellationToken;
 
-pub use access::{Access, Asked, Caller};
+pub use access::{Access, Asked, Caller, User};
 pub use admission::{ANSWER_BYTES_MAX, Call, CallError, Calls, REQUEST_TIMEOUT};
 pub use consensus::{BackupFile, Begin, Dial, MemberId, Status as GroupStatus, Stream};
 pub use defined::Form;

@@ -36,6 +36,24 @@ impl Caller {
             }
             (Self::Cluster | Self::Master { .. } | Self::Admin { .. }, _) => Ok(()),
             (Self::Node { name, .. }, access) => self.node(name, access, state),
+            (Self::User(_), access) => self.of_roles(access),
+        }
+    }
+
+    /// What roles give somebody. Nothing reads them yet.
+    fn of_roles(&self, access: Access<'_>) -> Result<(), Error> {
+        match access {
+            Access::Public | Access::Inside => Ok(()),
+            Access::Heartbeat(_) => Err(self.cannot("send the heartbeat of a node")),
+            Access::ReadImages => Err(self.cannot("read images")),
+            Access::WriteImages => Err(self.cannot("write images")),
+            Access::Renew => Err(self.cannot("renew the certificate of a node")),
+            Access::SeeMasters => Err(self.cannot("see the group of masters")),
+            Access::Aggregated(group) => Err(self.cannot(&format!("use API group \"{group}\": no role allows it"))),
+            Access::Admit => Err(self.cannot("join the group of masters")),
+            Access::Administer(what) => Err(self.cannot(what)),
+            Access::Impersonate(_) => Err(self.cannot("act as somebody else")),
+            Access::Objects(asked) => Err(self.forbidden(asked, "no role allows it")),
         }
     }
 
@@ -186,10 +204,13 @@ fn container_uses(container: &core_v1::Container, kind: Kind, name: &str) -> boo
 #[cfg(test)]
 mod tests {
     #![expect(clippy::unwrap_used, reason = "tests")]
+    use std::sync::Arc;
+
     use api::{DeleteOptions, Object, Write, kinds::Resource as _, selector::Fields};
     use store::{Expect, Op, State, Txn};
 
     use super::*;
+    use crate::User;
 
     fn pod_on(name: &str, node: &str, secret: &str) -> Object {
         let mut pod = core_v1::Pod::default();
@@ -341,6 +362,31 @@ mod tests {
             assert_eq!(node.authorise(access, || view.clone()).is_ok(), allowed, "{write:?}");
             assert!(Caller::Cluster.authorise(access, unseen).is_ok());
             assert!(Caller::Nobody.authorise(access, unseen).is_err());
+        }
+    }
+
+    #[test]
+    fn whoever_has_no_role_sees_what_is_offered_and_nothing_else() {
+        let user = User { name: "ann".to_owned(), groups: vec!["system:authenticated".to_owned()], ..User::default() };
+        let (ann, key) = (Caller::User(Arc::new(user)), Key::namespaced(Kind::Secret, "default", "a"));
+        assert!(ann.authorise(Access::Public, unseen).is_ok() && ann.authorise(Access::Inside, unseen).is_ok());
+        let refused = ann.authorise(Access::to(Verb::Get, &key), unseen).unwrap_err();
+        assert_eq!(
+            refused.message,
+            "secrets \"a\" is forbidden: User \"ann\" cannot get resource \"secrets\" in API group \"\": no role allows it"
+        );
+        for access in [
+            Access::Heartbeat("n"),
+            Access::ReadImages,
+            Access::WriteImages,
+            Access::Renew,
+            Access::SeeMasters,
+            Access::Aggregated("g"),
+            Access::Admit,
+            Access::Administer("back up the cluster"),
+            Access::Impersonate("Impersonate-User"),
+        ] {
+            assert_eq!(ann.authorise(access, unseen).unwrap_err().reason, Reason::Forbidden, "{access:?}");
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Who sends a request: a process or person that a certificate or token names, or nobody that is known.
 
-use std::net::IpAddr;
+use std::{collections::BTreeMap, net::IpAddr, sync::Arc};
 
 use rpc::identity::Subject;
 
@@ -33,8 +33,23 @@ pub enum Caller {
         /// Where it calls from; `None` within one process.
         from: Option<IpAddr>,
     },
+    /// Somebody who has what rights roles give: a ServiceAccount, a person or another program.
+    User(Arc<User>),
     /// Somebody who shows neither a certificate of the cluster nor a token.
     Nobody,
+}
+
+/// Who a token or certificate says that its owner is, in Kubernetes' words.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct User {
+    /// The name of which bindings speak.
+    pub name: String,
+    /// Tells apart who had the same name at different times; may be empty.
+    pub uid: String,
+    /// The groups that the user is in, `system:authenticated` among them.
+    pub groups: Vec<String>,
+    /// What else was said of the user, such as of which Pod it is; tells something to who is asked about writes.
+    pub extra: BTreeMap<String, Vec<String>>,
 }
 
 impl Caller {
@@ -56,18 +71,20 @@ impl Caller {
             Self::Master { member } | Self::Newcomer { member } => format!("system:kapelle:master:{member:016x}"),
             Self::Admin { name } => name.clone(),
             Self::Node { name, .. } => format!("system:node:{name}"),
+            Self::User(user) => user.name.clone(),
             Self::Nobody => "system:anonymous".to_owned(),
         }
     }
 
     /// The groups that the user is in.
     #[must_use]
-    pub fn groups(&self) -> &'static [&'static str] {
+    pub fn groups(&self) -> Vec<&str> {
         match self {
-            Self::Cluster | Self::Master { .. } | Self::Admin { .. } => &["system:masters", "system:authenticated"],
-            Self::Node { .. } => &["system:nodes", "system:authenticated"],
-            Self::Newcomer { .. } => &["system:authenticated"],
-            Self::Nobody => &["system:unauthenticated"],
+            Self::Cluster | Self::Master { .. } | Self::Admin { .. } => vec!["system:masters", "system:authenticated"],
+            Self::Node { .. } => vec!["system:nodes", "system:authenticated"],
+            Self::Newcomer { .. } => vec!["system:authenticated"],
+            Self::User(user) => user.groups.iter().map(String::as_str).collect(),
+            Self::Nobody => vec!["system:unauthenticated"],
         }
     }
 
@@ -76,7 +93,7 @@ impl Caller {
     pub fn may_everything(&self) -> bool {
         match self {
             Self::Cluster | Self::Master { .. } | Self::Admin { .. } => true,
-            Self::Newcomer { .. } | Self::Node { .. } | Self::Nobody => false,
+            Self::Newcomer { .. } | Self::Node { .. } | Self::User(_) | Self::Nobody => false,
         }
     }
 }

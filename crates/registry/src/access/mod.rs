@@ -7,7 +7,7 @@ mod authorise;
 mod caller;
 mod node_restriction;
 
-pub use caller::Caller;
+pub use caller::{Caller, User};
 
 use api::{Error, Key, Subresource, Verb, Write, selector::Fields};
 

@@ -116,7 +116,7 @@ impl Budget {
     /// What a caller at some address may use.
     pub fn account(&self, caller: &Caller, from: IpAddr) -> Account {
         let shares = match caller {
-            Caller::Admin { .. } => Arc::from([self.users.clone()]),
+            Caller::Admin { .. } | Caller::User(_) => Arc::from([self.users.clone()]),
             Caller::Cluster | Caller::Master { .. } | Caller::Newcomer { .. } => Arc::from([self.system.clone()]),
             Caller::Node { name, .. } => Arc::from([self.system.clone(), self.flow(Flow::Node(name.clone()))]),
             Caller::Nobody => Arc::from([self.nobody.clone(), self.flow(Flow::Address(from))]),

@@ -84,7 +84,7 @@ pub(crate) fn check(view: &View, caller: &Caller, write: &Write, quota_bytes: us
     let percent = match caller {
         _ if object.kind() != Kind::Event => return Ok(()),
         Caller::Admin { .. } | Caller::Newcomer { .. } | Caller::Nobody => return Ok(()),
-        Caller::Node { .. } => NODES_PERCENT,
+        Caller::Node { .. } | Caller::User(_) => NODES_PERCENT,
         Caller::Cluster | Caller::Master { .. } => 100,
     };
     let (count_max, bytes_max) = (EVENTS_MAX / 100 * percent, quota_bytes / 100 * QUOTA_PERCENT / 100 * percent);

@@ -90,7 +90,7 @@ impl Registry {
         let (member, is_new) = match *self.caller {
             Caller::Newcomer { member } => (MemberId(member), true),
             Caller::Master { member } => (MemberId(member), false),
-            Caller::Cluster | Caller::Admin { .. } | Caller::Node { .. } | Caller::Nobody => {
+            Caller::Cluster | Caller::Admin { .. } | Caller::Node { .. } | Caller::User(_) | Caller::Nobody => {
                 return Err(Error::internal("only masters are admitted"));
             }
         };

@@ -144,7 +144,7 @@ impl Registry {
     /// Whether somebody belongs to the cluster, as far as this master knows.
     fn knows(&self, caller: &Caller) -> bool {
         match caller {
-            Caller::Cluster | Caller::Admin { .. } | Caller::Nobody => true,
+            Caller::Cluster | Caller::Admin { .. } | Caller::User(_) | Caller::Nobody => true,
             Caller::Node { name, uid, .. } => {
                 let view = self.inner.store.view();
                 let node = view.get(&Key::cluster(Kind::Node, name.as_str())).map(|record| record.object());
@@ -166,6 +166,7 @@ impl Registry {
             | Caller::Master { .. }
             | Caller::Newcomer { .. }
             | Caller::Admin { .. }
+            | Caller::User(_)
             | Caller::Nobody => format!("{} does not belong to the group of masters any more", caller.user()),
         };
         let cluster = self.status().cluster.to_string();

@@ -124,7 +124,11 @@ impl Registry {
             let name = match self.caller() {
                 Caller::Cluster => CONTROLLERS,
                 Caller::Node { .. } => AGENT,
-                Caller::Master { .. } | Caller::Newcomer { .. } | Caller::Admin { .. } | Caller::Nobody => "",
+                Caller::Master { .. }
+                | Caller::Newcomer { .. }
+                | Caller::Admin { .. }
+                | Caller::User(_)
+                | Caller::Nobody => "",
             };
             name.clone_into(&mut options.field_manager);
         }

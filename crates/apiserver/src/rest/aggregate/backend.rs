@@ -147,7 +147,7 @@ impl Backend {
         let path = asked.uri.path();
         plain(path)?;
         let mut request = heads::request(asked, path, body)?;
-        identify(request.headers_mut(), &self.host, &caller.user(), caller.groups())?;
+        identify(request.headers_mut(), &self.host, &caller.user(), &caller.groups())?;
         let (stream, reach) = self.connect(myself).await.map_err(|why| self.unavailable(why))?;
         let answered = timeout(ANSWER_TIMEOUT, passing::send(stream, request, reach)).await;
         let late = |_| self.unavailable(format_args!("it said nothing within {ANSWER_TIMEOUT:?}"));
