@@ -2,14 +2,17 @@
 //!
 //! Built once from the compiled descriptors. The codecs, the patches, OpenAPI and `explain` read off it.
 
-use std::{
-    collections::{BTreeMap, HashMap},
-    sync::LazyLock,
-};
+mod declared;
+#[cfg(test)]
+mod tests;
 
-use prost_reflect::{
-    DescriptorPool, DynamicMessage, FieldDescriptor, FileDescriptor, Kind as ProtoKind, MessageDescriptor, Value,
-};
+use std::{collections::HashMap, sync::LazyLock};
+
+use prost_types::field_descriptor_proto::Type;
+
+use crate::pb::kapelle::options::v1 as options;
+
+use declared::{Comments, Declared};
 
 /// Every message, by its full name.
 pub struct Schema {
@@ -192,17 +195,13 @@ impl Schema {
     }
 
     fn build() -> Self {
-        let pool = DescriptorPool::decode(crate::DESCRIPTORS).expect("the build wrote the descriptors");
-        let described: BTreeMap<String, MessageDescriptor> = pool
-            .all_messages()
-            .filter(|message| !message.is_map_entry() && is_spoken(message.full_name()))
-            .map(|message| (message.full_name().to_owned(), message))
-            .collect();
-        let by_name: HashMap<String, usize> = described.keys().cloned().zip(0..).collect();
-        let files: Vec<FileDescriptor> = pool.files().collect();
-        let docs = Docs::of(&files);
-        let mut messages: Vec<Message> =
-            described.values().map(|message| Message::build(message, &by_name, &docs)).collect();
+        let files = declared::files();
+        let comments: Vec<Comments<'_>> = files.iter().map(declared::File::comments).collect();
+        let all = files.iter().zip(&comments).flat_map(|(file, comments)| file.messages(comments));
+        let mut declared: Vec<Declared<'_>> = all.filter(|message| is_spoken(&message.name)).collect();
+        declared.sort_by(|one, other| one.name.cmp(&other.name));
+        let by_name: HashMap<String, usize> = declared.iter().map(|message| message.name.clone()).zip(0..).collect();
+        let mut messages: Vec<Message> = declared.iter().map(|message| Message::build(message, &by_name)).collect();
         let places: Vec<Vec<(String, Place)>> = messages.iter().map(|message| message.places(&messages)).collect();
         for (message, places) in messages.iter_mut().zip(&places) {
             message.names = places.iter().cloned().collect();
@@ -260,14 +259,12 @@ impl Message {
         }
     }
 
-    fn build(message: &MessageDescriptor, by_name: &HashMap<String, usize>, docs: &Docs<'_>) -> Self {
-        let file = message.parent_file();
-        let field = |field: FieldDescriptor| Field::build(&field, by_name, docs.at(file.name(), field.path()));
-        let mut fields: Vec<Field> = message.fields().map(field).collect();
+    fn build(message: &Declared<'_>, by_name: &HashMap<String, usize>) -> Self {
+        let mut fields: Vec<Field> =
+            message.fields().map(|(field, doc)| Field::build(message, field, by_name, doc)).collect();
         fields.sort_by_key(|field| field.number);
-        let name = message.full_name().to_owned();
-        let doc = docs.at(file.name(), message.path());
-        let (numbers, atomic) = (numbers(&fields), Options::of_message(message).flag("atomic"));
+        let (name, doc, atomic, numbers) =
+            (message.name.clone(), message.comment(), message.is_atomic(), numbers(&fields));
         Self { form: Form::of(&name), name, doc, atomic, fields, names: HashMap::new(), numbers, always: Vec::new() }
     }
 
@@ -345,15 +342,13 @@ impl Form {
 }
 
 impl Field {
-    #[expect(clippy::wildcard_enum_match_arm, reason = "the types of protobuf are not ours to name")]
-    fn build(field: &FieldDescriptor, by_name: &HashMap<String, usize>, doc: String) -> Self {
-        let (shape, kind) = match field.kind() {
-            ProtoKind::Message(entry) if field.is_map() => (Shape::Map, entry.map_entry_value_field().kind()),
-            kind if field.is_list() => (Shape::List, kind),
-            kind => (Shape::One, kind),
+    fn build(message: &Declared<'_>, field: &declared::Field, by_name: &HashMap<String, usize>, doc: String) -> Self {
+        let options = field.options();
+        let (shape, value) = match message.map_values(field) {
+            Some(value) => (Shape::Map, value),
+            None if field.is_list() => (Shape::List, field),
+            None => (Shape::One, field),
         };
-        let options = Options::of(field);
-        let always = options.flag("always");
         Self {
             number: field.number(),
             json: field.json_name().to_owned(),
@@ -361,34 +356,34 @@ impl Field {
             path_element: format!("\"f:{}\":", field.json_name()),
             doc,
             shape,
-            scalar: Scalar::of(&kind, by_name),
-            presence: field.supports_presence(),
-            inline: options.flag("inline"),
-            always,
-            merge: options.flag("merge"),
-            merge_key: options.text("merge_key"),
-            retain_keys: options.flag("retain_keys"),
-            replace: options.flag("replace"),
+            scalar: Scalar::of(value, by_name),
+            presence: field.has_presence(),
             granularity: Granularity::of(shape, &options),
-            key_default: options.text("key_default"),
-            required: options.given("required").map_or(always, |value| value.as_bool().unwrap_or_default()),
+            required: options.required.unwrap_or(options.always),
+            inline: options.inline,
+            always: options.always,
+            merge: options.merge,
+            merge_key: options.merge_key,
+            retain_keys: options.retain_keys,
+            replace: options.replace,
+            key_default: options.key_default,
         }
     }
 }
 
 impl Granularity {
     /// A list that a strategic merge patch merges is merged here too, by the same key, unless its options say otherwise.
-    fn of(shape: Shape, options: &Options) -> Self {
-        let mut keys = options.texts("map_keys");
-        if keys.is_empty() {
-            keys.extend(Some(options.text("merge_key")).filter(|key| !key.is_empty()));
+    fn of(shape: Shape, options: &options::Field) -> Self {
+        let mut keys = options.map_keys.clone();
+        if keys.is_empty() && !options.merge_key.is_empty() {
+            keys.push(options.merge_key.clone());
         }
         match shape {
             Shape::One => Self::Atomic,
-            Shape::List | Shape::Map if options.flag("atomic") => Self::Atomic,
+            Shape::List | Shape::Map if options.atomic => Self::Atomic,
             Shape::Map => Self::Entries,
             Shape::List if !keys.is_empty() => Self::Keyed(keys),
-            Shape::List if options.flag("set") || options.flag("merge") => Self::Set,
+            Shape::List if options.set || options.merge => Self::Set,
             Shape::List => Self::Atomic,
         }
     }
@@ -404,80 +399,15 @@ impl Scalar {
     }
 
     #[expect(clippy::wildcard_enum_match_arm, reason = "the types of protobuf are not ours to name")]
-    fn of(kind: &ProtoKind, by_name: &HashMap<String, usize>) -> Self {
-        match kind {
-            ProtoKind::Bool => Self::Bool,
-            ProtoKind::Int32 => Self::Int32,
-            ProtoKind::Int64 => Self::Int64,
-            ProtoKind::String => Self::String,
-            ProtoKind::Bytes => Self::Bytes,
-            ProtoKind::Message(message) => Self::Message(by_name[message.full_name()]),
+    fn of(field: &declared::Field, by_name: &HashMap<String, usize>) -> Self {
+        match field.r#type() {
+            Type::Bool => Self::Bool,
+            Type::Int32 => Self::Int32,
+            Type::Int64 => Self::Int64,
+            Type::String => Self::String,
+            Type::Bytes => Self::Bytes,
+            Type::Message => Self::Message(by_name[field.message()]),
             other => unreachable!("proto/ uses no {other:?}; teach the codecs before it does"),
         }
-    }
-}
-
-/// The value of `(kapelle.options.v1.field)` or `(kapelle.options.v1.message)`, if there is one.
-struct Options(Option<DynamicMessage>);
-
-impl Options {
-    fn of(field: &FieldDescriptor) -> Self {
-        Self::within(field.parent_pool(), &field.options(), "kapelle.options.v1.field")
-    }
-
-    fn of_message(message: &MessageDescriptor) -> Self {
-        Self::within(message.parent_pool(), &message.options(), "kapelle.options.v1.message")
-    }
-
-    fn within(pool: &DescriptorPool, options: &DynamicMessage, extension: &str) -> Self {
-        let extension = pool.get_extension_by_name(extension);
-        let value = extension
-            .filter(|extension| options.has_extension(extension))
-            .map(|extension| options.get_extension(&extension).into_owned());
-        Self(value.and_then(|value| value.as_message().cloned()))
-    }
-
-    fn value(&self, name: &str) -> Option<Value> {
-        self.0.as_ref()?.get_field_by_name(name).map(std::borrow::Cow::into_owned)
-    }
-
-    /// The value of a field that is told even if it is zero.
-    fn given(&self, name: &str) -> Option<Value> {
-        self.0.as_ref().filter(|options| options.has_field_by_name(name)).and_then(|_| self.value(name))
-    }
-
-    fn flag(&self, name: &str) -> bool {
-        self.value(name).and_then(|value| value.as_bool()).unwrap_or_default()
-    }
-
-    fn texts(&self, name: &str) -> Vec<String> {
-        let value = self.value(name);
-        let texts = value.iter().filter_map(Value::as_list).flatten().filter_map(Value::as_str);
-        texts.map(str::to_owned).collect()
-    }
-
-    fn text(&self, name: &str) -> String {
-        self.value(name).and_then(|value| value.as_str().map(str::to_owned)).unwrap_or_default()
-    }
-}
-
-/// The comments that stand before declarations, by file and path there.
-struct Docs<'a>(HashMap<(&'a str, &'a [i32]), &'a str>);
-
-impl<'a> Docs<'a> {
-    fn of(files: &'a [FileDescriptor]) -> Self {
-        let mut docs = HashMap::new();
-        for file in files {
-            for location in file.file_descriptor_proto().source_code_info.iter().flat_map(|info| &info.location) {
-                if let Some(comment) = &location.leading_comments {
-                    docs.insert((file.name(), location.path.as_slice()), comment.as_str());
-                }
-            }
-        }
-        Self(docs)
-    }
-
-    fn at(&self, file: &str, path: &[i32]) -> String {
-        self.0.get(&(file, path)).map(|comment| comment.trim().replace('\n', " ")).unwrap_or_default()
     }
 }
