@@ -129,7 +129,7 @@ pub struct Revised<'a> {
     parts: Parts<'a>,
     revision: Option<Decimal>,
     /// What stands for `managedFields`, if it is not what stands in the metadata.
-    owners: Vec<u8>,
+    owners: &'a [u8],
 }
 
 impl<'a> Revised<'a> {
@@ -137,11 +137,11 @@ impl<'a> Revised<'a> {
     #[must_use]
     pub fn new(bytes: &'a [u8], revision: Option<Revision>) -> Self {
         let revision = revision.map(|revision| Decimal::of(revision.0));
-        Self { parts: parts(bytes), revision, owners: Vec::new() }
+        Self { parts: parts(bytes), revision, owners: &[] }
     }
 
     /// The object with other owners: `others` is the rest of its metadata, `owners` the bytes of that field.
-    pub(crate) fn with_owners(mut self, others: &'a [u8], owners: Vec<u8>) -> Self {
+    pub(crate) fn with_owners(mut self, others: &'a [u8], owners: &'a [u8]) -> Self {
         self.parts.metadata = others;
         Self { owners, ..self }
     }
@@ -153,10 +153,15 @@ impl<'a> Revised<'a> {
         Self { parts: Parts { rest: &[], ..whole.parts }, ..whole }
     }
 
+    /// How many bytes it is with other owners: of the metadata `others` bytes stay, `owners` bytes come.
+    pub(crate) fn encoded_len_with_owners(&self, others: usize, owners: usize) -> usize {
+        field_len(METADATA_FIELD, others + self.revision_len() + owners) + self.parts.rest.len()
+    }
+
     /// How many bytes [`Revised::write`] writes.
     #[must_use]
     pub fn encoded_len(&self) -> usize {
-        field_len(METADATA_FIELD, self.metadata_len()) + self.parts.rest.len()
+        self.encoded_len_with_owners(self.parts.metadata.len(), self.owners.len())
     }
 
     /// Writes the object.
@@ -167,13 +172,16 @@ impl<'a> Revised<'a> {
             begin(RESOURCE_VERSION_FIELD, revision.text().len(), into);
             into.put_slice(revision.text());
         }
-        into.put_slice(&self.owners);
+        into.put_slice(self.owners);
         into.put_slice(self.parts.rest);
     }
 
     fn metadata_len(&self) -> usize {
-        let revision = self.revision.as_ref().map_or(0, |text| field_len(RESOURCE_VERSION_FIELD, text.text().len()));
-        self.parts.metadata.len() + revision + self.owners.len()
+        self.parts.metadata.len() + self.revision_len() + self.owners.len()
+    }
+
+    fn revision_len(&self) -> usize {
+        self.revision.as_ref().map_or(0, |text| field_len(RESOURCE_VERSION_FIELD, text.text().len()))
     }
 }
 

@@ -54,7 +54,42 @@ impl<'a> Reader<'a> {
         self.0.is_empty()
     }
 
+    /// The next field, if it has a number.
+    #[inline]
+    pub(crate) fn next_of(&mut self, number: u32) -> Option<Payload<'a>> {
+        let before = self.0;
+        let tag = self.varint();
+        let payload = tag.filter(|tag| tag >> 3 == u64::from(number)).and_then(|tag| self.payload(tag));
+        if payload.is_none() {
+            self.0 = before;
+        }
+        payload
+    }
+
+    /// Reads over bytes, if they are what comes next.
+    pub(crate) fn pass_over(&mut self, bytes: &[u8]) -> bool {
+        let rest = self.0.strip_prefix(bytes);
+        self.0 = rest.unwrap_or(self.0);
+        rest.is_some()
+    }
+
+    /// Nearly all are numbers of fields and lengths: one byte, or two.
+    #[inline]
     fn varint(&mut self) -> Option<u64> {
+        match self.0 {
+            [byte @ ..0x80, rest @ ..] => {
+                self.0 = rest;
+                Some(u64::from(*byte))
+            }
+            [low, high @ ..0x80, rest @ ..] => {
+                self.0 = rest;
+                Some(u64::from(low & 0x7f) | u64::from(*high) << 7)
+            }
+            [..] => self.long_varint(),
+        }
+    }
+
+    fn long_varint(&mut self) -> Option<u64> {
         let mut value = 0_u64;
         for (index, byte) in self.0.iter().enumerate().take(VARINT_BYTES_MAX) {
             value |= u64::from(byte & 0x7f) << (7 * index);
@@ -66,31 +101,45 @@ impl<'a> Reader<'a> {
         None
     }
 
+    #[inline]
     fn take(&mut self, length: usize) -> Option<&'a [u8]> {
         let (taken, rest) = self.0.split_at_checked(length)?;
         self.0 = rest;
         Some(taken)
     }
 
+    #[inline]
     fn field(&mut self) -> Option<(u32, Payload<'a>)> {
         let tag = self.varint()?;
-        let payload = match tag & 7 {
-            0 => Payload::Varint(self.varint()?),
-            1 => Payload::Fixed(u64::from_le_bytes(self.take(8)?.try_into().ok()?)),
+        let payload = self.payload(tag)?;
+        Some((u32::try_from(tag >> 3).ok()?, payload))
+    }
+
+    #[inline]
+    fn payload(&mut self, tag: u64) -> Option<Payload<'a>> {
+        match tag & 7 {
+            0 => Some(Payload::Varint(self.varint()?)),
             2 => {
                 let length = usize::try_from(self.varint()?).ok()?;
-                Payload::Bytes(self.take(length)?)
+                Some(Payload::Bytes(self.take(length)?))
             }
-            5 => Payload::Fixed(u32::from_le_bytes(self.take(4)?.try_into().ok()?).into()),
+            wire => self.fixed(wire),
+        }
+    }
+
+    fn fixed(&mut self, wire: u64) -> Option<Payload<'a>> {
+        Some(Payload::Fixed(match wire {
+            1 => u64::from_le_bytes(self.take(8)?.try_into().ok()?),
+            5 => u32::from_le_bytes(self.take(4)?.try_into().ok()?).into(),
             _ => return None,
-        };
-        Some((u32::try_from(tag >> 3).ok()?, payload))
+        }))
     }
 }
 
 impl<'a> Iterator for Reader<'a> {
     type Item = (u32, Payload<'a>);
 
+    #[inline]
     fn next(&mut self) -> Option<Self::Item> {
         let before = self.0;
         let field = self.field();

@@ -6,7 +6,9 @@ use std::{
 };
 
 use api::{
-    ChangeType, Kept, Key, Kind, Object, Observation, Revision, encoded,
+    ChangeType, Kept, Key, Kind, Object, Observation, Revision,
+    apply::shown::Note,
+    encoded,
     meta_v1::ObjectMeta,
     selector::{Fields, Labels},
     well_known::{EXTENSION_AUTHENTICATION_CONFIG_MAP, ROOT_CA_CONFIG_MAP, SYSTEM_NAMESPACE},
@@ -24,6 +26,8 @@ pub struct Record {
     pub revision: Revision,
     /// The change that made the object.
     pub created: Revision,
+    /// What is remembered of how it is shown.
+    pub shown: Note,
     memo: Mutex<Memo>,
 }
 
@@ -77,7 +81,7 @@ fn is_numerous(kind: Kind) -> bool {
 
 impl Record {
     pub(crate) fn new(key: Key, bytes: Bytes, revision: Revision, created: Revision) -> Self {
-        Self { key, bytes, revision, created, memo: Mutex::new(Memo::Empty) }
+        Self { key, bytes, revision, created, shown: Note::default(), memo: Mutex::new(Memo::Empty) }
     }
 
     /// A record that is no news to anybody.

@@ -8,11 +8,14 @@
 mod built_in;
 mod configuration;
 mod conflict;
+mod known;
 mod migration;
+mod note;
 mod owners;
 #[cfg(test)]
 mod rules;
 pub mod shown;
+mod skeleton;
 mod spell;
 #[cfg(test)]
 mod tests;

@@ -3,19 +3,28 @@
 //! The fields are read from the bytes while an answer is written, and stand in it as text: nothing is decoded. Only where they
 //! cannot be read there, because others own something too or because they are told in another version, values are compared.
 
+use std::{num::NonZeroU16, sync::LazyLock};
+
 use prost::Message as _;
 
-use super::{BuiltInKind, Owners, Part, Request, Versions as _, owners, spell};
+use super::{
+    BuiltInKind, Owners, Part, Request, Versions as _,
+    known::Known,
+    note::{NUMBERS, Noted, TextNumber},
+    owners,
+};
 use crate::{
-    Kind, Object, Revision, Served,
-    encoded::{self, MANAGED_FIELDS_FIELD, Revised},
+    Object, Revision, Served,
+    encoded::{self, MANAGED_FIELDS_FIELD, Revised, begin, field_len},
     fieldset::Set,
     json::{self, Otherwise},
     meta_v1::{ManagedFieldsEntry, ObjectMeta, Time},
     object::KindInfo,
     schema::{Message, Schema},
-    wire::{Payload, Reader, close, open, put_bytes, split},
+    wire::{Reader, put_bytes},
 };
+
+pub use super::note::Note;
 
 /// The numbers of fields of an entry.
 const API_VERSION: u32 = 3;
@@ -26,7 +35,10 @@ const SUBRESOURCE: u32 = 8;
 /// The number of the text in what holds fields.
 const RAW: u32 = 1;
 
-const ENTRY: &str = "kapelle.meta.v1.ManagedFieldsEntry";
+static ENTRY: LazyLock<&'static Message> = LazyLock::new(|| {
+    let entry = Schema::get().message("kapelle.meta.v1.ManagedFieldsEntry");
+    entry.expect("proto/ has the entries of metadata")
+});
 
 /// As many owners as most objects have.
 const ENTRIES: usize = 2;
@@ -34,37 +46,105 @@ const ENTRIES: usize = 2;
 /// About how long the owners of an object are as text, in bytes.
 const OWNERS_BYTES: usize = 512;
 
-/// Writes an object as JSON with `apiVersion` and `kind`. With a revision, it is at that one.
-pub fn write(served: Served, bytes: &[u8], revision: Option<Revision>, into: &mut Vec<u8>) {
-    said(served, bytes, revision, |otherwise| json::write(served, bytes, otherwise, into));
+/// Shows objects of one kind, one after the other. Fields that many of them have are spelled once, and a buffer serves all.
+#[derive(Debug, Default)]
+pub struct Speller {
+    known: Known,
+    /// The owners of the object that was shown last, as JSON or as bytes of the field of its metadata.
+    owners: Vec<u8>,
 }
 
-/// As [`write`], without `apiVersion` and `kind`, as it stands in lists.
-pub fn write_item(served: Served, bytes: &[u8], revision: Option<Revision>, into: &mut Vec<u8>) {
-    said(served, bytes, revision, |otherwise| json::write_item(served, bytes, otherwise, into));
+impl Speller {
+    /// For one object alone.
+    #[must_use]
+    pub fn once() -> Self {
+        Self { known: Known::once(), owners: Vec::new() }
+    }
+
+    /// Writes an object as JSON with `apiVersion` and `kind`.
+    pub fn write(&mut self, subject: Subject<'_>, into: &mut Vec<u8>) {
+        json::write(subject.served, subject.bytes, self.otherwise(subject), into);
+    }
+
+    /// As [`Speller::write`], without `apiVersion` and `kind`, as it stands in lists.
+    pub fn write_item(&mut self, subject: Subject<'_>, into: &mut Vec<u8>) {
+        json::write_item(subject.served, subject.bytes, self.otherwise(subject), into);
+    }
+
+    /// Writes the metadata of an object alone, as [`Speller::write`] does.
+    pub fn write_metadata(&mut self, subject: Subject<'_>, into: &mut Vec<u8>) {
+        json::write_metadata(subject.bytes, self.otherwise(subject), into);
+    }
+
+    /// An object in protobuf.
+    pub fn revised<'a>(&'a mut self, subject: Subject<'a>) -> Revised<'a> {
+        self.told(subject, Revised::new(subject.bytes, subject.revision))
+    }
+
+    /// The metadata of an object in protobuf.
+    pub fn revised_metadata<'a>(&'a mut self, subject: Subject<'a>) -> Revised<'a> {
+        self.told(subject, Revised::metadata(subject.bytes, subject.revision))
+    }
+
+    /// How long [`Speller::revised`] is, in bytes.
+    pub fn revised_len(&mut self, subject: Subject<'_>) -> usize {
+        self.len(subject, Revised::new(subject.bytes, subject.revision))
+    }
+
+    /// How long [`Speller::revised_metadata`] is, in bytes.
+    pub fn revised_metadata_len(&mut self, subject: Subject<'_>) -> usize {
+        self.len(subject, Revised::metadata(subject.bytes, subject.revision))
+    }
+
+    fn otherwise(&mut self, subject: Subject<'_>) -> Otherwise<'_> {
+        let Self { known, owners } = self;
+        owners.clear();
+        let Some(kept) = Kept::of(subject, known) else { return subject.revision.into() };
+        kept.write_text(known, owners);
+        Otherwise { revision: subject.revision, owners: Some(json::Owners { at: kept.others.len(), text: owners }) }
+    }
+
+    fn told<'a>(&'a mut self, subject: Subject<'a>, revised: Revised<'a>) -> Revised<'a> {
+        let Self { known, owners } = self;
+        owners.clear();
+        let Some(kept) = Kept::of(subject, known) else { return revised };
+        kept.put(known, owners);
+        revised.with_owners(kept.others, owners)
+    }
+
+    fn len(&mut self, subject: Subject<'_>, revised: Revised<'_>) -> usize {
+        match subject.noted() {
+            Some(Noted { others, owners: Some(owners), .. }) => {
+                revised.encoded_len_with_owners(others.get().into(), owners.get().into())
+            }
+            Some(_) | None => self.told(subject, revised).encoded_len(),
+        }
+    }
 }
 
-/// Writes the metadata of an object alone, from the bytes of the whole object, as [`write`] does.
-pub fn write_metadata(served: Served, bytes: &[u8], revision: Option<Revision>, into: &mut Vec<u8>) {
-    said(served, bytes, revision, |otherwise| json::write_metadata(bytes, otherwise, into));
+/// An object that is to be shown.
+#[derive(Clone, Copy, Debug)]
+pub struct Subject<'a> {
+    /// What it is, and in which version the bytes are.
+    pub served: Served,
+    /// Its bytes, with the fields in order.
+    pub bytes: &'a [u8],
+    /// Its revision, if the bytes do not have it in `metadata.resourceVersion`.
+    pub revision: Option<Revision>,
+    /// What is remembered of it, if these are the bytes that are kept.
+    pub note: Option<&'a Note>,
 }
 
-/// As [`write_metadata`], without owners: for tables, whose rows nobody writes back.
+impl Subject<'_> {
+    fn noted(&self) -> Option<Noted> {
+        self.note.and_then(Note::get)
+    }
+}
+
+/// Writes the metadata of an object alone, without owners: for tables, whose rows nobody writes back.
 pub fn write_metadata_without_owners(bytes: &[u8], revision: Option<Revision>, into: &mut Vec<u8>) {
     let at = encoded::split_owners(encoded::parts(bytes).metadata).0.len();
     json::write_metadata(bytes, Otherwise { revision, owners: Some(json::Owners { at, text: &[] }) }, into);
-}
-
-/// An object in protobuf. With a revision, it is at that one.
-#[must_use]
-pub fn revised(served: Served, bytes: &[u8], revision: Option<Revision>) -> Revised<'_> {
-    told(served, bytes, Revised::new(bytes, revision))
-}
-
-/// The metadata of an object in protobuf.
-#[must_use]
-pub fn revised_metadata(served: Served, bytes: &[u8], revision: Option<Revision>) -> Revised<'_> {
-    told(served, bytes, Revised::metadata(bytes, revision))
 }
 
 /// An object that is at hand as a value.
@@ -72,29 +152,14 @@ pub fn revised_metadata(served: Served, bytes: &[u8], revision: Option<Revision>
 pub fn object(served: Served, object: &Object) -> Object {
     let bytes = served.encode_bytes(object);
     let mut shown = Vec::with_capacity(bytes.len() + OWNERS_BYTES);
-    revised(served, &bytes, None).write(&mut shown);
+    Speller::once().revised(Subject { served, bytes: &bytes, revision: None, note: None }).write(&mut shown);
     served.decode_bytes(shown.into()).unwrap_or_else(|_| object.clone())
-}
-
-fn said(served: Served, bytes: &[u8], revision: Option<Revision>, write: impl FnOnce(Otherwise<'_>)) {
-    let Some(kept) = Kept::of(served, bytes) else { return write(revision.into()) };
-    let mut text = Vec::with_capacity(OWNERS_BYTES);
-    kept.write_text(&mut text);
-    write(Otherwise { revision, owners: Some(json::Owners { at: kept.others.len(), text: &text }) });
-}
-
-fn told<'a>(served: Served, bytes: &'a [u8], revised: Revised<'a>) -> Revised<'a> {
-    match Kept::of(served, bytes) {
-        Some(kept) => revised.with_owners(kept.others, kept.protobuf()),
-        None => revised,
-    }
 }
 
 /// The owners of an object, some of whom own the rest.
 struct Kept<'a> {
-    served: Served,
-    message: &'static Message,
-    bytes: &'a [u8],
+    subject: Subject<'a>,
+    noted: Option<Noted>,
     /// All other metadata.
     others: &'a [u8],
     entries: Vec<Entry<'a>>,
@@ -104,7 +169,11 @@ struct Kept<'a> {
 #[derive(Clone, Copy)]
 struct Entry<'a> {
     bytes: &'a [u8],
+    /// What stands before the fields in it, and behind them.
+    before: &'a [u8],
+    behind: &'a [u8],
     api_version: &'a [u8],
+    subresource: &'a [u8],
     part: Part,
     is_rest: bool,
 }
@@ -112,7 +181,15 @@ struct Entry<'a> {
 impl<'a> Entry<'a> {
     fn of(bytes: &'a [u8], has_status: bool) -> Self {
         let (mut api_version, mut subresource, mut is_rest) = (&[][..], &[][..], true);
-        for (number, payload) in Reader::new(bytes) {
+        let (mut before, mut behind) = (&[][..], bytes);
+        let mut reader = Reader::new(bytes);
+        while let Some((number, payload)) = reader.next() {
+            if number < FIELDS_TYPE {
+                before = &bytes[..bytes.len() - reader.unread().len()];
+            }
+            if number <= FIELDS_TYPE {
+                behind = reader.unread();
+            }
             match number {
                 API_VERSION => api_version = payload.bytes(),
                 FIELDS_TYPE => is_rest = payload.bytes().is_empty(),
@@ -121,14 +198,44 @@ impl<'a> Entry<'a> {
             }
         }
         let part = Part::of(has_status, str::from_utf8(subresource).unwrap_or_default());
-        Self { bytes, api_version, part, is_rest }
+        Self { bytes, before, behind, api_version, subresource, part, is_rest }
+    }
+
+    /// Writes it as JSON with the fields of the rest.
+    fn write_rest(&self, fields: &[u8], into: &mut Vec<u8>) {
+        json::write_part(&ENTRY, self.before, into);
+        // The entry goes on.
+        into.pop();
+        into.extend_from_slice(b",\"fieldsType\":\"FieldsV1\",\"fieldsV1\":");
+        into.extend_from_slice(fields);
+        if !self.subresource.is_empty() {
+            into.extend_from_slice(b",\"subresource\":");
+            json::write_text("", self.subresource, into);
+        }
+        into.push(b'}');
+    }
+
+    /// Writes it as bytes with the fields of the rest.
+    fn put_rest(&self, fields: &[u8], into: &mut Vec<u8>) {
+        let Self { before, behind, .. } = self;
+        let holder = field_len(RAW, fields.len());
+        let told = field_len(FIELDS_TYPE, owners::FIELDS_V1.len()) + field_len(FIELDS, holder);
+        begin(MANAGED_FIELDS_FIELD, before.len() + told + behind.len(), into);
+        into.extend_from_slice(before);
+        put_bytes(FIELDS_TYPE, owners::FIELDS_V1.as_bytes(), into);
+        begin(FIELDS, holder, into);
+        put_bytes(RAW, fields, into);
+        into.extend_from_slice(behind);
     }
 }
 
 impl<'a> Kept<'a> {
     /// `None` if nobody owns the rest, so that the object is shown as it is kept.
-    fn of(served: Served, bytes: &'a [u8]) -> Option<Self> {
-        let (others, owners) = encoded::split_owners(encoded::parts(bytes).metadata);
+    fn of(subject: Subject<'a>, known: &mut Known) -> Option<Self> {
+        let (metadata, noted, served) = (encoded::parts(subject.bytes).metadata, subject.noted(), subject.served);
+        let at = noted.map(|noted| usize::from(noted.others.get()));
+        let split = at.and_then(|at| metadata.split_at_checked(at));
+        let (others, owners) = split.unwrap_or_else(|| encoded::split_owners(metadata));
         if owners.is_empty() {
             return None;
         }
@@ -144,99 +251,86 @@ impl<'a> Kept<'a> {
         if !entries.iter().any(|entry| entry.is_rest) {
             return None;
         }
-        let message = Schema::get().message(served.info().message)?;
-        Some(Self { served, message, bytes, others, entries })
-    }
-
-    fn kind(&self) -> Kind {
-        self.served.kind()
+        known.begin(served)?;
+        Some(Self { subject, noted, others, entries })
     }
 
     /// Whether the fields of whoever owns the rest are all of their part.
     fn is_plain(&self) -> bool {
-        self.entries.iter().filter(|entry| entry.is_rest).all(|rest| {
-            let alone = self.entries.iter().filter(|other| other.part == rest.part).count() == 1;
-            alone && is_version(self.served.info(), rest.api_version)
-        })
-    }
-
-    /// `fieldsV1` of whoever owns the rest of a part, and nobody else any of it.
-    fn spell(&self, part: Part, into: &mut Vec<u8>) {
-        spell::fields(self.message, self.bytes, part, BuiltInKind(self.kind()).given(), into);
+        self.noted.is_some()
+            || self.entries.iter().filter(|entry| entry.is_rest).all(|rest| {
+                let alone = self.entries.iter().filter(|other| other.part == rest.part).count() == 1;
+                alone && is_version(self.subject.served.info(), rest.api_version)
+            })
     }
 
     /// Writes all owners as JSON.
-    fn write_text(&self, into: &mut Vec<u8>) {
+    fn write_text(&self, known: &mut Known, into: &mut Vec<u8>) {
         if !self.is_plain() {
             return write_entries(&self.compared(), into);
         }
         into.push(b'[');
-        for (at, entry) in self.entries.iter().enumerate() {
-            if at > 0 {
+        let texts = self.each(known, |entry, fields| {
+            if into.last() != Some(&b'[') {
                 into.push(b',');
             }
-            if entry.is_rest {
-                self.write_rest(entry, into);
-            } else {
-                json::write_part(ENTRY, entry.bytes, into);
+            match fields {
+                Some(fields) => entry.write_rest(fields, into),
+                None => json::write_part(&ENTRY, entry.bytes, into),
             }
-        }
+        });
         into.push(b']');
+        self.note(texts, self.noted.and_then(|noted| noted.owners));
     }
 
-    fn write_rest(&self, entry: &Entry<'_>, into: &mut Vec<u8>) {
-        let (before, behind) = split(entry.bytes, FIELDS_TYPE);
-        json::write_part(ENTRY, before, into);
-        // The entry goes on.
-        into.pop();
-        into.extend_from_slice(b",\"fieldsType\":\"FieldsV1\",\"fieldsV1\":");
-        self.spell(entry.part, into);
-        if let Some((_, Payload::Bytes(subresource))) = Reader::new(behind).find(|(number, _)| *number == SUBRESOURCE) {
-            into.extend_from_slice(b",\"subresource\":");
-            json::write_text("", subresource, into);
-        }
-        into.push(b'}');
-    }
-
-    /// All owners as bytes of the field of the metadata.
-    fn protobuf(&self) -> Vec<u8> {
-        let mut bytes = Vec::with_capacity(OWNERS_BYTES);
+    /// Writes all owners as bytes of the field of the metadata.
+    fn put(&self, known: &mut Known, into: &mut Vec<u8>) {
         if !self.is_plain() {
-            return ObjectMeta { managed_fields: self.compared(), ..ObjectMeta::default() }.encode_to_vec();
+            let metadata = ObjectMeta { managed_fields: self.compared(), ..ObjectMeta::default() };
+            return into.extend(metadata.encode_to_vec());
         }
-        for entry in &self.entries {
-            if entry.is_rest {
-                self.put_rest(entry, &mut bytes);
-            } else {
-                put_bytes(MANAGED_FIELDS_FIELD, entry.bytes, &mut bytes);
-            }
-        }
-        bytes
+        let texts = self.each(known, |entry, fields| match fields {
+            Some(fields) => entry.put_rest(fields, into),
+            None => put_bytes(MANAGED_FIELDS_FIELD, entry.bytes, into),
+        });
+        self.note(texts, u16::try_from(into.len()).ok().and_then(NonZeroU16::new));
     }
 
-    fn put_rest(&self, entry: &Entry<'_>, into: &mut Vec<u8>) {
-        let (before, behind) = split(entry.bytes, FIELDS_TYPE);
-        let start = open(MANAGED_FIELDS_FIELD, into);
-        into.extend_from_slice(before);
-        put_bytes(FIELDS_TYPE, owners::FIELDS_V1.as_bytes(), into);
-        let fields = open(FIELDS, into);
-        let raw = open(RAW, into);
-        self.spell(entry.part, into);
-        close(raw, into);
-        close(fields, into);
-        into.extend_from_slice(behind);
-        close(start, into);
+    /// Shows each entry, with its fields if it owns the rest. Answers which of them are shared.
+    fn each(
+        &self,
+        known: &mut Known,
+        mut show: impl FnMut(&Entry<'a>, Option<&[u8]>),
+    ) -> [Option<TextNumber>; NUMBERS] {
+        let mut texts = self.noted.map_or([None; NUMBERS], |noted| noted.texts);
+        let mut numbers = texts.iter_mut();
+        for entry in &self.entries {
+            let fields = entry.is_rest.then(|| {
+                let number = numbers.next();
+                known.fields(self.subject.bytes, entry.part, number.unwrap_or(&mut None))
+            });
+            show(entry, fields);
+        }
+        texts
+    }
+
+    fn note(&self, texts: [Option<TextNumber>; NUMBERS], owners: Option<NonZeroU16>) {
+        let others = u16::try_from(self.others.len()).ok().and_then(NonZeroU16::new);
+        let noted = others.map(|others| Noted { others, owners, texts });
+        if let (Some(note), Some(noted)) = (self.subject.note, noted.filter(|noted| Some(*noted) != self.noted)) {
+            note.set(noted);
+        }
     }
 
     /// All owners, found by comparing values.
     fn compared(&self) -> Vec<ManagedFieldsEntry> {
-        let metadata = ObjectMeta::decode(encoded::parts(self.bytes).metadata).unwrap_or_default();
+        let metadata = ObjectMeta::decode(encoded::parts(self.subject.bytes).metadata).unwrap_or_default();
         let Ok(owners) = Owners::stored(&metadata.managed_fields) else { return metadata.managed_fields };
-        let info = self.served.info();
-        let (kind, api_version) = (BuiltInKind(self.kind()), info.api_version());
+        let info = self.subject.served.info();
+        let (kind, api_version) = (BuiltInKind(self.subject.served.kind()), info.api_version());
         let request =
             Request { kind: &kind, api_version: &api_version, manager: "", subresource: "", now: Time::default() };
-        let object = json::encode_message(info.message, self.bytes).unwrap_or_default();
+        let object = json::encode_message(info.message, self.subject.bytes).unwrap_or_default();
         request.spelled_out(owners, &object).entries()
     }
 }
@@ -247,7 +341,7 @@ fn write_entries(entries: &[ManagedFieldsEntry], into: &mut Vec<u8>) {
         if at > 0 {
             into.push(b',');
         }
-        json::write_part(ENTRY, &entry.encode_to_vec(), into);
+        json::write_part(&ENTRY, &entry.encode_to_vec(), into);
     }
     into.push(b']');
 }
@@ -268,16 +362,16 @@ pub fn is_as_shown(served: Served, bytes: &[u8], kept: &[ManagedFieldsEntry], se
     if kept.len() != sent.len() || !kept.iter().zip(sent).all(|(kept, sent)| is_same_owner(kept, sent)) {
         return false;
     }
-    let Some(owners) = Kept::of(served, bytes).filter(Kept::is_plain) else { return false };
+    let mut known = Known::once();
+    let subject = Subject { served, bytes, revision: None, note: None };
+    let Some(owners) = Kept::of(subject, &mut known).filter(Kept::is_plain) else { return false };
     kept.iter().zip(sent).zip(&owners.entries).all(|((kept, sent), entry)| {
         let sent_text = sent.fields_v1.as_ref().map_or(&b"{}"[..], |fields| &fields.raw);
         if !entry.is_rest {
             let kept_text = kept.fields_v1.as_ref().map_or(&b"{}"[..], |fields| &fields.raw);
             return same_fields(kept_text, sent_text);
         }
-        let mut spelled = Vec::with_capacity(sent_text.len());
-        owners.spell(entry.part, &mut spelled);
-        same_fields(&spelled, sent_text)
+        same_fields(known.fields(bytes, entry.part, &mut None), sent_text)
     })
 }
 
@@ -297,6 +391,7 @@ fn same_fields(one: &[u8], other: &[u8]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Kind;
 
     #[test]
     fn the_numbers_are_those_of_an_entry() {
@@ -304,7 +399,7 @@ mod tests {
             let message = Schema::get().message(message).expect("a message of ours");
             message.by_number(number).map(|field| field.json.as_str())
         };
-        let names = [API_VERSION, FIELDS_TYPE, FIELDS, SUBRESOURCE].map(|number| name(ENTRY, number));
+        let names = [API_VERSION, FIELDS_TYPE, FIELDS, SUBRESOURCE].map(|number| name(&ENTRY.name, number));
         assert_eq!(names, [Some("apiVersion"), Some("fieldsType"), Some("fieldsV1"), Some("subresource")]);
         assert!(name("kapelle.meta.v1.FieldsV1", RAW).is_some());
     }

@@ -3,9 +3,10 @@
 //! Says the same as comparing the object's JSON with that of an empty one, at a fraction of the cost: lists of thousands of
 //! objects are answered with it.
 
-use std::iter;
-
-use super::owners::{Part, TOPMOST};
+use super::{
+    owners::{Part, TOPMOST},
+    skeleton::{self, Skeleton},
+};
 use crate::{
     encoded::METADATA_FIELD,
     json,
@@ -13,10 +14,16 @@ use crate::{
     wire::{Payload, Reader},
 };
 
-/// Writes `fieldsV1` of a part of an object.
+/// Writes `fieldsV1` of a part of an object, and notes what of the object it depends on.
 /// `given` are fields that are left out, by the names on the way to them.
-pub(super) fn fields(message: &'static Message, bytes: &[u8], part: Part, given: &[&[&str]], into: &mut Vec<u8>) {
-    let mut members = Members::open(into, true);
+pub(super) fn fields(
+    message: &'static Message,
+    (bytes, part): (&[u8], Part),
+    given: &[&[&str]],
+    into: &mut Vec<u8>,
+    skeleton: Option<&mut Skeleton>,
+) {
+    let mut members = Members::open(into, skeleton, true);
     members.given = given.to_vec();
     members.wanted = Wanted::Top(part);
     members.object(message, bytes);
@@ -58,12 +65,28 @@ struct Members<'w, 'g> {
     seen: u64,
     /// What is left out below, by the names on the way to it.
     given: Vec<&'g [&'g str]>,
+    /// By which members elements of the list are told apart, of which this is one.
+    keys: &'static [String],
+    skeleton: Option<&'w mut Skeleton>,
 }
 
 impl<'w, 'g> Members<'w, 'g> {
-    fn open(into: &'w mut Vec<u8>, before: bool) -> Self {
+    fn open(into: &'w mut Vec<u8>, skeleton: Option<&'w mut Skeleton>, before: bool) -> Self {
         into.push(b'{');
-        Self { into, empty: true, wanted: Wanted::All, before, seen: 0, given: Vec::new() }
+        Self { into, empty: true, wanted: Wanted::All, before, seen: 0, given: Vec::new(), keys: &[], skeleton }
+    }
+
+    fn note(&mut self, note: impl FnOnce(&mut Skeleton)) {
+        if let Some(skeleton) = self.skeleton.as_deref_mut() {
+            note(skeleton);
+        }
+    }
+
+    /// Reads what is in a message with a number.
+    fn inside(&mut self, number: u32, read: impl FnOnce(&mut Self)) {
+        self.note(|skeleton| skeleton.open(number));
+        read(self);
+        self.note(Skeleton::close);
     }
 
     fn close(self) {
@@ -86,7 +109,7 @@ impl<'w, 'g> Members<'w, 'g> {
     fn nested(&mut self, step: Step<'_>, before: bool, fill: impl FnOnce(&mut Members<'_, 'g>)) {
         let (start, was_empty) = (self.into.len(), self.empty);
         self.key(step);
-        let mut inner = Members::open(&mut *self.into, before);
+        let mut inner = Members::open(&mut *self.into, self.skeleton.as_deref_mut(), before);
         let tail = |path: &&'g [&'g str]| path.split_first().filter(|(head, _)| step.is(head)).map(|(_, tail)| tail);
         inner.given = self.given.iter().filter_map(tail).collect();
         if !before {
@@ -134,27 +157,37 @@ impl<'w, 'g> Members<'w, 'g> {
 
     /// The fields of a message. `outer` is the message whose members they are: another one for inline messages.
     fn fields(&mut self, outer: &'static Message, message: &'static Message, bytes: &[u8]) {
-        let mut reader = Reader::new(bytes).peekable();
+        let mut reader = Reader::new(bytes);
+        let mut unread = bytes;
         while let Some((number, payload)) = reader.next() {
-            let Some(field) = message.by_number(number) else { continue };
-            if field.inline {
-                if let Some(inner) = field.scalar.message() {
-                    self.fields(outer, inner, payload.bytes());
-                }
+            let first = before(unread, reader.unread());
+            while reader.next_of(number).is_some() {}
+            let all = before(unread, reader.unread());
+            unread = reader.unread();
+            let Some(field) = message.by_number(number) else {
+                self.note(|skeleton| skeleton.many(number));
                 continue;
-            }
-            if !self.wanted.has(field) || self.is_given(Step::Field(field)) {
+            };
+            if let (true, Some(inner)) = (field.inline, field.scalar.message()) {
+                self.inside(number, |members| members.fields(outer, inner, payload.bytes()));
+            } else if !self.wanted.has(field) || self.is_given(Step::Field(field)) {
+                let is_one = field.shape == Shape::One && first.len() == all.len();
+                self.note(|skeleton| if is_one { skeleton.any(number) } else { skeleton.many(number) });
                 continue;
-            }
-            let before = self.is_before(outer, field);
-            let mut next = || reader.next_if(|(next, _)| *next == number).map(|(_, payload)| payload);
-            match field.shape {
-                Shape::One => self.one(field, payload, before),
-                Shape::List | Shape::Map => {
-                    self.many(field, iter::once(payload).chain(iter::from_fn(&mut next)), before)
+            } else {
+                let is_before = self.is_before(outer, field);
+                match field.shape {
+                    Shape::One => self.one(field, payload, first, is_before),
+                    Shape::List | Shape::Map => {
+                        self.many(field, all, is_before);
+                        continue;
+                    }
                 }
             }
-            while next().is_some() {}
+            if first.len() < all.len() {
+                // Of what may stand once, the first one counts.
+                self.note(|skeleton| skeleton.many(number));
+            }
         }
     }
 
@@ -169,57 +202,72 @@ impl<'w, 'g> Members<'w, 'g> {
         is_top && TOPMOST.contains(&field.json.as_str()) || self.before && field.always
     }
 
-    fn one(&mut self, field: &'static Field, payload: Payload<'_>, before: bool) {
+    fn one(&mut self, field: &'static Field, payload: Payload<'_>, whole: &[u8], before: bool) {
         let is_metadata = matches!(self.wanted, Wanted::Top(_)) && field.number == METADATA_FIELD;
-        match (object_of(field), field.scalar.message()) {
-            (Some(inner), _) => self.nested(Step::Field(field), before, |members| {
+        if let Some(inner) = object_of(field) {
+            return self.nested(Step::Field(field), before, |members| {
                 if is_metadata {
                     members.wanted = Wanted::Metadata;
                 }
-                members.object(inner, payload.bytes());
-            }),
-            (None, Some(inner)) if inner.form.is_time() && json::is_no_time(payload.bytes()) => {}
-            (None, Some(_)) if before && payload.bytes().is_empty() => {}
-            (None, _) => self.leaf(Step::Field(field)),
+                members.inside(field.number, |members| members.object(inner, payload.bytes()));
+            });
+        }
+        let form = field.scalar.message().map(|inner| inner.form);
+        let is_key = self.keys.contains(&field.json);
+        self.note(|skeleton| match form {
+            _ if is_key => skeleton.exactly(whole),
+            Some(form) => skeleton.value(field.number, form, payload.bytes()),
+            None => skeleton.any(field.number),
+        });
+        let is_absent = |form: Form| (form.is_time() || before) && skeleton::says_nothing(form, payload.bytes());
+        if !form.is_some_and(is_absent) {
+            self.leaf(Step::Field(field));
         }
     }
 
-    fn many<'b>(&mut self, field: &'static Field, values: impl Iterator<Item = Payload<'b>>, before: bool) {
+    /// A list or map, all of which is given.
+    fn many(&mut self, field: &'static Field, all: &[u8], before: bool) {
         let step = Step::Field(field);
         match &field.granularity {
-            Granularity::Atomic => self.leaf(step),
+            Granularity::Atomic => {
+                self.note(|skeleton| skeleton.many(field.number));
+                self.leaf(step);
+            }
             Granularity::Entries => self.nested(step, before, |members| {
-                values.for_each(|entry| members.entry(field, entry.bytes()));
+                Reader::new(all).for_each(|(number, entry)| {
+                    members.inside(number, |members| members.entry(field, entry.bytes()));
+                });
             }),
             Granularity::Set => self.nested(step, before, |members| {
-                values.for_each(|value| members.scalars(field, value));
+                members.note(|skeleton| skeleton.exactly(all));
+                Reader::new(all).for_each(|(_, value)| members.scalars(field, value));
             }),
             Granularity::Keyed(keys) => self.nested(step, before, |members| {
-                values.for_each(|item| members.item(field, keys, item.bytes()));
+                Reader::new(all).for_each(|(number, item)| members.item(field, number, keys, item.bytes()));
             }),
         }
     }
 
     fn entry(&mut self, field: &'static Field, entry: &[u8]) {
-        let (mut name, mut content) = (&[][..], &[][..]);
-        for (number, payload) in Reader::new(entry) {
-            match number {
-                1 => name = payload.bytes(),
-                2 => content = payload.bytes(),
-                _ => {}
-            }
-        }
+        let mut reader = Reader::new(entry);
+        let name = reader.next_of(ENTRY_KEY).map(Payload::bytes).unwrap_or_default();
+        self.note(|skeleton| skeleton.exactly(before(entry, reader.unread())));
+        let content = reader.next_of(ENTRY_VALUE);
         let step = Step::Name(name);
-        if !self.is_given(step) {
-            self.value(step, field, content);
-        }
-    }
-
-    /// A value of a map or a list, all of which is new.
-    fn value(&mut self, step: Step<'_>, field: &'static Field, bytes: &[u8]) {
-        match object_of(field) {
-            Some(inner) => self.nested(step, false, |members| members.object(inner, bytes)),
-            None => self.leaf(step),
+        let value = object_of(field).filter(|_| !self.is_given(step));
+        match (value, content) {
+            (Some(inner), Some(content)) => self.nested(step, false, |members| {
+                members.inside(ENTRY_VALUE, |members| members.object(inner, content.bytes()));
+            }),
+            (Some(inner), None) => self.nested(step, false, |members| members.object(inner, &[])),
+            (None, content) => {
+                if content.is_some() {
+                    self.note(|skeleton| skeleton.any(ENTRY_VALUE));
+                }
+                if !self.is_given(step) {
+                    self.leaf(step);
+                }
+            }
         }
     }
 
@@ -238,7 +286,7 @@ impl<'w, 'g> Members<'w, 'g> {
     }
 
     /// An element of a list, told apart by its keys. Such as has none of them is nobody's.
-    fn item(&mut self, field: &'static Field, keys: &[String], item: &[u8]) {
+    fn item(&mut self, field: &'static Field, number: u32, keys: &'static [String], item: &[u8]) {
         let Some(message) = field.scalar.message() else { return };
         let mut text = Vec::with_capacity(ELEMENT_BYTES);
         for key in keys {
@@ -250,12 +298,32 @@ impl<'w, 'g> Members<'w, 'g> {
                 text.truncate(before);
             }
         }
-        if !text.is_empty() {
-            text.push(b'}');
-            self.value(Step::Json(b'k', &text), field, item);
+        let is_somebodys = !text.is_empty();
+        text.push(b'}');
+        let step = Step::Json(b'k', &text);
+        match object_of(field).filter(|_| is_somebodys) {
+            Some(inner) => self.nested(step, false, |members| {
+                members.keys = keys;
+                members.inside(number, |members| members.object(inner, item));
+            }),
+            None => {
+                self.inside(number, |members| members.note(|skeleton| skeleton.exactly(item)));
+                if is_somebodys {
+                    self.leaf(step);
+                }
+            }
         }
     }
 }
+
+/// What stands in bytes before the rest of them.
+fn before<'a>(bytes: &'a [u8], rest: &[u8]) -> &'a [u8] {
+    &bytes[..bytes.len() - rest.len()]
+}
+
+/// The numbers of an entry's key and value.
+const ENTRY_KEY: u32 = 1;
+const ENTRY_VALUE: u32 = 2;
 
 /// The message of a field's values, if they are merged member by member.
 fn object_of(field: &Field) -> Option<&'static Message> {

@@ -98,7 +98,9 @@ impl Story {
         let seen = shown::object(self.served, &object);
         // JSON says the same.
         let mut text = Vec::new();
-        shown::write(self.served, &self.served.encode_bytes(&object), None, &mut text);
+        let (served, bytes) = (self.served, self.served.encode_bytes(&object));
+        let subject = shown::Subject { served, bytes: &bytes, revision: None, note: None };
+        shown::Speller::once().write(subject, &mut text);
         let text: Value = serde_json::from_slice(&text).expect("JSON");
         let read = codec::decode(self.served, &text, Strictness::Strict).expect("an object").object;
         for (read, seen) in read
@@ -543,7 +545,7 @@ proptest! {
             let bytes = codec::decode(kind, &value, Strictness::Ignore).expect("an object").object.encode_bytes();
             for part in [Part::Main, Part::Status, Part::Whole] {
                 let mut text = Vec::new();
-                spell::fields(message, &bytes, part, BuiltInKind(kind).given(), &mut text);
+                spell::fields(message, (&bytes, part), BuiltInKind(kind).given(), &mut text, None);
                 let spelled = Set::from_json(&text).expect("a set");
                 let wanted = story.all().under(|top| part.has(top));
                 let (missing, more) = (wanted.difference(&spelled).paths(), spelled.difference(&wanted).paths());

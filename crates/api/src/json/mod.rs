@@ -192,8 +192,8 @@ fn say(metadata: &mut Value, otherwise: Otherwise<'_>) {
 }
 
 /// Writes a message that is part of an object.
-pub(crate) fn write_part(message: &str, bytes: &[u8], into: &mut Vec<u8>) {
-    let (before, message) = (into.len(), of_ours(message));
+pub(crate) fn write_part(message: &crate::schema::Message, bytes: &[u8], into: &mut Vec<u8>) {
+    let before = into.len();
     if text::whole(message, bytes, into).is_err() {
         into.truncate(before);
         text::json(&encode::message(message, bytes), into);
@@ -234,7 +234,7 @@ pub(crate) fn zero_value(field: &Field) -> Value {
 
 /// Whether the bytes of a time mean that there is none, so that JSON does not show it.
 pub(crate) fn is_no_time(bytes: &[u8]) -> bool {
-    encode::special(Form::MicroTime, bytes).is_null()
+    text::moment(Form::MicroTime, bytes).is_none()
 }
 
 /// Writes any value as text.

@@ -16,6 +16,11 @@ impl Dice {
         mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
         (mixed ^ (mixed >> 31)) % sides
     }
+
+    /// A number below a count, which is not 0.
+    pub(crate) fn below(&mut self, count: usize) -> usize {
+        usize::try_from(self.roll(count as u64)).unwrap_or_default()
+    }
 }
 
 /// A message as the encoder would write it: no empty lists, no zeros but those that are always written or explicit.

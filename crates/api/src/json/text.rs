@@ -406,7 +406,7 @@ fn is_plain(bytes: &[u8]) -> bool {
 }
 
 /// Seconds, nanoseconds and how many decimals are shown of a time; `None` if there is none.
-fn moment(form: Form, bytes: &[u8]) -> Option<(i64, i64, u8)> {
+pub(super) fn moment(form: Form, bytes: &[u8]) -> Option<(i64, i64, u8)> {
     let (mut seconds, mut nanos) = (0, 0);
     for (number, payload) in Reader::new(bytes) {
         match number {

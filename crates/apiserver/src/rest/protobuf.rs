@@ -3,7 +3,7 @@
 
 use api::{
     Served,
-    apply::shown,
+    apply::shown::Speller,
     discovery,
     encoded::{METADATA_FIELD, Revised, begin, field_len},
     envelope,
@@ -26,24 +26,31 @@ const OBJECT_FIELD: u32 = 2;
 const RAW_FIELD: u32 = 1;
 
 /// Metadata are the same in every version of a kind.
-fn encoded(found: &Found, served: Served, extent: Extent) -> Encoded {
+fn encoded(found: &Found, served: Served, extent: Extent) -> Encoded<'_> {
     match extent {
         Extent::Whole => found.encoded(served),
         Extent::Metadata(_) => found.encoded(served.kind().into()),
     }
 }
 
-fn revised(encoded: &Encoded, extent: Extent) -> Revised<'_> {
+fn revised<'a>(encoded: &'a Encoded<'_>, extent: Extent, speller: &'a mut Speller) -> Revised<'a> {
     match extent {
-        Extent::Whole => shown::revised(encoded.served, &encoded.bytes, encoded.revision),
-        Extent::Metadata(_) => shown::revised_metadata(encoded.served, &encoded.bytes, encoded.revision),
+        Extent::Whole => speller.revised(encoded.subject()),
+        Extent::Metadata(_) => speller.revised_metadata(encoded.subject()),
+    }
+}
+
+fn revised_len(encoded: &Encoded<'_>, extent: Extent, speller: &mut Speller) -> usize {
+    match extent {
+        Extent::Whole => speller.revised_len(encoded.subject()),
+        Extent::Metadata(_) => speller.revised_metadata_len(encoded.subject()),
     }
 }
 
 /// Writes one object, of which is said what it is.
 pub(crate) fn object(found: &Found, served: Served, extent: Extent, is: &TypeMeta, into: &mut Vec<u8>) {
-    let encoded = encoded(found, served, extent);
-    let object = revised(&encoded, extent);
+    let (encoded, mut speller) = (encoded(found, served, extent), Speller::once());
+    let object = revised(&encoded, extent, &mut speller);
     envelope::open(&is.api_version, &is.kind, object.encoded_len(), into);
     object.write(into);
 }
@@ -76,11 +83,11 @@ pub(crate) fn value(value: &Value) -> Option<Vec<u8>> {
 /// Writes all of a list that stands before its items. It says how long they are, which the lengths of the kept bytes tell.
 pub(crate) fn opening(
     (items, served, extent): (&[Found], Served, Extent),
-    is: &TypeMeta,
-    meta: &ListMeta,
+    (is, meta): (&TypeMeta, &ListMeta),
+    speller: &mut Speller,
     into: &mut Vec<u8>,
 ) {
-    let length = |found| revised(&encoded(found, served, extent), extent).encoded_len();
+    let mut length = |found| revised_len(&encoded(found, served, extent), extent, speller);
     let lengths = items.iter().map(|found| field_len(ITEMS_FIELD, length(found)));
     let meta = meta.encode_to_vec();
     let length = field_len(METADATA_FIELD, meta.len()) + lengths.sum::<usize>();
@@ -90,9 +97,9 @@ pub(crate) fn opening(
 }
 
 /// Writes one item of a list.
-pub(crate) fn item(found: &Found, served: Served, extent: Extent, into: &mut Vec<u8>) {
+pub(crate) fn item(found: &Found, served: Served, extent: Extent, speller: &mut Speller, into: &mut Vec<u8>) {
     let encoded = encoded(found, served, extent);
-    let object = revised(&encoded, extent);
+    let object = revised(&encoded, extent, speller);
     begin(ITEMS_FIELD, object.encoded_len(), into);
     object.write(into);
 }

@@ -1,6 +1,10 @@
 //! Objects in the form that the client asked for: as they are, as tables, or as metadata alone.
 
-use api::{Served, Timestamp, apply::shown, cbor, json, meta_v1, table};
+use api::{
+    Served, Timestamp,
+    apply::shown::{self, Speller},
+    cbor, json, meta_v1, table,
+};
 use bytes::Bytes;
 use registry::{Encoded, Found};
 use serde_json::{Value, json};
@@ -108,14 +112,14 @@ fn read_again(json: &[u8]) -> Value {
 /// Writes one object as JSON.
 pub(crate) fn object(found: &Found, view: View, header: Header, into: &mut Vec<u8>) {
     match view.format {
-        Format::Object => whole(found, view.served, into),
-        Format::Partial(version) => partial(found, view.served, version, into),
+        Format::Object => whole(found, view.served, &mut Speller::once(), into),
+        Format::Partial(version) => partial(found, (view.served, version), &mut Speller::once(), into),
         Format::Protobuf(extent) => protobuf::object(found, view.served, extent, &type_of(view), into),
         Format::Table(version) => {
             let revision = found.revision().map(|revision| revision.to_string()).unwrap_or_default();
             let meta = ListMeta { revision, ..ListMeta::default() };
             opening(&meta, view, header, into);
-            row(found, version, view, into);
+            row(found, (version, view), &mut Speller::once(), into);
             into.extend_from_slice(CLOSING);
         }
     }
@@ -147,16 +151,14 @@ fn list_type(view: View) -> meta_v1::TypeMeta {
     meta_v1::TypeMeta { kind, ..one }
 }
 
-fn whole(found: &Found, served: Served, into: &mut Vec<u8>) {
-    let Encoded { served, bytes, revision } = found.encoded(served);
-    shown::write(served, &bytes, revision, into);
+fn whole(found: &Found, served: Served, speller: &mut Speller, into: &mut Vec<u8>) {
+    speller.write(found.encoded(served).subject(), into);
 }
 
 /// Metadata are the same in every version of a kind.
-fn partial(found: &Found, served: Served, version: MetaVersion, into: &mut Vec<u8>) {
-    let Encoded { served, bytes, revision } = found.encoded(served.kind().into());
+fn partial(found: &Found, (served, version): (Served, MetaVersion), speller: &mut Speller, into: &mut Vec<u8>) {
     open_partial(version, into);
-    shown::write_metadata(served, &bytes, revision, into);
+    speller.write_metadata(found.encoded(served.kind().into()).subject(), into);
     into.push(b'}');
 }
 
@@ -174,7 +176,7 @@ fn open_partial(version: MetaVersion, into: &mut Vec<u8>) {
     into.extend_from_slice(b"\",\"metadata\":");
 }
 
-fn row(found: &Found, version: MetaVersion, view: View, into: &mut Vec<u8>) {
+fn row(found: &Found, (version, view): (MetaVersion, View), speller: &mut Speller, into: &mut Vec<u8>) {
     into.extend_from_slice(b"{\"cells\":");
     let cells: Value = table::row_as(view.served, &found.object(), view.now).iter().map(cell).collect();
     put(&cells, into);
@@ -186,7 +188,7 @@ fn row(found: &Found, version: MetaVersion, view: View, into: &mut Vec<u8>) {
         }
         Include::Object => {
             into.extend_from_slice(b",\"object\":");
-            whole(found, view.served, into);
+            whole(found, view.served, speller, into);
         }
     }
     into.push(b'}');
@@ -231,6 +233,8 @@ pub(crate) struct ListBody {
     meta: Option<ListMeta>,
     items: std::vec::IntoIter<Found>,
     view: View,
+    /// What is known of the elements from those before.
+    speller: Speller,
     has_elements: bool,
     /// What stands behind the elements, if the form does not tell.
     behind: Vec<u8>,
@@ -243,6 +247,7 @@ impl ListBody {
             meta: Some(meta),
             items: items.into_iter(),
             view,
+            speller: Speller::default(),
             has_elements: false,
             behind: Vec::new(),
             is_closed: false,
@@ -259,7 +264,8 @@ impl ListBody {
             Format::Object | Format::Table(_) | Format::Partial(_) => self.open_text(meta, into),
             Format::Protobuf(extent) => {
                 let items = (self.items.as_slice(), self.view.served, extent);
-                protobuf::opening(items, &list_type(self.view), &meta.message(), into);
+                let (is, meta) = (list_type(self.view), meta.message());
+                protobuf::opening(items, (&is, &meta), &mut self.speller, into);
             }
         }
     }
@@ -305,18 +311,17 @@ impl ListBody {
         match self.view.format {
             Format::Object => {
                 self.separate(into);
-                let Encoded { served, bytes, revision } = found.encoded(self.view.served);
-                shown::write_item(served, &bytes, revision, into);
+                self.speller.write_item(found.encoded(self.view.served).subject(), into);
             }
             Format::Partial(version) => {
                 self.separate(into);
-                partial(found, self.view.served, version, into);
+                partial(found, (self.view.served, version), &mut self.speller, into);
             }
             Format::Table(version) => {
                 self.separate(into);
-                row(found, version, self.view, into);
+                row(found, (version, self.view), &mut self.speller, into);
             }
-            Format::Protobuf(extent) => protobuf::item(found, self.view.served, extent, into),
+            Format::Protobuf(extent) => protobuf::item(found, self.view.served, extent, &mut self.speller, into),
         }
     }
 

@@ -1,9 +1,14 @@
 //! An object that is answered.
 
-use std::sync::Arc;
+use std::{borrow::Cow, sync::Arc};
 
-use api::{Key, Object, Revision, Served, custom::Definition, encoded, object::CustomObject};
-use bytes::Bytes;
+use api::{
+    Key, Object, Revision, Served,
+    apply::shown::{Note, Subject},
+    custom::Definition,
+    encoded,
+    object::CustomObject,
+};
 use rpc::Carried;
 use store::Record;
 
@@ -20,32 +25,40 @@ pub enum Found {
 
 /// An object as protobuf.
 #[derive(Clone, Debug)]
-pub struct Encoded {
+pub struct Encoded<'a> {
     /// What it is, and in which version the bytes are.
     pub served: Served,
     /// Its bytes, with the fields in order.
-    pub bytes: Bytes,
+    pub bytes: Cow<'a, [u8]>,
     /// Its revision, if the bytes do not have it in `metadata.resourceVersion`.
     pub revision: Option<Revision>,
+    note: Option<&'a Note>,
+}
+
+impl Encoded<'_> {
+    /// The object, to be shown.
+    #[must_use]
+    pub fn subject(&self) -> Subject<'_> {
+        Subject { served: self.served, bytes: &self.bytes, revision: self.revision, note: self.note }
+    }
 }
 
 impl Found {
     /// The object as protobuf, in a version of its kind: the very bytes of the state, where it is there in this version. Its owners
     /// are as they are kept; `api::apply::shown` answers with all that they own.
     #[must_use]
-    pub fn encoded(&self, served: Served) -> Encoded {
-        let as_kept =
-            |record: &Record| Encoded { served, bytes: record.bytes.clone(), revision: Some(record.revision) };
+    pub fn encoded(&self, served: Served) -> Encoded<'_> {
         match (self, served) {
-            (Self::Stored(record), Served::Stored(_) | Served::Custom(_)) => as_kept(record),
+            (Self::Stored(record), Served::Stored(_) | Served::Custom(_)) => as_kept(record, served),
             (Self::Custom(record, definition), Served::Custom(_)) if is_formed(record, definition, served) => {
-                as_kept(record)
+                as_kept(record, served)
             }
-            (Self::Custom(record, _), Served::Stored(_)) => as_kept(record),
+            (Self::Custom(record, _), Served::Stored(_)) => as_kept(record, served),
             (Self::Stored(_) | Self::Custom(..), Served::Converted(_))
             | (Self::Custom(..), Served::Custom(_))
             | (Self::Made(_), Served::Stored(_) | Served::Converted(_) | Served::Custom(_)) => {
-                Encoded { served, bytes: served.encode_bytes(&self.object_as(served)), revision: None }
+                let bytes = Cow::Owned(served.encode_bytes(&self.object_as(served)).into());
+                Encoded { served, bytes, revision: None, note: None }
             }
         }
     }
@@ -125,6 +138,11 @@ impl Found {
             Self::Made(object) => said(Object::clone(object), object.served()).into(),
         }
     }
+}
+
+fn as_kept(record: &Record, served: Served) -> Encoded<'_> {
+    let (bytes, revision, note) = (Cow::Borrowed(&*record.bytes), Some(record.revision), Some(&record.shown));
+    Encoded { served, bytes, revision, note }
 }
 
 /// Whether an object is kept as a version of its kind shows it.

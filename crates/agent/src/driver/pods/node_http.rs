@@ -10,7 +10,12 @@
 
 use std::{convert::Infallible, fmt::Write as _, sync::Arc, time::Duration};
 
-use api::{Error, Kind, Object, Reason, Timestamp, apply::shown, core_v1::Pod, kinds::Resource as _};
+use api::{
+    Error, Kind, Object, Reason, Timestamp,
+    apply::shown::{Speller, Subject},
+    core_v1::Pod,
+    kinds::Resource as _,
+};
 use http::{Method, Request, Response, StatusCode, header};
 use http_body_util::Full;
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
@@ -147,11 +152,13 @@ fn response(told: Result<Told, Error>) -> Response<Full<bytes::Bytes>> {
 /// A list of Pods.
 fn pods(pods: &[Arc<Object>]) -> Vec<u8> {
     let mut text = br#"{"kind":"PodList","apiVersion":"v1","metadata":{},"items":["#.to_vec();
+    let mut speller = Speller::default();
     for (index, pod) in pods.iter().enumerate() {
         if index > 0 {
             text.push(b',');
         }
-        shown::write_item(Kind::Pod.into(), &pod.encode_bytes(), pod.revision(), &mut text);
+        let (served, bytes) = (Kind::Pod.into(), pod.encode_bytes());
+        speller.write_item(Subject { served, bytes: &bytes, revision: pod.revision(), note: None }, &mut text);
     }
     text.extend_from_slice(b"]}");
     text

@@ -61,6 +61,18 @@ async fn objects_and_lists_are_answered_in_protobuf_to_whoever_prefers_it() {
         assert_eq!(json["metadata"]["resourceVersion"], map.metadata.as_ref().unwrap().resource_version);
     }
 
+    // Later lists use what the first one has noted.
+    for _ in 0..3 {
+        let answer = server.ask(&format!("GET {CONFIG_MAPS}"), &[ACCEPT], "").await;
+        assert_eq!(opened::<ConfigMapList>(in_protobuf(&answer), ("v1", "ConfigMapList")).items, maps);
+        let json = server.get(CONFIG_MAPS).await.json();
+        for (item, map) in json["items"].as_array().unwrap().iter().zip(&maps) {
+            let entry = &map.metadata.as_ref().unwrap().managed_fields[0];
+            let fields: serde_json::Value = serde_json::from_slice(&entry.fields_v1.as_ref().unwrap().raw).unwrap();
+            assert_eq!(item["metadata"]["managedFields"][0]["fieldsV1"], fields);
+        }
+    }
+
     let answer = server.ask(&format!("GET {CONFIG_MAPS}?limit=2"), &[ACCEPT], "").await;
     let page: ConfigMapList = opened(in_protobuf(&answer), ("v1", "ConfigMapList"));
     let meta = page.metadata.unwrap();
