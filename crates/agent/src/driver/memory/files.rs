@@ -5,6 +5,7 @@ use std::{
     io::{self, Write as _},
     os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _},
     path::Path,
+    sync::atomic::{AtomicU64, Ordering},
 };
 
 use api::{Kind, Object};
@@ -38,13 +39,22 @@ pub(super) fn write<'a>(path: &Path, objects: impl IntoIterator<Item = &'a Encod
     if fs::read(path).is_ok_and(|known| known == bytes) {
         return Ok(());
     }
-    // Two writers of one file write the same, or the later wins.
-    let unfinished = path.with_added_extension("unfinished");
-    let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&unfinished)?;
-    file.write_all(&bytes)?;
-    file.sync_all()?;
-    fs::rename(&unfinished, path)?;
+    /// Tells apart what two writers of one file have begun: the later wins.
+    static NEXT: AtomicU64 = AtomicU64::new(0);
+    let unfinished = path.with_added_extension(format!("{}.unfinished", NEXT.fetch_add(1, Ordering::Relaxed)));
+    let written = write_new(&unfinished, &bytes).and_then(|()| fs::rename(&unfinished, path));
+    if written.is_err() {
+        // Of a full disk nothing is left over.
+        let _ = fs::remove_file(&unfinished);
+    }
+    written?;
     path.parent().map_or(Ok(()), |dir| File::open(dir)?.sync_all())
+}
+
+fn write_new(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path)?;
+    file.write_all(bytes)?;
+    file.sync_all()
 }
 
 /// The objects of a file; none if there is no such file or it is damaged.
@@ -86,4 +96,31 @@ fn decode(mut bytes: Bytes) -> Option<Vec<Object>> {
         objects.push(Object::decode_bytes(*kind, bytes.split_to(length)).ok()?);
     }
     Some(objects)
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "tests")]
+    use api::core_v1::Secret;
+
+    use super::*;
+
+    #[test]
+    fn two_writers_of_one_file_do_not_disturb_each_other() {
+        const TIMES: usize = 50;
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("used");
+        let written = |text: &str| {
+            let secret = Secret { string_data: [("a".to_owned(), text.to_owned())].into(), ..Secret::default() };
+            let encoded = Encoded::from(&Object::from(secret));
+            (0..TIMES).try_for_each(|_| write(&path, [&encoded]))
+        };
+        std::thread::scope(|scope| {
+            let other = scope.spawn(|| written("b"));
+            written("a").unwrap();
+            other.join().unwrap().unwrap();
+        });
+        assert_eq!(read(&path).unwrap().len(), 1);
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1, "nothing unfinished is left");
+    }
 }
