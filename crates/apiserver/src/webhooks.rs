@@ -24,7 +24,8 @@ use hyper::{
 };
 use hyper_util::rt::TokioIo;
 use registry::{ANSWER_BYTES_MAX, Call, CallError, Calls, Endpoint, Reach};
-use rustls::{ClientConfig, RootCertStore};
+use rpc::identity::believing;
+use rustls::{ClientConfig, ConfigBuilder, RootCertStore, client::WantsClientCert};
 use rustls_pki_types::{CertificateDer, ServerName, pem::PemObject as _};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
@@ -123,7 +124,7 @@ impl Webhooks {
 
 impl Line {
     fn new(ca_bundle: &[u8]) -> Result<Self, CallError> {
-        let tls = Arc::new(believing(ca_bundle)?).into();
+        let tls = Arc::new(config(ca_bundle)?).into();
         Ok(Self { tls, idle: Mutex::default(), free: Semaphore::new(CALLS_MAX) })
     }
 
@@ -288,24 +289,24 @@ fn may_be_called(address: IpAddr) -> bool {
 }
 
 /// How to call somebody who must be known to some authorities, or to those of this host's system.
-fn believing(ca_bundle: &[u8]) -> Result<ClientConfig, CallError> {
-    let roots = if ca_bundle.is_empty() { system_roots() } else { roots(ca_bundle)? };
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let config = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
-    let config = config.map_err(|error| CallError::Broken(error.to_string()))?;
-    let mut config = config.with_root_certificates(roots).with_no_client_auth();
+fn config(ca_bundle: &[u8]) -> Result<ClientConfig, CallError> {
+    let config = if ca_bundle.is_empty() { by_system() } else { by_bundle(ca_bundle) };
+    let mut config = config?.with_no_client_auth();
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
     Ok(config)
 }
 
-fn roots(ca_bundle: &[u8]) -> Result<Arc<RootCertStore>, CallError> {
+fn by_bundle(ca_bundle: &[u8]) -> Result<ConfigBuilder<ClientConfig, WantsClientCert>, CallError> {
     let unreadable = |why: &dyn fmt::Display| CallError::Broken(format!("unable to load root certificates: {why}"));
-    let mut roots = RootCertStore::empty();
-    for certificate in CertificateDer::pem_slice_iter(ca_bundle) {
-        let certificate = certificate.map_err(|error| unreadable(&error))?;
-        roots.add(certificate).map_err(|error| unreadable(&error))?;
-    }
-    Ok(Arc::new(roots))
+    let certificates = CertificateDer::pem_slice_iter(ca_bundle).collect::<Result<Vec<_>, _>>();
+    believing(certificates.map_err(|error| unreadable(&error))?).map_err(|error| unreadable(&error))
+}
+
+fn by_system() -> Result<ConfigBuilder<ClientConfig, WantsClientCert>, CallError> {
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let config = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
+    let config = config.map_err(|error| CallError::Broken(error.to_string()))?;
+    Ok(config.with_root_certificates(system_roots()))
 }
 
 fn system_roots() -> Arc<RootCertStore> {

@@ -6,10 +6,10 @@
 //! Kubernetes uses for users and groups. Host names are in certificates for programs that insist on them, such as
 //! `kubectl`; among ourselves a process is known by its subject, so that addresses may change.
 
-mod anybody;
 mod authority;
 mod bearer;
 mod files;
+mod foreign;
 mod front_proxy;
 mod leaf;
 mod subject;
@@ -18,9 +18,9 @@ mod tests;
 mod tls;
 mod token;
 
-pub use anybody::believing_anybody;
 pub use authority::{Authority, Csr, KeyPair};
 pub use bearer::{Bearer, BearerHash};
+pub use foreign::{believing, believing_anybody};
 pub use front_proxy::{Believed, FrontProxy};
 pub use leaf::Identity;
 pub use subject::Subject;

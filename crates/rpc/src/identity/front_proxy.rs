@@ -10,10 +10,14 @@ use std::{
 };
 
 use api::well_known::FRONT_PROXY;
-use rustls::{ClientConfig, RootCertStore, SignatureScheme, client::ResolvesClientCert, sign::CertifiedKey};
+use rustls::{ClientConfig, SignatureScheme, client::ResolvesClientCert, sign::CertifiedKey};
 use rustls_pki_types::{CertificateDer, pem::PemObject as _};
 
-use super::{Authority, Csr, IdentityError, KeyPair, anybody::believing_anybody, leaf::certified, provider};
+use super::{
+    Authority, Csr, IdentityError, KeyPair,
+    foreign::{believing, believing_anybody},
+    leaf::certified,
+};
 
 /// How long a certificate is valid. Another one is shown from the middle of it on.
 const LIFE: Duration = Duration::from_secs(24 * 3600);
@@ -24,7 +28,7 @@ const PROTOCOL: &[u8] = b"http/1.1";
 /// Who is believed to be a backend.
 #[derive(Clone, Copy, Debug)]
 pub enum Believed<'a> {
-    /// Whose certificate one of these authorities has signed, PEM.
+    /// Whose certificate one of these authorities has signed, or is among them, PEM.
     SignedBy(&'a [u8]),
     /// Whoever answers.
     Anybody,
@@ -56,10 +60,7 @@ impl FrontProxy {
     /// If the authorities are malformed, or none is named.
     pub fn calling(self: &Arc<Self>, believed: Believed<'_>) -> Result<Arc<ClientConfig>, IdentityError> {
         let config = match believed {
-            Believed::SignedBy(bundle) => {
-                let config = ClientConfig::builder_with_provider(provider()).with_safe_default_protocol_versions()?;
-                config.with_root_certificates(roots(bundle)?)
-            }
+            Believed::SignedBy(bundle) => believing(certificates(bundle)?)?,
             Believed::Anybody => believing_anybody()?,
         };
         let mut config = config.with_client_cert_resolver(Arc::new(Shows(self.clone())));
@@ -81,13 +82,11 @@ impl FrontProxy {
     }
 }
 
-fn roots(bundle: &[u8]) -> Result<RootCertStore, IdentityError> {
+fn certificates(bundle: &[u8]) -> Result<Vec<CertificateDer<'static>>, IdentityError> {
     let malformed = |why: String| IdentityError::malformed("bundle of authorities", why);
-    let mut roots = RootCertStore::empty();
-    for certificate in CertificateDer::pem_slice_iter(bundle) {
-        roots.add(certificate.map_err(|error| malformed(error.to_string()))?)?;
-    }
-    if roots.is_empty() { Err(malformed("there is no certificate in it".to_owned())) } else { Ok(roots) }
+    let found = CertificateDer::pem_slice_iter(bundle).collect::<Result<Vec<_>, _>>();
+    let found = found.map_err(|error| malformed(error.to_string()))?;
+    if found.is_empty() { Err(malformed("there is no certificate in it".to_owned())) } else { Ok(found) }
 }
 
 #[derive(Debug)]
