@@ -104,6 +104,12 @@ fn a_pod_of_the_cluster_serves_a_webhook() {
     cluster.apply(&service("s", "{team: shop}")).ok();
     cluster.apply(&service("s", "{}").replace("owned", "default")).ok();
     assert!(cluster.kapelle("logs deployment/webhook").ok().contains("labelled a"));
+    // Its TLS is spoken by the proxy of the API as well.
+    let Some(kubectl) = Kubectl::find(&cluster) else { return };
+    let page = "get --raw /api/v1/namespaces/default/services/https:webhook:443/proxy/";
+    assert!(kubectl.ok(page).contains("an admission webhook"));
+    let plain = kubectl.run(&page.replace("https:", "http:"), "").err();
+    assert!(plain.contains("error trying to reach"), "{plain}");
 }
 
 #[test]

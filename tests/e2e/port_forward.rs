@@ -165,7 +165,8 @@ fn kubectl_forwards_ports_over_spdy_and_over_websocket_and_asks_through_the_prox
     let raw = |path: &str| refused(&format!("get --raw {through}/{path}"));
     assert!(raw("pods/web:9999/proxy/").contains("nothing in the Pod listens on port 9999"));
     assert!(raw("services/web:81/proxy/").contains("no such port"));
-    assert!(raw("services/https:web:80/proxy/").contains("Pods are asked over http"));
+    assert!(raw("services/https:web:80/proxy/").contains("tls: "), "it speaks no TLS");
+    assert!(raw("services/ftp:web:80/proxy/").contains("Pods are asked over http or https"));
 }
 
 #[test]

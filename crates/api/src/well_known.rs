@@ -55,3 +55,12 @@ pub const LAST_APPLIED_ANNOTATION: &str = "kubectl.kubernetes.io/last-applied-co
 pub const FOREGROUND_FINALIZER: &str = "foregroundDeletion";
 /// Holds an object until what it owns no longer names it as owner.
 pub const ORPHAN_FINALIZER: &str = "orphan";
+
+/// The machine for which this program was built, by the name that Go, and so Kubernetes' clients, have for it.
+pub const ARCHITECTURE: &str = if cfg!(target_arch = "x86_64") {
+    "amd64"
+} else if cfg!(target_arch = "aarch64") {
+    "arm64"
+} else {
+    std::env::consts::ARCH
+};

@@ -4,12 +4,19 @@
 
 pub(super) mod heads;
 
+use std::{
+    net::{IpAddr, Ipv4Addr},
+    sync::Arc,
+};
+
 use axum::body::Body;
 use http::{Request, Response, StatusCode, header};
 use hyper::{client::conn::http1, upgrade::OnUpgrade};
 use hyper_util::rt::TokioIo;
 use registry::Reach;
+use rpc::identity::believing_anybody;
 use tokio::io::{AsyncRead, AsyncWrite};
+use tokio_rustls::{TlsConnector, rustls::pki_types::ServerName};
 
 use crate::upgrade;
 
@@ -25,6 +32,30 @@ pub(super) enum Unanswered {
     /// The client would read what follows as answers to its next requests.
     #[error("it changed the protocol, for which nobody had asked")]
     Unasked,
+    /// No TLS was agreed on.
+    #[error("tls: {0}")]
+    Tls(#[from] std::io::Error),
+    /// TLS cannot be spoken at all.
+    #[error("tls: {0}")]
+    Configuration(#[from] tokio_rustls::rustls::Error),
+}
+
+/// As [`send`], to whoever answers by TLS. As in Kubernetes, its certificate may be anybody's: who may use the proxy believes
+/// the Pod.
+pub(super) async fn send_encrypted<S>(
+    stream: S,
+    request: Request<Body>,
+    reach: Reach,
+) -> Result<Response<Body>, Unanswered>
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let mut config = believing_anybody()?.with_no_client_auth();
+    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    // Of an address nothing is told to who answers, as nothing is that Kubernetes asks by a Pod's address.
+    let nameless = ServerName::IpAddress(IpAddr::from(Ipv4Addr::UNSPECIFIED).into());
+    let stream = TlsConnector::from(Arc::new(config)).connect(nameless, stream).await?;
+    send(stream, request, reach).await
 }
 
 /// Sends a request over a stream that leads along a way.

@@ -6,7 +6,7 @@
 
 use api::{Error, Key, Kind, ReadAt, Reason, Subresource, Verb, core_v1::Pod, pod};
 use axum::body::Body;
-use http::Response;
+use http::{Response, Uri, header};
 use registry::{Access, Caller, Reach};
 
 use super::{
@@ -31,21 +31,32 @@ impl Rest {
     pub(super) async fn proxy(&self, target: &Target, asked: &Asked, body: Body) -> Result<Response<Body>, Error> {
         let named = named(&target.name)?;
         let key = Key::namespaced(target.served.kind(), target.namespace.as_str(), named.name);
-        let (reach, port) = if key.kind == Kind::Node {
-            self.of_node(&key, named).await?
+        let (reach, port, is_encrypted) = if key.kind == Kind::Node {
+            let (reach, port) = self.of_node(&key, named).await?;
+            // The way to its agent is.
+            (reach, port, false)
         } else {
-            named.over_http()?;
-            if key.kind == Kind::Service {
+            let is_encrypted = named.is_encrypted()?;
+            let (reach, port) = if key.kind == Kind::Service {
                 self.behind_service(&key, named.port).await?
             } else {
                 self.of_pod(&key, named.port).await?
-            }
+            };
+            (reach, port, is_encrypted)
         };
         let warnings = self.may_connect(&key, Subresource::Proxy, asked).await?;
         let path = behind_proxy(asked.uri.path()).map_or("", |(_, path)| path);
+        if path.is_empty() && !asked.headers.contains_key(header::UPGRADE) {
+            return Ok(answer::moved(&rooted(&asked.uri)));
+        }
         let request = heads::request(asked, path, body)?;
         let tunnel = reach.open(port).await?;
-        let response = passing::send(tunnel, request, reach).await.map_err(|error| unanswered(&key, &error))?;
+        let sent = if is_encrypted {
+            passing::send_encrypted(tunnel, request, reach).await
+        } else {
+            passing::send(tunnel, request, reach).await
+        };
+        let response = sent.map_err(|error| unanswered(&key, &error))?;
         let mut response = heads::located(response, asked.uri.path());
         answer::warn(&mut response, &warnings);
         Ok(response)
@@ -90,16 +101,24 @@ fn named(text: &str) -> Result<Named<'_>, Error> {
 }
 
 impl Named<'_> {
-    /// Refuses other ways to ask than those that there are for Pods.
-    fn over_http(self) -> Result<(), Error> {
+    /// Whether a Pod is asked over TLS. Refuses other ways to ask than those that there are.
+    fn is_encrypted(self) -> Result<bool, Error> {
         let Self { scheme, name, port } = self;
         match scheme {
-            "" | "http" => Ok(()),
+            "" | "http" => Ok(false),
+            "https" => Ok(true),
             other => {
-                Err(Error::bad_request(format!("{other}: Pods are asked over http here; write http:{name}:{port}")))
+                let message = format!("{other}: Pods are asked over http or https; write http:{name}:{port}");
+                Err(Error::bad_request(message))
             }
         }
     }
+}
+
+/// Where the root of what is asked is: links on its pages lead below it.
+fn rooted(uri: &Uri) -> String {
+    let query = uri.query().map(|query| format!("?{query}")).unwrap_or_default();
+    format!("{}/{query}", uri.path())
 }
 
 /// The number of a Pod's port. Without a name it is the first that the Pod has.
@@ -130,13 +149,21 @@ mod tests {
     #[test]
     fn names_have_a_scheme_and_a_port_if_they_like() {
         let read = |text: &'static str| {
-            let named = named(text).and_then(|named| named.over_http().map(|()| named));
+            let named = named(text).and_then(|named| named.is_encrypted().map(|_| named));
             named.map(|named| (named.name, named.port)).map_err(|error| error.message)
         };
         assert_eq!((read("web"), read("web:80")), (Ok(("web", "")), Ok(("web", "80"))));
         assert_eq!((read("http:web:www"), read("http:web:")), (Ok(("web", "www")), Ok(("web", ""))));
-        assert!(read("https:web:443").unwrap_err().contains("http:web:443"));
+        assert_eq!(read("https:web:443"), Ok(("web", "443")));
+        assert!(read("ftp:web:21").unwrap_err().contains("http:web:21"));
         assert!(read("a:b:c:d").unwrap_err().contains("invalid request"));
+    }
+
+    #[test]
+    fn the_root_of_what_is_asked_ends_with_a_slash() {
+        let root = |uri: &'static str| rooted(&Uri::from_static(uri));
+        assert_eq!(root("/api/v1/namespaces/a/pods/b/proxy"), "/api/v1/namespaces/a/pods/b/proxy/");
+        assert_eq!(root("/api/v1/nodes/n/proxy?a=b%20c"), "/api/v1/nodes/n/proxy/?a=b%20c");
     }
 
     #[test]

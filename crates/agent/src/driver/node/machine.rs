@@ -38,7 +38,7 @@ pub(crate) fn system() -> NodeSystemInfo {
         kubelet_version: version.clone(),
         kube_proxy_version: version,
         operating_system: std::env::consts::OS.to_owned(),
-        architecture: std::env::consts::ARCH.to_owned(),
+        architecture: api::well_known::ARCHITECTURE.to_owned(),
         ..NodeSystemInfo::default()
     }
 }
