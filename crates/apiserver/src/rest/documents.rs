@@ -41,6 +41,8 @@ pub(crate) struct Offered {
     said: Vec<Said>,
     /// Documents about all that is served, by what they are: large where much is defined.
     made: Mutex<HashMap<String, Arc<Packed>>>,
+    /// Held while one is made, so that many who ask at once wait for one to be made, not each for one of its own.
+    making: Mutex<()>,
 }
 
 /// What is served now. What users define and backends offer comes and goes.
@@ -57,7 +59,14 @@ impl Documents {
             return offered.clone();
         }
         let all = Catalogue::of(Served::all().chain(defined.served()));
-        let offered = Arc::new(Offered { all, defined: defined.clone(), backends, said, made: Mutex::default() });
+        let offered = Arc::new(Offered {
+            all,
+            defined: defined.clone(),
+            backends,
+            said,
+            made: Mutex::default(),
+            making: Mutex::default(),
+        });
         *kept = Some(offered.clone());
         offered
     }
@@ -67,6 +76,10 @@ impl Offered {
     /// A document, made when it is first asked for.
     fn document(&self, what: &str, make: impl FnOnce() -> Packed) -> Arc<Packed> {
         let made = || self.made.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(document) = made().get(what) {
+            return document.clone();
+        }
+        let _making = self.making.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(document) = made().get(what) {
             return document.clone();
         }
@@ -326,4 +339,36 @@ fn openapi_v2(offered: &Offered, headers: &HeaderMap) -> Result<Response<Body>, 
         })
     });
     Ok(answer::packed(content_type, &document, headers))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{
+        Barrier,
+        atomic::{AtomicUsize, Ordering},
+    };
+
+    use super::*;
+
+    #[test]
+    fn a_document_that_many_ask_for_at_once_is_made_once() {
+        const MANY: usize = 8;
+        let (all, defined) = (Catalogue::of(Served::all()), Arc::default());
+        let (backends, said, made, making) = (Listing::default(), Vec::new(), Mutex::default(), Mutex::default());
+        let offered = Offered { all, defined, backends, said, made, making };
+        let (together, count) = (Barrier::new(MANY), AtomicUsize::new(0));
+        let ask = || {
+            together.wait();
+            offered.document("a", || {
+                count.fetch_add(1, Ordering::Relaxed);
+                Packed::new(b"a")
+            })
+        };
+        std::thread::scope(|scope| {
+            for asked in [(); MANY].map(|()| scope.spawn(ask)) {
+                assert!(asked.join().is_ok());
+            }
+        });
+        assert_eq!(count.into_inner(), 1);
+    }
 }

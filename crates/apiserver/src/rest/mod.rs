@@ -39,6 +39,7 @@ use api::{Error, Key, Kind, ReadAt, Reason, well_known::DEFAULT_NAMESPACE};
 use axum::{body::Body, extract::State};
 use http::{HeaderMap, Method, Request, Response, StatusCode, Uri, header};
 use registry::{Caller, Registry};
+use tokio::task::spawn_blocking;
 
 use crate::sender;
 use accept::Encoding;
@@ -130,9 +131,11 @@ impl Rest {
             Endpoint::Ready => self.ready().await,
             document => {
                 only(&asked.method, &Method::GET)?;
-                let offered = || self.documents.of(&self.registry.definitions(), self.aggregator.listing());
-                let answered = documents::answer(&document, offered, &asked);
-                answered.unwrap_or_else(|| Err(missing::error(asked.uri.path())))
+                let (rest, path) = (self.clone(), asked.uri.path().to_owned());
+                let offered = move || rest.documents.of(&rest.registry.definitions(), rest.aggregator.listing());
+                // What tells of thousands of kinds takes its time, which nobody else is to wait for.
+                let answered = spawn_blocking(move || documents::answer(&document, offered, &asked)).await;
+                answered.map_err(Error::internal)?.unwrap_or_else(|| Err(missing::error(&path)))
             }
         }
     }

@@ -8,6 +8,7 @@ use super::{Groups, backend::Backend, offered::Offered};
 use crate::rest::discovery::{api_path, group_version};
 
 /// The groups of backends at one moment.
+#[derive(Default)]
 pub(in crate::rest) struct Listing(pub(super) Arc<Groups>);
 
 /// What one backend has said of itself. Two that are equal say the same.
