@@ -9,7 +9,7 @@ use tokio::task::JoinSet;
 use crate::{client::Ask, rival::Rival};
 
 /// A namespace for each scene, so that none reads what another one wrote.
-pub(crate) const NAMESPACES: [&str; 4] = ["writes", "list", "watch", "asked"];
+pub(crate) const NAMESPACES: [&str; 5] = ["writes", "list", "watch", "asked", "messages"];
 
 /// Where namespaces are created.
 pub(crate) const NAMESPACES_PATH: &str = "/api/v1/namespaces";

@@ -21,8 +21,6 @@ use crate::{
     table,
 };
 
-const NAMESPACE: &str = objects::NAMESPACES[2];
-
 /// Time between changes: where they are rare, and where they come in quick succession.
 const EVERY: [(&str, Duration); 2] = [("rare", Duration::from_millis(100)), ("quick", Duration::from_millis(2))];
 
@@ -56,9 +54,19 @@ pub(crate) enum Way {
     Messages,
 }
 
+impl Way {
+    /// Where the objects are that change.
+    fn namespace(self) -> &'static str {
+        match self {
+            Self::Lines => objects::NAMESPACES[2],
+            Self::Messages => objects::NAMESPACES[4],
+        }
+    }
+}
+
 pub(crate) async fn play(way: Way, sort: Sort, watchers: usize, rivals: &[Rival], settings: &Settings) -> Result<()> {
     for rival in rivals {
-        objects::fill(rival, sort, NAMESPACE, OBJECTS).await?;
+        objects::fill(rival, sort, way.namespace(), OBJECTS).await?;
     }
     println!("  {watchers} watchers; the CPU is that of an event for one of them, the patch included");
     let mut first = 1;
@@ -83,14 +91,14 @@ pub(crate) async fn play(way: Way, sort: Sort, watchers: usize, rivals: &[Rival]
 }
 
 async fn measure(rival: &Rival, run: Run, way: Way, (sort, count): (Sort, usize)) -> Result<Outcome> {
-    let mut writer = rival.client().await?;
-    let list = writer.read(&format!("{}?limit=1", sort.collection(NAMESPACE))).await?;
+    let (mut writer, namespace) = (rival.client().await?, way.namespace());
+    let list = writer.read(&format!("{}?limit=1", sort.collection(namespace))).await?;
     let version = list.pointer("/metadata/resourceVersion").and_then(|text| text.as_str());
     let version = version.context("a list has a version")?.to_owned();
     let (seen, mut sights) = mpsc::unbounded_channel();
     let (mut watchers, resident_mib) = (JoinSet::new(), rival.resident_mib());
     for mut client in rival.clients(count).await? {
-        let path = format!("{}?watch=true&resourceVersion={version}", sort.collection(NAMESPACE));
+        let path = format!("{}?watch=true&resourceVersion={version}", sort.collection(namespace));
         let seen = seen.clone();
         // The client goes along, since its connection ends with it.
         match way {
@@ -110,7 +118,7 @@ async fn measure(rival: &Rival, run: Run, way: Way, (sort, count): (Sort, usize)
     for change in 0..run.changes {
         ticks.tick().await;
         starts.push(Instant::now());
-        let object = sort.path(NAMESPACE, &numbered(change as usize % OBJECTS));
+        let object = sort.path(namespace, &numbered(change as usize % OBJECTS));
         let number = run.first + change;
         writer.send(Ask::new(Method::PATCH, &object).merge_patch(sort.patch(number))).await?;
     }
