@@ -68,7 +68,7 @@ impl Cluster {
             .args(words)
             .args(["dev", "--listen", &self.contact()])
             .args(["--pod-cidr", &self.pod_range()])
-            .args(["--service-cidr", &self.range(128)])
+            .args(["--service-cidr", &self.service_range()])
             .arg("--data-dir")
             .arg(self.dir.path())
             .args(arguments)
@@ -89,6 +89,11 @@ impl Cluster {
     /// The addresses of its Pods.
     pub(crate) fn pod_range(&self) -> String {
         self.range(64)
+    }
+
+    /// The addresses of its Services.
+    pub(crate) fn service_range(&self) -> String {
+        self.range(128)
     }
 
     /// Its share of the addresses from 127.`first`.0.0 on, of which 128 clusters have half a /16 each.
