@@ -5,7 +5,7 @@ use std::path::Path;
 use prost::Message as _;
 
 /// The files whose messages become types of this crate; the services are compiled by `rpc`.
-const FILES: [&str; 15] = [
+const FILES: [&str; 16] = [
     "kapelle/options/v1/options.proto",
     "kapelle/meta/v1/meta.proto",
     "kapelle/core/v1/core.proto",
@@ -16,6 +16,7 @@ const FILES: [&str; 15] = [
     "kapelle/autoscaling/v1/autoscaling.proto",
     "kapelle/policy/v1/policy.proto",
     "kapelle/rbac/v1/rbac.proto",
+    "kapelle/authentication/v1/authentication.proto",
     "kapelle/storagemigration/v1/storagemigration.proto",
     "kapelle/admissionregistration/v1/admissionregistration.proto",
     "kapelle/apiextensions/v1/apiextensions.proto",

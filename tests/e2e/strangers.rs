@@ -139,6 +139,35 @@ fn the_token_of_the_kubeconfig_is_enough() {
 }
 
 #[test]
+fn an_account_is_known_by_its_token_until_it_is_gone() {
+    let cluster = Cluster::start();
+    let Some(kubectl) = Kubectl::find(&cluster) else { return };
+    kubectl.ok("create serviceaccount till");
+    let token = kubectl.ok("create token till --audience=vault --duration=10m");
+    let header = |token: &str| format!("Authorization: Bearer {}", token.trim());
+    assert_eq!(ByToken::curl(&cluster, "/api", &["-H", &header(&token)]).0, "401", "it is for others");
+    let token = kubectl.ok("create token till");
+    let by_token = ByToken::of(&cluster);
+    let whoami = || {
+        let mut command = kubectl.command();
+        command.arg("--kubeconfig").arg(&by_token.kubeconfig).args(["--token", token.trim()]);
+        Answer::of(command.args(["auth", "whoami", "-o", "yaml"]), "")
+    };
+    let told = whoami().ok();
+    assert!(told.contains("username: system:serviceaccount:default:till"), "{told}");
+    assert!(told.contains("- system:serviceaccounts:default") && told.contains("JTI="), "{told}");
+    let (code, body) = ByToken::curl(&cluster, CONFIG_MAPS, &["-H", &header(&token)]);
+    assert_eq!(code, "403", "it has no rights: {body}");
+    assert!(body.contains("system:serviceaccount:default:till"), "{body}");
+    let keys = ByToken::curl(&cluster, "/openid/v1/jwks", &[]);
+    assert!(keys.0 == "200" && keys.1.contains("ES256"), "{keys:?}");
+    kubectl.ok("delete serviceaccount till");
+    kubectl.ok("create serviceaccount till");
+    assert_eq!(ByToken::curl(&cluster, "/api", &["-H", &header(&token)]).0, "401", "that was another account");
+    assert!(!cluster.stderr().contains(token.trim().rsplit('.').next().unwrap()), "no log shows it");
+}
+
+#[test]
 fn a_kubeconfig_is_for_its_owner_and_outlives_a_restart() {
     let mut cluster = Cluster::start();
     for file in ["kubeconfig", "pki/ca.key", "pki/admin.token"] {

@@ -218,6 +218,12 @@ impl Error {
         Self::invalid_as(&format!("{kind}.meta.k8s.io \"\""), causes)
     }
 
+    /// 422: `TokenRequest.authentication.k8s.io "" is invalid: …`. About a request that is no object which is kept.
+    #[must_use]
+    pub fn invalid_request(kind: &str, causes: Vec<Cause>) -> Self {
+        Self::invalid_as(&format!("{kind} \"\""), causes)
+    }
+
     fn invalid_as(what: &str, causes: Vec<Cause>) -> Self {
         let mut list: Vec<String> = causes.iter().map(|c| format!("{}: {}", c.field, c.message)).collect();
         let list = if list.len() == 1 { list.remove(0) } else { format!("[{}]", list.join(", ")) };

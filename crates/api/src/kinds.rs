@@ -139,7 +139,7 @@ macro_rules! table {
             };
             12 ServiceAccount: core_v1::ServiceAccount, core::service_account::ServiceAccountStrategy, {
                 "" "v1", "serviceaccounts" ("serviceaccount") ["sa"], true,
-                in [], with [], "kapelle.core.v1.ServiceAccount"
+                in [], with [Token], "kapelle.core.v1.ServiceAccount"
             };
             13 PodTemplate: core_v1::PodTemplate, core::pod_template::PodTemplateStrategy, {
                 "" "v1", "podtemplates" ("podtemplate") [], true,

@@ -4,8 +4,9 @@
 //! is wrong or malformed is refused and never ignored, whomever the connection's certificate names. The header is taken away
 //! here, so that nothing else sees it.
 //!
-//! Today's tokens are those that a server was started with. None is withdrawn while it runs, so no open watch has to be cut
-//! for one. Tokens that are signed, or kept in the state, will be looked up in [`Bearers::subject`].
+//! There are two sorts. Those that a server was started with are known here, and none of them is withdrawn while it runs. Those
+//! of ServiceAccounts are signed; whose they are the Registry knows, and when they count no more, what was answered to them ends
+//! (`revocable`).
 
 use std::sync::Arc;
 
@@ -25,6 +26,15 @@ const SCHEME: &str = "Bearer";
 /// What stands before a token among the protocols of a WebSocket.
 const PROTOCOL_PREFIX: &str = "base64url.bearer.authorization.k8s.io.";
 
+/// What somebody has shown.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Shown {
+    /// A token that this server was started with, for somebody.
+    Own(Subject),
+    /// What looks like a token that is signed. Nobody has looked at the signature yet.
+    Signed(String),
+}
+
 /// The tokens that a server takes, known by their hashes, and for whom each is. Unless it is told of any it takes none.
 #[derive(Clone, Debug, Default)]
 pub struct Bearers(Arc<[(BearerHash, Subject)]>);
@@ -36,30 +46,36 @@ impl Bearers {
         Self(Arc::new([(hash, subject)]))
     }
 
-    /// Takes the token out of a request's head. Answers for whom it is; `None` if the request shows none.
+    /// Takes the token out of a request's head; `None` if the request shows none.
     ///
     /// # Errors
-    /// 401 if what it shows is no token of this server.
-    pub(crate) fn take(&self, headers: &mut HeaderMap) -> Result<Option<Subject>, Error> {
+    /// 401 if what it shows can be no token of this server.
+    pub(crate) fn take(&self, headers: &mut HeaderMap) -> Result<Option<Shown>, Error> {
         let among_protocols = take_from_protocols(headers)?;
         let mut shown = headers.get_all(AUTHORIZATION).iter().cloned().chain(among_protocols);
         let (first, second) = (shown.next(), shown.next());
         headers.remove(AUTHORIZATION);
         match (first, second) {
             (None, _) => Ok(None),
-            (Some(header), None) => self.subject(token(&header)?).map(Some),
+            (Some(header), None) => self.shown(token(&header)?).map(Some),
             (Some(_), Some(_)) => Err(unauthorized("Authorization: given twice; give it once")),
         }
     }
 
-    /// For whom a token is.
-    fn subject(&self, token: &str) -> Result<Subject, Error> {
+    /// Of which sort a token is.
+    fn shown(&self, token: &str) -> Result<Shown, Error> {
+        // The tokens of a server have none of what stands between the parts of one that is signed.
+        if token.contains('.') {
+            return Ok(Shown::Signed(token.to_owned()));
+        }
         if self.0.is_empty() {
-            return Err(unauthorized("this server takes no bearer tokens; show a client certificate of the cluster"));
+            let message = "this server takes no bearer tokens but those of ServiceAccounts; show one, or a client certificate of \
+                           the cluster";
+            return Err(unauthorized(message));
         }
         let known = self.0.iter().find(|(hash, _)| hash.is_of(token));
         let unknown = "the bearer token is none of this cluster; show the one in its kubeconfig";
-        known.map(|(_, subject)| subject.clone()).ok_or_else(|| unauthorized(unknown))
+        known.map(|(_, subject)| Shown::Own(subject.clone())).ok_or_else(|| unauthorized(unknown))
     }
 }
 
@@ -109,7 +125,7 @@ mod tests {
     }
 
     /// What becomes of some `Authorization` headers, and whether they are gone.
-    fn take(bearers: &Bearers, shown: &[&[u8]]) -> Result<Option<Subject>, String> {
+    fn take(bearers: &Bearers, shown: &[&[u8]]) -> Result<Option<Shown>, String> {
         let mut headers = HeaderMap::new();
         for value in shown {
             headers.append(AUTHORIZATION, HeaderValue::from_bytes(value).unwrap());
@@ -128,8 +144,10 @@ mod tests {
         let bearers = Bearers::one(BearerHash::of(TOKEN), ann());
         assert_eq!(take(&bearers, &[]), Ok(None));
         for good in ["Bearer kapelle_admin_c0ffee", "bearer kapelle_admin_c0ffee", "BEARER   kapelle_admin_c0ffee "] {
-            assert_eq!(take(&bearers, &[good.as_bytes()]), Ok(Some(ann())), "{good}");
+            assert_eq!(take(&bearers, &[good.as_bytes()]), Ok(Some(Shown::Own(ann()))), "{good}");
         }
+        let signed = Shown::Signed("a.b.c".to_owned());
+        assert_eq!(take(&bearers, &[b"Bearer a.b.c"]), Ok(Some(signed)), "somebody else looks at it");
         let refused = |shown: &[&[u8]], why: &str| {
             let message = take(&bearers, shown).unwrap_err();
             assert!(message.contains(why), "{shown:?}: {message}");
@@ -156,7 +174,10 @@ mod tests {
             Ok::<_, String>((taken, headers[SEC_WEBSOCKET_PROTOCOL].to_str().unwrap().to_owned()))
         };
         let shown = format!("{PROTOCOL_PREFIX}{}", BASE64_URL_SAFE_NO_PAD.encode(TOKEN));
-        assert_eq!(take(&format!("{shown}, binary.k8s.io"), None), Ok((Some(ann()), "binary.k8s.io".to_owned())));
+        assert_eq!(
+            take(&format!("{shown}, binary.k8s.io"), None),
+            Ok((Some(Shown::Own(ann())), "binary.k8s.io".to_owned()))
+        );
         assert_eq!(take("binary.k8s.io", None), Ok((None, "binary.k8s.io".to_owned())));
         assert!(take(&format!("{shown}, {shown}, x"), None).unwrap_err().contains("given twice"));
         assert!(take(&shown, None).unwrap_err().contains("beside the token"));

@@ -75,7 +75,13 @@ impl Language {
 /// What stands at a path and is open to everybody is what Kubernetes opens as well.
 fn rest(path: &str) -> Access<'static> {
     match path::parse(path, Arc::default) {
-        Some(path::Endpoint::Version | path::Endpoint::Alive | path::Endpoint::Ready) => Access::Public,
+        Some(
+            path::Endpoint::Version
+            | path::Endpoint::Alive
+            | path::Endpoint::Ready
+            | path::Endpoint::Issuer
+            | path::Endpoint::JsonWebKeys,
+        ) => Access::Public,
         _ => Access::Inside,
     }
 }
@@ -85,9 +91,14 @@ fn grpc(path: &str) -> Access<'static> {
     match (service, method) {
         ("grpc.health.v1.Health", _) | ("kapelle.api.v1.Join", "Join") => Access::Public,
         ("grpc.reflection.v1.ServerReflection" | "grpc.reflection.v1alpha.ServerReflection", _)
-        | ("kapelle.api.v1.Objects" | "kapelle.api.v1.Logs" | "kapelle.api.v1.Ports" | "kapelle.api.v1.Nodes", _) => {
-            Access::Inside
-        }
+        | (
+            "kapelle.api.v1.Objects"
+            | "kapelle.api.v1.Logs"
+            | "kapelle.api.v1.Ports"
+            | "kapelle.api.v1.Nodes"
+            | "kapelle.api.v1.Identities",
+            _,
+        ) => Access::Inside,
         ("kapelle.api.v1.Join", "Renew") => Access::Renew,
         ("kapelle.api.v1.Images", "ReadManifest" | "ReadBlob") => Access::ReadImages,
         ("kapelle.api.v1.Images", _) => Access::WriteImages,

@@ -1,10 +1,11 @@
-//! gRPC: `Objects`, `Logs` and `Nodes` over the [`Registry`], `Images` over the images, with reflection and health beside
+//! gRPC: `Objects`, `Logs`, `Identities` and `Nodes` over the [`Registry`], `Images` over the images, with reflection and health beside
 //! them.
 //!
 //! A request is read into the words of the API, the Registry is asked, and its answer is written back. Nothing is decided
 //! here.
 
 mod cluster;
+mod identities;
 mod images;
 mod join;
 mod nodes;
@@ -24,8 +25,9 @@ use registry::{
 use rpc::{
     Carried, MESSAGE_BYTES_MAX, PUSH_BYTES_MAX, WARNING_BYTES_MAX, WARNING_KEY, convert,
     services::{
-        self, cluster_server::ClusterServer, images_server::ImagesServer, join_server::JoinServer,
-        logs_server::LogsServer, nodes_server::NodesServer, objects_server::ObjectsServer, ports_server::PortsServer,
+        self, cluster_server::ClusterServer, identities_server::IdentitiesServer, images_server::ImagesServer,
+        join_server::JoinServer, logs_server::LogsServer, nodes_server::NodesServer, objects_server::ObjectsServer,
+        ports_server::PortsServer,
     },
     status::to_tonic,
 };
@@ -33,6 +35,7 @@ use tonic::{Request, Response, Status, metadata::MetadataValue, service::Routes}
 
 use crate::sender;
 use cluster::ClusterService;
+use identities::IdentityService;
 use images::ImageService;
 use join::JoinService;
 pub use join::{Entrance, LEAF_LIFE};
@@ -56,6 +59,7 @@ pub(crate) async fn router(registry: Registry, images: Images, entrance: Option<
     health.set_serving::<LogsServer<ObjectService>>().await;
     health.set_serving::<PortsServer<ObjectService>>().await;
     health.set_serving::<NodesServer<NodeService>>().await;
+    health.set_serving::<IdentitiesServer<IdentityService>>().await;
     let objects = ObjectsServer::new(service.clone());
     let objects = objects.max_decoding_message_size(MESSAGE_BYTES_MAX).max_encoding_message_size(MESSAGE_BYTES_MAX);
     health.set_serving::<ImagesServer<ImageService>>().await;
@@ -65,6 +69,7 @@ pub(crate) async fn router(registry: Registry, images: Images, entrance: Option<
     let routes = Routes::new(objects)
         .add_service(LogsServer::new(service.clone()))
         .add_service(PortsServer::new(service))
+        .add_service(IdentitiesServer::new(IdentityService { registry: registry.clone() }))
         .add_service(NodesServer::new(nodes).max_decoding_message_size(nodes::BEAT_BYTES_MAX))
         .add_service(images)
         .add_service(Reflection::<V1>::new())
@@ -302,7 +307,12 @@ fn messages(items: Vec<Item>) -> Vec<Result<services::WatchResponse, Status>> {
 /// What became of a write. What the writer should know stands in headers, as far as there is room.
 fn answered<T>(mut written: Written, say: impl FnOnce(Written) -> T) -> Response<T> {
     let warnings = std::mem::take(&mut written.warnings);
-    let mut response = Response::new(say(written));
+    warned(say(written), warnings)
+}
+
+/// An answer, and what its reader should know.
+fn warned<T>(answer: T, warnings: Vec<String>) -> Response<T> {
+    let mut response = Response::new(answer);
     let mut left = WARNING_BYTES_MAX;
     for warning in warnings {
         let Some(rest) = left.checked_sub(warning.len()) else { break };

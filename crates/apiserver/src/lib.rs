@@ -14,6 +14,7 @@ mod metered;
 mod origin;
 mod reply;
 pub mod rest;
+mod revocable;
 mod sender;
 mod server;
 mod spdy;

@@ -21,12 +21,12 @@ use hyper_util::{
 };
 use images::{Images, MANIFEST_BYTES_MAX, oci};
 use registry::{
-    Caller, PEER_PROTOCOL, Registry,
+    Authenticated, Caller, PEER_PROTOCOL, Registry,
     budget::{Account, BODY_BYTES_MAX, Budget, Permit},
 };
 use rpc::{
     connections::{Busy, ConnectionLimits, Leave, Party, Slot},
-    identity::{Shared, Subject},
+    identity::Shared,
     reception::{Arrival, Reception, Visitor},
 };
 use tokio::{
@@ -39,7 +39,7 @@ use tower::ServiceExt as _;
 use tracing::{debug, warn};
 
 use crate::{
-    bearer::Bearers,
+    bearer::{Bearers, Shown},
     cork::{Cork, cork},
     gate::{self, Language},
     grpc::{self, Course, Entrance},
@@ -47,6 +47,7 @@ use crate::{
     origin,
     reply::Reply,
     rest::{self, aggregate::Aggregator},
+    revocable::revocable,
     sender,
     upgrade::{self, Conversation},
 };
@@ -133,6 +134,8 @@ pub async fn serve(listener: TcpListener, setup: Setup, shutdown: CancellationTo
     });
     let registry = setup.registry.clone();
     tokio::spawn(async move { registry.watch_presence().await });
+    let registry = setup.registry.clone();
+    tokio::spawn(async move { registry.keep_account_keys().await });
     tokio::spawn(setup.aggregator.follow());
     let connections = TaskTracker::new();
     loop {
@@ -174,13 +177,22 @@ struct Session {
 struct Next {
     upgrade: OnUpgrade,
     conversation: Conversation,
+    /// By whose token it was asked for, if it was by one that may cease to count.
+    token: Option<Authenticated>,
     _busy: Busy,
+}
+
+/// Who sends a request.
+struct Asker {
+    caller: Arc<Caller>,
+    /// By which token it is known, if it is by one that may cease to count.
+    token: Option<Authenticated>,
 }
 
 impl Session {
     /// From the next answer on the connection speaks something else.
-    fn then(&self, upgrade: OnUpgrade, conversation: Conversation) {
-        let next = Next { upgrade, conversation, _busy: self.slot.busy() };
+    fn then(&self, upgrade: OnUpgrade, conversation: Conversation, token: Option<Authenticated>) {
+        let next = Next { upgrade, conversation, token, _busy: self.slot.busy() };
         *self.next.lock().unwrap_or_else(PoisonError::into_inner) = Some(next);
     }
 
@@ -188,16 +200,34 @@ impl Session {
         self.next.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 
-    /// Who sends a request with a token for `shown`. A certificate goes first, as in Kubernetes' API server, because its owner
-    /// has proven that it holds the key. Without a certificate the connection counts from now on as that of the token's owner.
-    fn caller(&self, shown: Option<Subject>) -> Arc<Caller> {
-        match (&*self.caller, shown) {
-            (Caller::Nobody, Some(subject)) => {
-                self.slot.prove(Party::Known(subject.clone()));
-                Arc::new(Caller::new(subject, self.from))
+    /// Who sends a request that shows something. A wrong token is refused in any case; of a right one and a certificate the
+    /// certificate goes first, as in Kubernetes' API server, because its owner has proven that it holds the key. Without a
+    /// certificate the connection counts from now on as that of the token's owner. Finding out about a token that this master
+    /// does not know is done on the account of the connection.
+    async fn asker(&self, shown: Option<Shown>, registry: &Registry) -> Result<Asker, Error> {
+        let (party, asker) = match shown {
+            None => return Ok(Asker { caller: self.caller.clone(), token: None }),
+            Some(Shown::Own(subject)) => {
+                let caller = Arc::new(Caller::new(subject.clone(), self.from));
+                (Party::Known(subject), Asker { caller, token: None })
             }
-            _ => self.caller.clone(),
+            Some(Shown::Signed(token)) => {
+                let token = match registry.recognise(&token) {
+                    Some(known) => known,
+                    None => {
+                        let _permit = self.account.take()?;
+                        registry.authenticate(&token).await?
+                    }
+                };
+                let caller = token.caller.clone();
+                (Party::User(caller.user()), Asker { caller, token: Some(token) })
+            }
+        };
+        if *self.caller != Caller::Nobody {
+            return Ok(Asker { caller: self.caller.clone(), token: None });
         }
+        self.slot.prove(party);
+        Ok(asker)
     }
 }
 
@@ -250,7 +280,7 @@ impl Port {
 
     /// What a connection goes on with that has changed its protocol, until it is over or must end.
     async fn go_on<S: AsyncRead + AsyncWrite + Unpin>(&self, cork: &Cork<S>, session: &Session) {
-        let Some(Next { upgrade, conversation, _busy }) = session.next() else { return };
+        let Some(Next { upgrade, conversation, token, _busy }) = session.next() else { return };
         let spoken = async {
             match (cork.settled().await, upgrade.await) {
                 (Ok(()), Ok(upgraded)) => conversation(TokioIo::new(upgraded)).await,
@@ -264,6 +294,7 @@ impl Port {
             () = self.languages.registry.until_gone(&session.caller) => {
                 return debug!(caller = session.caller.user(), "left; cut off");
             }
+            () = self.revoked(token.as_ref()) => return debug!("a token counts no more; cut off"),
             // A conversation is never idle.
             _ = session.slot.must_leave() => return,
             () = self.shutdown.cancelled() => {}
@@ -280,8 +311,8 @@ impl Port {
     ) -> Result<Response<Reply>, Infallible> {
         let (busy, upgrade) = (session.slot.busy(), request.extensions_mut().remove::<OnUpgrade>());
         let language = Language::of(request.uri().path(), request.headers());
-        let (response, left) = match self.admit(&mut request, language, &session) {
-            Ok((caller, permit)) => {
+        let (response, left) = match self.admit(&mut request, language, &session).await {
+            Ok((Asker { caller, token }, permit)) => {
                 let rules = Rules::new(&caller, language, held_max(language, request.uri().path()));
                 let rules = match grpc::course(request.uri().path()) {
                     Course::Endless if *caller != Caller::Nobody => rules.endless(),
@@ -292,8 +323,13 @@ impl Port {
                 let left = request.body().left();
                 let Ok(mut response) = self.languages.answer(request.map(Body::new), caller, session.from).await;
                 if let (Some(conversation), Some(upgrade)) = (upgrade::take(&mut response), upgrade) {
-                    session.then(upgrade, conversation);
+                    session.then(upgrade, conversation, token.clone());
                 }
+                let registry = &self.languages.registry;
+                let response = match &token {
+                    Some(token) => response.map(|body| revocable(body, registry, token)),
+                    None => response,
+                };
                 (response, left)
             }
             Err(error) => (language.refusal(error), Left::new(Some(request.into_body()).into())),
@@ -302,18 +338,27 @@ impl Port {
     }
 
     /// Who sends a request, and a permit of that caller's budget, if the request is meant for this server.
-    fn admit(
+    async fn admit(
         &self,
         request: &mut Request<Incoming>,
         language: Language,
         session: &Session,
-    ) -> Result<(Arc<Caller>, Permit), Error> {
-        let caller = session.caller(self.bearers.take(request.headers_mut())?);
-        origin::check(request, &caller, language, &self.hosts)?;
-        let is_by_token = !Arc::ptr_eq(&caller, &session.caller);
+    ) -> Result<(Asker, Permit), Error> {
+        let shown = self.bearers.take(request.headers_mut())?;
+        let asker = session.asker(shown, &self.languages.registry).await?;
+        origin::check(request, &asker.caller, language, &self.hosts)?;
+        let is_by_token = !Arc::ptr_eq(&asker.caller, &session.caller);
         let permit =
-            if is_by_token { self.budget.account(&caller, session.from).take() } else { session.account.take() };
-        Ok((caller, permit?))
+            if is_by_token { self.budget.account(&asker.caller, session.from).take() } else { session.account.take() };
+        Ok((asker, permit?))
+    }
+
+    /// Waits until a token counts no more.
+    async fn revoked(&self, token: Option<&Authenticated>) {
+        match token {
+            Some(token) => self.languages.registry.until_revoked(token).await,
+            None => std::future::pending().await,
+        }
     }
 }
 

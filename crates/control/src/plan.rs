@@ -156,7 +156,8 @@ impl fmt::Display for Step {
                 | Subresource::Portforward
                 | Subresource::Exec
                 | Subresource::Attach
-                | Subresource::Proxy),
+                | Subresource::Proxy
+                | Subresource::Token),
             ) => write!(f, "{} of {key}", part.word())?,
             Write::Delete(_, options) => {
                 write!(f, "delete {key}")?;

@@ -105,6 +105,7 @@ impl Dev {
         let member = Subject::Master { member: registry.group().borrow().member.0 };
         let identity = pki::identity(&authority, member, hosts.clone())?;
         registry.introduce(identity.clone());
+        registry.sign_by(&authority)?;
         let (own, token) = (identity.clone(), desk::token(&dir)?);
         let (registered, bearers) = (registry.clone(), desk::bearers(&token));
         let aggregator = Aggregator::new(&registry, authority.clone());

@@ -182,6 +182,7 @@ impl Master {
         let identity = pki::identity(&authority, subject, hosts.clone())?;
         masters.introduce(identity.clone(), registry.group());
         registry.introduce(identity.clone());
+        registry.sign_by(&authority)?;
         let entrance = Entrance {
             authority: authority.clone(),
             masters: masters.clone(),

@@ -1,9 +1,9 @@
-//! Tokens of pages, which clients hand back, and answers of webhooks, read by the code that ships: for whoever feeds it damaged
+//! Tokens of pages, which clients hand back, tokens of ServiceAccounts, and answers of webhooks, read by the code that ships: for whoever feeds it damaged
 //! ones.
 
 use store::View;
 
-use crate::{admission, read::page_of};
+use crate::{accounts::samples, admission, read::page_of};
 
 /// Reads the token of a page and the page in a state: the token again, and the one of the next page; `None` if it is refused.
 #[must_use]
@@ -16,4 +16,16 @@ pub fn page(view: &View, token: &str) -> Option<(String, Option<String>)> {
 #[must_use]
 pub fn review(bytes: &[u8]) -> bool {
     admission::is_answer(bytes, "u")
+}
+
+/// A token of a ServiceAccount with these claims, whatever they are, signed with a key that is another one in each process.
+#[must_use]
+pub fn sign_account_token(claims: &[u8]) -> Option<String> {
+    samples::token(claims)
+}
+
+/// Reads a token of a ServiceAccount; whether that key has signed it, and its claims are understood.
+#[must_use]
+pub fn account_token(text: &str) -> bool {
+    samples::is_understood(text)
 }

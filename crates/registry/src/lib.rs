@@ -13,6 +13,7 @@
 #![cfg_attr(not(test), warn(clippy::wildcard_enum_match_arm))]
 
 mod access;
+mod accounts;
 mod admission;
 pub mod decide;
 pub mod decoders;
@@ -42,6 +43,7 @@ use tokio::sync::{Semaphore, watch as latest};
 use tokio_util::sync::CancellationToken;
 
 pub use access::{Access, Asked, Caller, User};
+pub use accounts::{Authenticated, ISSUER, Reviewed};
 pub use admission::{ANSWER_BYTES_MAX, Call, CallError, Calls, REQUEST_TIMEOUT};
 pub use consensus::{BackupFile, Begin, Dial, MemberId, Status as GroupStatus, Stream};
 pub use defined::Form;
@@ -59,6 +61,7 @@ pub use reach::{REACHES_MAX, Reach};
 pub use read::{Encoded, Endpoint, Found, Item, ListAt, ListPage, ListQuery, WatchFrom, WatchQuery};
 pub use write::{AGREEMENT_TIMEOUT, Wanted, WriteOptions, Written};
 
+use accounts::Keys;
 use admission::Admission;
 use decide::Rules;
 use defined::Defined;
@@ -88,6 +91,8 @@ struct Inner {
     routes: Routes,
     /// With which certificate this master calls the agents of nodes; empty until [`Registry::introduce`].
     identity: OnceLock<Arc<Shared>>,
+    /// The keys of ServiceAccounts' tokens.
+    keys: Keys,
     /// The only node of a cluster that nobody joins.
     only_node: OnceLock<Key>,
     /// Changes whenever somebody joins or leaves.
@@ -129,6 +134,7 @@ impl Registry {
             events: Events::default(),
             routes: Routes::default(),
             identity: OnceLock::new(),
+            keys: Keys::default(),
             only_node: OnceLock::new(),
             presence: latest::Sender::default(),
             watches: Arc::new(Semaphore::new(WATCHES_MAX)),

@@ -1,7 +1,7 @@
 //! Who is connected to a server, and who gives way when too many are.
 //!
 //! Each sort of caller has a limit of its own, so that none can keep the others out: connections that have not proven yet who
-//! they are, those that have no certificate, administrators, nodes, masters. Within it each caller has a limit, too. Who comes
+//! they are, those that have no certificate, administrators, other users, nodes, masters. Within it each caller has a limit, too. Who comes
 //! when a limit is reached replaces the connection that has had nothing to do for longest, its own caller's first; only where
 //! all are busy is it turned away. Connections that have not proven themselves are never busy, so that anybody can begin. Who
 //! proves itself with a request, by a token, counts as that one from then on.
@@ -54,6 +54,8 @@ pub enum Party {
     Nobody(IpAddr),
     /// Somebody whose certificate the cluster's authority signed.
     Known(Subject),
+    /// A user by its name, known by a token.
+    User(String),
 }
 
 /// Sorts of callers, in the order of [`ConnectionLimits`].
@@ -62,6 +64,7 @@ enum Sort {
     Arriving,
     Nobody,
     Admins,
+    Users,
     Nodes,
     Masters,
 }
@@ -84,6 +87,8 @@ pub struct ConnectionLimits {
     pub nobody: Limit,
     /// Administrators'.
     pub admins: Limit,
+    /// Other users', of whom one may be in many Pods.
+    pub users: Limit,
     /// Nodes'.
     pub nodes: Limit,
     /// Masters'.
@@ -101,7 +106,8 @@ impl ConnectionLimits {
         Self {
             arriving: Limit { all: part(1, 8), each: part(1, 16) },
             nobody: Limit { all: part(1, 16), each: part(1, 64) },
-            admins: Limit { all: part(1, 4), each: part(1, 4) },
+            admins: Limit { all: part(1, 8), each: part(1, 8) },
+            users: Limit { all: part(1, 8), each: part(1, 16) },
             nodes: Limit { all: part(7, 16), each: NODE_CONNECTIONS_MAX },
             masters: Limit { all: part(1, 8), each: part(1, 8) },
             proxied: usize::try_from(files / FILES_A_PROXIED).unwrap_or(usize::MAX).max(1),
@@ -111,7 +117,10 @@ impl ConnectionLimits {
     /// How many connections a server takes at most.
     #[must_use]
     pub fn sum(&self) -> usize {
-        [self.arriving, self.nobody, self.admins, self.nodes, self.masters].iter().map(|limit| limit.all).sum()
+        [self.arriving, self.nobody, self.admins, self.users, self.nodes, self.masters]
+            .iter()
+            .map(|limit| limit.all)
+            .sum()
     }
 
     fn of(&self, sort: Sort) -> Limit {
@@ -119,6 +128,7 @@ impl ConnectionLimits {
             Sort::Arriving => self.arriving,
             Sort::Nobody => self.nobody,
             Sort::Admins => self.admins,
+            Sort::Users => self.users,
             Sort::Nodes => self.nodes,
             Sort::Masters => self.masters,
         }
@@ -133,13 +143,14 @@ impl Party {
             Self::Known(Subject::Admin { .. }) => Sort::Admins,
             Self::Known(Subject::Node { .. }) => Sort::Nodes,
             Self::Known(Subject::Master { .. }) => Sort::Masters,
+            Self::User(_) => Sort::Users,
         }
     }
 
     fn idle_max(&self) -> Duration {
         match self {
             Self::Arriving(_) | Self::Nobody(_) => NOBODY_IDLE,
-            Self::Known(_) => KNOWN_IDLE,
+            Self::Known(_) | Self::User(_) => KNOWN_IDLE,
         }
     }
 
@@ -155,7 +166,7 @@ impl Party {
         match self {
             Self::Arriving(address) => Self::Arriving(masked(address)),
             Self::Nobody(address) => Self::Nobody(masked(address)),
-            known @ Self::Known(_) => known,
+            known @ (Self::Known(_) | Self::User(_)) => known,
         }
     }
 }
@@ -172,7 +183,7 @@ pub struct Connections {
 struct Open {
     next: u64,
     /// By id, for each sort in its order.
-    by_sort: [BTreeMap<u64, Arc<Connection>>; 5],
+    by_sort: [BTreeMap<u64, Arc<Connection>>; 6],
     each: HashMap<Party, usize>,
 }
 
@@ -362,7 +373,7 @@ impl Connection {
         let left = self.party().idle_max().saturating_sub(idle);
         match self.party() {
             Party::Arriving(_) | Party::Nobody(_) => left.min(NOBODY_LIFE.saturating_sub(since(self.came_ms))),
-            Party::Known(_) => left,
+            Party::Known(_) | Party::User(_) => left,
         }
     }
 }
@@ -396,6 +407,7 @@ mod tests {
             arriving: LIMIT,
             nobody: LIMIT,
             admins: LIMIT,
+            users: LIMIT,
             nodes: LIMIT,
             masters: LIMIT,
             proxied: 1,

@@ -116,7 +116,8 @@ impl Served {
             | Subresource::Portforward
             | Subresource::Exec
             | Subresource::Attach
-            | Subresource::Proxy => self.info().subresources.contains(&part),
+            | Subresource::Proxy
+            | Subresource::Token => self.info().subresources.contains(&part),
         }
     }
 

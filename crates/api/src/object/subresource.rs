@@ -32,6 +32,8 @@ pub enum Subresource {
     Attach,
     /// Not a part that could be written: what answers HTTP behind the object.
     Proxy,
+    /// Not a part that could be written: a token of a ServiceAccount.
+    Token,
 }
 
 /// A type of what stands under a subresource's URL, for which there is no row in the table of kinds.
@@ -52,6 +54,12 @@ const SCALE: TypeName =
 const BINDING: TypeName = TypeName { group: "", version: "v1", kind: "Binding", message: "kapelle.core.v1.Binding" };
 const EVICTION: TypeName =
     TypeName { group: "policy", version: "v1", kind: "Eviction", message: "kapelle.policy.v1.Eviction" };
+const TOKEN: TypeName = TypeName {
+    group: "authentication.k8s.io",
+    version: "v1",
+    kind: "TokenRequest",
+    message: "kapelle.authentication.v1.TokenRequest",
+};
 
 /// The parameters of a connection.
 const fn connection(kind: &'static str) -> TypeName {
@@ -60,7 +68,7 @@ const fn connection(kind: &'static str) -> TypeName {
 
 impl Subresource {
     /// Every one.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::None,
         Self::Status,
         Self::Scale,
@@ -73,6 +81,7 @@ impl Subresource {
         Self::Exec,
         Self::Attach,
         Self::Proxy,
+        Self::Token,
     ];
 
     /// The word in URLs and requests; empty for the object itself.
@@ -91,6 +100,7 @@ impl Subresource {
             Self::Exec => "exec",
             Self::Attach => "attach",
             Self::Proxy => "proxy",
+            Self::Token => "token",
         }
     }
 
@@ -100,7 +110,7 @@ impl Subresource {
         match self {
             Self::None | Self::Owners => &[],
             Self::Status | Self::Scale => &[Verb::Get, Verb::Patch, Verb::Update],
-            Self::Binding | Self::Eviction => &[Verb::Create],
+            Self::Binding | Self::Eviction | Self::Token => &[Verb::Create],
             Self::Finalize => &[Verb::Update],
             Self::Log => &[Verb::Get],
             Self::Portforward | Self::Exec | Self::Attach => &[Verb::Create, Verb::Get],
@@ -117,6 +127,7 @@ impl Subresource {
             Self::Scale => Some(SCALE),
             Self::Binding => Some(BINDING),
             Self::Eviction => Some(EVICTION),
+            Self::Token => Some(TOKEN),
             Self::Portforward => Some(connection("PodPortForwardOptions")),
             Self::Exec => Some(connection("PodExecOptions")),
             Self::Attach => Some(connection("PodAttachOptions")),
@@ -140,7 +151,8 @@ impl Subresource {
             | Self::Eviction
             | Self::Finalize
             | Self::Log
-            | Self::Owners => false,
+            | Self::Owners
+            | Self::Token => false,
         }
     }
 
@@ -149,7 +161,9 @@ impl Subresource {
     pub fn is_written(self) -> bool {
         match self {
             Self::None | Self::Status | Self::Scale | Self::Binding | Self::Finalize | Self::Owners => true,
-            Self::Eviction | Self::Log | Self::Portforward | Self::Exec | Self::Attach | Self::Proxy => false,
+            Self::Eviction | Self::Log | Self::Portforward | Self::Exec | Self::Attach | Self::Proxy | Self::Token => {
+                false
+            }
         }
     }
 

@@ -91,14 +91,15 @@ pub fn update_part(old: &Object, new: &Object, part: Subresource) -> Vec<Cause> 
         Subresource::Scale => scale(&mut causes, new),
         Subresource::Binding => new.validate_binding(&mut causes, old),
         Subresource::Finalize => new.validate_finalizers(&mut causes),
-        // Owners are judged with all metadata; an eviction, a log and streams change nothing of the object.
+        // Owners are judged with all metadata; an eviction, a log, streams and tokens change nothing of the object.
         Subresource::Owners
         | Subresource::Eviction
         | Subresource::Log
         | Subresource::Portforward
         | Subresource::Exec
         | Subresource::Attach
-        | Subresource::Proxy => {}
+        | Subresource::Proxy
+        | Subresource::Token => {}
     }
     meta::lists(&mut causes, new.kind(), new.metadata());
     meta::update(&mut causes, old.metadata(), new.metadata());

@@ -44,7 +44,8 @@ fn options(key: &Key, part: Subresource, path: &str, query: &Query) -> Value {
         | Subresource::Eviction
         | Subresource::Finalize
         | Subresource::Owners
-        | Subresource::Log => Value::Null,
+        | Subresource::Log
+        | Subresource::Token => Value::Null,
     }
 }
 

@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use api::{Served, Subresource, Verb, kinds::KindInfo, object::TypeName};
 use serde_json::{Value, json};
 
-use super::accept::DiscoveryVersion;
+use super::{accept::DiscoveryVersion, questions::REVIEWS};
 
 /// The type of every object of discovery in its legacy form.
 const LEGACY_VERSION: &str = "v1";
@@ -27,10 +27,10 @@ pub(crate) struct Catalogue {
 }
 
 impl Catalogue {
-    /// `all` come in the order in which they are listed.
+    /// `all` come in the order in which they are listed; what is only answered, and never an object, comes after them.
     pub(crate) fn of(all: impl Iterator<Item = Served>) -> Self {
         let mut catalogue = Self { groups: vec![("", Vec::new())], places: HashMap::from([("", 0)]) };
-        for info in all.map(Served::info) {
+        for info in all.map(Served::info).chain(&REVIEWS) {
             let Self { groups, places } = &mut catalogue;
             let place = *places.entry(info.group).or_insert(groups.len());
             if place == groups.len() {

@@ -143,9 +143,13 @@ pub(crate) fn answer(
             Ok(answer::packed(answer::JSON, &document, headers))
         }
         Endpoint::OpenApiDocument(group, version) => return openapi_document(offered, group, version, asked),
-        Endpoint::Version | Endpoint::Alive | Endpoint::Ready | Endpoint::Review(_) | Endpoint::Objects(_) => {
-            return None;
-        }
+        Endpoint::Version
+        | Endpoint::Alive
+        | Endpoint::Ready
+        | Endpoint::Issuer
+        | Endpoint::JsonWebKeys
+        | Endpoint::Review(_)
+        | Endpoint::Objects(_) => return None,
     })
 }
 
@@ -231,8 +235,12 @@ impl Document {
 /// Made when the first client asks, so that starting does not wait for it.
 static DOCUMENTS: LazyLock<Vec<Document>> = LazyLock::new(|| {
     let all = Catalogue::of(Served::all());
-    let versions = |group| all.versions(group).into_iter().map(move |version| Document::new(group, version));
-    all.groups().flat_map(versions).collect()
+    let versions = |group| all.versions(group).into_iter().map(move |version| (group, version));
+    let is_of_table = |(group, version): &(&str, &str)| {
+        Served::all().map(Served::info).any(|info| info.group == *group && info.version == *version)
+    };
+    let documents = all.groups().flat_map(versions).filter(is_of_table);
+    documents.map(|(group, version)| Document::new(group, version)).collect()
 });
 
 /// All groups and versions of the table of kinds in OpenAPI v2, as JSON.

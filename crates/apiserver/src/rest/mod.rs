@@ -24,12 +24,14 @@ mod portforward;
 mod protobuf;
 mod proxy;
 pub(crate) mod query;
+mod questions;
 mod remote;
 mod render;
-mod review;
+pub(crate) mod review;
 mod subresources;
 #[cfg(test)]
 mod tests;
+mod tokens;
 mod watch;
 mod yaml;
 
@@ -122,10 +124,18 @@ impl Rest {
             Endpoint::Review(review) => {
                 only(&asked.method, &Method::POST)?;
                 let encoding = accept::plain(&asked.headers)?;
-                let sent = body::read(&asked.headers, body).await?.value().unwrap_or_default();
-                let spec = sent.get("spec").cloned().unwrap_or_else(|| serde_json::json!({}));
-                let answered = review::answer(review, spec, self.registry.caller());
+                let content = body::read(&asked.headers, body).await?;
+                let answered = review::answer(review, &content, &self.registry).await?;
                 Ok(answer::value(StatusCode::CREATED, encoding, &answered))
+            }
+            Endpoint::Issuer => {
+                only(&asked.method, &Method::GET)?;
+                Ok(answer::bytes(StatusCode::OK, answer::JSON, tokens::issuer().to_string()))
+            }
+            Endpoint::JsonWebKeys => {
+                only(&asked.method, &Method::GET)?;
+                let keys = self.registry.json_web_keys()?;
+                Ok(answer::bytes(StatusCode::OK, tokens::JSON_WEB_KEYS, keys.to_string()))
             }
             Endpoint::Alive => Ok(healthy()),
             Endpoint::Ready => self.ready().await,

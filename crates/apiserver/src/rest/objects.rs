@@ -43,9 +43,11 @@ fn asked_for(subresource: Subresource, verb: Verb) -> (Verb, Subresource) {
         Subresource::Eviction => (Verb::Delete, Subresource::None),
         Subresource::Log => (Verb::Log, Subresource::None),
         // Whoever opens a stream to something may do with it whatever it does for them.
-        Subresource::Portforward | Subresource::Exec | Subresource::Attach | Subresource::Proxy => {
-            (Verb::Create, subresource)
-        }
+        Subresource::Portforward
+        | Subresource::Exec
+        | Subresource::Attach
+        | Subresource::Proxy
+        | Subresource::Token => (Verb::Create, subresource),
     }
 }
 
@@ -96,6 +98,7 @@ impl Rest {
             (Subresource::Proxy, _) => self.proxy(&target, asked, body).await,
             (Subresource::Binding, Verb::Create) => self.bind(&target, asked, body).await,
             (Subresource::Eviction, Verb::Create) => self.evict(&target, asked, body).await,
+            (Subresource::Token, Verb::Create) => self.create_token(&target, asked, body).await,
             _ => Err(Error::method_not_allowed()),
         }
     }

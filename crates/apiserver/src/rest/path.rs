@@ -5,6 +5,8 @@ use std::sync::Arc;
 use api::{Kind, Served, Subresource, custom::Definitions};
 use rpc::url;
 
+use super::questions::REVIEWS;
+
 /// Something that has a URL.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Endpoint {
@@ -28,7 +30,11 @@ pub(crate) enum Endpoint {
     OpenApiIndex,
     /// `/openapi/v3/api/v1`, `/openapi/v3/apis/GROUP/VERSION`.
     OpenApiDocument(String, String),
-    /// `/apis/authorization.k8s.io/v1/…reviews` and the like: questions about the asker.
+    /// `/.well-known/openid-configuration`: who signs the tokens of ServiceAccounts, for verifiers elsewhere.
+    Issuer,
+    /// `/openid/v1/jwks`: by which keys they are known.
+    JsonWebKeys,
+    /// `/apis/authorization.k8s.io/v1/…reviews` and the like: questions about the asker, and about who shows a token.
     Review(Review),
     /// Objects of a kind.
     Objects(Target),
@@ -45,6 +51,8 @@ pub(crate) enum Review {
     Myself,
     /// As [`Review::Myself`], in the version that kubectl 1.27 knows.
     MyselfBeta,
+    /// Whose is this token?
+    Token,
 }
 
 /// Objects of one kind: all, those of a namespace, or one of them or a subresource of it.
@@ -93,11 +101,14 @@ pub(crate) fn parse(path: &str, defined: impl Fn() -> Arc<Definitions>) -> Optio
         ["openapi", "v3"] => Endpoint::OpenApiIndex,
         ["openapi", "v3", "api", version] => document("", version, defined)?,
         ["openapi", "v3", "apis", group, version] => document(group, version, defined)?,
+        [".well-known", "openid-configuration"] => Endpoint::Issuer,
+        ["openid", "v1", "jwks"] => Endpoint::JsonWebKeys,
         ["api"] => Endpoint::CoreGroup,
         ["apis"] => Endpoint::Groups,
         ["api", version] => group_version("", version, defined)?,
         ["apis", group] => {
-            let is_served = Served::all().any(|served| served.info().group == *group) || defined().has_group(group);
+            let mut kinds = Served::all().map(Served::info).chain(&REVIEWS);
+            let is_served = kinds.any(|info| info.group == *group) || defined().has_group(group);
             is_served.then(|| Endpoint::Group((*group).into()))?
         }
         ["apis", group, version] => group_version(group, version, defined)?,
@@ -115,13 +126,14 @@ fn review(group: &str, version: &str, resource: &str) -> Option<Review> {
         ("authorization.k8s.io", "v1", "selfsubjectaccessreviews") => Review::Access,
         ("authorization.k8s.io", "v1", "selfsubjectrulesreviews") => Review::Rules,
         ("authentication.k8s.io", "v1", "selfsubjectreviews") => Review::Myself,
+        ("authentication.k8s.io", "v1", "tokenreviews") => Review::Token,
         ("authentication.k8s.io", "v1beta1", "selfsubjectreviews") => Review::MyselfBeta,
         _ => return None,
     })
 }
 
 fn served(group: &str, version: &str, defined: impl Fn() -> Arc<Definitions>) -> bool {
-    Served::all().map(Served::info).any(|info| info.group == group && info.version == version)
+    Served::all().map(Served::info).chain(&REVIEWS).any(|info| info.group == group && info.version == version)
         || defined().has_group_version(group, version)
 }
 
@@ -130,7 +142,9 @@ fn group_version(group: &str, version: &str, defined: impl Fn() -> Arc<Definitio
 }
 
 fn document(group: &str, version: &str, defined: impl Fn() -> Arc<Definitions>) -> Option<Endpoint> {
-    served(group, version, defined).then(|| Endpoint::OpenApiDocument(group.to_owned(), version.to_owned()))
+    let has_document = Served::all().map(Served::info).any(|info| info.group == group && info.version == version)
+        || defined().has_group_version(group, version);
+    has_document.then(|| Endpoint::OpenApiDocument(group.to_owned(), version.to_owned()))
 }
 
 /// What follows the version. `namespaces/x/status` is a subresource of a Namespace, `namespaces/x/pods` a collection in it.
@@ -220,6 +234,12 @@ mod tests {
             ("/apis/authorization.k8s.io/v1/selfsubjectaccessreviews", "Review(Access)"),
             ("/apis/authentication.k8s.io/v1beta1/selfsubjectreviews", "Review(MyselfBeta)"),
             ("/apis/authorization.k8s.io/v1beta1/selfsubjectaccessreviews", "nothing"),
+            ("/apis/authentication.k8s.io", "Group(\"authentication.k8s.io\")"),
+            ("/apis/authentication.k8s.io/v1", "GroupVersion(\"authentication.k8s.io\", \"v1\")"),
+            ("/apis/authentication.k8s.io/v1/tokenreviews", "Review(Token)"),
+            ("/api/v1/namespaces/a/serviceaccounts/s/token", "ServiceAccount \"a\" \"s\" Token"),
+            ("/.well-known/openid-configuration", "Issuer"),
+            ("/openid/v1/jwks", "JsonWebKeys"),
             ("/apis/apiextensions.k8s.io/v1/customresourcedefinitions", "CustomResourceDefinition \"\" \"\" None"),
             ("/api/v1/namespaces/a/services/http:web:80/proxy/b%ff//c/", "Service \"a\" \"http:web:80\" Proxy"),
             ("/api/v1/namespaces/a/pods/p/proxy", "Pod \"a\" \"p\" Proxy"),

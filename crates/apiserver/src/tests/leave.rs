@@ -3,7 +3,7 @@
 
 use std::{convert::Infallible, sync::Arc};
 
-use api::{Served, Write};
+use api::{Key, Kind, Served, Write, authentication_v1::TokenRequest};
 use axum::body::Body;
 use bytes::Bytes;
 use futures::stream;
@@ -17,7 +17,8 @@ use super::{House, config_map, node_caller, pod, soon};
 use crate::{Entrance, grpc::JOIN_BYTES_MAX, server::Languages};
 
 /// What everybody may ask: the same as in Kubernetes, and to come in with a token.
-const PUBLIC_PATHS: [&str; 4] = ["/version", "/healthz", "/livez", "/readyz"];
+const PUBLIC_PATHS: [&str; 6] =
+    ["/version", "/healthz", "/livez", "/readyz", "/.well-known/openid-configuration", "/openid/v1/jwks"];
 const PUBLIC_METHODS: [&str; 3] =
     ["/kapelle.api.v1.Join/Join", "/grpc.health.v1.Health/Check", "/grpc.health.v1.Health/Watch"];
 
@@ -32,6 +33,10 @@ async fn street() -> Street {
     for object in [config_map("there", "1"), pod("there")] {
         house.registry.submit(Write::Create(object), WriteOptions::default()).await.unwrap();
     }
+    // The keys of ServiceAccounts are made for the first who asks for a token.
+    house.registry.sign_by(&Authority::found("test").unwrap()).unwrap();
+    let account = Key::namespaced(Kind::ServiceAccount, "default", "none");
+    house.registry.create_token(&account, TokenRequest::default()).await.unwrap_err();
     let languages = Languages::new(house.registry.clone(), house.aggregator(), house.images.clone(), None).await;
     Street { house, languages }
 }

@@ -1,6 +1,7 @@
 //! Stories over a real log, a real state and real sockets on loopback.
 #![expect(clippy::unwrap_used, reason = "tests")]
 
+mod accounts;
 mod aggregate;
 mod bearer;
 mod flood;
@@ -43,6 +44,7 @@ const LIMITS: ConnectionLimits = ConnectionLimits {
     arriving: Limit { all: 8, each: 8 },
     nobody: Limit { all: 4, each: 4 },
     admins: Limit { all: 8, each: 8 },
+    users: Limit { all: 8, each: 8 },
     nodes: Limit { all: 4, each: 2 },
     masters: Limit { all: 4, each: 4 },
     proxied: 0,
@@ -116,6 +118,7 @@ impl Pki {
     /// What is served where one Registry stands behind the port.
     fn setup(&self, registry: Registry, images: Images) -> Setup {
         let identity = self.identity(&Subject::Master { member: registry.status().member.0 });
+        registry.sign_by(&self.0).unwrap();
         Setup {
             aggregator: Aggregator::new(&registry, self.0.clone()),
             registry,

@@ -43,7 +43,8 @@ impl Cover {
                 | Subresource::Portforward
                 | Subresource::Exec
                 | Subresource::Attach
-                | Subresource::Proxy,
+                | Subresource::Proxy
+                | Subresource::Token,
             ) => Self::Replaced { by: Arc::new(object.clone()), base },
             Write::Delete(..) => Self::Deleted { at: now, base, written: false },
         }

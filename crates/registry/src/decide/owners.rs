@@ -124,7 +124,8 @@ fn is_owned(subresource: Subresource) -> bool {
         | Subresource::Portforward
         | Subresource::Exec
         | Subresource::Attach
-        | Subresource::Proxy => false,
+        | Subresource::Proxy
+        | Subresource::Token => false,
     }
 }
 

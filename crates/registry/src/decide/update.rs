@@ -36,7 +36,8 @@ impl Decider<'_> {
             | Subresource::Portforward
             | Subresource::Exec
             | Subresource::Attach
-            | Subresource::Proxy => return Err(no_subresource()),
+            | Subresource::Proxy
+            | Subresource::Token => return Err(no_subresource()),
         };
         if subresource != Subresource::Owners {
             self.fill(&mut new)?;

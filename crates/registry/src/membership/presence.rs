@@ -101,17 +101,17 @@ impl Registry {
         members.contains(member) || !group.leader.is_some_and(|leader| members.contains(leader))
     }
 
-    /// Tells open connections whenever somebody joins or leaves, until the process stops.
+    /// Tells open connections whenever somebody joins or leaves, or may have lost what its token speaks of, until the process stops.
     pub async fn watch_presence(&self) {
-        let (mut nodes, mut group) = (self.nodes(), None);
+        let (mut whom, mut group) = (self.somebodies(), None);
         let mut look = interval(LOOK_EVERY);
         loop {
             let is_news = tokio::select! {
                 () = self.inner.closing.cancelled() => return,
-                events = nodes.next() => match events {
+                events = whom.next() => match events {
                     Ok(events) => events.iter().any(|event| is_other(event)),
                     Err(_) => {
-                        nodes = self.nodes();
+                        whom = self.somebodies();
                         true
                     }
                 },
@@ -132,10 +132,11 @@ impl Registry {
         Some((group.members.clone(), group.leader))
     }
 
-    /// The changes of Nodes from now on. History always reaches back to the present.
-    fn nodes(&self) -> Watch {
+    /// The changes, from now on, of what certificates and tokens speak of. History always reaches back to the present.
+    fn somebodies(&self) -> Watch {
+        let kinds = [Kind::Node, Kind::ServiceAccount, Kind::Pod, Kind::Secret];
         loop {
-            if let Ok(watch) = self.inner.store.watch(&[Kind::Node], self.inner.store.view().revision()) {
+            if let Ok(watch) = self.inner.store.watch(&kinds, self.inner.store.view().revision()) {
                 return watch;
             }
         }
@@ -181,10 +182,14 @@ fn identity(node: &Object) -> Option<&str> {
     Some(&metadata.uid)
 }
 
-/// Whether a change makes the name that of another node.
+/// Whether after a change somebody may not be any more, or somebody else. Pods and Secrets change often, and keep their uid until
+/// they are gone.
 fn is_other(event: &Event) -> bool {
+    let is_somebody = matches!(event.record.key.kind, Kind::Node | Kind::ServiceAccount);
     match event.change {
-        ChangeType::Added | ChangeType::Deleted => true,
+        ChangeType::Deleted => true,
+        ChangeType::Added => is_somebody,
+        ChangeType::Modified if !is_somebody => false,
         ChangeType::Modified => {
             let before = event.before.as_ref().map(|before| before.object());
             before.is_none_or(|before| identity(&before) != identity(&event.record.object()))

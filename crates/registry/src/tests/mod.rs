@@ -1,6 +1,7 @@
 //! Stories over a real log and a real state.
 #![expect(clippy::unwrap_used, reason = "tests")]
 
+mod accounts;
 mod admission;
 mod custom;
 mod joining;

@@ -53,6 +53,7 @@ pub fn targets() -> Vec<Target> {
         target("state", 256 * KIB, 300, state::samples, state::read),
         Target { mend: texts::wrap, ..target("page", 4 * KIB, 16, texts::pages, texts::read_page) },
         target("token", 4 * KIB, 64, texts::tokens, texts::read_token),
+        Target { mend: texts::sign, ..target("account-token", 16 * KIB, 64, texts::claims, texts::read_account_token) },
         target("url", 4 * KIB, 128, texts::urls, texts::read_url),
         target("labels", 4 * KIB, 300, texts::labels, texts::read_labels),
         target("fields", 4 * KIB, 300, texts::fields, texts::read_fields),

@@ -93,6 +93,37 @@ pub(super) fn read_token(input: &Bytes, scale: &mut Scale) -> Result<Verdict, St
     if token.to_string().parse() == Ok(token) { Ok(Verdict::Accepted) } else { Err(format!("{text} is read twice")) }
 }
 
+/// The claims within tokens of ServiceAccounts; [`sign`] makes tokens of them.
+pub(super) fn claims(_: &mut Prng) -> Vec<Vec<u8>> {
+    owned(&[
+        r#"{"aud":["a","b"],"exp":3600,"iat":0,"iss":"https://i","jti":"j","kubernetes.io":{"namespace":"n","node":{"name":"n1",
+            "uid":"1"},"pod":{"name":"p","uid":"2"},"secret":{"name":"s","uid":"3"},"serviceaccount":{"name":"a","uid":"4"},
+            "warnafter":9},"nbf":0,"sub":"system:serviceaccount:n:a"}"#,
+        r#"{"aud":[],"exp":-1,"iat":0,"iss":"","jti":"","kubernetes.io":{"namespace":"n","serviceaccount":{"name":"a"}},
+            "nbf":0,"sub":"system:serviceaccount:n:a"}"#,
+    ])
+}
+
+pub(super) fn sign(bytes: &mut Vec<u8>) {
+    *bytes = registry::decoders::sign_account_token(bytes).unwrap_or_default().into_bytes();
+}
+
+/// A token is no longer understood when one letter of it is another one.
+pub(super) fn read_account_token(input: &Bytes, scale: &mut Scale) -> Result<Verdict, String> {
+    let text = text(input);
+    let is_understood = scale.weigh(|| registry::decoders::account_token(&text));
+    let mut forged = input.to_vec();
+    let place = input.iter().map(|byte| usize::from(*byte)).sum::<usize>() % input.len().max(1);
+    if let Some(letter) = forged.get_mut(place) {
+        *letter = if *letter == b'x' { b'y' } else { b'x' };
+    }
+    let forged = String::from_utf8_lossy(&forged);
+    if registry::decoders::account_token(&forged) {
+        return Err(format!("{forged} was not signed"));
+    }
+    Ok(verdict(is_understood))
+}
+
 pub(super) fn urls(_: &mut Prng) -> Vec<Vec<u8>> {
     owned(&[
         "/api/v1/namespaces/default/pods?limit=5&resourceVersion=17&resourceVersionMatch=Exact",

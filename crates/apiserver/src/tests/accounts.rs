@@ -1,0 +1,194 @@
+//! ServiceAccounts that show a token, in every language, and what becomes of what they were answered when it counts no more.
+
+use std::{sync::Arc, time::Duration};
+
+use api::{
+    DeleteOptions, Error, Key, Kind, Object, Write, authentication_v1::TokenRequest, core_v1::ServiceAccount,
+    kinds::Resource as _,
+};
+use axum::body::Body;
+use base64::{Engine as _, prelude::BASE64_URL_SAFE_NO_PAD};
+use http::{Method, Request, StatusCode, header};
+use http_body_util::BodyExt as _;
+use hyper::client::conn::http2::SendRequest;
+use registry::WriteOptions;
+use rpc::{Client, Query, Security};
+use rustls::ClientConfig;
+use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
+use super::{Server, soon};
+
+const SELF: &str = "/apis/authentication.k8s.io/v1/selfsubjectreviews";
+const REVIEW: &str = "/apis/authentication.k8s.io/v1/tokenreviews";
+const TOKEN: &str = "/api/v1/namespaces/default/serviceaccounts/till/token";
+
+/// A server with an account `till`, and a token of it.
+async fn till() -> (Server, String) {
+    let server = Server::new().await;
+    let mut account = ServiceAccount::default();
+    (account.metadata_mut().name, account.metadata_mut().namespace) = ("till".to_owned(), "default".to_owned());
+    let write = Write::Create(Object::from(account));
+    soon(server.house.registry.submit(write, WriteOptions::default())).await.unwrap();
+    let made = soon(server.house.registry.create_token(&key(), TokenRequest::default())).await.unwrap();
+    let token = made.0.status.unwrap().token;
+    (server, token)
+}
+
+fn key() -> Key {
+    Key::namespaced(Kind::ServiceAccount, "default", "till")
+}
+
+async fn leave(server: &Server) {
+    let write = Write::Delete(key(), DeleteOptions::default());
+    soon(server.house.registry.submit(write, WriteOptions::default())).await.unwrap();
+}
+
+fn asking(server: &Server, method: Method, path: &str, token: &str, body: &Value) -> Request<Body> {
+    let mut request = Request::builder().method(method).uri(format!("{}{path}", server.url));
+    if !token.is_empty() {
+        request = request.header(header::AUTHORIZATION, format!("Bearer {token}"));
+    }
+    let body = if body.is_null() { Body::empty() } else { Body::from(body.to_string()) };
+    request.header(header::CONTENT_TYPE, "application/json").body(body).unwrap()
+}
+
+async fn told(sender: &mut SendRequest<Body>, request: Request<Body>) -> (StatusCode, Value) {
+    let answer = soon(sender.send_request(request)).await.unwrap();
+    let (head, body) = answer.into_parts();
+    let body = soon(body.collect()).await.unwrap().to_bytes();
+    (head.status, serde_json::from_slice(&body).unwrap_or_default())
+}
+
+async fn asked(
+    server: &Server,
+    config: &Arc<ClientConfig>,
+    (method, path): (Method, &str),
+    token: &str,
+    body: &Value,
+) -> (StatusCode, Value) {
+    let mut sender = server.sender(config.clone()).await;
+    told(&mut sender, asking(server, method, path, token, body)).await
+}
+
+#[tokio::test]
+async fn a_token_is_somebody_over_rest_grpc_and_the_registry_of_images() {
+    let (server, token) = till().await;
+    let nobody = server.nobody();
+    let (code, answer) = asked(&server, &nobody, (Method::POST, SELF), &token, &json!({})).await;
+    assert_eq!(code, 201);
+    let info = &answer["status"]["userInfo"];
+    assert_eq!(info["username"], "system:serviceaccount:default:till");
+    assert_eq!(info["groups"][0], "system:serviceaccounts");
+    assert!(info["uid"].is_string() && info["extra"]["authentication.kubernetes.io/credential-id"].is_array());
+
+    // It has no rights yet, which is another answer than being nobody.
+    let maps = (Method::GET, "/api/v1/configmaps");
+    let (code, answer) = asked(&server, &nobody, maps.clone(), &token, &Value::Null).await;
+    assert_eq!(code, 403);
+    assert!(answer["message"].as_str().unwrap().contains("User \"system:serviceaccount:default:till\" cannot list"));
+    assert_eq!(asked(&server, &nobody, (Method::GET, "/api"), &token, &Value::Null).await.0, 200, "discovery");
+    assert_eq!(asked(&server, &nobody, (Method::GET, "/v2/"), &token, &Value::Null).await.0, 403, "images");
+    let security = Security::bearer(server.pki.0.certificate_pem(), &token).unwrap();
+    let client = Client::connect_with(std::slice::from_ref(&server.url), security).unwrap();
+    let error: Error = client.list(&Query::all(Kind::ConfigMap)).await.unwrap_err();
+    assert!(error.message.contains("system:serviceaccount:default:till"), "{error}");
+    // Whoever has a certificate, too, is whom it names; a wrong token is refused all the same.
+    let admin = server.pki.admin().client();
+    assert_eq!(asked(&server, &admin, maps.clone(), &token, &Value::Null).await.0, 200);
+    assert_eq!(asked(&server, &admin, maps.clone(), &token[1..], &Value::Null).await.0, 401);
+
+    leave(&server).await;
+    assert_eq!(asked(&server, &nobody, maps, &token, &Value::Null).await.0, 401, "its account is gone");
+}
+
+#[tokio::test]
+async fn tokens_that_somebody_made_up_are_nobodys() {
+    let (server, token) = till().await;
+    let nobody = server.nobody();
+    let mut sender = server.sender(nobody).await;
+    let parts: Vec<&str> = token.split('.').collect();
+    let encoded = |text: &str| BASE64_URL_SAFE_NO_PAD.encode(text);
+    let text = String::from_utf8(BASE64_URL_SAFE_NO_PAD.decode(parts[1]).unwrap()).unwrap();
+    let admin = encoded(&text.replace("default", "kube-system"));
+    let none = encoded(r#"{"alg":"none"}"#);
+    for (what, forged) in [
+        ("unsigned", format!("{none}.{}.", parts[1])),
+        ("another's claims", format!("{}.{admin}.{}", parts[0], parts[2])),
+        ("without a signature", format!("{}.{}.", parts[0], parts[1])),
+        ("cut off", token[..token.len() - 2].to_owned()),
+        ("four parts", format!("{token}.{}", parts[2])),
+        ("dots", "..".to_owned()),
+        ("long", format!("{}.{}.{}", parts[0], "A".repeat(20 << 10), parts[2])),
+    ] {
+        let (code, answer) = told(&mut sender, asking(&server, Method::GET, "/api", &forged, &Value::Null)).await;
+        assert_eq!(code, 401, "{what}: {answer}");
+        assert!(!answer.to_string().contains(parts[2]), "{what}: no error repeats what was shown");
+    }
+    assert_eq!(told(&mut sender, asking(&server, Method::GET, "/api", &token, &Value::Null)).await.0, 200);
+}
+
+#[tokio::test]
+async fn tokens_are_made_and_reviewed_for_who_may() {
+    let (server, token) = till().await;
+    let (admin, nobody) = (server.pki.admin().client(), server.nobody());
+    let wanted = json!({
+        "kind": "TokenRequest", "apiVersion": "authentication.k8s.io/v1",
+        "spec": { "audiences": ["vault"], "expirationSeconds": 600 },
+    });
+    let (code, answer) = asked(&server, &admin, (Method::POST, TOKEN), "", &wanted).await;
+    assert_eq!(
+        (code.as_u16(), &answer["kind"], &answer["spec"]["expirationSeconds"]),
+        (201, &json!("TokenRequest"), &json!(600))
+    );
+    assert!(answer["status"]["expirationTimestamp"].as_str().unwrap().ends_with('Z'));
+    let vault = answer["status"]["token"].as_str().unwrap();
+    assert_eq!(asked(&server, &nobody, (Method::GET, "/api"), vault, &Value::Null).await.0, 401, "it is for others");
+
+    let review = |token: &str, audiences: &[&str]| json!({ "spec": { "token": token, "audiences": audiences } });
+    let (code, answer) = asked(&server, &admin, (Method::POST, REVIEW), "", &review(vault, &["vault", "b"])).await;
+    assert_eq!((code.as_u16(), &answer["status"]["authenticated"]), (201, &json!(true)), "{answer}");
+    assert_eq!(answer["status"]["audiences"], json!(["vault"]));
+    assert_eq!(answer["status"]["user"]["username"], "system:serviceaccount:default:till");
+    let (_, answer) = asked(&server, &admin, (Method::POST, REVIEW), "", &review(vault, &[])).await;
+    assert_eq!(answer["status"]["authenticated"], Value::Null);
+    assert!(answer["status"]["error"].as_str().unwrap().contains("another audience"), "{answer}");
+    assert_eq!(asked(&server, &nobody, (Method::POST, REVIEW), &token, &review(vault, &[])).await.0, 403);
+    assert_eq!(asked(&server, &nobody, (Method::POST, TOKEN), &token, &wanted).await.0, 403);
+    let other = json!({ "metadata": { "name": "other" } });
+    assert_eq!(asked(&server, &admin, (Method::POST, TOKEN), "", &other).await.0, 400);
+
+    // Verifiers elsewhere need nobody's leave.
+    let (code, answer) = asked(&server, &nobody, (Method::GET, "/openid/v1/jwks"), "", &Value::Null).await;
+    assert_eq!((code.as_u16(), answer["keys"].as_array().map(Vec::len)), (200, Some(1)));
+    assert!(answer["keys"][0]["d"].is_null() && answer["keys"][0]["alg"] == "ES256");
+    let configuration = (Method::GET, "/.well-known/openid-configuration");
+    let (code, answer) = asked(&server, &nobody, configuration, "", &Value::Null).await;
+    assert_eq!((code.as_u16(), answer["issuer"].as_str()), (200, Some(registry::ISSUER)));
+    let (_, answer) = asked(&server, &admin, (Method::GET, "/apis/authentication.k8s.io/v1"), "", &Value::Null).await;
+    let names: Vec<&str> =
+        answer["resources"].as_array().unwrap().iter().filter_map(|of| of["name"].as_str()).collect();
+    assert_eq!(names, ["tokenreviews", "selfsubjectreviews"]);
+}
+
+/// What goes on while its reader is somebody ends when it is nobody: a request whose answer has begun, and a connection that has
+/// changed its protocol. Accounts may read nothing yet, so that these are answers that everybody may have.
+#[tokio::test]
+async fn what_was_begun_by_a_token_ends_with_its_account() {
+    let (server, token) = till().await;
+    let mut stream = server.connect_as(server.nobody()).await;
+    let head = format!(
+        "POST /grpc.health.v1.Health/Watch HTTP/1.1\r\nHost: {}\r\nAuthorization: Bearer {token}\r\nContent-Type: \
+         application/grpc\r\nContent-Length: 5\r\n\r\n\0\0\0\0\0",
+        server.address
+    );
+    stream.write_all(head.as_bytes()).await.unwrap();
+    let mut begun = [0; 12];
+    soon(stream.read_exact(&mut begun)).await.unwrap();
+    assert_eq!(&begun, b"HTTP/1.1 200");
+    leave(&server).await;
+    let mut rest = Vec::new();
+    // Whether the end is clean, the other side does not say.
+    let ended = tokio::time::timeout(Duration::from_secs(20), stream.read_to_end(&mut rest)).await;
+    assert!(ended.is_ok(), "it goes on");
+}

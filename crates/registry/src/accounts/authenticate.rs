@@ -1,0 +1,108 @@
+//! Who shows a token: asked with each request, of the state as this master knows it.
+
+use std::{sync::Arc, time::Duration};
+
+use api::{Error, ReadAt, Reason};
+use store::View;
+use tokio::time::timeout;
+
+use super::{
+    bound,
+    claims::{Claims, ISSUER},
+    jose::BadToken,
+};
+use crate::{
+    Registry,
+    access::{Caller, User},
+};
+
+/// How often an answer without end looks whether its caller still is somebody, beside when anything is deleted.
+const LOOK_EVERY: Duration = Duration::from_secs(10);
+
+/// Who has shown a token.
+#[derive(Clone, Debug)]
+pub struct Authenticated {
+    /// Who it is.
+    pub caller: Arc<Caller>,
+    claims: Arc<Claims>,
+}
+
+impl Authenticated {
+    pub(super) fn user(&self) -> User {
+        self.claims.user()
+    }
+
+    pub(super) fn claims(&self) -> &Claims {
+        &self.claims
+    }
+}
+
+impl Registry {
+    /// Who shows a token of a ServiceAccount to a master, as far as this one knows; `None` if it must find out, or if the token does
+    /// not count.
+    #[must_use]
+    pub fn recognise(&self, token: &str) -> Option<Authenticated> {
+        self.known(&self.state(), token, &[ISSUER.to_owned()]).ok()
+    }
+
+    /// Who shows a token of a ServiceAccount to a master.
+    ///
+    /// # Errors
+    /// 401 if it is none of this cluster, is for others, has ended, or what it speaks of is gone; 503 if the masters cannot agree
+    /// on that at the moment.
+    pub async fn authenticate(&self, token: &str) -> Result<Authenticated, Error> {
+        self.authenticate_for(token, &[ISSUER.to_owned()]).await
+    }
+
+    /// As [`Registry::authenticate`], for one of some audiences.
+    ///
+    /// This master may not have heard yet of what another one has just made: before a token is refused whose shape is right, it
+    /// catches up with the others.
+    pub(super) async fn authenticate_for(&self, token: &str, audiences: &[String]) -> Result<Authenticated, Error> {
+        match self.known(&self.state(), token, audiences) {
+            Err(Unknown::ForNow(_)) => {
+                let view = self.view(ReadAt::Latest).await?;
+                self.known(&view, token, audiences).map_err(Unknown::told)
+            }
+            known => known.map_err(Unknown::told),
+        }
+    }
+
+    fn known(&self, view: &View, token: &str, audiences: &[String]) -> Result<Authenticated, Unknown> {
+        let keys = self.keys_in(view).map_err(|error| Unknown::ForNow(error.message))?;
+        let claims = keys.claims(token).map_err(|bad| match bad {
+            BadToken::UnknownKey => Unknown::ForNow(bad.to_string()),
+            BadToken::TooLong | BadToken::NotCompact | BadToken::Header | BadToken::Signature | BadToken::Claims => {
+                Unknown::ForGood(bad.to_string())
+            }
+        })?;
+        let now = self.now();
+        claims.check(now, audiences).map_err(|refused| Unknown::ForGood(refused.to_string()))?;
+        bound::check(view, &claims.about, now).map_err(|gone| Unknown::ForNow(gone.to_string()))?;
+        Ok(Authenticated { caller: Arc::new(Caller::User(Arc::new(claims.user()))), claims })
+    }
+
+    /// Waits until what somebody's token speaks of is gone. Its end alone ends nothing that has begun, as in Kubernetes.
+    pub async fn until_revoked(&self, shown: &Authenticated) {
+        let mut news = self.inner.presence.subscribe();
+        while bound::check(&self.state(), &shown.claims.about, self.now()).is_ok() {
+            // The sender lives as long as this Registry.
+            let _ = timeout(LOOK_EVERY, news.changed()).await;
+        }
+    }
+}
+
+/// Why a token is nobody's.
+enum Unknown {
+    /// What this master has not heard of yet could change that.
+    ForNow(String),
+    /// Nothing could.
+    ForGood(String),
+}
+
+impl Unknown {
+    fn told(self) -> Error {
+        let (Self::ForNow(why) | Self::ForGood(why)) = self;
+        Error::new(Reason::Unauthorized, format!("Unauthorized: the bearer token does not count: {why}"))
+    }
+}
