@@ -128,6 +128,44 @@ fn files_of_volumes_have_the_modes_that_they_are_given() {
 }
 
 #[test]
+fn a_token_in_a_pod_is_the_pods_account_as_long_as_the_pod_is_there() {
+    let cluster = Cluster::start();
+    cluster.push("kv-http");
+    cluster.apply("{apiVersion: v1, kind: ServiceAccount, metadata: {name: till}}").ok();
+    let sources = "[{serviceAccountToken: {path: token, expirationSeconds: 600}}, \
+                    {serviceAccountToken: {path: vault/token, audience: vault}}, \
+                    {configMap: {name: kube-root-ca.crt, items: [{key: ca.crt, path: ca.crt}]}}]";
+    let volume = format!("{{name: t, projected: {{defaultMode: 288, sources: {sources}}}}}");
+    let mounts = "volumeMounts: [{name: t, mountPath: /var/run/secrets/kubernetes.io/serviceaccount, readOnly: true}]";
+    let spec = format!(
+        "{{serviceAccountName: till, volumes: [{volume}], containers: [{{name: kv, image: 'kv-http:v1', {mounts}}}]}}"
+    );
+    cluster.apply(&pod("teller", &spec)).ok();
+    cluster.wait_until_ready("teller");
+    let dir = cluster.dir().join("node/pods").join(cluster.field("pod/teller", "/metadata/uid")).join("volumes/t");
+    let [token, other] = ["token", "vault/token"].map(|file| std::fs::read_to_string(dir.join(file)).unwrap());
+    assert_eq!(std::fs::metadata(dir.join("token")).unwrap().permissions().mode() & 0o777, 0o440);
+    let header = |token: &str| format!("Authorization: Bearer {token}");
+    let asked = |token: &str| {
+        let authority = dir.join("ca.crt");
+        let mut command = std::process::Command::new("curl");
+        command.args(["-sS", "--max-time", "20", "-H", &header(token), "-H", "Content-Type: application/json"]);
+        command.arg("--cacert").arg(if authority.exists() { authority } else { cluster.dir().join("pki/ca.crt") });
+        let path = "apis/authentication.k8s.io/v1/selfsubjectreviews";
+        command.args(["-d", "{}"]).arg(format!("https://{}/{path}", cluster.contact()));
+        Answer::of(&mut command, "").stdout
+    };
+    let told = asked(&token);
+    assert!(told.contains("system:serviceaccount:default:till"), "{told}");
+    assert!(told.contains("\"authentication.kubernetes.io/pod-name\":[\"teller\"]"), "{told}");
+    assert!(told.contains("authentication.kubernetes.io/node-name"), "{told}");
+    assert!(asked(&other).contains("another audience"), "that one is for others");
+    cluster.kapelle("delete pod teller --grace-period=1").ok();
+    let told = asked(&token);
+    assert!(told.contains("Unauthorized") && told.contains("deleted"), "{told}");
+}
+
+#[test]
 fn a_program_is_ready_once_it_works_and_ends_when_it_is_asked() {
     let cluster = Cluster::start();
     cluster.push("trap");

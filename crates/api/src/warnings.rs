@@ -294,6 +294,9 @@ impl Warnings {
         if let Some(downward) = &source.downward_api {
             self.downward(&downward.items, &format!("{at}.downwardAPI"));
         }
+        if let Some(token) = &source.service_account_token {
+            self.ignored(format_args!("{at}.serviceAccountToken"), [("user", token.user.is_some(), NO_USERS)]);
+        }
     }
 
     fn files(&mut self, default_user: Option<i64>, items: &[KeyToPath], at: &str) {

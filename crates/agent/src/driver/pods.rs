@@ -17,6 +17,7 @@ pub(crate) mod ports;
 pub(crate) mod probing;
 pub(crate) mod runs;
 pub(crate) mod sources;
+mod tokens;
 mod volumes;
 pub(crate) mod watch;
 

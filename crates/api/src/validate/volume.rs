@@ -8,10 +8,16 @@ use super::{
     limits::{ITEMS_MAX, VOLUMES_MAX},
     names, resources,
 };
-use crate::core_v1::{DownwardApiVolumeFile, KeyToPath, ProjectedVolumeSource, Volume, VolumeProjection, VolumeSource};
+use crate::core_v1::{
+    DownwardApiVolumeFile, KeyToPath, ProjectedVolumeSource, ServiceAccountTokenProjection, Volume, VolumeProjection,
+    VolumeSource,
+};
 
 /// The volume types that there are.
 const SUPPORTED: [&str; 5] = ["configMap", "downwardAPI", "emptyDir", "projected", "secret"];
+/// The shortest and the longest life of a token that may be asked for, in seconds: Kubernetes' own.
+const TOKEN_LIFE_MIN_S: i64 = 600;
+const TOKEN_LIFE_MAX_S: i64 = 1 << 32;
 /// The largest file mode: 0777.
 const FILE_MODE_MAX: i32 = 0o777;
 
@@ -142,16 +148,16 @@ fn projection(causes: &mut Causes, source: &VolumeProjection, at: &Path<'_>) {
     ];
     let given: Vec<&str> = types.iter().filter(|(_, given)| *given).map(|(name, _)| *name).collect();
     match given.as_slice() {
-        [] => causes.required(at, "must specify a source: configMap, downwardAPI or secret"),
+        [] => causes.required(at, "must specify a source: configMap, downwardAPI, secret or serviceAccountToken"),
         [_] => {}
         several => {
             causes.forbidden(at, format_args!("may not specify more than 1 source, but has {}", several.join(", ")))
         }
     }
-    for (name, given) in &types[3..] {
+    for (name, given) in &types[4..] {
         if *given {
-            let why =
-                "there are no credentials to project into a Pod; supported sources: configMap, downwardAPI, secret";
+            let why = "there are no such credentials to project into a Pod; supported sources: configMap, downwardAPI, secret, \
+                       serviceAccountToken";
             causes.forbidden(&at.field(name), why);
         }
     }
@@ -170,6 +176,20 @@ fn projection(causes: &mut Causes, source: &VolumeProjection, at: &Path<'_>) {
     if let Some(downward) = &source.downward_api {
         files(causes, &downward.items, &at.field("downwardAPI").field("items"));
     }
+    if let Some(token) = &source.service_account_token {
+        account_token(causes, token, &at.field("serviceAccountToken"));
+    }
+}
+
+fn account_token(causes: &mut Causes, token: &ServiceAccountTokenProjection, at: &Path<'_>) {
+    local_path(causes, &token.path, &at.field("path"));
+    let Some(life_s) = token.expiration_seconds else { return };
+    let wrong = match life_s {
+        ..TOKEN_LIFE_MIN_S => "less than 10 minutes",
+        TOKEN_LIFE_MIN_S..=TOKEN_LIFE_MAX_S => return,
+        _ => "larger than 2^32 seconds",
+    };
+    causes.invalid(&at.field("expirationSeconds"), life_s, format_args!("may not specify a duration {wrong}"));
 }
 
 fn items(causes: &mut Causes, items: &[KeyToPath], at: &Path<'_>) {

@@ -114,6 +114,8 @@ impl Caller {
             (Kind::Node, _, Subresource::Status) => no("a node may only change its own status"),
             (Kind::Node, Verb::Create, _) => no("masters make the Node of a worker when it joins"),
             (Kind::Node, ..) => no("a node may only change its status: labels, taints and ranges are administrators'"),
+            // Only for its Pods, which is looked at with what is asked for.
+            (Kind::ServiceAccount, Verb::Create, Subresource::Token) => Ok(()),
             (Kind::Pod, Verb::Update | Verb::Patch, Subresource::Status)
             | (Kind::Pod, Verb::Delete, Subresource::None) => own(key, is_bound(&state(), key, node)),
             _ => no("nodes do not write this"),

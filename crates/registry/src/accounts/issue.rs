@@ -1,7 +1,9 @@
 //! Tokens that are asked for: Kubernetes' TokenRequest.
 
+use std::collections::BTreeSet;
+
 use api::{
-    Error, Key, Kind, ReadAt, Subresource, Timestamp, Verb,
+    Error, Key, Kind, ReadAt, Reason, Subresource, Timestamp, Verb,
     authentication_v1::{BoundObjectReference, TokenRequest, TokenRequestSpec, TokenRequestStatus},
     core_v1::Pod,
     error::Cause,
@@ -15,7 +17,11 @@ use super::{
     jose::TOKEN_BYTES_MAX,
     keyring::LIFE_MAX,
 };
-use crate::{Registry, access::Access};
+use crate::{
+    Registry,
+    access::{Access, Caller},
+    nodes::is_on,
+};
 
 /// The life of a token for which nobody says one, in seconds: Kubernetes' hour.
 const LIFE_S: i64 = 3600;
@@ -55,6 +61,7 @@ impl Registry {
         let keys = self.keys().await?;
         // Who has just made an account or a Pod by another master asks for what this one has not heard of.
         let view = self.view(ReadAt::Latest).await?;
+        self.may_ask(&view, account, &spec)?;
         let (now, about) = (self.now(), about(&view, account, spec.bound_object_ref.as_ref())?);
         bound::check(&view, &about, now).map_err(|_| Error::not_found(account))?;
         let begin = seconds(now);
@@ -84,6 +91,42 @@ impl Registry {
     }
 }
 
+impl Registry {
+    /// A node asks only for its Pods, for tokens that end with them, and for audiences that they name: Kubernetes'
+    /// `NodeRestriction`.
+    fn may_ask(&self, view: &View, account: &Key, spec: &TokenRequestSpec) -> Result<(), Error> {
+        let Caller::Node { name: node, .. } = self.caller() else { return Ok(()) };
+        let no = |why: &str| {
+            let message = format!("serviceaccounts \"{}\" is forbidden: node requested token {why}", account.name);
+            Err(Error::new(Reason::Forbidden, message).about(account))
+        };
+        let Some(reference) = spec.bound_object_ref.as_ref().filter(|reference| reference.kind == "Pod") else {
+            return no("not bound to a pod");
+        };
+        if reference.uid.is_empty() {
+            return no("with a pod binding without a uid");
+        }
+        let pod = Key::namespaced(Kind::Pod, account.namespace.clone(), reference.name.as_str());
+        let Some(record) = view.get(&pod).filter(|record| is_on(record, node)) else {
+            return no("bound to a pod scheduled on a different node");
+        };
+        let object = record.object();
+        let named = object.get::<Pod>().map(audiences).unwrap_or_default();
+        match audiences_of(spec).iter().find(|audience| !named.contains(audience.as_str())) {
+            Some(other) => no(&format!("with audience {other:?}, which no volume of the pod names")),
+            None => Ok(()),
+        }
+    }
+}
+
+/// The audiences of the tokens that a Pod projects.
+fn audiences(pod: &Pod) -> BTreeSet<&str> {
+    let volumes = pod.spec.iter().flat_map(|spec| &spec.volumes).filter_map(|volume| volume.volume_source.as_ref());
+    let sources = volumes.flat_map(|source| &source.projected).flat_map(|projected| &projected.sources);
+    let tokens = sources.filter_map(|source| source.service_account_token.as_ref());
+    tokens.map(|token| if token.audience.is_empty() { ISSUER } else { token.audience.as_str() }).collect()
+}
+
 fn wanted(spec: &TokenRequestSpec) -> Result<Wanted, Error> {
     let asked = spec.expiration_seconds.unwrap_or(LIFE_S);
     let wrong = |why: &str| {
@@ -101,8 +144,12 @@ fn wanted(spec: &TokenRequestSpec) -> Result<Wanted, Error> {
         .then(|| format!("requested expiration of {asked} seconds shortened to {life_s} seconds"))
         .into_iter()
         .collect();
-    let audiences = if spec.audiences.is_empty() { vec![ISSUER.to_owned()] } else { spec.audiences.clone() };
-    Ok(Wanted { audiences, life_s, warnings })
+    Ok(Wanted { audiences: audiences_of(spec), life_s, warnings })
+}
+
+/// For whom a token is: masters if nobody is named.
+fn audiences_of(spec: &TokenRequestSpec) -> Vec<String> {
+    if spec.audiences.is_empty() { vec![ISSUER.to_owned()] } else { spec.audiences.clone() }
 }
 
 /// The objects of which the token speaks.

@@ -306,3 +306,50 @@ async fn another_cluster_believes_none_of_them() {
     refused(&ours.registry, &foreign, "none of this cluster's keys").await;
     refused(&ours.registry, "", "base64url").await;
 }
+
+#[tokio::test]
+async fn a_node_asks_for_tokens_of_its_own_pods_alone() {
+    let House { registry, dir: _dir } = house().await;
+    create(&registry, account("till")).await;
+    let on = |name: &str, node: &str| {
+        let mut pod = pod(name, "till").get::<core_v1::Pod>().unwrap().clone();
+        let token = core_v1::ServiceAccountTokenProjection {
+            audience: "vault".to_owned(),
+            path: "token".to_owned(),
+            ..Default::default()
+        };
+        let source = core_v1::VolumeProjection { service_account_token: Some(token), ..Default::default() };
+        let projected = core_v1::ProjectedVolumeSource { sources: vec![source], ..Default::default() };
+        let source = core_v1::VolumeSource { projected: Some(Box::new(projected)), ..Default::default() };
+        let spec = pod.spec.get_or_insert_default();
+        spec.volumes.push(core_v1::Volume { name: "t".to_owned(), volume_source: Some(source) });
+        node.clone_into(&mut spec.node_name);
+        Object::from(pod)
+    };
+    let (mine, theirs) = (create(&registry, on("mine", "w1")).await, create(&registry, on("theirs", "w2")).await);
+    let node = registry.for_caller(Caller::Node { name: "w1".to_owned(), uid: "u".to_owned(), from: None });
+    let vault = |spec| TokenRequestSpec { audiences: vec!["vault".to_owned()], ..spec };
+    for (spec, why) in [
+        (TokenRequestSpec::default(), "not bound to a pod"),
+        (bound("Secret", "s", "u"), "not bound to a pod"),
+        (bound("Pod", "mine", ""), "without a uid"),
+        (vault(bound("Pod", "theirs", &theirs)), "bound to a pod scheduled on a different node"),
+        (vault(bound("Pod", "none", &theirs)), "bound to a pod scheduled on a different node"),
+        (TokenRequestSpec { audiences: vec!["bank".to_owned()], ..bound("Pod", "mine", &mine) }, "audience \"bank\""),
+    ] {
+        let error = asked(&node, "till", spec).await.unwrap_err();
+        assert_eq!(error.reason, Reason::Forbidden, "{error}");
+        assert!(
+            error.message.contains(&format!("node requested token {why}")) || error.message.contains(why),
+            "{error}"
+        );
+    }
+    let own = asked(&node, "till", bound("Pod", "mine", &mine)).await.unwrap_err();
+    assert!(own.message.contains("no volume of the pod names"), "masters are another audience: {own}");
+    let token = token(&node, "till", vault(bound("Pod", "mine", &mine))).await;
+    assert_eq!(claims(&token)["aud"], serde_json::json!(["vault"]));
+    assert!(
+        asked(&node, "default", vault(bound("Pod", "mine", &mine))).await.is_err(),
+        "the Pod runs as another account"
+    );
+}

@@ -2,7 +2,7 @@
 //! guests made there; and what guests left is removed however they nested it.
 
 use std::{
-    ffi::{CStr, CString},
+    ffi::{CStr, CString, OsString},
     io,
     os::fd::{AsFd, OwnedFd},
     path::{Component, Path, PathBuf},
@@ -74,6 +74,16 @@ impl Root {
         let mut file = std::fs::File::from(file);
         io::Write::write_all(&mut file, bytes)?;
         Ok(fchmod(&file, mode)?)
+    }
+
+    /// Puts a file in the place of one below, at once: who reads it finds the one or the other. Only where no guest may write.
+    pub(crate) fn replace(&self, path: &Path, bytes: &[u8], mode: Mode) -> io::Result<()> {
+        let name = path.file_name().unwrap_or_default();
+        let mut new = OsString::from(".new-");
+        new.push(name);
+        self.write(&path.with_file_name(&new), bytes, mode)?;
+        let dir = self.directory(path.parent().unwrap_or(Path::new("")))?;
+        Ok(renameat(&dir, &new, &dir, name)?)
     }
 
     fn at(&self, path: &Path, flags: OFlags, mode: Mode) -> io::Result<OwnedFd> {

@@ -68,6 +68,9 @@ impl Containers {
     /// for thousands.
     pub(crate) async fn start(self: Arc<Self>, run: Run, pod: Arc<Pod>, address: Ipv4Addr) {
         self.runs.begin(run.clone());
+        let tokens = manifest::container(&pod, &run.container)
+            .map(|container| volumes::token_files(&self.dirs, &pod, container))
+            .unwrap_or_default();
         let (container, addresses) = match Box::pin(self.begin(&run, pod, address)).await {
             Ok(begun) => begun,
             Err(failure) => {
@@ -75,7 +78,15 @@ impl Containers {
                 return self.inbox.say(Event::NotStarted(run, failure)).await;
             }
         };
-        let exit = self.stay(&run, &container).await;
+        let exit = if tokens.is_empty() {
+            self.stay(&run, &container).await
+        } else {
+            let fresh = Box::pin(self.sources.tokens.refresh(&tokens));
+            tokio::select! {
+                exit = self.stay(&run, &container) => exit,
+                never = fresh => match never {},
+            }
+        };
         addresses.into_iter().for_each(|address| self.proxy.unregister_local(address));
         self.runs.end(&run);
         self.inbox.say(Event::Ended(run, ended(exit))).await;

@@ -10,7 +10,7 @@ use api::{
 };
 use rpc::Client;
 
-use super::manifest;
+use super::{manifest, tokens::Tokens};
 use crate::{
     brain::Failure,
     driver::{memory::Memory, node::machine},
@@ -26,11 +26,13 @@ pub(crate) struct Sources {
     memory: Memory,
     /// The node's own address.
     host: Ipv4Addr,
+    pub(crate) tokens: Tokens,
 }
 
 impl Sources {
     pub(crate) fn new(client: Client, memory: Memory, host: Ipv4Addr) -> Self {
-        Self { client, memory, host }
+        let tokens = Tokens::new(client.clone());
+        Self { client, memory, host, tokens }
     }
 
     /// The values of a ConfigMap or Secret; `None` if it does not exist and may be missing.

@@ -10,14 +10,23 @@ use std::{
 
 use api::{
     Kind,
-    core_v1::{Container, DownwardApiVolumeFile, KeyToPath, Pod, Volume, VolumeMount, VolumeProjection},
+    core_v1::{
+        Container, DownwardApiVolumeFile, KeyToPath, Pod, ServiceAccountTokenProjection, Volume, VolumeMount,
+        VolumeProjection,
+    },
     expansion::Environment,
     kinds::Resource as _,
 };
 use rustix::fs::Mode;
 use sandbox::{Access, Host, Mount};
 
-use super::{beneath::Root, dirs::PodDirs, environment::too_large, sources::Sources};
+use super::{
+    beneath::Root,
+    dirs::PodDirs,
+    environment::too_large,
+    sources::Sources,
+    tokens::{TokenFile, Wanted},
+};
 use crate::brain::Failure;
 
 /// The files of a volume, by relative path.
@@ -157,7 +166,33 @@ async fn projected(sources: &Sources, pod: &Pod, projection: &VolumeProjection) 
         )
         .await;
     }
+    if let Some(projection) = &projection.service_account_token {
+        let token = sources.tokens.token(&Wanted::by(pod, projection)).await.map_err(|error| wrong(error.message))?;
+        return Ok(Files::from([(projection.path.clone(), Content { bytes: token.into_bytes(), mode: None })]));
+    }
     projection.downward_api.as_ref().map_or(Ok(Files::new()), |downward| fields(sources, pod, &downward.items))
+}
+
+/// The files with tokens in the volumes that a container mounts.
+pub(crate) fn token_files(dirs: &PodDirs, pod: &Pod, container: &Container) -> Vec<TokenFile> {
+    let is_mounted = |volume: &&Volume| container.volume_mounts.iter().any(|mount| mount.name == volume.name);
+    let volumes = pod.spec.iter().flat_map(|spec| &spec.volumes).filter(is_mounted);
+    let files = |volume: &Volume| {
+        let source = volume.volume_source.as_ref();
+        let sources =
+            source.and_then(|source| source.projected.as_ref()).map_or(&[][..], |projected| &projected.sources);
+        let tokens = sources.iter().filter_map(|source| source.service_account_token.as_ref());
+        let mode = Content { bytes: Vec::new(), mode: None }.mode(default_mode(volume));
+        let dir = dirs.volumes(pod.uid()).join(&volume.name);
+        let file = |token: &ServiceAccountTokenProjection| TokenFile {
+            wanted: Wanted::by(pod, token),
+            volume: dir.clone(),
+            path: token.path.clone(),
+            mode,
+        };
+        tokens.map(file).collect::<Vec<_>>()
+    };
+    volumes.flat_map(files).collect()
 }
 
 async fn keyed(
