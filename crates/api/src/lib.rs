@@ -35,6 +35,7 @@ pub mod openapi;
 pub mod patch;
 pub mod pod;
 pub mod quantity;
+pub mod rights;
 pub mod schema;
 pub mod selector;
 pub mod table;

@@ -54,12 +54,6 @@ impl Warnings {
         self.0.push(sentence);
     }
 
-    /// Rights are not asked of roles and bindings yet, and whoever writes one should know.
-    pub(crate) fn rights(&mut self) {
-        let sentence = "kept, not in force yet: administrators may do everything, nodes what their Pods need, nobody else anything";
-        self.say(sentence.to_owned());
-    }
-
     /// What a template of Pods says in vain.
     pub(crate) fn template(&mut self, template: Option<&PodTemplateSpec>) {
         if let Some(spec) = template.and_then(|template| template.spec.as_ref()) {

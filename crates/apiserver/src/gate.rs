@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use api::Error;
+use api::{Error, Verb};
 use axum::body::Body;
 use http::{HeaderMap, Method, Response};
 use registry::{Access, Registry};
@@ -62,11 +62,10 @@ impl Language {
     }
 
     /// What a request in this language wants.
-    fn access(self, method: &Method, path: &str) -> Access<'static> {
+    fn access<'a>(self, method: &Method, path: &'a str) -> Access<'a> {
         match self {
             Self::Grpc => grpc(path),
-            Self::Oci if matches!(*method, Method::GET | Method::HEAD) => Access::ReadImages,
-            Self::Oci => Access::WriteImages,
+            Self::Oci => oci(method, path),
             Self::Rest => rest(path),
         }
     }
@@ -86,6 +85,25 @@ fn rest(path: &str) -> Access<'static> {
     }
 }
 
+/// The names of repositories have slashes in them, and stand before a word that says what of the repository is meant.
+const OF_REPOSITORIES: [&str; 4] = ["/manifests/", "/blobs/", "/tags/", "/referrers/"];
+
+fn oci<'a>(method: &Method, path: &'a str) -> Access<'a> {
+    let rest = path.strip_prefix("/v2").unwrap_or(path).trim_start_matches('/');
+    let verb = match *method {
+        Method::GET | Method::HEAD if rest == "_catalog" => Verb::List,
+        Method::GET | Method::HEAD => Verb::Get,
+        Method::DELETE => Verb::Delete,
+        _ => Verb::Create,
+    };
+    if rest.is_empty() && verb == Verb::Get {
+        // Clients ask so whether they are known here.
+        return Access::Inside;
+    }
+    let ends = OF_REPOSITORIES.iter().filter_map(|word| rest.rfind(word)).max();
+    Access::Images(verb, &rest[..ends.unwrap_or_default()])
+}
+
 fn grpc(path: &str) -> Access<'static> {
     let (service, method) = path.trim_start_matches('/').split_once('/').unwrap_or_default();
     match (service, method) {
@@ -100,8 +118,8 @@ fn grpc(path: &str) -> Access<'static> {
             _,
         ) => Access::Inside,
         ("kapelle.api.v1.Join", "Renew") => Access::Renew,
-        ("kapelle.api.v1.Images", "ReadManifest" | "ReadBlob") => Access::ReadImages,
-        ("kapelle.api.v1.Images", _) => Access::WriteImages,
+        ("kapelle.api.v1.Images", "ReadManifest" | "ReadBlob") => Access::Images(Verb::Get, ""),
+        ("kapelle.api.v1.Images", _) => Access::Images(Verb::Create, ""),
         ("kapelle.api.v1.Cluster", "Status") => Access::SeeMasters,
         ("kapelle.api.v1.Cluster", "Admit") => Access::Admit,
         ("kapelle.api.v1.Cluster", "Backup") => Access::Administer("make a backup"),
@@ -113,4 +131,35 @@ fn grpc(path: &str) -> Access<'static> {
 /// Whether a request is made in somebody else's name, and by which header.
 fn impersonation(headers: &HeaderMap) -> Option<&str> {
     headers.keys().map(http::HeaderName::as_str).find(|name| name.starts_with(IMPERSONATION))
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "tests")]
+    use super::*;
+
+    #[test]
+    fn paths_of_images_name_a_repository() {
+        let cases = [
+            ("GET /v2/", "Inside"),
+            ("GET /v2", "Inside"),
+            ("GET /v2/_catalog", "Images(List, \"\")"),
+            ("GET /v2/team/app/tags/list", "Images(Get, \"team/app\")"),
+            ("HEAD /v2/app/manifests/v1", "Images(Get, \"app\")"),
+            ("PUT /v2/team/app/manifests/v1", "Images(Create, \"team/app\")"),
+            ("POST /v2/team/app/blobs/uploads/", "Images(Create, \"team/app\")"),
+            ("POST /v2/team/app/blobs/uploads", "Images(Create, \"team/app\")"),
+            ("PATCH /v2/team/app/blobs/uploads/1", "Images(Create, \"team/app\")"),
+            ("DELETE /v2/team/app/manifests/v1", "Images(Delete, \"team/app\")"),
+            ("GET /v2/team/manifests/blobs/sha256:0", "Images(Get, \"team/manifests\")"),
+            ("GET /v2/team/blobs/blobs/sha256:0", "Images(Get, \"team/blobs\")"),
+            ("GET /v2/team/app", "Images(Get, \"\")"),
+            ("POST /v2/", "Images(Create, \"\")"),
+        ];
+        for (line, expected) in cases {
+            let (method, path) = line.split_once(' ').unwrap();
+            let access = Language::Oci.access(&method.parse().unwrap(), path);
+            assert_eq!(format!("{access:?}"), expected, "{line}");
+        }
+    }
 }

@@ -13,7 +13,7 @@ use std::{
     time::Duration,
 };
 
-use api::{Error, Key, Subresource};
+use api::{Error, Key, Subresource, Verb};
 use bytes::{Bytes, BytesMut};
 use futures::future::BoxFuture;
 use http::{Request, Response, Uri, header};
@@ -240,7 +240,7 @@ async fn at_one_of(endpoints: &[Endpoint], call: &Call) -> Result<(Box<dyn Wire>
 
 async fn over_agent(pod: &Key, port: u16, call: &Call) -> Result<(Box<dyn Wire>, Option<Reach>), CallError> {
     let opened = async {
-        let reach = call.ways.reach(pod, Subresource::Proxy).await?;
+        let reach = call.ways.reach(pod, Verb::Create, Subresource::Proxy).await?;
         let tunnel: Box<dyn Wire> = Box::new(reach.open(port).await?);
         Ok((tunnel, Some(reach)))
     };

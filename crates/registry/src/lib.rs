@@ -42,7 +42,7 @@ use store::{Applied, Refusal, Store, View};
 use tokio::sync::{Semaphore, watch as latest};
 use tokio_util::sync::CancellationToken;
 
-pub use access::{Access, Asked, Caller, User};
+pub use access::{Access, Asked, Attributes, Caller, ResourceAttributes, User};
 pub use accounts::{Authenticated, ISSUER, Reviewed};
 pub use admission::{ANSWER_BYTES_MAX, Call, CallError, Calls, REQUEST_TIMEOUT};
 pub use consensus::{BackupFile, Begin, Dial, MemberId, Status as GroupStatus, Stream};
@@ -61,6 +61,7 @@ pub use reach::{REACHES_MAX, Reach};
 pub use read::{Encoded, Endpoint, Found, Item, ListAt, ListPage, ListQuery, WatchFrom, WatchQuery};
 pub use write::{AGREEMENT_TIMEOUT, Wanted, WriteOptions, Written};
 
+use access::Rights;
 use accounts::Keys;
 use admission::Admission;
 use decide::Rules;
@@ -82,6 +83,7 @@ struct Inner {
     options: Options,
     rules: Rules,
     admission: Admission,
+    rights: Rights,
     /// Who calls webhooks; empty until [`Registry::call_webhooks_by`].
     calls: OnceLock<Arc<dyn Calls>>,
     pins: Pins,
@@ -127,6 +129,7 @@ impl Registry {
             options,
             rules: Rules { service_cidr: options.service_cidr },
             admission: Admission::default(),
+            rights: Rights::default(),
             calls: OnceLock::new(),
             pins: Pins::default(),
             defined: Defined::default(),
@@ -166,6 +169,10 @@ impl Registry {
     /// # Errors
     /// If the caller may not do it, if it is not offered, or if the masters cannot agree on what is newest.
     pub async fn authorise(&self, access: Access<'_>) -> Result<(), Error> {
+        if let Caller::User(user) = &*self.caller {
+            user.authorise(access, || self.inner.rights.of(&self.state()))?;
+            return access.offered();
+        }
         match self.caller.authorise(access, || self.state()) {
             Err(_) if matches!((&*self.caller, access), (Caller::Node { .. }, Access::Objects(_))) => {
                 self.inner.consensus.read_barrier().await.map_err(|error| refused(&error))?;

@@ -1,7 +1,7 @@
 //! Logs of containers: found by the Pod, read from the node that runs it.
 
 use api::{
-    Error, Key, Kind, ReadAt, Verb,
+    Error, Key, Kind, Verb,
     core_v1::{Container, Pod},
 };
 use futures::{Stream, StreamExt as _};
@@ -24,7 +24,7 @@ impl Registry {
     ) -> Result<impl Stream<Item = Result<LogChunk, Error>> + Send + 'static + use<>, Error> {
         let key = Key::namespaced(Kind::Pod, request.namespace.as_str(), request.pod.as_str());
         self.authorise(Access::to(Verb::Log, &key)).await?;
-        let object = self.get(&key, ReadAt::Latest).await?.object();
+        let object = self.found(&key).await?.object();
         let pod: &Pod = object.get().ok_or_else(|| Error::not_found(&key))?;
         let container = container(pod, &request.container).map_err(|why| Error::bad_request(why).about(&key))?;
         let agent = self.agent(&key, pod).await?;

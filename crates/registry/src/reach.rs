@@ -4,7 +4,7 @@
 use std::{net::IpAddr, sync::Arc};
 
 use api::{
-    Error, Key, Kind, Object, ReadAt, Reason, Subresource, Verb,
+    Error, Key, Kind, Object, Reason, Subresource, Verb,
     conditions::{self, READY},
     core_v1::{Node, Pod},
     kinds::Resource as _,
@@ -32,13 +32,13 @@ pub struct Reach {
 pub const REACHES_MAX: usize = 1024;
 
 impl Registry {
-    /// The way to the ports of a Pod, for whoever may use a subresource of it.
+    /// The way to the ports of a Pod, for whoever may do something with a subresource of it.
     ///
     /// # Errors
     /// If there is no such Pod, it does not run, or its node does not say where it answers.
-    pub async fn reach(&self, key: &Key, subresource: Subresource) -> Result<Reach, Error> {
-        self.authorise(Access::to_subresource(Verb::Create, key, subresource)).await?;
-        let object = self.get(key, ReadAt::Latest).await?.object();
+    pub async fn reach(&self, key: &Key, verb: Verb, subresource: Subresource) -> Result<Reach, Error> {
+        self.authorise(Access::to_subresource(verb, key, subresource)).await?;
+        let object = self.found(key).await?.object();
         let pod: &Pod = object.get().ok_or_else(|| Error::not_found(key))?;
         let to = ForwardRequest {
             namespace: key.namespace.to_string(),
@@ -70,9 +70,9 @@ impl Registry {
     ///
     /// # Errors
     /// If the caller may not use it, there is no such node, or it does not say where its agent answers.
-    pub async fn reach_node(&self, key: &Key) -> Result<(Reach, u16), Error> {
-        self.authorise(Access::to_subresource(Verb::Create, key, Subresource::Proxy)).await?;
-        let node = self.get(key, ReadAt::Latest).await?.object();
+    pub async fn reach_node(&self, key: &Key, verb: Verb) -> Result<(Reach, u16), Error> {
+        self.authorise(Access::to_subresource(verb, key, Subresource::Proxy)).await?;
+        let node = self.found(key).await?.object();
         let (_, port) = answers_at(&node)?;
         Ok((self.way(self.agent_of(&node)?, key, ForwardRequest::default())?, port))
     }
@@ -92,7 +92,7 @@ impl Registry {
     /// If there is no such Pod or container, the container must be named, or the Pod has ended.
     pub async fn running_container(&self, key: &Key, wanted: &str, subresource: Subresource) -> Result<String, Error> {
         self.authorise(Access::to_subresource(Verb::Create, key, subresource)).await?;
-        let object = self.get(key, ReadAt::Latest).await?.object();
+        let object = self.found(key).await?.object();
         let pod: &Pod = object.get().ok_or_else(|| Error::not_found(key))?;
         let phase = pod.status.as_ref().map_or("", |status| &status.phase);
         if matches!(phase, "Succeeded" | "Failed") {
@@ -106,7 +106,7 @@ impl Registry {
     pub(crate) async fn agent(&self, key: &Key, pod: &Pod) -> Result<Agent, Error> {
         let no_node = || Error::bad_request(format!("pod {} does not have a host assigned", key.name)).about(key);
         let node = Key::cluster(Kind::Node, pod::node_name(pod).ok_or_else(no_node)?);
-        self.agent_of(&self.get(&node, ReadAt::Latest).await?.object())
+        self.agent_of(&self.found(&node).await?.object())
     }
 
     fn agent_of(&self, node: &Object) -> Result<Agent, Error> {

@@ -31,6 +31,13 @@ pub struct Record {
     memo: Mutex<Memo>,
 }
 
+/// Within one history there is one record of an object at a revision.
+impl PartialEq for Record {
+    fn eq(&self, other: &Self) -> bool {
+        self.revision == other.revision && self.key == other.key
+    }
+}
+
 /// The decoded value, which takes several times the memory of its bytes.
 #[derive(Debug)]
 enum Memo {

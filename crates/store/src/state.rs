@@ -6,7 +6,7 @@ use std::{
 };
 
 use api::{ChangeType, Key, Kind, Revision, object::CustomKind};
-use imbl::OrdMap;
+use imbl::{OrdMap, ordmap::DiffItem};
 
 use crate::{Event, Expect, Op, Record, Txn};
 
@@ -70,6 +70,19 @@ impl Objects {
     #[must_use]
     pub fn are_those_of(&self, view: &View, kind: Kind) -> bool {
         view.0.table(kind).is_some_and(|table| table.ptr_eq(&self.0))
+    }
+
+    /// What became of them in another state: each that is gone, new or changed, as it was and as it is. What both states share
+    /// is not looked at.
+    pub fn changes_to<'a>(
+        &'a self,
+        later: &'a Self,
+    ) -> impl Iterator<Item = (Option<&'a Arc<Record>>, Option<&'a Arc<Record>>)> {
+        self.0.diff(&later.0).map(|change| match change {
+            DiffItem::Add(_, new) => (None, Some(new)),
+            DiffItem::Update { old: (_, old), new: (_, new) } => (Some(old), Some(new)),
+            DiffItem::Remove(_, old) => (Some(old), None),
+        })
     }
 }
 

@@ -1,6 +1,6 @@
 //! The gRPC service through which connections go to ports of Pods.
 
-use api::{Error, Key, Kind, Subresource};
+use api::{Error, Key, Kind, Subresource, Verb};
 use futures::StreamExt as _;
 use rpc::{
     forward,
@@ -27,7 +27,7 @@ impl Ports for ObjectService {
             let wrong = || Error::bad_request(format!("port: {} is not one of 1 to 65535", first.port));
             let port = port.ok_or_else(wrong)?;
             let key = Key::namespaced(Kind::Pod, first.namespace.as_str(), first.pod.as_str());
-            let reach = service.registry.reach(&key, Subresource::Portforward).await?;
+            let reach = service.registry.reach(&key, Verb::Create, Subresource::Portforward).await?;
             let how = || json!({"apiVersion": "v1", "kind": "PodPortForwardOptions", "ports": [port]});
             service.registry.admit_connection(&key, Subresource::Portforward, how).await?;
             if !first.uid.is_empty() && first.uid != reach.uid() {

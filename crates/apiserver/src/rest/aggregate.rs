@@ -7,6 +7,7 @@
 
 mod backend;
 mod listing;
+mod named;
 pub(crate) mod offered;
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
@@ -33,6 +34,7 @@ use super::{
 };
 use backend::Backend;
 pub(super) use listing::{Listing, Said};
+use named::Named;
 
 /// The most backends that a master asks: what each offers is kept in memory.
 pub const BACKENDS_MAX: usize = 64;
@@ -211,7 +213,9 @@ impl Rest {
                 Ok(answer::document(answer::JSON, document.bytes, &asked.headers))
             }
             Place::Backend(backend) => {
-                self.registry.authorise(Access::Aggregated(&backend.spec.group)).await?;
+                if let Some(named) = Named::read(&asked.method, &asked.uri)? {
+                    self.registry.authorise(Access::Resource(named.attributes())).await?;
+                }
                 let myself = self.registry.for_caller(Caller::Cluster);
                 backend.pass(&myself, self.registry.caller(), asked, body).await
             }

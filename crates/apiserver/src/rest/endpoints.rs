@@ -3,7 +3,7 @@
 //! Masters connect to agents of nodes alone: a Pod is reached over its own node, and a host that is no Pod over any node,
 //! which connects only to what its Pods may connect to. So no endpoint leads to what is the nodes' and masters' own.
 
-use api::{Error, Key, ReadAt, Reason, Subresource, core_v1::Service};
+use api::{Error, Key, ReadAt, Reason, Subresource, Verb, core_v1::Service};
 use rand::seq::IndexedRandom as _;
 use registry::{Endpoint, Reach, Registry};
 
@@ -24,7 +24,7 @@ pub(super) async fn behind(myself: &Registry, key: &Key, port: &str) -> Result<(
         return Err(unavailable(format!("no endpoints available for service {:?}", &*key.name)));
     };
     Ok(match endpoint {
-        Endpoint::Pod(pod, port) => (myself.reach(pod, Subresource::Proxy).await?, *port),
+        Endpoint::Pod(pod, port) => (myself.reach(pod, Verb::Get, Subresource::Proxy).await?, *port),
         Endpoint::Address(at) => (myself.reach_outside(&at.ip().to_string(), key)?, at.port()),
     })
 }

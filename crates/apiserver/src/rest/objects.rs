@@ -2,7 +2,7 @@
 //! in [`super::watch`].
 
 use api::{
-    DeleteOptions, Error, Key, Object, PatchKind, ReadAt, Reason, Subresource, Verb, Write, meta_v1,
+    Error, Key, PatchKind, ReadAt, Reason, Subresource, Verb, Write, meta_v1,
     selector::{Fields, Labels},
 };
 use axum::body::Body;
@@ -13,6 +13,7 @@ use super::{
     Asked, Rest, accept, answer,
     body::{self, Content, Media},
     path::Target,
+    proxy,
     query::{ListState, State, WriteParams},
     render::{ListBody, ListMeta, View},
 };
@@ -31,24 +32,6 @@ fn verb(target: &Target, asked: &Asked) -> Result<Verb, Error> {
         Method::DELETE => Verb::DeleteCollection,
         _ => return Err(Error::method_not_allowed()),
     })
-}
-
-/// The verb and the subresource for which leave is asked: what the request does to the object, by whatever URL it does it.
-fn asked_for(subresource: Subresource, verb: Verb) -> (Verb, Subresource) {
-    match subresource {
-        Subresource::None | Subresource::Status | Subresource::Scale | Subresource::Finalize | Subresource::Owners => {
-            (verb, subresource)
-        }
-        Subresource::Binding => (Verb::Update, subresource),
-        Subresource::Eviction => (Verb::Delete, Subresource::None),
-        Subresource::Log => (Verb::Log, Subresource::None),
-        // Whoever opens a stream to something may do with it whatever it does for them.
-        Subresource::Portforward
-        | Subresource::Exec
-        | Subresource::Attach
-        | Subresource::Proxy
-        | Subresource::Token => (Verb::Create, subresource),
-    }
 }
 
 impl Target {
@@ -74,9 +57,10 @@ impl Rest {
 
     async fn of_kind(&self, target: Target, asked: &Asked, body: Body) -> Result<Response<Body>, Error> {
         let verb = verb(&target, asked)?;
-        if verb.writes() {
-            let (verb, subresource) = asked_for(target.subresource, verb);
-            self.registry.authorise(Access::to_subresource(verb, &target.key(), subresource)).await?;
+        // Reads are allowed or refused where they happen. What a connection does for somebody is more than a read.
+        if verb.writes() || target.subresource.is_connection() {
+            let key = proxy::key(&target)?;
+            self.registry.authorise(Access::to_subresource(verb, &key, target.subresource)).await?;
         }
         match (target.subresource, verb) {
             (Subresource::None | Subresource::Status, Verb::Get) => self.get(&target, asked).await,
@@ -95,7 +79,7 @@ impl Rest {
             (Subresource::Log, Verb::Get) => self.log(&target, asked).await,
             (Subresource::Portforward, Verb::Get | Verb::Create) => self.port_forward(&target, asked).await,
             (Subresource::Exec | Subresource::Attach, Verb::Get | Verb::Create) => self.remote(&target, asked).await,
-            (Subresource::Proxy, _) => self.proxy(&target, asked, body).await,
+            (Subresource::Proxy, _) => self.proxy(&target, verb, asked, body).await,
             (Subresource::Binding, Verb::Create) => self.bind(&target, asked, body).await,
             (Subresource::Eviction, Verb::Create) => self.evict(&target, asked, body).await,
             (Subresource::Token, Verb::Create) => self.create_token(&target, asked, body).await,
@@ -112,7 +96,7 @@ impl Rest {
     async fn get(&self, target: &Target, asked: &Asked) -> Result<Response<Body>, Error> {
         let view = self.view(target, asked)?;
         let at = read_at(asked.query.state()?);
-        let object = self.registry.get(&target.key(), at).await?;
+        let object = self.registry.get_part(&target.key(), target.subresource, at).await?;
         Ok(answer::object(StatusCode::OK, &object, view))
     }
 
@@ -194,23 +178,10 @@ impl Rest {
         let view = self.view(target, asked)?;
         let sent = body::read(&asked.headers, body).await?.delete_options()?;
         let options = asked.query.delete(&sent)?;
-        let page = self.registry.list(list_query(target, asked, ReadAt::Latest.into())?).await?;
-        let writes = page.items.iter().map(|found| deletion(&found.object(), &options)).collect();
-        for outcome in self.registry.submit_all(writes).await {
-            match outcome {
-                Err(error) if !matches!(error.reason, Reason::NotFound | Reason::Conflict) => return Err(error),
-                Ok(_) | Err(_) => {}
-            }
-        }
+        let page = self.registry.delete_all(&list_query(target, asked, ReadAt::Latest.into())?, &options).await?;
         let meta = list_meta(&page);
         Ok(answer::list(ListBody::new(page.items, meta, view)))
     }
-}
-
-/// Of a selection exactly what was seen is deleted: a namesake that came later is another object.
-fn deletion(object: &Object, options: &DeleteOptions) -> Write {
-    let uid = object.metadata().map(|meta| meta.uid.clone());
-    Write::Delete(object.key(), DeleteOptions { uid, ..options.clone() })
 }
 
 /// How the Registry calls the state that a list is to be of.

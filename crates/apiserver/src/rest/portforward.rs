@@ -4,7 +4,7 @@
 
 mod pairs;
 
-use api::{Error, Subresource};
+use api::{Error, Subresource, Verb};
 use axum::body::Body;
 use bytes::{Bytes, BytesMut};
 use futures::{FutureExt as _, Stream, StreamExt as _, future::join_all, stream};
@@ -63,7 +63,7 @@ const OFFERS: [(&str, Offer); 4] = [
 impl Rest {
     pub(super) async fn port_forward(&self, target: &Target, asked: &Asked) -> Result<Response<Body>, Error> {
         let (way, mut response) = way(&asked.headers, &asked.query)?;
-        let reach = self.registry.reach(&target.key(), Subresource::Portforward).await?;
+        let reach = self.registry.reach(&target.key(), Verb::Create, Subresource::Portforward).await?;
         answer::warn(&mut response, &self.may_connect(&target.key(), Subresource::Portforward, asked).await?);
         Ok(upgrade::then(response, move |bytes| async move {
             let closing = reach.clone();

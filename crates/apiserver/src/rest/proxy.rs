@@ -7,7 +7,7 @@
 use api::{Error, Key, Kind, ReadAt, Reason, Subresource, Verb, core_v1::Pod, pod};
 use axum::body::Body;
 use http::{Response, Uri, header};
-use registry::{Access, Caller, Reach};
+use registry::{Caller, Reach};
 
 use super::{
     Asked, Rest, answer, endpoints,
@@ -28,19 +28,24 @@ struct Named<'a> {
 }
 
 impl Rest {
-    pub(super) async fn proxy(&self, target: &Target, asked: &Asked, body: Body) -> Result<Response<Body>, Error> {
-        let named = named(&target.name)?;
-        let key = Key::namespaced(target.served.kind(), target.namespace.as_str(), named.name);
+    pub(super) async fn proxy(
+        &self,
+        target: &Target,
+        verb: Verb,
+        asked: &Asked,
+        body: Body,
+    ) -> Result<Response<Body>, Error> {
+        let (named, key) = (named(&target.name)?, key(target)?);
         let (reach, port, is_encrypted) = if key.kind == Kind::Node {
-            let (reach, port) = self.of_node(&key, named).await?;
+            let (reach, port) = self.of_node(&key, verb, named).await?;
             // The way to its agent is.
             (reach, port, false)
         } else {
             let is_encrypted = named.is_encrypted()?;
             let (reach, port) = if key.kind == Kind::Service {
-                self.behind_service(&key, named.port).await?
+                endpoints::behind(&self.registry.for_caller(Caller::Cluster), &key, named.port).await?
             } else {
-                self.of_pod(&key, named.port).await?
+                self.of_pod(&key, verb, named.port).await?
             };
             (reach, port, is_encrypted)
         };
@@ -63,8 +68,8 @@ impl Rest {
     }
 
     /// A node tells of itself at one port; Kubernetes says `https` for it, which is how masters reach agents anyway.
-    async fn of_node(&self, key: &Key, named: Named<'_>) -> Result<(Reach, u16), Error> {
-        let (reach, port) = self.registry.reach_node(key).await?;
+    async fn of_node(&self, key: &Key, verb: Verb, named: Named<'_>) -> Result<(Reach, u16), Error> {
+        let (reach, port) = self.registry.reach_node(key, verb).await?;
         if !matches!(named.scheme, "" | "https") || !(named.port.is_empty() || named.port == port.to_string()) {
             let message =
                 format!("node {} answers over https and on port {port} only; write {0} or {0}:{port}", key.name);
@@ -73,19 +78,20 @@ impl Rest {
         Ok((reach, port))
     }
 
-    async fn behind_service(&self, key: &Key, port: &str) -> Result<(Reach, u16), Error> {
-        self.registry.authorise(Access::to_subresource(Verb::Create, key, Subresource::Proxy)).await?;
-        endpoints::behind(&self.registry.for_caller(Caller::Cluster), key, port).await
-    }
-
-    async fn of_pod(&self, key: &Key, port: &str) -> Result<(Reach, u16), Error> {
-        let reach = self.registry.reach(key, Subresource::Proxy).await?;
-        let object = self.registry.get(key, ReadAt::Any).await?.object();
+    async fn of_pod(&self, key: &Key, verb: Verb, port: &str) -> Result<(Reach, u16), Error> {
+        let reach = self.registry.reach(key, verb, Subresource::Proxy).await?;
+        let object = self.registry.for_caller(Caller::Cluster).get(key, ReadAt::Any).await?.object();
         let port = object.get::<Pod>().and_then(|pod| pod_port(pod, port));
         let wrong =
             || Error::bad_request(format!("pod {} has no such port: name one by its number", key.name)).about(key);
         Ok((reach, port.ok_or_else(wrong)?))
     }
+}
+
+/// The object that is meant: through a proxy, a name says more than that.
+pub(super) fn key(target: &Target) -> Result<Key, Error> {
+    let name = if target.subresource == Subresource::Proxy { named(&target.name)?.name } else { &target.name };
+    Ok(Key::namespaced(target.served.kind(), target.namespace.as_str(), name))
 }
 
 /// Reads the name of what is asked.

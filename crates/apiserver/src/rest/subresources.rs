@@ -11,7 +11,7 @@ use bytes::Bytes;
 use futures::{StreamExt as _, future::ready, stream};
 use http::{Response, StatusCode};
 use prost::Message as _;
-use registry::{Wanted, WriteOptions};
+use registry::{Caller, Found, Wanted, WriteOptions};
 use rpc::services::LogRequest;
 use serde_json::{Value, json};
 
@@ -43,7 +43,7 @@ const SCALE_ATTEMPTS_MAX: usize = 8;
 
 impl Rest {
     pub(super) async fn get_scale(&self, target: &Target, asked: &Asked) -> Result<Response<Body>, Error> {
-        let object = self.registry.get(&target.key(), read_at(asked.query.state()?)).await?;
+        let object = self.registry.get_part(&target.key(), Subresource::Scale, read_at(asked.query.state()?)).await?;
         let object = object.object_as(target.served);
         Ok(answer::value(StatusCode::OK, asked.encoding(), &scale_value(&scale(&object)?)))
     }
@@ -57,7 +57,7 @@ impl Rest {
         let params = asked.write()?;
         let content = body::read(&asked.headers, body).await?;
         let (wanted, warnings) = content.message::<autoscaling_v1::Scale>(SCALE, params.strictness)?;
-        let current = self.registry.get(&target.key(), ReadAt::Latest).await?;
+        let current = self.present(target).await?;
         let scale = self.rescale(target, &current.object_as(target.served), wanted, &params).await?;
         Ok(scale_answer(asked, &scale, &warnings))
     }
@@ -79,7 +79,7 @@ impl Rest {
             (patch_kind(&content)?, content.parsed(params.strictness.noting())?);
         let mut attempt = 1;
         loop {
-            let current = self.registry.get(&target.key(), ReadAt::Latest).await?.object_as(target.served);
+            let current = self.present(target).await?.object_as(target.served);
             let (wanted, unknown) = patched_scale(&current, kind, &patch, params.strictness.noting())?;
             let faults = params.strictness.judge([duplicates.clone(), unknown].concat())?;
             let locked = locks(kind, &patch);
@@ -90,6 +90,11 @@ impl Rest {
                 outcome => return Ok(scale_answer(asked, &outcome?, &faults)),
             }
         }
+    }
+
+    /// The object, for somebody who may change how many replicas it has, and need not be allowed to read it.
+    async fn present(&self, target: &Target) -> Result<Found, Error> {
+        self.registry.for_caller(Caller::Cluster).get(&target.key(), ReadAt::Latest).await
     }
 
     /// What is applied is a `Scale`. Who owns how many replicas there should be is told in the words of the object itself.

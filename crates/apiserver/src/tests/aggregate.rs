@@ -20,7 +20,7 @@ use http::{Request, Response};
 use http_body_util::BodyExt as _;
 use hyper::{body::Incoming, client::conn::http1};
 use hyper_util::rt::TokioIo;
-use registry::WriteOptions;
+use registry::{Access, ResourceAttributes, WriteOptions};
 use rpc::{
     Security,
     connections::ConnectionLimits,
@@ -377,7 +377,10 @@ async fn a_backend_is_used_by_whoever_may_and_goes_with_its_object() {
     assert_eq!(server.answered(GOOD).await, Ok(()));
     let registry = &server.house.registry;
     let caller = super::node_caller(registry, "n2").await;
-    let refused = registry.for_caller(caller).authorise(registry::Access::Aggregated(GOOD)).await;
+    let refused = registry
+        .for_caller(caller)
+        .authorise(Access::Resource(ResourceAttributes { group: GOOD, ..ResourceAttributes::default() }))
+        .await;
     assert_eq!(refused.map_err(|error: Error| error.reason), Err(api::Reason::Forbidden));
     let key = Key::cluster(Kind::ApiService, name_of(GOOD));
     let delete = Write::Delete(key, api::DeleteOptions::default());

@@ -3,13 +3,15 @@
 //! The rules follow Kubernetes' built-in ones: `system:masters` may do everything, and a node may do what its Pods need and
 //! no more (the node authorizer), so that a worker that was broken into does not hold the Secrets of its neighbours.
 
+use std::sync::Arc;
+
 use api::{
     Error, Key, Kind, Reason, Subresource,
     core_v1::{self, LocalObjectReference as Reference},
 };
 use store::View;
 
-use super::{Access, Asked, Caller, Verb};
+use super::{Access, Asked, Caller, Verb, rbac::Roles};
 use crate::nodes::{is_bound, is_on, source_host};
 
 impl Caller {
@@ -36,35 +38,24 @@ impl Caller {
             }
             (Self::Cluster | Self::Master { .. } | Self::Admin { .. }, _) => Ok(()),
             (Self::Node { name, .. }, access) => self.node(name, access, state),
-            (Self::User(_), access) => self.of_roles(access),
-        }
-    }
-
-    /// What roles give somebody. Nothing reads them yet.
-    fn of_roles(&self, access: Access<'_>) -> Result<(), Error> {
-        match access {
-            Access::Public | Access::Inside => Ok(()),
-            Access::Heartbeat(_) => Err(self.cannot("send the heartbeat of a node")),
-            Access::ReadImages => Err(self.cannot("read images")),
-            Access::WriteImages => Err(self.cannot("write images")),
-            Access::Renew => Err(self.cannot("renew the certificate of a node")),
-            Access::SeeMasters => Err(self.cannot("see the group of masters")),
-            Access::Aggregated(group) => Err(self.cannot(&format!("use API group \"{group}\": no role allows it"))),
-            Access::Admit => Err(self.cannot("join the group of masters")),
-            Access::Administer(what) => Err(self.cannot(what)),
-            Access::Impersonate(_) => Err(self.cannot("act as somebody else")),
-            Access::Objects(asked) => Err(self.forbidden(asked, "no role allows it")),
+            // The Registry has the roles at hand and does not come here for them.
+            (Self::User(user), access) => user.authorise(access, || Arc::new(Roles::new(&state()))),
         }
     }
 
     /// What a node may do.
     fn node(&self, node: &str, access: Access<'_>, state: impl FnOnce() -> View) -> Result<(), Error> {
         match access {
-            Access::Public | Access::Inside | Access::ReadImages | Access::Renew | Access::SeeMasters => Ok(()),
+            Access::Public | Access::Inside | Access::Renew | Access::SeeMasters => Ok(()),
+            Access::Images(verb, _) if !verb.writes() => Ok(()),
+            Access::Images(..) => Err(self.cannot("write images")),
             Access::Heartbeat(of) if of == node => Ok(()),
             Access::Heartbeat(_) => Err(self.cannot("send the heartbeat of another node")),
-            Access::WriteImages => Err(self.cannot("write images")),
-            Access::Aggregated(group) => Err(self.cannot(&format!("use API group \"{group}\": nodes do not need it"))),
+            Access::Resource(asked) => {
+                let (verb, what, group) = (asked.verb, asked.resource, asked.group);
+                let why = "nodes do not need it";
+                Err(self.cannot(&format!("{verb} resource \"{what}\" in API group \"{group}\": {why}")))
+            }
             Access::Admit => Err(self.cannot("join the group of masters")),
             Access::Administer(what) => Err(self.cannot(what)),
             Access::Impersonate(_) => Err(self.cannot("act as somebody else")),
@@ -84,6 +75,7 @@ impl Caller {
         let no = |why: &str| Err(self.forbidden(asked, why));
         match (key.kind, asked.verb) {
             (_, Verb::Log) => no("nodes do not read logs"),
+            (..) if asked.subresource.is_connection() => no("nodes open no connections through masters"),
             (Kind::Node | Kind::Service | Kind::EndpointSlice, _) => Ok(()),
             (Kind::Secret | Kind::ConfigMap, Verb::Get) => {
                 let uses = |pod: &core_v1::Pod| uses(pod, key.kind, &key.name);
@@ -117,7 +109,8 @@ impl Caller {
             // Only for its Pods, which is looked at with what is asked for.
             (Kind::ServiceAccount, Verb::Create, Subresource::Token) => Ok(()),
             (Kind::Pod, Verb::Update | Verb::Patch, Subresource::Status)
-            | (Kind::Pod, Verb::Delete, Subresource::None) => own(key, is_bound(&state(), key, node)),
+            | (Kind::Pod, Verb::Delete, Subresource::None)
+            | (Kind::Pod, Verb::Create, Subresource::Eviction) => own(key, is_bound(&state(), key, node)),
             _ => no("nodes do not write this"),
         }
     }
@@ -206,13 +199,10 @@ fn container_uses(container: &core_v1::Container, kind: Kind, name: &str) -> boo
 #[cfg(test)]
 mod tests {
     #![expect(clippy::unwrap_used, reason = "tests")]
-    use std::sync::Arc;
-
     use api::{DeleteOptions, Object, Write, kinds::Resource as _, selector::Fields};
     use store::{Expect, Op, State, Txn};
 
     use super::*;
-    use crate::User;
 
     fn pod_on(name: &str, node: &str, secret: &str) -> Object {
         let mut pod = core_v1::Pod::default();
@@ -364,31 +354,6 @@ mod tests {
             assert_eq!(node.authorise(access, || view.clone()).is_ok(), allowed, "{write:?}");
             assert!(Caller::Cluster.authorise(access, unseen).is_ok());
             assert!(Caller::Nobody.authorise(access, unseen).is_err());
-        }
-    }
-
-    #[test]
-    fn whoever_has_no_role_sees_what_is_offered_and_nothing_else() {
-        let user = User { name: "ann".to_owned(), groups: vec!["system:authenticated".to_owned()], ..User::default() };
-        let (ann, key) = (Caller::User(Arc::new(user)), Key::namespaced(Kind::Secret, "default", "a"));
-        assert!(ann.authorise(Access::Public, unseen).is_ok() && ann.authorise(Access::Inside, unseen).is_ok());
-        let refused = ann.authorise(Access::to(Verb::Get, &key), unseen).unwrap_err();
-        assert_eq!(
-            refused.message,
-            "secrets \"a\" is forbidden: User \"ann\" cannot get resource \"secrets\" in API group \"\": no role allows it"
-        );
-        for access in [
-            Access::Heartbeat("n"),
-            Access::ReadImages,
-            Access::WriteImages,
-            Access::Renew,
-            Access::SeeMasters,
-            Access::Aggregated("g"),
-            Access::Admit,
-            Access::Administer("back up the cluster"),
-            Access::Impersonate("Impersonate-User"),
-        ] {
-            assert_eq!(ann.authorise(access, unseen).unwrap_err().reason, Reason::Forbidden, "{access:?}");
         }
     }
 }

@@ -1,13 +1,16 @@
 //! Who asks, what is asked, and whether it is allowed.
 //!
 //! Every language describes what it is asked for as an [`Access`], before it looks at any object; `authorise` allows or refuses
-//! it. What a node may say within the writes that it is allowed is up to `node_restriction`.
+//! it; what roles give is in `rbac`. What a node may say within the writes that it is allowed is up to `node_restriction`.
 
 mod authorise;
 mod caller;
 mod node_restriction;
+mod rbac;
 
 pub use caller::{Caller, User};
+pub use rbac::{Attributes, ResourceAttributes};
+pub(crate) use rbac::{Grant, Rights};
 
 use api::{Error, Key, Subresource, Verb, Write, selector::Fields};
 
@@ -22,14 +25,12 @@ pub enum Access<'a> {
     Inside,
     /// To do something with objects.
     Objects(Asked<'a>),
-    /// To use the versions of a group that a backend of the API serves.
-    Aggregated(&'a str),
+    /// To do something with a resource that is of no kind here, such as one that a backend of the API serves.
+    Resource(ResourceAttributes<'a>),
     /// To say that a node is alive.
     Heartbeat(&'a str),
-    /// To read images.
-    ReadImages,
-    /// To write images.
-    WriteImages,
+    /// To do something with the images of a repository; of all of them, if the name is empty.
+    Images(Verb, &'a str),
     /// To renew one's own certificate.
     Renew,
     /// To see the group of masters.
@@ -90,9 +91,16 @@ impl<'a> Asked<'a> {
     pub fn of(write: &Write, key: &'a Key) -> Self {
         let (verb, subresource) = match write {
             Write::Create(_) => (Verb::Create, Subresource::None),
+            Write::Update(_, Subresource::Binding) => (Verb::Create, Subresource::Binding),
             Write::Update(_, subresource) => (Verb::Update, *subresource),
             Write::Delete(..) => (Verb::Delete, Subresource::None),
         };
         Self { verb, key, subresource, fields: None }
+    }
+
+    /// The same where a deletion is asked for through a subresource of its own.
+    #[must_use]
+    pub fn through(self, subresource: Subresource) -> Self {
+        if subresource == Subresource::None { self } else { Self { verb: Verb::Create, subresource, ..self } }
     }
 }

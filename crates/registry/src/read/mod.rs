@@ -8,7 +8,7 @@ mod query;
 pub(crate) mod watch;
 
 use api::{
-    Error, Key, Kind, Object, ReadAt, Reason, Revision, Timestamp, Verb,
+    Error, Key, Kind, Object, ReadAt, Reason, Revision, Subresource, Timestamp, Verb,
     error::Cause,
     kinds::Source,
     selector::{Fields, Labels},
@@ -32,12 +32,25 @@ impl Registry {
     /// # Errors
     /// If it does not exist, or if no state can be had that is new enough.
     pub async fn get(&self, key: &Key, at: ReadAt) -> Result<Found, Error> {
-        self.authorise(Access::to(Verb::Get, key)).await?;
+        self.get_part(key, Subresource::None, at).await
+    }
+
+    /// As [`Registry::get`], for whoever may read a subresource of the object.
+    ///
+    /// # Errors
+    /// As [`Registry::get`].
+    pub async fn get_part(&self, key: &Key, subresource: Subresource, at: ReadAt) -> Result<Found, Error> {
+        self.authorise(Access::to_subresource(Verb::Get, key, subresource)).await?;
         let found = match key.kind.info().source {
             Source::State => self.stored(key, at).await?,
             Source::Health => self.components().await.into_iter().find(|object| object.key() == *key).map(Found::from),
         };
         found.ok_or_else(|| Error::not_found(key))
+    }
+
+    /// The latest state of an object, for somebody who was allowed to do something with it, and need not be to read it.
+    pub(crate) async fn found(&self, key: &Key) -> Result<Found, Error> {
+        self.stored(key, ReadAt::Latest).await?.ok_or_else(|| Error::not_found(key))
     }
 
     async fn stored(&self, key: &Key, at: ReadAt) -> Result<Option<Found>, Error> {
@@ -55,9 +68,14 @@ impl Registry {
     pub async fn list(&self, query: ListQuery) -> Result<ListPage, Error> {
         let asked = Key::namespaced(query.kind, query.namespace.as_deref().unwrap_or_default(), "");
         self.authorise(Access::to_many(Verb::List, &asked, &query.fields)).await?;
+        self.listed(&query).await
+    }
+
+    /// As [`Registry::list`], for somebody who was allowed to do something with all of them.
+    pub(crate) async fn listed(&self, query: &ListQuery) -> Result<ListPage, Error> {
         match query.kind.info().source {
-            Source::State => self.list_stored(&query).await,
-            Source::Health => Ok(self.whole(self.components().await, &query)),
+            Source::State => self.list_stored(query).await,
+            Source::Health => Ok(self.whole(self.components().await, query)),
         }
     }
 

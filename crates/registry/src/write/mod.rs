@@ -7,7 +7,8 @@ mod modify;
 use std::{borrow::Cow, time::Duration};
 
 use api::{
-    Error, Key, Kind, Reason, Served, Subresource, Write, WriteOutcome, admission, apply::Operation, json::Strictness,
+    DeleteOptions, Error, Key, Kind, Object, Reason, Served, Subresource, Verb, Write, WriteOutcome, admission,
+    apply::Operation, json::Strictness,
 };
 use bytes::Bytes;
 use futures::future::join_all;
@@ -19,12 +20,12 @@ pub use apply::Wanted;
 
 use crate::{
     Registry,
-    access::{Access, Asked, Caller},
+    access::{Access, Asked, Caller, Grant},
     admission::{Admitted, Manner, Matter, REQUEST_TIMEOUT, late},
     decide::{self, Decision, Fate, Sent, Stamp},
     defined::{self, Form},
     limits::quota,
-    read::Found,
+    read::{Found, ListPage, ListQuery},
     refused,
 };
 
@@ -111,8 +112,13 @@ impl Registry {
     /// # Errors
     /// If it may not be done, if its preconditions do not hold, or if the masters cannot agree at the moment.
     pub async fn submit(&self, write: Write, options: WriteOptions) -> Result<Written, Error> {
+        self.authorise(Access::Objects(Asked::of(&write, &place(&write)).through(options.through))).await?;
+        self.carry_out(write, options).await
+    }
+
+    /// Carries out a write that was allowed.
+    async fn carry_out(&self, write: Write, options: WriteOptions) -> Result<Written, Error> {
         let key = write.key();
-        self.authorise(Access::Objects(Asked::of(&write, &key))).await?;
         let dry_run = options.dry_run || matches!(&write, Write::Delete(_, options) if options.dry_run);
         let options = WriteOptions { dry_run, ..self.named(options) };
         self.settle(&key, options.sent(key.kind), &options, |_, _| Ok(Cow::Borrowed(&write))).await
@@ -141,6 +147,24 @@ impl Registry {
             self.submit(write, WriteOptions::default()).await.map(|written| written.object.object())
         };
         join_all(writes.into_iter().map(submit)).await
+    }
+
+    /// Deletes what a query selects, and answers what that was.
+    ///
+    /// # Errors
+    /// As [`Registry::list`], or if one of the objects cannot be deleted.
+    pub async fn delete_all(&self, query: &ListQuery, options: &DeleteOptions) -> Result<ListPage, Error> {
+        let asked = Key::namespaced(query.kind, query.namespace.as_deref().unwrap_or_default(), "");
+        self.authorise(Access::to_many(Verb::DeleteCollection, &asked, &query.fields)).await?;
+        let page = self.listed(query).await?;
+        let delete = |found: &Found| self.carry_out(deletion(&found.object(), options), WriteOptions::default());
+        for outcome in join_all(page.items.iter().map(delete)).await {
+            match outcome {
+                Err(error) if !matches!(error.reason, Reason::NotFound | Reason::Conflict) => return Err(error),
+                Ok(_) | Err(_) => {}
+            }
+        }
+        Ok(page)
     }
 
     /// Makes a write that was authorised from the present state, decides and proposes it; starts over as long as the state
@@ -181,7 +205,7 @@ impl Registry {
                 };
                 match decided {
                     Err(error) if error.reason == Reason::AlreadyExists && generated(&write) => continue,
-                    decision => decision?,
+                    decision => self.granted(&view, &write, decision?)?,
                 }
             };
             let decision = quota::warned(decision, nearly_full);
@@ -197,6 +221,19 @@ impl Registry {
             }
         }
         Err(Error::conflict(key, "too many others write at the same moment; please try again"))
+    }
+
+    /// A decision, unless it is to store a role or binding that gives more than its writer has.
+    fn granted(&self, view: &View, write: &Write, decision: Decision) -> Result<Decision, Error> {
+        let (Caller::User(user), Write::Create(_) | Write::Update(..)) = (self.caller(), write) else {
+            return Ok(decision);
+        };
+        if Grant::is_of(decision.object.kind()) {
+            let old = view.get(&decision.object.key()).map(|record| record.object());
+            let grant = Grant { new: &decision.object, old: old.as_deref() };
+            user.may_grant(grant, &self.inner.rights.of(view))?;
+        }
+        Ok(decision)
     }
 
     /// Decides a write with the help of others, who have until some time.
@@ -222,6 +259,21 @@ impl Registry {
         let random = getrandom::u64().map_err(|error| Error::internal(format!("no randomness: {error}")))?;
         Ok(Stamp { now: self.now(), uid: uuid::Uuid::new_v4().to_string(), random, attempt })
     }
+}
+
+/// What leave is asked for: the object, or the collection in which a new one is to be, since no URL names it.
+fn place(write: &Write) -> Key {
+    let key = write.key();
+    match write {
+        Write::Create(_) => Key { name: "".into(), ..key },
+        Write::Update(..) | Write::Delete(..) => key,
+    }
+}
+
+/// Of a selection exactly what was seen is deleted: a namesake that came later is another object.
+fn deletion(object: &Object, options: &DeleteOptions) -> Write {
+    let uid = object.metadata().map(|meta| meta.uid.clone());
+    Write::Delete(object.key(), DeleteOptions { uid, ..options.clone() })
 }
 
 /// What a write does, as rules of webhooks call it.

@@ -57,9 +57,7 @@ impl Strategy for ClusterRoleStrategy {
 
     fn validate_status(&self, _: &mut Causes, _: &ClusterRole) {}
 
-    fn warn(&self, warnings: &mut Warnings, _: &ClusterRole) {
-        warnings.rights();
-    }
+    fn warn(&self, _: &mut Warnings, _: &ClusterRole) {}
 
     fn prepare_for_create(&self, _: &mut ClusterRole) {}
 

@@ -80,9 +80,7 @@ impl Strategy for ClusterRoleBindingStrategy {
 
     fn validate_status(&self, _: &mut Causes, _: &ClusterRoleBinding) {}
 
-    fn warn(&self, warnings: &mut Warnings, _: &ClusterRoleBinding) {
-        warnings.rights();
-    }
+    fn warn(&self, _: &mut Warnings, _: &ClusterRoleBinding) {}
 
     fn prepare_for_create(&self, _: &mut ClusterRoleBinding) {}
 

@@ -55,9 +55,7 @@ impl Strategy for RoleStrategy {
 
     fn validate_status(&self, _: &mut Causes, _: &Role) {}
 
-    fn warn(&self, warnings: &mut Warnings, _: &Role) {
-        warnings.rights();
-    }
+    fn warn(&self, _: &mut Warnings, _: &Role) {}
 
     fn prepare_for_create(&self, _: &mut Role) {}
 

@@ -81,9 +81,7 @@ impl Strategy for RoleBindingStrategy {
 
     fn validate_status(&self, _: &mut Causes, _: &RoleBinding) {}
 
-    fn warn(&self, warnings: &mut Warnings, _: &RoleBinding) {
-        warnings.rights();
-    }
+    fn warn(&self, _: &mut Warnings, _: &RoleBinding) {}
 
     fn prepare_for_create(&self, _: &mut RoleBinding) {}
 

@@ -1,0 +1,112 @@
+//! Whether a rule of a role allows what is asked, by Kubernetes' reading of its words.
+
+use api::{
+    rbac_v1::PolicyRule,
+    rights::{ALL, is_path},
+};
+
+use super::attributes::{Attributes, ResourceAttributes};
+
+/// Whether a rule allows something.
+pub(super) fn allows(rule: &PolicyRule, asked: &Attributes<'_>) -> bool {
+    match asked {
+        Attributes::Resource(asked) => {
+            has(&rule.api_groups, asked.group)
+                && rule.resources.iter().any(|resource| is_resource(resource, asked))
+                && has(&rule.verbs, asked.verb)
+                && (rule.resource_names.is_empty() || rule.resource_names.iter().any(|name| name == asked.name))
+        }
+        Attributes::NonResource { verb, path } => {
+            rule.non_resource_urls.iter().any(|url| is_path(url, path)) && has(&rule.verbs, verb)
+        }
+    }
+}
+
+fn has(words: &[String], word: &str) -> bool {
+    words.iter().any(|known| known == ALL || known == word)
+}
+
+/// `*` is everything, `pods` the objects alone, `pods/log` a part of them, `*/scale` a part of whatever has it. `pods/*` is
+/// nothing, as in Kubernetes.
+fn is_resource(word: &str, asked: &ResourceAttributes<'_>) -> bool {
+    if word == ALL {
+        return true;
+    }
+    if asked.subresource.is_empty() {
+        return word == asked.resource;
+    }
+    word.split_once('/')
+        .is_some_and(|(resource, part)| part == asked.subresource && (resource == ALL || resource == asked.resource))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn words(text: &str) -> Vec<String> {
+        text.split(' ').map(str::to_owned).collect()
+    }
+
+    fn resource(text: &'static str) -> ResourceAttributes<'static> {
+        let (resource, subresource) = text.split_once('/').unwrap_or((text, ""));
+        ResourceAttributes { verb: "get", group: "apps", resource, subresource, namespace: "a", name: "x" }
+    }
+
+    #[test]
+    fn words_of_rules_mean_what_they_mean_in_kubernetes() {
+        let cases = [
+            ("deployments", "deployments", true),
+            ("deployments", "deployments/scale", false),
+            ("deployments/scale", "deployments/scale", true),
+            ("deployments/scale", "deployments", false),
+            ("*/scale", "deployments/scale", true),
+            ("*/scale", "deployments/status", false),
+            ("*/scale", "deployments", false),
+            ("deployments/*", "deployments/scale", false),
+            ("deployments/*", "deployments", false),
+            ("*", "deployments", true),
+            ("*", "deployments/scale", true),
+            ("replicasets deployments", "deployments", true),
+        ];
+        for (rule, asked, expected) in cases {
+            let rule = PolicyRule {
+                verbs: words("get list"),
+                api_groups: words("apps"),
+                resources: words(rule),
+                ..PolicyRule::default()
+            };
+            let asked = resource(asked);
+            assert_eq!(allows(&rule, &Attributes::Resource(asked)), expected, "{rule:?} {asked:?}");
+            let other = ResourceAttributes { verb: "delete", ..asked };
+            assert!(!allows(&rule, &Attributes::Resource(other)));
+            let other = ResourceAttributes { group: "", ..asked };
+            assert!(!allows(&rule, &Attributes::Resource(other)));
+            let named = PolicyRule { resource_names: words("x y"), ..rule.clone() };
+            assert_eq!(allows(&named, &Attributes::Resource(asked)), expected);
+            for name in ["z", ""] {
+                assert!(!allows(&named, &Attributes::Resource(ResourceAttributes { name, ..asked })));
+            }
+        }
+    }
+
+    #[test]
+    fn paths_are_whole_or_begin_alike() {
+        let cases = [
+            ("/metrics", "/metrics", true),
+            ("/metrics", "/metrics/slis", false),
+            ("/healthz/*", "/healthz/etcd", true),
+            ("/healthz/*", "/healthz", false),
+            ("/healthz*", "/healthz", true),
+            ("*", "/anything", true),
+        ];
+        for (word, path, expected) in cases {
+            let rule = PolicyRule { verbs: words("get"), non_resource_urls: words(word), ..PolicyRule::default() };
+            assert_eq!(allows(&rule, &Attributes::NonResource { verb: "get", path }), expected, "{word} {path}");
+            assert!(!allows(&rule, &Attributes::NonResource { verb: "post", path }));
+            assert!(!allows(&rule, &Attributes::Resource(resource("deployments"))), "no path is a resource");
+        }
+        let all =
+            PolicyRule { verbs: words("*"), api_groups: words("*"), resources: words("*"), ..PolicyRule::default() };
+        assert!(!allows(&all, &Attributes::NonResource { verb: "get", path: "/metrics" }), "no resource is a path");
+    }
+}
