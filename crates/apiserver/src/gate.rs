@@ -8,24 +8,24 @@ use std::sync::Arc;
 use api::{Error, Verb};
 use axum::body::Body;
 use http::{HeaderMap, Method, Response};
-use registry::{Access, Registry};
+use registry::{Access, Caller, Registry};
 
-use crate::rest::{self, path};
+use crate::{
+    impersonate,
+    rest::{self, path},
+};
 
-/// The headers with which a client of Kubernetes says that it wants to act as somebody else.
-const IMPERSONATION: &str = "impersonate-";
-
-/// Lets a request in, or says why not, by its head alone. `registry` is the caller's.
+/// Lets a request in, or says why not, by its head alone. Answers as whom it came in: its sender, or whoever the sender wants to
+/// be and may.
 pub(crate) async fn pass(
-    registry: Registry,
+    registry: &Registry,
+    sender: Arc<Caller>,
     language: Language,
     (method, path, headers): (&Method, &str, &HeaderMap),
-) -> Result<(), Error> {
-    registry.authorise(language.access(method, path)).await?;
-    match impersonation(headers) {
-        Some(header) => registry.authorise(Access::Impersonate(header)).await,
-        None => Ok(()),
-    }
+) -> Result<Arc<Caller>, Error> {
+    let caller = impersonate::wanted(&registry.for_caller(sender.clone()), headers).await?.unwrap_or(sender);
+    registry.for_caller(caller.clone()).authorise(language.access(method, path)).await?;
+    Ok(caller)
 }
 
 /// The language of a request.
@@ -126,11 +126,6 @@ fn grpc(path: &str) -> Access<'static> {
         ("kapelle.api.v1.Cluster", "CreateToken") => Access::Administer("create tokens"),
         _ => Access::Administer("change the group of masters"),
     }
-}
-
-/// Whether a request is made in somebody else's name, and by which header.
-fn impersonation(headers: &HeaderMap) -> Option<&str> {
-    headers.keys().map(http::HeaderName::as_str).find(|name| name.starts_with(IMPERSONATION))
 }
 
 #[cfg(test)]

@@ -10,6 +10,7 @@ mod cork;
 pub mod decoders;
 mod gate;
 mod grpc;
+mod impersonate;
 mod metered;
 mod origin;
 mod reply;

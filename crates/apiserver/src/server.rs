@@ -406,9 +406,10 @@ impl Languages {
             Err(error) => return Ok(language.refusal(error)),
         };
         let head = (request.method(), request.uri().path(), request.headers());
-        if let Err(error) = gate::pass(self.registry.for_caller(caller.clone()), language, head).await {
-            return Ok(language.refusal(error));
-        }
+        let caller = match gate::pass(&self.registry, caller, language, head).await {
+            Ok(caller) => caller,
+            Err(error) => return Ok(language.refusal(error)),
+        };
         sender::note(request.extensions_mut(), caller, from);
         let router = match language {
             Language::Grpc => &self.grpc,

@@ -149,6 +149,7 @@ pub(crate) fn answer(
         | Endpoint::Issuer
         | Endpoint::JsonWebKeys
         | Endpoint::Review(_)
+        | Endpoint::AccessReview(_)
         | Endpoint::Objects(_) => return None,
     })
 }

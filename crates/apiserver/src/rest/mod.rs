@@ -5,6 +5,7 @@
 //! accepts. Deciding what a write does is the Registry's.
 
 mod accept;
+mod access_review;
 pub(crate) mod aggregate;
 mod answer;
 mod body;
@@ -40,16 +41,17 @@ use std::sync::Arc;
 use api::{Error, Key, Kind, ReadAt, Reason, well_known::DEFAULT_NAMESPACE};
 use axum::{body::Body, extract::State};
 use http::{HeaderMap, Method, Request, Response, StatusCode, Uri, header};
-use registry::{Caller, Registry};
+use registry::{Access, Caller, Registry};
 use tokio::task::spawn_blocking;
 
 use crate::sender;
 use accept::Encoding;
 use aggregate::Aggregator;
+use body::Content;
 use documents::Documents;
 use gather::Watches;
 use lines::Lines;
-use path::Endpoint;
+use path::{Endpoint, Review};
 use query::{FIELD_MANAGER_BYTES_MAX, Query, WriteParams};
 
 /// The REST API of a Registry, and of the backends of the API. It answers every path; unknown ones with 404 and a `Status`.
@@ -122,10 +124,27 @@ impl Rest {
         match endpoint {
             Endpoint::Objects(target) => self.objects(target, &asked, body).await,
             Endpoint::Review(review) => {
-                only(&asked.method, &Method::POST)?;
-                let encoding = accept::plain(&asked.headers)?;
-                let content = body::read(&asked.headers, body).await?;
-                let answered = review::answer(review, &content, &self.registry).await?;
+                match review {
+                    Review::Token => self.registry.may_review_tokens().await?,
+                    // Everybody may ask about itself.
+                    Review::Access | Review::Rules | Review::Myself | Review::MyselfBeta => {}
+                }
+                let (encoding, content) = question(&asked, body).await?;
+                let sent = content.value().unwrap_or_default();
+                let answered = match review {
+                    Review::Access => access_review::own(&self.registry, &sent)?,
+                    Review::Rules => access_review::own_rules(&self.registry, &sent)?,
+                    Review::Myself => review::myself("authentication.k8s.io/v1", self.registry.caller()),
+                    Review::MyselfBeta => review::myself("authentication.k8s.io/v1beta1", self.registry.caller()),
+                    Review::Token => review::token(&content, &self.registry).await?,
+                };
+                Ok(answer::value(StatusCode::CREATED, encoding, &answered))
+            }
+            Endpoint::AccessReview(namespace) => {
+                self.registry.authorise(Access::Resource(access_review::right(&namespace))).await?;
+                let (encoding, content) = question(&asked, body).await?;
+                let sent = content.value().unwrap_or_default();
+                let answered = access_review::of_others(&self.registry, &sent, &namespace)?;
                 Ok(answer::value(StatusCode::CREATED, encoding, &answered))
             }
             Endpoint::Issuer => {
@@ -170,6 +189,13 @@ impl Rest {
             _ => Ok(healthy()),
         }
     }
+}
+
+/// A question, and how its answer is to be written.
+async fn question(asked: &Asked, body: Body) -> Result<(Encoding, Content), Error> {
+    only(&asked.method, &Method::POST)?;
+    let encoding = accept::plain(&asked.headers)?;
+    Ok((encoding, body::read(&asked.headers, body).await?))
 }
 
 /// Whether a path could be that of something which a user defines: in a group of a domain.

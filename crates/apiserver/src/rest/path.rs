@@ -36,6 +36,8 @@ pub(crate) enum Endpoint {
     JsonWebKeys,
     /// `/apis/authorization.k8s.io/v1/…reviews` and the like: questions about the asker, and about who shows a token.
     Review(Review),
+    /// The same about others, everywhere or in the namespace that is named.
+    AccessReview(String),
     /// Objects of a kind.
     Objects(Target),
 }
@@ -67,6 +69,9 @@ pub(crate) struct Target {
     /// What of the object.
     pub(crate) subresource: Subresource,
 }
+
+/// The group of questions about what somebody may do.
+const ACCESS_REVIEWS: &str = "authorization.k8s.io";
 
 /// The word after which a path is somebody else's.
 const PROXY: &str = "proxy";
@@ -115,6 +120,10 @@ pub(crate) fn parse(path: &str, defined: impl Fn() -> Arc<Definitions>) -> Optio
         ["apis", group, version, resource] if review(group, version, resource).is_some() => {
             Endpoint::Review(review(group, version, resource)?)
         }
+        ["apis", ACCESS_REVIEWS, "v1", "subjectaccessreviews"] => Endpoint::AccessReview(String::new()),
+        ["apis", ACCESS_REVIEWS, "v1", "namespaces", namespace, "localsubjectaccessreviews"] if !namespace.is_empty() => {
+            Endpoint::AccessReview((*namespace).to_owned())
+        }
         ["api", version, rest @ ..] => Endpoint::Objects(target("", version, rest, defined)?),
         ["apis", group, version, rest @ ..] => Endpoint::Objects(target(group, version, rest, defined)?),
         _ => return None,
@@ -123,8 +132,8 @@ pub(crate) fn parse(path: &str, defined: impl Fn() -> Arc<Definitions>) -> Optio
 
 fn review(group: &str, version: &str, resource: &str) -> Option<Review> {
     Some(match (group, version, resource) {
-        ("authorization.k8s.io", "v1", "selfsubjectaccessreviews") => Review::Access,
-        ("authorization.k8s.io", "v1", "selfsubjectrulesreviews") => Review::Rules,
+        (ACCESS_REVIEWS, "v1", "selfsubjectaccessreviews") => Review::Access,
+        (ACCESS_REVIEWS, "v1", "selfsubjectrulesreviews") => Review::Rules,
         ("authentication.k8s.io", "v1", "selfsubjectreviews") => Review::Myself,
         ("authentication.k8s.io", "v1", "tokenreviews") => Review::Token,
         ("authentication.k8s.io", "v1beta1", "selfsubjectreviews") => Review::MyselfBeta,
@@ -240,6 +249,9 @@ mod tests {
             ("/api/v1/namespaces/a/serviceaccounts/s/token", "ServiceAccount \"a\" \"s\" Token"),
             ("/.well-known/openid-configuration", "Issuer"),
             ("/openid/v1/jwks", "JsonWebKeys"),
+            ("/apis/authorization.k8s.io/v1/subjectaccessreviews", "AccessReview(\"\")"),
+            ("/apis/authorization.k8s.io/v1/namespaces/a/localsubjectaccessreviews", "AccessReview(\"a\")"),
+            ("/apis/authorization.k8s.io/v1/namespaces//localsubjectaccessreviews", "nothing"),
             ("/apis/apiextensions.k8s.io/v1/customresourcedefinitions", "CustomResourceDefinition \"\" \"\" None"),
             ("/api/v1/namespaces/a/services/http:web:80/proxy/b%ff//c/", "Service \"a\" \"http:web:80\" Proxy"),
             ("/api/v1/namespaces/a/pods/p/proxy", "Pod \"a\" \"p\" Proxy"),

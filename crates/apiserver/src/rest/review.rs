@@ -1,56 +1,38 @@
-//! Questions about the asker, and about who shows a token: who is it, and what may it do?
+//! Questions who the asker is, and who shows a token.
 
 use std::collections::BTreeMap;
 
 use api::{Error, authentication_v1::TokenReview, json::Strictness};
-use registry::{Caller, Registry, Reviewed, User};
+use registry::{Caller, Registry, User};
 use serde_json::{Value, json};
 
-use super::{body::Content, path::Review, questions::TOKEN_REVIEW};
+use super::{body::Content, questions::TOKEN_REVIEW};
 
-/// The answer to what was sent.
-///
-/// Whoever is in `system:masters` may do everything. What a node may do depends on its Pods, so the answer for a node is
-/// that the request itself will tell.
-pub(crate) async fn answer(review: Review, content: &Content, registry: &Registry) -> Result<Value, Error> {
-    let caller = registry.caller();
-    let sent = || content.value().unwrap_or_default();
-    let spec = || sent().get("spec").cloned().unwrap_or_else(|| json!({}));
-    Ok(match review {
-        Review::Access => answered("authorization.k8s.io/v1", "SelfSubjectAccessReview", Some(spec()), access(caller)),
-        Review::Rules => answered("authorization.k8s.io/v1", "SelfSubjectRulesReview", Some(spec()), rules(caller)),
-        Review::Myself => answered("authentication.k8s.io/v1", "SelfSubjectReview", None, myself(caller)),
-        Review::MyselfBeta => answered("authentication.k8s.io/v1beta1", "SelfSubjectReview", None, myself(caller)),
-        Review::Token => {
-            let (sent, _) = content.message::<TokenReview>(TOKEN_REVIEW, Strictness::Warn)?;
-            let spec = sent.spec.unwrap_or_default();
-            let status = token(&registry.review_token(&spec.token, &spec.audiences).await?);
-            let spec = json!({ "token": spec.token, "audiences": spec.audiences });
-            answered("authentication.k8s.io/v1", "TokenReview", Some(spec), status)
-        }
-    })
+/// Who the asker is, in a version of the question's group.
+pub(crate) fn myself(api_version: &str, caller: &Caller) -> Value {
+    answered(api_version, "SelfSubjectReview", json!({ "userInfo": user_info(&user(caller)) }))
 }
 
-fn answered(api_version: &str, kind: &str, spec: Option<Value>, status: Value) -> Value {
-    let mut answer = json!({
+/// Whose the token is that was sent.
+pub(crate) async fn token(content: &Content, registry: &Registry) -> Result<Value, Error> {
+    let (sent, _) = content.message::<TokenReview>(TOKEN_REVIEW, Strictness::Warn)?;
+    let spec = sent.spec.unwrap_or_default();
+    let status = match registry.review_token(&spec.token, &spec.audiences).await?.whose {
+        Ok((user, audiences)) => json!({ "authenticated": true, "user": user_info(&user), "audiences": audiences }),
+        Err(why) => json!({ "user": {}, "error": why }),
+    };
+    let mut answer = answered("authentication.k8s.io/v1", "TokenReview", status);
+    answer["spec"] = json!({ "token": spec.token, "audiences": spec.audiences });
+    Ok(answer)
+}
+
+fn answered(api_version: &str, kind: &str, status: Value) -> Value {
+    json!({
         "kind": kind,
         "apiVersion": api_version,
         "metadata": { "creationTimestamp": null },
         "status": status,
-    });
-    if let Some(spec) = spec {
-        answer["spec"] = spec;
-    }
-    answer
-}
-
-fn token(reviewed: &Reviewed) -> Value {
-    match &reviewed.whose {
-        Ok((user, audiences)) => {
-            json!({ "authenticated": true, "user": user_info(user), "audiences": audiences })
-        }
-        Err(why) => json!({ "user": {}, "error": why }),
-    }
+    })
 }
 
 /// A user as Kubernetes' clients read it; what is empty is left out.
@@ -81,29 +63,4 @@ pub(crate) fn user(caller: &Caller) -> User {
             extra: BTreeMap::new(),
         },
     }
-}
-
-fn access(caller: &Caller) -> Value {
-    if caller.may_everything() {
-        json!({ "allowed": true, "reason": "system:masters may do everything" })
-    } else {
-        json!({ "allowed": false, "reason": "what a node may do depends on its Pods; ask for the object itself" })
-    }
-}
-
-fn rules(caller: &Caller) -> Value {
-    let all = caller.may_everything();
-    let (resources, urls) = if all {
-        (
-            json!([{ "verbs": ["*"], "apiGroups": ["*"], "resources": ["*"] }]),
-            json!([{ "verbs": ["*"], "nonResourceURLs": ["*"] }]),
-        )
-    } else {
-        (json!([]), json!([]))
-    };
-    json!({ "resourceRules": resources, "nonResourceRules": urls, "incomplete": !all })
-}
-
-fn myself(caller: &Caller) -> Value {
-    json!({ "userInfo": user_info(&user(caller)) })
 }

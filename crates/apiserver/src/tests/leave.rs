@@ -200,28 +200,6 @@ async fn a_node_cannot_tell_a_foreign_pod_from_none() {
 }
 
 #[tokio::test]
-async fn an_administrator_acts_as_nobody_else() {
-    let street = street().await;
-    let admin = || Caller::Admin { name: "tester".to_owned() };
-    for name in ["Impersonate-User", "Impersonate-Group", "Impersonate-Uid", "Impersonate-Extra-Scopes"] {
-        let request = || Request::get("/api/v1/namespaces").header(name, "somebody");
-        let answer = street.ask(admin(), request().body(Body::empty()).unwrap()).await;
-        assert_eq!(answer.status(), StatusCode::FORBIDDEN, "{name}");
-        let body = answer.into_body().collect().await.unwrap().to_bytes();
-        let text = String::from_utf8(body.to_vec()).unwrap();
-        assert!(text.contains(&name.to_ascii_lowercase()) && text.contains("--as"), "{text}");
-        let nobody = street.ask(Caller::Nobody, request().body(Body::empty()).unwrap()).await;
-        assert_eq!(nobody.status(), StatusCode::UNAUTHORIZED, "{name}");
-
-        let mut call = grpc("/kapelle.api.v1.Objects/List", Body::empty());
-        call.headers_mut().insert(http::HeaderName::try_from(name).unwrap(), "somebody".parse().unwrap());
-        assert_eq!(street.ask(admin(), call).await.headers()["grpc-status"], "7", "{name}");
-    }
-    let plain = Request::get("/api/v1/namespaces").body(Body::empty()).unwrap();
-    assert_eq!(street.ask(admin(), plain).await.status(), StatusCode::OK);
-}
-
-#[tokio::test]
 async fn what_is_refused_is_refused_before_its_body_is_there() {
     let street = street().await;
     let node = node_caller(&street.house.registry, "w1").await;

@@ -9,6 +9,7 @@ mod grpc;
 mod leave;
 mod port;
 mod presence;
+mod rights;
 mod webhooks;
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};

@@ -27,10 +27,6 @@ impl Caller {
             // With this a newcomer says where it serves, and becomes a master.
             (Self::Newcomer { .. }, Access::Admit) => Ok(()),
             (Self::Newcomer { .. }, _) => Err(unauthorized()),
-            (_, Access::Impersonate(header)) => {
-                let remedy = format!("act as somebody else; send no {header} (kubectl: no --as, no --as-group)");
-                Err(self.cannot(&remedy))
-            }
             (Self::Master { .. }, Access::Admit) => Ok(()),
             (_, Access::Admit) => Err(forbidden("only a master says where it serves, and only for itself")),
             (Self::Cluster | Self::Master { .. } | Self::Admin { .. }, Access::Renew) => {
@@ -58,7 +54,6 @@ impl Caller {
             }
             Access::Admit => Err(self.cannot("join the group of masters")),
             Access::Administer(what) => Err(self.cannot(what)),
-            Access::Impersonate(_) => Err(self.cannot("act as somebody else")),
             Access::Objects(asked) => match asked.verb {
                 Verb::Get | Verb::List | Verb::Watch | Verb::Log => self.node_reads(node, asked, state),
                 Verb::Create | Verb::Update | Verb::Patch | Verb::Delete | Verb::DeleteCollection => {

@@ -87,13 +87,4 @@ impl Caller {
             Self::Nobody => vec!["system:unauthenticated"],
         }
     }
-
-    /// Whether nothing is forbidden.
-    #[must_use]
-    pub fn may_everything(&self) -> bool {
-        match self {
-            Self::Cluster | Self::Master { .. } | Self::Admin { .. } => true,
-            Self::Newcomer { .. } | Self::Node { .. } | Self::User(_) | Self::Nobody => false,
-        }
-    }
 }

@@ -9,7 +9,7 @@ mod node_restriction;
 mod rbac;
 
 pub use caller::{Caller, User};
-pub use rbac::{Attributes, ResourceAttributes};
+pub use rbac::{Attributes, ResourceAttributes, Roles, RulesOf, Verdict};
 pub(crate) use rbac::{Grant, Rights};
 
 use api::{Error, Key, Subresource, Verb, Write, selector::Fields};
@@ -39,8 +39,6 @@ pub enum Access<'a> {
     Admit,
     /// What only administrators and masters do, in the words that complete "User … cannot".
     Administer(&'static str),
-    /// To act as somebody else, by this header.
-    Impersonate(&'a str),
 }
 
 /// What is to be done with which objects.

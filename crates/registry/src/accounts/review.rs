@@ -5,7 +5,7 @@ use api::{Error, Reason};
 use super::claims::ISSUER;
 use crate::{
     Registry,
-    access::{Access, User},
+    access::{Access, ResourceAttributes, User},
 };
 
 /// Whose a token is.
@@ -16,13 +16,26 @@ pub struct Reviewed {
 }
 
 impl Registry {
+    /// Whether the caller may ask whose tokens are.
+    ///
+    /// # Errors
+    /// If not.
+    pub async fn may_review_tokens(&self) -> Result<(), Error> {
+        let right = ResourceAttributes {
+            verb: "create",
+            group: "authentication.k8s.io",
+            resource: "tokenreviews",
+            ..ResourceAttributes::default()
+        };
+        self.authorise(Access::Resource(right)).await
+    }
+
     /// Says whose a token is, if it is for one of some audiences; for masters themselves if none is named.
     ///
     /// # Errors
     /// If the caller may not ask, no token is given, or the masters cannot agree.
     pub async fn review_token(&self, token: &str, audiences: &[String]) -> Result<Reviewed, Error> {
-        self.authorise(Access::Administer("create resource \"tokenreviews\" in API group \"authentication.k8s.io\""))
-            .await?;
+        self.may_review_tokens().await?;
         if token.is_empty() {
             return Err(Error::bad_request("token is required for TokenReview in authentication: spec.token"));
         }

@@ -2,13 +2,14 @@
 //!
 //! `roles` keeps every role and binding of the state in an index, which follows the state by what has changed and is read without
 //! a lock; `rules` reads one rule as Kubernetes does; `attributes` is what is asked, in the words of rules; `refusal` says no, and
-//! `escalation` keeps whoever writes roles and bindings from giving more than it has.
+//! `escalation` keeps whoever writes roles and bindings from giving more than it has. `review` answers who asks what it may do.
 //! A decision is a pure function of these. The rules of aggregated ClusterRoles are written into them by a controller, so that
 //! what is shown is what is in force.
 
 mod attributes;
 mod escalation;
 mod refusal;
+mod review;
 mod roles;
 mod rules;
 #[cfg(test)]
@@ -20,7 +21,9 @@ use api::{Error, Reason};
 
 pub use attributes::{Attributes, ResourceAttributes};
 pub(crate) use escalation::Grant;
-pub(crate) use roles::{Rights, Roles};
+pub use review::{RulesOf, Verdict};
+pub(crate) use roles::Rights;
+pub use roles::Roles;
 
 use super::{Access, User};
 
@@ -34,7 +37,6 @@ impl User {
             Access::Public | Access::Inside => Ok(()),
             Access::Renew => cannot("renew the certificate of a node"),
             Access::Admit => cannot("join the group of masters"),
-            Access::Impersonate(_) => cannot("act as somebody else"),
             Access::Heartbeat(_) => cannot("send the heartbeat of a node"),
             Access::Administer(_) if self.is_master() => Ok(()),
             Access::Administer(what) => cannot(what),

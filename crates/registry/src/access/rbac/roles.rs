@@ -46,7 +46,7 @@ impl Rights {
 
 /// Every role, and who has it by which binding. Cloning is O(1) and shares everything.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Roles {
+pub struct Roles {
     /// Of which objects the rest was made, in the order of [`KINDS`].
     tables: [Objects; KINDS.len()],
     pub(super) rules: OrdMap<RoleName, Arc<[PolicyRule]>>,
@@ -100,7 +100,8 @@ pub(crate) enum Allowed<'a> {
 
 impl Roles {
     /// The roles of a state, read anew.
-    pub(crate) fn new(view: &View) -> Self {
+    #[must_use]
+    pub fn new(view: &View) -> Self {
         Self::default().moved_to(view)
     }
 

@@ -202,7 +202,7 @@ fn some_things_no_role_can_allow() {
     for access in [Access::Public, Access::Inside] {
         assert!(ann.authorise(access, unseen).is_ok());
     }
-    for access in [Access::Heartbeat("n"), Access::Renew, Access::Admit, Access::Impersonate("Impersonate-User")] {
+    for access in [Access::Heartbeat("n"), Access::Renew, Access::Admit] {
         assert_eq!(ann.authorise(access, unseen).unwrap_err().reason, Reason::Forbidden, "{access:?}");
         assert_eq!(master.authorise(access, unseen).unwrap_err().reason, Reason::Forbidden, "{access:?}");
     }

@@ -1,0 +1,119 @@
+//! Answers to the question what somebody may do: by the same decision that a request of theirs would get.
+
+use api::{Key, Kind, Served, Subresource, Verb, rbac_v1::PolicyRule, rights::ALL};
+
+use super::{
+    Attributes, ResourceAttributes,
+    roles::{Allowed, MASTERS, Roles},
+};
+use crate::{
+    Registry,
+    access::{Access, Asked, Caller, User},
+};
+
+/// Whether something is allowed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Verdict {
+    /// Whether it is.
+    pub allowed: bool,
+    /// By which role and binding; empty if it is not.
+    pub reason: String,
+}
+
+/// What somebody may do in a namespace.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RulesOf {
+    /// The rules, of resources and of paths.
+    pub rules: Vec<PolicyRule>,
+    /// Whether there may be more that no rule tells.
+    pub incomplete: bool,
+}
+
+impl Roles {
+    /// Whether somebody may do something by these roles, and why.
+    #[must_use]
+    pub fn verdict(&self, user: &User, asked: &Attributes<'_>) -> Verdict {
+        match self.decide(user, asked) {
+            Some(why) => Verdict { allowed: true, reason: why.to_string() },
+            None => Verdict { allowed: false, reason: String::new() },
+        }
+    }
+}
+
+impl Registry {
+    /// Whether somebody may do something, and why.
+    #[must_use]
+    pub fn review(&self, caller: &Caller, asked: &Attributes<'_>) -> Verdict {
+        let allowed = |reason: String| Verdict { allowed: true, reason };
+        let refused = Verdict { allowed: false, reason: String::new() };
+        match caller {
+            Caller::Cluster | Caller::Master { .. } | Caller::Admin { .. } => allowed(Allowed::Masters.to_string()),
+            Caller::User(user) => self.inner.rights.of(&self.state()).verdict(user, asked),
+            Caller::Node { name, .. } => match asked {
+                Attributes::Resource(asked) if self.would_allow(caller, asked) => {
+                    allowed(format!("node {name:?} needs it for its Pods"))
+                }
+                Attributes::Resource(_) | Attributes::NonResource { .. } => refused,
+            },
+            Caller::Newcomer { .. } | Caller::Nobody => refused,
+        }
+    }
+
+    /// What somebody may do in a namespace, as far as rules tell.
+    #[must_use]
+    pub fn rules_of(&self, caller: &Caller, namespace: &str) -> RulesOf {
+        match caller {
+            Caller::Cluster | Caller::Master { .. } | Caller::Admin { .. } => everything(),
+            Caller::User(user) if user.groups.iter().any(|group| group == MASTERS) => everything(),
+            Caller::User(user) => {
+                let roles = self.inner.rights.of(&self.state());
+                let rules = roles.of(user, namespace).flat_map(|grant| grant.rules).cloned().collect();
+                RulesOf { rules, incomplete: false }
+            }
+            // What a node may do depends on its Pods.
+            Caller::Node { .. } | Caller::Newcomer { .. } | Caller::Nobody => {
+                RulesOf { rules: Vec::new(), incomplete: true }
+            }
+        }
+    }
+
+    /// What a request of a node would be answered.
+    fn would_allow(&self, caller: &Caller, asked: &ResourceAttributes<'_>) -> bool {
+        let is_it = |served: &Served| served.info().group == asked.group && served.info().plural == asked.resource;
+        let Some(kind) = Served::all().find(is_it).map(Served::kind) else { return false };
+        let (Some(verb), Some(subresource)) = (verb(asked.verb), Subresource::from_word(asked.subresource)) else {
+            return false;
+        };
+        let (verb, subresource) = match subresource {
+            Subresource::Log => (Verb::Log, Subresource::None),
+            // For which Pod a token is to be is not part of the question.
+            Subresource::Token => return false,
+            Subresource::None
+            | Subresource::Status
+            | Subresource::Scale
+            | Subresource::Binding
+            | Subresource::Eviction
+            | Subresource::Finalize
+            | Subresource::Owners
+            | Subresource::Portforward
+            | Subresource::Exec
+            | Subresource::Attach
+            | Subresource::Proxy => (verb, subresource),
+        };
+        let namespace = if kind == Kind::Namespace { "" } else { asked.namespace };
+        let key = Key::namespaced(kind, namespace, asked.name);
+        let access = Access::Objects(Asked { verb, key: &key, subresource, fields: None });
+        caller.authorise(access, || self.state()).is_ok()
+    }
+}
+
+fn verb(word: &str) -> Option<Verb> {
+    Verb::OF_STORED.iter().copied().find(|verb| verb.word() == word)
+}
+
+fn everything() -> RulesOf {
+    let all = || vec![ALL.to_owned()];
+    let resources = PolicyRule { verbs: all(), api_groups: all(), resources: all(), ..PolicyRule::default() };
+    let paths = PolicyRule { verbs: all(), non_resource_urls: all(), ..PolicyRule::default() };
+    RulesOf { rules: vec![resources, paths], incomplete: false }
+}
