@@ -336,6 +336,11 @@ fn a_kind_that_a_user_defines_is_one_like_the_others() {
 }
 
 #[test]
+fn roles_give_what_they_say_and_nobody_gives_more_than_it_has() {
+    session("rights.txt", include_str!("scripts/rights.txt"));
+}
+
+#[test]
 fn kapelle_does_what_its_options_say() {
     session("kapelle.txt", include_str!("scripts/kapelle.txt"));
 }

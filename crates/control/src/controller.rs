@@ -6,7 +6,7 @@ use api::{Key, Timestamp, well_known::DEFAULT_SCHEDULER};
 use crate::{
     aggregation, identity, lifecycle, network, nodes,
     plan::Plan,
-    policy, scheduler, workloads,
+    policy, rbac, scheduler, workloads,
     world::{Shift, World},
 };
 
@@ -73,6 +73,10 @@ controllers! {
     KubernetesService: network::kubernetes_service, "kube-apiserver";
     /// Tells what is doubtful in policies.
     PolicyStatus: policy::policy_status, "validatingadmissionpolicy-status-controller";
+    /// Makes the roles and bindings that every cluster has.
+    BootstrapRoles: rbac::bootstrap, "rbac-bootstrap";
+    /// Gathers the rules of ClusterRoles in others.
+    ClusterRoleAggregation: rbac::aggregation, "clusterrole-aggregation-controller";
     /// Takes Pods off nodes that are lost or not tolerated.
     PodLife: workloads::pod_life, "taint-eviction-controller";
     /// Chooses a node for a Pod.

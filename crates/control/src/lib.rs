@@ -36,6 +36,7 @@ mod owners;
 mod plan;
 mod policy;
 mod queue;
+mod rbac;
 mod scheduler;
 #[cfg(test)]
 mod testing;

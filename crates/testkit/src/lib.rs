@@ -15,6 +15,8 @@ mod limits;
 pub mod masters;
 pub mod memory;
 mod prng;
+#[cfg(test)]
+mod rights;
 pub mod scenario;
 mod settled;
 pub mod trial;
