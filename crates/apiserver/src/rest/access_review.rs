@@ -1,5 +1,7 @@
 //! Questions about what somebody may do: the asker itself, or others. Each is answered by the decision that a request would get.
 
+pub(super) mod wire;
+
 use std::{collections::BTreeMap, sync::Arc};
 
 use api::{Error, Reason, rbac_v1::PolicyRule};

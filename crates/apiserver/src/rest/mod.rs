@@ -42,6 +42,7 @@ use api::{Error, Key, Kind, ReadAt, Reason, well_known::DEFAULT_NAMESPACE};
 use axum::{body::Body, extract::State};
 use http::{HeaderMap, Method, Request, Response, StatusCode, Uri, header};
 use registry::{Access, Caller, Registry};
+use serde_json::Value;
 use tokio::task::spawn_blocking;
 
 use crate::sender;
@@ -130,10 +131,9 @@ impl Rest {
                     Review::Access | Review::Rules | Review::Myself | Review::MyselfBeta => {}
                 }
                 let (encoding, content) = question(&asked, body).await?;
-                let sent = content.value().unwrap_or_default();
                 let answered = match review {
-                    Review::Access => access_review::own(&self.registry, &sent)?,
-                    Review::Rules => access_review::own_rules(&self.registry, &sent)?,
+                    Review::Access => access_review::own(&self.registry, &about_rights(&content)?)?,
+                    Review::Rules => access_review::own_rules(&self.registry, &about_rights(&content)?)?,
                     Review::Myself => review::myself("authentication.k8s.io/v1", self.registry.caller()),
                     Review::MyselfBeta => review::myself("authentication.k8s.io/v1beta1", self.registry.caller()),
                     Review::Token => review::token(&content, &self.registry).await?,
@@ -143,7 +143,7 @@ impl Rest {
             Endpoint::AccessReview(namespace) => {
                 self.registry.authorise(Access::Resource(access_review::right(&namespace))).await?;
                 let (encoding, content) = question(&asked, body).await?;
-                let sent = content.value().unwrap_or_default();
+                let sent = about_rights(&content)?;
                 let answered = access_review::of_others(&self.registry, &sent, &namespace)?;
                 Ok(answer::value(StatusCode::CREATED, encoding, &answered))
             }
@@ -196,6 +196,14 @@ async fn question(asked: &Asked, body: Body) -> Result<(Encoding, Content), Erro
     only(&asked.method, &Method::POST)?;
     let encoding = accept::plain(&asked.headers)?;
     Ok((encoding, body::read(&asked.headers, body).await?))
+}
+
+/// What is asked about rights.
+fn about_rights(content: &Content) -> Result<Value, Error> {
+    match content.media {
+        body::Media::Protobuf => access_review::wire::value(&content.bytes),
+        _ => Ok(content.value().unwrap_or_default()),
+    }
 }
 
 /// Whether a path could be that of something which a user defines: in a group of a domain.
