@@ -121,7 +121,9 @@ pub(crate) fn parse(path: &str, defined: impl Fn() -> Arc<Definitions>) -> Optio
             Endpoint::Review(review(group, version, resource)?)
         }
         ["apis", ACCESS_REVIEWS, "v1", "subjectaccessreviews"] => Endpoint::AccessReview(String::new()),
-        ["apis", ACCESS_REVIEWS, "v1", "namespaces", namespace, "localsubjectaccessreviews"] if !namespace.is_empty() => {
+        ["apis", ACCESS_REVIEWS, "v1", "namespaces", namespace, "localsubjectaccessreviews"]
+            if !namespace.is_empty() =>
+        {
             Endpoint::AccessReview((*namespace).to_owned())
         }
         ["api", version, rest @ ..] => Endpoint::Objects(target("", version, rest, defined)?),
