@@ -85,9 +85,6 @@ fn rest(path: &str) -> Access<'static> {
     }
 }
 
-/// The names of repositories have slashes in them, and stand before a word that says what of the repository is meant.
-const OF_REPOSITORIES: [&str; 4] = ["/manifests/", "/blobs/", "/tags/", "/referrers/"];
-
 fn oci<'a>(method: &Method, path: &'a str) -> Access<'a> {
     let rest = path.strip_prefix("/v2").unwrap_or(path).trim_start_matches('/');
     let verb = match *method {
@@ -100,8 +97,8 @@ fn oci<'a>(method: &Method, path: &'a str) -> Access<'a> {
         // Clients ask so whether they are known here.
         return Access::Inside;
     }
-    let ends = OF_REPOSITORIES.iter().filter_map(|word| rest.rfind(word)).max();
-    Access::Images(verb, &rest[..ends.unwrap_or_default()])
+    // Read by the registry itself, so that what is allowed is what is done.
+    Access::Images(verb, images::oci::repository_of(path))
 }
 
 fn grpc(path: &str) -> Access<'static> {
@@ -149,6 +146,8 @@ mod tests {
             ("GET /v2/team/manifests/blobs/sha256:0", "Images(Get, \"team/manifests\")"),
             ("GET /v2/team/blobs/blobs/sha256:0", "Images(Get, \"team/blobs\")"),
             ("GET /v2/team/app", "Images(Get, \"\")"),
+            ("GET /v2/team/../other/manifests/v1", "Images(Get, \"\")"),
+            ("GET /v2/team/app/manifests/tags/list", "Images(Get, \"team/app/manifests\")"),
             ("POST /v2/", "Images(Create, \"\")"),
         ];
         for (line, expected) in cases {

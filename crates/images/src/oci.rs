@@ -106,9 +106,29 @@ async fn answer(images: &Images, request: Request<Body>) -> Answer {
     }
 }
 
+/// The repository that a path is about; empty if it is about none, or if there is nothing at it.
+#[must_use]
+pub fn repository_of(path: &str) -> &str {
+    let name = match endpoint(path) {
+        Ok(
+            Endpoint::Tags { name }
+            | Endpoint::Manifest { name, .. }
+            | Endpoint::Blob { name, .. }
+            | Endpoint::Uploads { name }
+            | Endpoint::Upload { name, .. },
+        ) => name,
+        Ok(Endpoint::Base | Endpoint::Catalog) | Err(_) => return "",
+    };
+    &below(path)[..name.len()]
+}
+
+/// What a path says behind the version of the protocol. A name of a repository is the beginning of it.
+fn below(path: &str) -> &str {
+    path.strip_prefix("/v2").unwrap_or(path).trim_start_matches('/')
+}
+
 fn endpoint(path: &str) -> Result<Endpoint, Refusal> {
-    let rest = path.strip_prefix("/v2").unwrap_or(path).trim_start_matches('/');
-    let parts: Vec<&str> = rest.split('/').collect();
+    let parts: Vec<&str> = below(path).split('/').collect();
     let endpoint = match parts.as_slice() {
         [""] => return Ok(Endpoint::Base),
         ["_catalog"] => return Ok(Endpoint::Catalog),
