@@ -1,9 +1,9 @@
-//! Tokens of pages, which clients hand back, tokens of ServiceAccounts, and answers of webhooks, read by the code that ships: for whoever feeds it damaged
-//! ones.
+//! Tokens of pages, which clients hand back, tokens of ServiceAccounts, answers of webhooks, and roles, read by the code that ships:
+//! for whoever feeds it damaged ones.
 
 use store::View;
 
-use crate::{accounts::samples, admission, read::page_of};
+use crate::{access, accounts::samples, admission, read::page_of};
 
 /// Reads the token of a page and the page in a state: the token again, and the one of the next page; `None` if it is refused.
 #[must_use]
@@ -28,4 +28,10 @@ pub fn sign_account_token(claims: &[u8]) -> Option<String> {
 #[must_use]
 pub fn account_token(text: &str) -> bool {
     samples::is_understood(text)
+}
+
+/// Reads a role or binding as JSON and decides with it; whether it lets somebody read Secrets. `None` if it is refused.
+#[must_use]
+pub fn role(text: &[u8]) -> Option<bool> {
+    access::reads_secrets(text)
 }

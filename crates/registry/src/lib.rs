@@ -61,7 +61,7 @@ pub use reach::{REACHES_MAX, Reach};
 pub use read::{Encoded, Endpoint, Found, Item, ListAt, ListPage, ListQuery, WatchFrom, WatchQuery};
 pub use write::{AGREEMENT_TIMEOUT, Wanted, WriteOptions, Written};
 
-use access::Rights;
+use access::{NodeUses, Rights};
 use accounts::Keys;
 use admission::Admission;
 use decide::Rules;
@@ -84,6 +84,7 @@ struct Inner {
     rules: Rules,
     admission: Admission,
     rights: Rights,
+    node_uses: NodeUses,
     /// Who calls webhooks; empty until [`Registry::call_webhooks_by`].
     calls: OnceLock<Arc<dyn Calls>>,
     pins: Pins,
@@ -130,6 +131,7 @@ impl Registry {
             rules: Rules { service_cidr: options.service_cidr },
             admission: Admission::default(),
             rights: Rights::default(),
+            node_uses: NodeUses::default(),
             calls: OnceLock::new(),
             pins: Pins::default(),
             defined: Defined::default(),
@@ -173,10 +175,10 @@ impl Registry {
             user.authorise(access, || self.inner.rights.of(&self.state()))?;
             return access.offered();
         }
-        match self.caller.authorise(access, || self.state()) {
+        match self.caller.authorise(access, || self.state(), &self.inner.node_uses) {
             Err(_) if matches!((&*self.caller, access), (Caller::Node { .. }, Access::Objects(_))) => {
                 self.inner.consensus.read_barrier().await.map_err(|error| refused(&error))?;
-                self.caller.authorise(access, || self.state())?;
+                self.caller.authorise(access, || self.state(), &self.inner.node_uses)?;
             }
             decided => decided?,
         }

@@ -5,14 +5,11 @@
 
 use std::sync::Arc;
 
-use api::{
-    Error, Key, Kind, Reason, Subresource,
-    core_v1::{self, LocalObjectReference as Reference},
-};
+use api::{Error, Key, Kind, Reason, Subresource};
 use store::View;
 
-use super::{Access, Asked, Caller, Verb, rbac::Roles};
-use crate::nodes::{is_bound, is_on, source_host};
+use super::{Access, Asked, Caller, NodeUses, Verb, rbac::Roles};
+use crate::nodes::{is_bound, source_host};
 
 impl Caller {
     /// Allows what somebody wants to do, or says why not. Nothing else decides this, whatever language the request came in, and
@@ -20,7 +17,12 @@ impl Caller {
     ///
     /// What a node may do depends on its Pods, so `state` is taken for nodes. The answer never depends on whether an object
     /// exists that the caller may not see.
-    pub(crate) fn authorise(&self, access: Access<'_>, state: impl FnOnce() -> View) -> Result<(), Error> {
+    pub(crate) fn authorise(
+        &self,
+        access: Access<'_>,
+        state: impl FnOnce() -> View,
+        uses: &NodeUses,
+    ) -> Result<(), Error> {
         match (self, access) {
             (_, Access::Public) => Ok(()),
             (Self::Nobody, _) => Err(unauthorized()),
@@ -33,14 +35,14 @@ impl Caller {
                 Err(forbidden("only workers renew their certificates here, with the one that they have"))
             }
             (Self::Cluster | Self::Master { .. } | Self::Admin { .. }, _) => Ok(()),
-            (Self::Node { name, .. }, access) => self.node(name, access, state),
+            (Self::Node { name, .. }, access) => self.node(name, access, state, uses),
             // The Registry has the roles at hand and does not come here for them.
             (Self::User(user), access) => user.authorise(access, || Arc::new(Roles::new(&state()))),
         }
     }
 
     /// What a node may do.
-    fn node(&self, node: &str, access: Access<'_>, state: impl FnOnce() -> View) -> Result<(), Error> {
+    fn node(&self, node: &str, access: Access<'_>, state: impl FnOnce() -> View, uses: &NodeUses) -> Result<(), Error> {
         match access {
             Access::Public | Access::Inside | Access::Renew | Access::SeeMasters => Ok(()),
             Access::Images(verb, _) if !verb.writes() => Ok(()),
@@ -55,7 +57,7 @@ impl Caller {
             Access::Admit => Err(self.cannot("join the group of masters")),
             Access::Administer(what) => Err(self.cannot(what)),
             Access::Objects(asked) => match asked.verb {
-                Verb::Get | Verb::List | Verb::Watch | Verb::Log => self.node_reads(node, asked, state),
+                Verb::Get | Verb::List | Verb::Watch | Verb::Log => self.node_reads(node, asked, state, uses),
                 Verb::Create | Verb::Update | Verb::Patch | Verb::Delete | Verb::DeleteCollection => {
                     self.node_writes(node, asked, state)
                 }
@@ -65,7 +67,13 @@ impl Caller {
 
     /// Where traffic goes every node may know; otherwise a node reads what its own Pods use. What is another node's is answered
     /// as if it did not exist.
-    fn node_reads(&self, node: &str, asked: Asked<'_>, state: impl FnOnce() -> View) -> Result<(), Error> {
+    fn node_reads(
+        &self,
+        node: &str,
+        asked: Asked<'_>,
+        state: impl FnOnce() -> View,
+        uses: &NodeUses,
+    ) -> Result<(), Error> {
         let key = asked.key;
         let no = |why: &str| Err(self.forbidden(asked, why));
         match (key.kind, asked.verb) {
@@ -73,10 +81,7 @@ impl Caller {
             (..) if asked.subresource.is_connection() => no("nodes open no connections through masters"),
             (Kind::Node | Kind::Service | Kind::EndpointSlice, _) => Ok(()),
             (Kind::Secret | Kind::ConfigMap, Verb::Get) => {
-                let uses = |pod: &core_v1::Pod| uses(pod, key.kind, &key.name);
-                let state = state();
-                let mut pods = state.list(Kind::Pod, Some(&key.namespace), None).filter(|pod| is_on(pod, node));
-                let needed = pods.any(|record| record.object().get().is_some_and(uses));
+                let needed = uses.of(&state()).has(node, key.kind, &key.namespace, &key.name);
                 if needed { Ok(()) } else { no("no Pod of this node uses it") }
             }
             (Kind::Secret | Kind::ConfigMap, _) => no("a node may only get what its Pods use, by name"),
@@ -148,53 +153,10 @@ fn told_by(view: &View, key: &Key, node: &str) -> bool {
     view.get(key).is_some_and(|record| record.object().get().is_some_and(|event| source_host(event) == node))
 }
 
-/// Whether a Pod reads a Secret or ConfigMap: as a volume, as environment, or to pull its images.
-fn uses(pod: &core_v1::Pod, kind: Kind, name: &str) -> bool {
-    let Some(spec) = &pod.spec else { return false };
-    let containers = spec.init_containers.iter().chain(&spec.containers);
-    let by_volume = spec.volumes.iter().any(|volume| volume_uses(volume, kind, name));
-    let by_pull = kind == Kind::Secret && spec.image_pull_secrets.iter().any(|reference| reference.name == name);
-    by_volume || by_pull || containers.into_iter().any(|container| container_uses(container, kind, name))
-}
-
-/// Whether a reference to a ConfigMap, or one to a Secret, names what is meant.
-fn names(kind: Kind, name: &str, map: Option<&Reference>, secret: Option<&Reference>) -> bool {
-    let reference = if kind == Kind::ConfigMap { map } else { secret };
-    reference.is_some_and(|reference| reference.name == name)
-}
-
-fn volume_uses(volume: &core_v1::Volume, kind: Kind, name: &str) -> bool {
-    let Some(source) = &volume.volume_source else { return false };
-    let projected = source.projected.iter().flat_map(|projected| &projected.sources);
-    let projects = |projection: &core_v1::VolumeProjection| {
-        let map = projection.config_map.as_ref().and_then(|map| map.local_object_reference.as_ref());
-        let secret = projection.secret.as_ref().and_then(|secret| secret.local_object_reference.as_ref());
-        names(kind, name, map, secret)
-    };
-    let map = source.config_map.as_ref().and_then(|map| map.local_object_reference.as_ref());
-    let secret = kind == Kind::Secret && source.secret.as_ref().is_some_and(|secret| secret.secret_name == name);
-    secret || names(kind, name, map, None) || projected.into_iter().any(projects)
-}
-
-fn container_uses(container: &core_v1::Container, kind: Kind, name: &str) -> bool {
-    let whole = |source: &core_v1::EnvFromSource| {
-        let map = source.config_map_ref.as_ref().and_then(|map| map.local_object_reference.as_ref());
-        let secret = source.secret_ref.as_ref().and_then(|secret| secret.local_object_reference.as_ref());
-        names(kind, name, map, secret)
-    };
-    let single = |variable: &core_v1::EnvVar| {
-        let Some(source) = &variable.value_from else { return false };
-        let map = source.config_map_key_ref.as_ref().and_then(|map| map.local_object_reference.as_ref());
-        let secret = source.secret_key_ref.as_ref().and_then(|secret| secret.local_object_reference.as_ref());
-        names(kind, name, map, secret)
-    };
-    container.env_from.iter().any(whole) || container.env.iter().any(single)
-}
-
 #[cfg(test)]
 mod tests {
     #![expect(clippy::unwrap_used, reason = "tests")]
-    use api::{DeleteOptions, Object, Write, kinds::Resource as _, selector::Fields};
+    use api::{DeleteOptions, Object, Write, core_v1, kinds::Resource as _, selector::Fields};
     use store::{Expect, Op, State, Txn};
 
     use super::*;
@@ -250,29 +212,33 @@ mod tests {
         let (view, node) = (view(), Caller::Node { name: "w1".to_owned(), uid: "u1".to_owned(), from: None });
         let state = || view.clone();
         let secret = |name: &str| Key::namespaced(Kind::Secret, "default", name);
-        assert_eq!(node.authorise(Access::to(Verb::Get, &secret("needed")), state), Ok(()));
+        assert_eq!(node.authorise(Access::to(Verb::Get, &secret("needed")), state, &NodeUses::default()), Ok(()));
         for name in ["foreign", "early", "unknown"] {
-            let error = node.authorise(Access::to(Verb::Get, &secret(name)), state).unwrap_err();
+            let error = node.authorise(Access::to(Verb::Get, &secret(name)), state, &NodeUses::default()).unwrap_err();
             assert_eq!(error.reason, Reason::Forbidden);
             assert!(error.message.contains("system:node:w1"), "{error}");
         }
         let map = |name: &str| Key::namespaced(Kind::ConfigMap, "default", format!("{name}-map"));
-        assert_eq!(node.authorise(Access::to(Verb::Get, &map("needed")), state), Ok(()));
-        assert!(node.authorise(Access::to(Verb::Get, &map("foreign")), state).is_err());
+        assert_eq!(node.authorise(Access::to(Verb::Get, &map("needed")), state, &NodeUses::default()), Ok(()));
+        assert!(node.authorise(Access::to(Verb::Get, &map("foreign")), state, &NodeUses::default()).is_err());
         assert!(
-            node.authorise(Access::to(Verb::Get, &secret("needed-map")), state).is_err(),
+            node.authorise(Access::to(Verb::Get, &secret("needed-map")), state, &NodeUses::default()).is_err(),
             "a Secret is no ConfigMap"
         );
         for many in [Verb::List, Verb::Watch] {
-            assert!(node.authorise(Access::to(many, &secret("")), unseen).is_err());
-            assert!(node.authorise(Access::to(many, &map("")), unseen).is_err());
+            assert!(node.authorise(Access::to(many, &secret("")), unseen, &NodeUses::default()).is_err());
+            assert!(node.authorise(Access::to(many, &map("")), unseen, &NodeUses::default()).is_err());
         }
         let pods = Key::namespaced(Kind::Pod, "default", "");
         for (fields, allowed) in [("spec.nodeName=w1", true), ("spec.nodeName=w2", false), ("", false)] {
             let fields = Fields::parse(Kind::Pod, fields).unwrap();
-            assert_eq!(node.authorise(Access::to_many(Verb::Watch, &pods, &fields), unseen).is_ok(), allowed);
+            assert_eq!(
+                node.authorise(Access::to_many(Verb::Watch, &pods, &fields), unseen, &NodeUses::default()).is_ok(),
+                allowed
+            );
         }
-        let refused = Caller::Nobody.authorise(Access::to(Verb::List, &pods), unseen).unwrap_err();
+        let refused =
+            Caller::Nobody.authorise(Access::to(Verb::List, &pods), unseen, &NodeUses::default()).unwrap_err();
         assert_eq!(refused.reason, Reason::Unauthorized);
     }
 
@@ -281,7 +247,11 @@ mod tests {
         let (view, node) = (view(), Caller::Node { name: "w1".to_owned(), uid: "u1".to_owned(), from: None });
         let reads = |verb: Verb, kind: Kind, name: &str| {
             let namespace = if kind.info().namespaced { "default" } else { "" };
-            node.authorise(Access::to(verb, &Key::namespaced(kind, namespace, name)), || view.clone())
+            node.authorise(
+                Access::to(verb, &Key::namespaced(kind, namespace, name)),
+                || view.clone(),
+                &NodeUses::default(),
+            )
         };
         for kind in [Kind::Node, Kind::Service, Kind::EndpointSlice] {
             for verb in [Verb::Get, Verb::List, Verb::Watch] {
@@ -346,9 +316,9 @@ mod tests {
         ] {
             let key = write.key();
             let access = Access::Objects(Asked::of(&write, &key));
-            assert_eq!(node.authorise(access, || view.clone()).is_ok(), allowed, "{write:?}");
-            assert!(Caller::Cluster.authorise(access, unseen).is_ok());
-            assert!(Caller::Nobody.authorise(access, unseen).is_err());
+            assert_eq!(node.authorise(access, || view.clone(), &NodeUses::default()).is_ok(), allowed, "{write:?}");
+            assert!(Caller::Cluster.authorise(access, unseen, &NodeUses::default()).is_ok());
+            assert!(Caller::Nobody.authorise(access, unseen, &NodeUses::default()).is_err());
         }
     }
 }

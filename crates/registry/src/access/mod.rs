@@ -1,16 +1,19 @@
 //! Who asks, what is asked, and whether it is allowed.
 //!
 //! Every language describes what it is asked for as an [`Access`], before it looks at any object; `authorise` allows or refuses
-//! it; what roles give is in `rbac`. What a node may say within the writes that it is allowed is up to `node_restriction`.
+//! it; what roles give is in `rbac`, what the Pods of a node need in `node_uses`. What a node may say within the writes that it is
+//! allowed is up to `node_restriction`.
 
 mod authorise;
 mod caller;
 mod node_restriction;
+mod node_uses;
 mod rbac;
 
 pub use caller::{Caller, User};
+pub(crate) use node_uses::NodeUses;
 pub use rbac::{Attributes, ResourceAttributes, Roles, RulesOf, Verdict};
-pub(crate) use rbac::{Grant, Rights};
+pub(crate) use rbac::{Grant, Rights, reads_secrets};
 
 use api::{Error, Key, Subresource, Verb, Write, selector::Fields};
 

@@ -85,7 +85,7 @@ impl Registry {
     /// # Errors
     /// If no such node is registered: it should register itself again; if another node asks.
     pub fn heartbeat(&self, node: &str) -> Result<(), Error> {
-        self.caller.authorise(Access::Heartbeat(node), || self.state())?;
+        self.caller.authorise(Access::Heartbeat(node), || self.state(), &self.inner.node_uses)?;
         let view = self.state();
         let key = Key::cluster(Kind::Node, node);
         if view.get(&key).is_none() {

@@ -65,6 +65,7 @@ pub fn targets() -> Vec<Target> {
         target("spdy", 256 * KIB, 300, streams::spdy, streams::read_spdy),
         target("websocket", 256 * KIB, 64, streams::websockets, streams::read_websocket),
         target("schema", 8 * MIB, 1000, texts::schemas, texts::read_schema),
+        target("role", 256 * KIB, 1000, texts::roles, texts::read_role),
         target("review", 16 * KIB, 500, texts::reviews, texts::read_review),
         target("expression", 8 * MIB, 1000, texts::expressions, texts::read_expression),
     ]

@@ -124,6 +124,24 @@ pub(super) fn read_account_token(input: &Bytes, scale: &mut Scale) -> Result<Ver
     Ok(verdict(is_understood))
 }
 
+pub(super) fn roles(_: &mut Prng) -> Vec<Vec<u8>> {
+    owned(&[
+        r#"{"kind":"ClusterRole","metadata":{"name":"sample"},"rules":[{"apiGroups":["","*"],"resources":["secrets/status","*/scale"],
+            "verbs":["list","watch"],"resourceNames":["a"]},{"nonResourceURLs":["/metrics","/api/*"],"verbs":["get"]}]}"#,
+        r#"{"kind":"ClusterRole","metadata":{"name":"sample","labels":{"a":"b"}},"aggregationRule":{"clusterRoleSelectors":[
+            {"matchLabels":{"a":"b"},"matchExpressions":[{"key":"k","operator":"In","values":["v"]}]}]}}"#,
+        r#"{"kind":"Role","metadata":{"name":"sample","namespace":"default"},"rules":[{"apiGroups":["apps"],"resources":["*"],"verbs":["*"]}]}"#,
+        r#"{"kind":"RoleBinding","metadata":{"name":"b","namespace":"default"},"roleRef":{"apiGroup":"rbac.authorization.k8s.io",
+            "kind":"ClusterRole","name":"little"},"subjects":[{"kind":"ServiceAccount","name":"s","namespace":"n"},{"kind":"User","name":"ann"}]}"#,
+        r#"{"kind":"ClusterRoleBinding","metadata":{"name":"b"},"roleRef":{"apiGroup":"rbac.authorization.k8s.io","kind":"ClusterRole",
+            "name":"missing"},"subjects":[{"kind":"Group","apiGroup":"rbac.authorization.k8s.io","name":"system:authenticated"}]}"#,
+    ])
+}
+
+pub(super) fn read_role(input: &Bytes, scale: &mut Scale) -> Result<Verdict, String> {
+    Ok(verdict(scale.weigh(|| registry::decoders::role(input)).is_some()))
+}
+
 pub(super) fn urls(_: &mut Prng) -> Vec<Vec<u8>> {
     owned(&[
         "/api/v1/namespaces/default/pods?limit=5&resourceVersion=17&resourceVersionMatch=Exact",

@@ -12,6 +12,7 @@ mod refusal;
 mod review;
 mod roles;
 mod rules;
+mod samples;
 #[cfg(test)]
 mod tests;
 
@@ -24,6 +25,7 @@ pub(crate) use escalation::Grant;
 pub use review::{RulesOf, Verdict};
 pub(crate) use roles::Rights;
 pub use roles::Roles;
+pub(crate) use samples::reads_secrets;
 
 use super::{Access, User};
 

@@ -103,7 +103,7 @@ impl Registry {
         let namespace = if kind == Kind::Namespace { "" } else { asked.namespace };
         let key = Key::namespaced(kind, namespace, asked.name);
         let access = Access::Objects(Asked { verb, key: &key, subresource, fields: None });
-        caller.authorise(access, || self.state()).is_ok()
+        caller.authorise(access, || self.state(), &self.inner.node_uses).is_ok()
     }
 }
 

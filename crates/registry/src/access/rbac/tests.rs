@@ -214,7 +214,7 @@ fn some_things_no_role_can_allow() {
     for access in
         [Access::SeeMasters, Access::Images(Verb::Get, "a/b"), Access::Resource(ResourceAttributes::default())]
     {
-        assert!(caller.authorise(access, || view.clone()).is_err(), "{access:?}");
+        assert!(caller.authorise(access, || view.clone(), &crate::access::NodeUses::default()).is_err(), "{access:?}");
     }
 }
 
