@@ -139,10 +139,21 @@ fn guests_reach_no_program_of_the_host() {
     // The API has a name and an address, which lead to a master like any other way.
     let api = story.cluster.field("service/kubernetes", "/spec/clusterIP");
     assert_eq!(story.ask("dial-p3", "look-up", "kubernetes.default.svc"), api);
+    let ask = |pod: &str, verb: &str, host: &str| story.ask(pod, verb, &format!("{host}:443"));
+    assert_eq!(ask("dial", "p2", "kubernetes.default.svc"), "connected");
+    for (pod, verb) in [("dial", "p2"), ("dial", "p3"), ("dial-p3", "connect")] {
+        assert_eq!(ask(pod, verb, &api), "connected", "{pod} {verb}");
+    }
     for host in ["kubernetes.default.svc", &api] {
-        for answer in story.ask_all(&format!("{host}:443")) {
-            assert!(has_failed(&answer), "{answer}");
+        assert_eq!(ask("dial", "https", host), "200", "{host}");
+        for (pod, verb) in [("dial", "http"), ("dial-p3", "get")] {
+            let answer = ask(pod, verb, host);
+            assert!(has_failed(&answer), "{pod} {verb} {host}: {answer}");
         }
+    }
+    for other in [format!("{service}:80"), "dial-p3".to_owned(), "example.com".to_owned()] {
+        let answer = story.ask("dial", "https", &other);
+        assert!(has_failed(&answer), "{other}: {answer}");
     }
     assert_eq!(local.seen.load(Ordering::SeqCst), 0, "no connection reached the host's loopback");
     assert_eq!(any.seen.load(Ordering::SeqCst), 0, "nor what listens on all of its addresses");

@@ -127,6 +127,7 @@ pub async fn run(config: Config, shutdown: CancellationToken) -> Result<(), Agen
     let sandbox = Sandbox::new(sandbox::Config::new(config.dir.join("compiled")))?;
     let (proxy, news) = Proxy::new(proxy::Config { allow_external: config.allow_external });
     proxy.limit(config.connections.proxied);
+    proxy.believe(config.security.nameless()?);
     let (inbox, events) = Inbox::new();
     let reports = Reports::start(client.clone(), &config.name);
     let shared = Shared {

@@ -1,8 +1,8 @@
 //! What Pods may connect to: one question for sockets and HTTP alike, asked about the address that the connection really goes to.
 //!
-//! A Pod reaches the Services and Pods of the cluster and, if that is allowed, hosts outside. It does not reach what belongs to
-//! the nodes and masters themselves: their addresses, whatever only this host or its link can reach, and programs of this host
-//! that listen on all addresses and so would answer on those of Pods and Services too.
+//! A Pod reaches the Services and Pods of the cluster, the API where masters serve it, and, if that is allowed, hosts outside. It
+//! reaches nothing else of what belongs to the nodes and masters themselves: their addresses, whatever only this host or its link
+//! can reach, and programs of this host that listen on all addresses and so would answer on those of Pods and Services too.
 
 use std::{
     collections::{BTreeSet, HashMap},
@@ -38,8 +38,8 @@ pub struct Ranges {
     pub elsewhere: Vec<Cidr>,
     /// The nodes' own addresses.
     pub nodes: BTreeSet<IpAddr>,
-    /// The masters' addresses.
-    pub masters: BTreeSet<IpAddr>,
+    /// Where the masters serve the API: those ports are all that Pods reach of them.
+    pub masters: BTreeSet<SocketAddr>,
 }
 
 /// A Pod's own socket that listens; dropping it says that it no longer does.
@@ -54,6 +54,8 @@ pub struct PodSocket {
 pub(crate) enum Whose {
     /// Another Pod's.
     Pods,
+    /// A master's, where it serves the API.
+    Masters,
     /// A host's that is not the cluster's.
     Outsiders,
 }
@@ -82,7 +84,10 @@ impl Egress {
         if self.is_pods(to) {
             return Ok(Whose::Pods);
         }
-        if ranges.nodes.contains(&to.ip()) || ranges.masters.contains(&to.ip()) {
+        if ranges.masters.contains(&to) {
+            return Ok(Whose::Masters);
+        }
+        if ranges.nodes.contains(&to.ip()) || ranges.masters.iter().any(|master| master.ip() == to.ip()) {
             return Err(Denied::Host(to.ip()));
         }
         let within = |all: &[Cidr]| matches!(to.ip(), IpAddr::V4(ip) if all.iter().any(|range| range.contains(ip)));
@@ -189,7 +194,7 @@ mod tests {
             here: vec!["127.64.0.0/18".parse().unwrap(), "127.128.0.0/12".parse().unwrap()],
             elsewhere: vec!["127.64.64.0/18".parse().unwrap(), "10.244.1.0/24".parse().unwrap()],
             nodes: ["127.64.64.9".parse().unwrap(), "192.0.2.7".parse().unwrap()].into(),
-            masters: ["192.0.2.1".parse().unwrap()].into(),
+            masters: ["192.0.2.1:6443", "127.0.0.1:6444"].map(|text| text.parse().unwrap()).into(),
         }));
         egress
     }
@@ -212,7 +217,9 @@ mod tests {
                 "169.254.169.254:80",
                 "224.0.0.1:80",
                 "255.255.255.255:80",
-                "192.0.2.1:6443",
+                "192.0.2.1:6442",
+                "192.0.2.1:22",
+                "127.0.0.2:6444",
                 "192.0.2.7:22",
                 "[::]:6443",
                 "[::1]:6443",
@@ -220,7 +227,7 @@ mod tests {
                 "[ff02::1]:80",
                 "[::ffff:127.0.0.1]:6443",
                 "[::ffff:169.254.169.254]:80",
-                "[::ffff:192.0.2.1]:6443",
+                "[::ffff:192.0.2.1]:443",
                 "[::ffff:0.0.0.0]:1",
             ] {
                 assert!(matches!(ask(&egress, host), Err(Denied::Host(_))), "{host}: {:?}", ask(&egress, host));
@@ -229,8 +236,19 @@ mod tests {
     }
 
     #[test]
+    fn masters_are_reached_where_they_serve_the_api() {
+        let egress = egress(false);
+        for api in ["192.0.2.1:6443", "[::ffff:192.0.2.1]:6443", "127.0.0.1:6444"] {
+            assert_eq!(ask(&egress, api), Ok(()), "{api}");
+        }
+        egress.learn(|ranges| ranges.masters.clear());
+        assert_eq!(ask(&egress, "127.0.0.1:6444"), Err(Denied::Host([127, 0, 0, 1].into())));
+        assert_eq!(ask(&egress, "192.0.2.1:6443"), Err(Denied::Outside([192, 0, 2, 1].into())));
+    }
+
+    #[test]
     fn an_ipv4_address_that_a_gateway_would_make_of_an_ipv6_one_counts() {
-        for host in ["[64:ff9b::7f00:1]:6443", "[64:ff9b::c000:201]:6443", "[2002:7f00:1::1]:80", "[::127.0.0.1]:80"] {
+        for host in ["[64:ff9b::7f00:1]:6443", "[64:ff9b::c000:201]:22", "[2002:7f00:1::1]:80", "[::127.0.0.1]:80"] {
             assert!(matches!(ask(&egress(true), host), Err(Denied::Host(_))), "{host}");
         }
     }

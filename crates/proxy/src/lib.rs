@@ -14,6 +14,7 @@ mod hop;
 mod link;
 mod listen;
 mod locals;
+mod masters;
 mod names;
 mod net;
 mod outbound;
@@ -39,13 +40,14 @@ use std::{
 
 use api::Key;
 use http::{Request, Response};
+use rustls::ClientConfig;
 use tokio::sync::mpsc;
 
 use balance::Balancer;
 pub use balance::Failure;
 pub use body::{Body, BoxError};
-use egress::Egress;
 pub use egress::{Denied, PodSocket, Ranges, is_special};
+use egress::{Egress, Whose};
 use listen::Listeners;
 pub use listen::{News, Problem};
 pub use locals::LocalHandler;
@@ -209,6 +211,17 @@ impl Proxy {
     /// Tells what is known about addresses; `change` gets what was known so far.
     pub fn learn(&self, change: impl Fn(&mut Ranges)) {
         self.inner.balancer.egress.learn(change);
+    }
+
+    /// Lets Pods send requests over TLS to masters, called in this way. Only the first call counts.
+    pub fn believe(&self, masters: Arc<ClientConfig>) {
+        self.inner.outgoing.believe(masters);
+    }
+
+    /// Whether masters serve the API on an address.
+    #[must_use]
+    pub fn is_master(&self, address: SocketAddr) -> bool {
+        self.inner.balancer.egress.permit(address) == Ok(Whose::Masters)
     }
 
     /// Says that a Pod of this node listens on an address with a socket of its own, for as long as what is returned is kept.

@@ -4,10 +4,11 @@ use std::{
     error::Error as _,
     io,
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
-    sync::Arc,
+    sync::{Arc, OnceLock},
     time::Duration,
 };
 
+use api::kinds::core::service::is_kubernetes;
 use http::{
     HeaderValue, Request, Response, Uri, header,
     uri::{Authority, PathAndQuery},
@@ -17,14 +18,16 @@ use hyper_util::{
     client::legacy::Client,
     rt::{TokioExecutor, TokioIo, TokioTimer},
 };
+use rustls::ClientConfig;
 use tokio::net::TcpStream;
 use tower::util::BoxCloneSyncService;
 
 use crate::{
     balance::{Balancer, Course, Failure},
-    body::Body,
+    body::{Body, BoxError},
     egress::{Denied, Egress, Whose},
     forwarded::{Origin, Signature},
+    masters::Masters,
     names::{self, Found},
     table::{Aim, Named},
 };
@@ -41,8 +44,9 @@ const IDLE_MAX: usize = 32;
 /// How many addresses of one host are tried: more than the well-known hosts have.
 const ADDRESSES_MAX: usize = 16;
 
-/// The port of `http` without one.
+/// The ports of `http` and `https` without one.
 const HTTP_PORT: u16 = 80;
+const HTTPS_PORT: u16 = 443;
 
 /// Why a request of a Pod was not answered.
 #[derive(Debug, thiserror::Error)]
@@ -68,6 +72,9 @@ pub enum SendError {
     /// The connection failed.
     #[error("the connection failed")]
     Connection(#[source] hyper_util::client::legacy::Error),
+    /// The API did not answer.
+    #[error("the API did not answer")]
+    Api(#[source] BoxError),
 }
 
 /// What the host of a request means.
@@ -87,6 +94,8 @@ pub(crate) struct Outgoing {
     allow_external: bool,
     /// Connections that are kept.
     client: Client<Connector, Body>,
+    /// How masters are called; empty until [`Outgoing::believe`].
+    masters: OnceLock<Masters>,
 }
 
 type Connector = BoxCloneSyncService<Uri, TokioIo<TcpStream>, io::Error>;
@@ -104,7 +113,12 @@ impl Outgoing {
         let mut builder = Client::builder(TokioExecutor::new());
         builder.pool_timer(TokioTimer::new()).pool_idle_timeout(IDLE_TIMEOUT).pool_max_idle_per_host(IDLE_MAX);
         let client = builder.build(BoxCloneSyncService::new(tower::service_fn(connect)));
-        Self { balancer, allow_external, client }
+        Self { balancer, allow_external, client, masters: OnceLock::new() }
+    }
+
+    /// Lets Pods send requests to masters by a way to call them. Only the first call counts.
+    pub(crate) fn believe(&self, config: Arc<ClientConfig>) {
+        let _ = self.masters.set(Masters::new(config));
     }
 }
 
@@ -154,12 +168,13 @@ impl Outgoing {
         namespace: &str,
         from: IpAddr,
     ) -> Result<Response<Body>, SendError> {
-        if request.uri().scheme_str() == Some("https") {
-            return Err(SendError::Uri("https is not spoken so far; use http".to_owned()));
-        }
         let authority =
             request.uri().authority().cloned().ok_or_else(|| SendError::Uri("the URI names no host".to_owned()))?;
-        let destination = self.destination(&authority, namespace, from)?;
+        if request.uri().scheme_str() == Some("https") {
+            return self.to_api(request, &authority, namespace, from).await;
+        }
+        let port = authority.port_u16().unwrap_or(HTTP_PORT);
+        let destination = self.destination(&authority, port, namespace, from)?;
         if !matches!(destination, Destination::Outside(_)) {
             Signature::of(Origin::Pod(from)).sign(&mut request);
             request.headers_mut().insert(header::TE, HeaderValue::from_static("trailers"));
@@ -178,9 +193,43 @@ impl Outgoing {
         }
     }
 
+    /// Sends a request over TLS, which this side speaks with masters alone: whom else to believe, only the guest could say.
+    async fn to_api(
+        &self,
+        request: Request<Body>,
+        authority: &Authority,
+        namespace: &str,
+        from: IpAddr,
+    ) -> Result<Response<Body>, SendError> {
+        let port = authority.port_u16().unwrap_or(HTTPS_PORT);
+        let master = match self.destination(authority, port, namespace, from) {
+            Ok(Destination::Service(aim)) if self.is_api(&aim) => {
+                self.balancer.next(&mut Course::of_pod(aim, from)).map(|next| next.address())
+            }
+            Ok(Destination::Service(_) | Destination::Pod(_) | Destination::Outside(_)) | Err(_) => {
+                let what = "https is spoken with the API alone, at https://kubernetes.default.svc; use http elsewhere";
+                return Err(SendError::Uri(what.to_owned()));
+            }
+        };
+        let nobody = || SendError::NoEndpoint(authority.to_string());
+        let (masters, master) = self.masters.get().zip(master).ok_or_else(nobody)?;
+        self.balancer.egress.permit(master).map_err(SendError::Denied)?;
+        masters.send(master, request).await.map_err(SendError::Api)
+    }
+
+    fn is_api(&self, aim: &Aim) -> bool {
+        self.balancer.table().route_to(aim).is_some_and(|route| is_kubernetes(&route.service))
+    }
+
     /// What a host means.
-    fn destination(&self, authority: &Authority, namespace: &str, from: IpAddr) -> Result<Destination, SendError> {
-        let (host, port) = (authority.host(), authority.port_u16().unwrap_or(HTTP_PORT));
+    fn destination(
+        &self,
+        authority: &Authority,
+        port: u16,
+        namespace: &str,
+        from: IpAddr,
+    ) -> Result<Destination, SendError> {
+        let host = authority.host();
         if let Some(ip) = literal(host, from) {
             return self.at(SocketAddr::new(ip, port));
         }
@@ -218,6 +267,8 @@ impl Outgoing {
         }
         match self.balancer.egress.permit(address) {
             Ok(Whose::Pods) => Ok(Destination::Pod(address)),
+            // They speak TLS alone.
+            Ok(Whose::Masters) => Err(SendError::Denied(Denied::Host(address.ip()))),
             Ok(Whose::Outsiders) => Ok(Destination::Outside(None)),
             Err(Denied::Nobody(_)) => Err(SendError::NoEndpoint(address.to_string())),
             Err(Denied::Outside(_)) => Err(SendError::Outside(address.to_string())),

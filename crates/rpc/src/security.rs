@@ -55,6 +55,20 @@ impl Security {
         Ok(Self::Bearer(pinned_client(pin), header))
     }
 
+    /// How to call the same masters without showing who calls: for whoever shows a token of its own.
+    ///
+    /// # Errors
+    /// If the authority is malformed.
+    pub fn nameless(&self) -> Result<Arc<ClientConfig>, IdentityError> {
+        match self {
+            Self::Tls(shared) | Self::TlsWith(shared, _) => {
+                let pin = shared.with(|identity| Pin::of_pem(identity.authority_pem()))?;
+                Ok(pinned_client(pin))
+            }
+            Self::Joining(config) | Self::Bearer(config, _) => Ok(config.clone()),
+        }
+    }
+
     /// A channel to an endpoint; each new connection shows the newest certificate.
     pub(crate) fn channel(&self, endpoint: Endpoint) -> Channel {
         let security = self.clone();

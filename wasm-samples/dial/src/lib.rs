@@ -1,6 +1,7 @@
 //! A handler of p2 that uses the sockets of p3 too: two versions of the interfaces in one guest.
 //!
-//! `/?p2=ADDRESS:PORT` and `/?p3=ADDRESS:PORT` say what became of a connection there, `/?http=HOST:PORT` the status of an answer.
+//! `/?p2=ADDRESS:PORT` and `/?p3=ADDRESS:PORT` say what became of a connection there, `/?http=HOST:PORT` and
+//! `/?https=HOST:PORT` the status of an answer to `/version`.
 
 use std::net::{SocketAddr, TcpStream};
 
@@ -23,8 +24,9 @@ impl Guest for Dial {
         respond(out, &match (verb, object.parse()) {
             ("p2", _) => told(TcpStream::connect(object).map(|_| "connected".into())),
             ("p3", Ok(address)) => connect(address),
-            ("http", _) => told(get(object)),
-            _ => "ask for /?p2=, /?p3= or /?http=".into(),
+            ("http", _) => told(get(&Scheme::Http, object)),
+            ("https", _) => told(get(&Scheme::Https, object)),
+            _ => "ask for /?p2=, /?p3=, /?http= or /?https=".into(),
         });
     }
 }
@@ -33,10 +35,10 @@ fn told<E: std::fmt::Debug>(result: Result<String, E>) -> String {
     result.unwrap_or_else(|error| format!("{error:?}"))
 }
 
-fn get(authority: &str) -> Result<String, ErrorCode> {
+fn get(scheme: &Scheme, authority: &str) -> Result<String, ErrorCode> {
     let request = OutgoingRequest::new(Fields::new());
-    let set = request.set_scheme(Some(&Scheme::Http)).and(request.set_authority(Some(authority)));
-    set.and(request.set_path_with_query(Some("/"))).map_err(|()| ErrorCode::HttpRequestUriInvalid)?;
+    let set = request.set_scheme(Some(scheme)).and(request.set_authority(Some(authority)));
+    set.and(request.set_path_with_query(Some("/version"))).map_err(|()| ErrorCode::HttpRequestUriInvalid)?;
     let pending = outgoing_handler::handle(request, None)?;
     pending.subscribe().block();
     let response = pending.get().ok_or(ErrorCode::ConnectionTerminated)?;

@@ -11,7 +11,7 @@ use std::{
 };
 
 use api::{Error, Key, Kind, Reason, core_v1::Pod, kinds::Resource as _};
-use proxy::{Proxy, Resolved};
+use proxy::{Denied, Proxy, Resolved};
 use rpc::{Client, services::ForwardRequest};
 use tokio::{
     io::DuplexStream,
@@ -94,6 +94,10 @@ impl Ports {
         let address = SocketAddr::new(found.ok_or_else(nobody)?, port);
         let denied = |why| Error::new(Reason::Forbidden, format!("{}: {why}", to.host));
         let address = self.proxy.way(address, IpAddr::V4(Ipv4Addr::UNSPECIFIED)).map_err(denied)?;
+        if self.proxy.is_master(address) {
+            // Pods go there. A master that sends a caller of its own there would lead it around its own door.
+            return Err(denied(Denied::Host(address.ip())));
+        }
         connect(address).await.map_err(|why| unreachable(address, &why))
     }
 

@@ -52,7 +52,7 @@ pub(crate) async fn know_masters(client: &Client, proxy: &Proxy, masters: &watch
     if !found.is_complete {
         found.addresses.extend(&*masters.borrow());
     }
-    proxy.learn(|ranges| ranges.masters = found.addresses.iter().map(SocketAddr::ip).collect());
+    proxy.learn(|ranges| ranges.masters.clone_from(&found.addresses));
     masters.send_if_modified(|known| {
         let is_news = *known != found.addresses;
         *known = found.addresses;

@@ -60,6 +60,7 @@ fn refusal(error: proxy::SendError) -> SendError {
         proxy::SendError::Service(failure) => SendError::Broken(failure.into()),
         proxy::SendError::Denied(_) => SendError::Denied,
         proxy::SendError::Connection(error) => SendError::Broken(error.into()),
+        proxy::SendError::Api(error) => SendError::Broken(error),
     }
 }
 
