@@ -12,7 +12,7 @@ cd "$(dirname "$0")"
 COMPONENTS="hello-http hello-p3 kv-http front slow-start echo-tcp dial dial-p3 wget metrics-api"
 # By themselves, so that the features they switch on in what they share with others change nothing there. Sockets of tokio are
 # called unstable on WebAssembly.
-ALONE="webhook"
+ALONE="webhook operator"
 MODULES="batch log-sidecar spin trap alloc-bomb flood-logs links"
 SUMS=prebuilt/SHA256SUMS
 

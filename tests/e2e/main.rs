@@ -16,6 +16,7 @@ mod crash;
 mod demo;
 mod egress;
 mod floods;
+mod in_cluster;
 mod kubectl;
 mod kubernetes_service;
 mod load;

@@ -11,7 +11,7 @@ use crate::{
         PodTemplateSpec, ResourceRequirements, SecurityContext, VolumeMount, VolumeProjection, VolumeSource,
     },
     defaults::pod::{DNS_POLICY, TERMINATION_MESSAGE_PATH, TERMINATION_MESSAGE_POLICY},
-    well_known::{DEFAULT_SCHEDULER, DEFAULT_SERVICE_ACCOUNT},
+    well_known::DEFAULT_SCHEDULER,
 };
 
 const NO_USERS: &str = "a sandbox has no users and groups";
@@ -24,7 +24,6 @@ const NO_LABEL_KEYS: &str = "name the labels in labelSelector";
 const NO_PRIORITIES: &str = "all Pods are equal to the scheduler";
 const NO_DNS: &str = "names are resolved by the sandbox itself: Services by name, all others as the node does";
 const NO_LINKS: &str = "no variables are set for Services; find them by name, such as web or web.NAMESPACE";
-const NO_ACCOUNTS: &str = "Pods have no identity towards the API";
 const NO_HOST_NAMES: &str = "a sandbox has no host name";
 const NO_NAME_ALONE: &str = "it names a Pod below a headless Service only together with hostname";
 const NO_HOST_PORTS: &str = "no port of the node is opened; reach the Pod through a Service";
@@ -90,7 +89,6 @@ impl Warnings {
                 ("subdomain", !spec.subdomain.is_empty() && spec.hostname.is_empty(), NO_NAME_ALONE),
                 ("setHostnameAsFQDN", spec.set_hostname_as_fqdn == Some(true), NO_HOST_NAMES),
                 ("hostnameOverride", spec.hostname_override.is_some(), NO_HOST_NAMES),
-                ("automountServiceAccountToken", spec.automount_service_account_token == Some(true), NO_ACCOUNTS),
                 ("enableServiceLinks", spec.enable_service_links == Some(true), NO_LINKS),
                 ("shareProcessNamespace", spec.share_process_namespace == Some(true), NO_PROCESSES),
                 ("hostUsers", spec.host_users == Some(true), NO_USERS),
@@ -98,10 +96,6 @@ impl Warnings {
                 ("os", spec.os.is_some(), "a Wasm module runs on any operating system"),
             ],
         );
-        if !matches!(spec.service_account_name.as_str(), "" | DEFAULT_SERVICE_ACCOUNT) {
-            self.0
-                .push(format!("{at}.serviceAccountName: only the account's imagePullSecrets are used: {NO_ACCOUNTS}"));
-        }
     }
 
     fn scheduling(&mut self, spec: &PodSpec, at: &str) {

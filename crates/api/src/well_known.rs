@@ -16,6 +16,10 @@ pub const NAMESPACES: [&str; 4] = [DEFAULT_NAMESPACE, SYSTEM_NAMESPACE, PUBLIC_N
 pub const DEFAULT_SERVICE_ACCOUNT: &str = "default";
 /// The ConfigMap in every namespace that holds the certificate of the cluster's authority.
 pub const ROOT_CA_CONFIG_MAP: &str = "kube-root-ca.crt";
+/// Under which key it does.
+pub const ROOT_CA_KEY: &str = "ca.crt";
+/// Where programs of Pods look for the token of their ServiceAccount, and for what they need beside it.
+pub const SERVICE_ACCOUNT_DIR: &str = "/var/run/secrets/kubernetes.io/serviceaccount";
 
 /// The ConfigMap in [`SYSTEM_NAMESPACE`] that tells backends of the API by what they know masters, and who asks.
 pub const EXTENSION_AUTHENTICATION_CONFIG_MAP: &str = "extension-apiserver-authentication";

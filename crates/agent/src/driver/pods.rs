@@ -4,6 +4,7 @@
 //! them how they are, and [`agent_server`] reads what they wrote and connects masters to their [`ports`] and to what the node tells of itself ([`node_http`]). What is under way stands in [`runs`].
 
 pub(crate) mod agent_server;
+mod authority;
 mod beneath;
 pub(crate) mod containers;
 pub(crate) mod dirs;

@@ -35,7 +35,6 @@ fn every_field_without_effect_is_named() {
             spec.hostname: ignored: a sandbox has no host name
             spec.shareProcessNamespace: ignored: a sandbox has no processes
             spec.runtimeClassName: ignored: there is one runtime, the Wasm sandbox
-            spec.serviceAccountName: only the account's imagePullSecrets are used: Pods have no identity towards the API
             spec.schedulerName: no scheduler "mine" is part of the cluster: the Pod waits until one binds it to a node
             spec.priorityClassName: ignored: all Pods are equal to the scheduler
             spec.readinessGates: ignored: readiness is what the containers' probes say

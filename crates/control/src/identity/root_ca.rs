@@ -1,15 +1,16 @@
 //! The certificate of the cluster's authority, as a ConfigMap in every namespace: whoever is in a Pod verifies the masters
 //! with it.
 
-use api::{Key, Timestamp, core_v1::ConfigMap, well_known::ROOT_CA_CONFIG_MAP};
+use api::{
+    Key, Timestamp,
+    core_v1::ConfigMap,
+    well_known::{ROOT_CA_CONFIG_MAP, ROOT_CA_KEY},
+};
 
 use crate::{
     plan::Plan,
     world::{Shift, World},
 };
-
-/// The key under which the certificate stands.
-const DATA_KEY: &str = "ca.crt";
 
 /// The annotation that says to people what an object is for.
 const DESCRIPTION_ANNOTATION: &str = "kubernetes.io/description";
@@ -29,7 +30,7 @@ pub(crate) fn concerns(_world: &World, shift: &Shift, look: &mut dyn FnMut(Key))
 
 /// A ConfigMap with the certificate in it and nothing beside it.
 fn filled(mut map: ConfigMap, authority: &str) -> ConfigMap {
-    map.data = [(DATA_KEY.to_owned(), authority.to_owned())].into();
+    map.data = [(ROOT_CA_KEY.to_owned(), authority.to_owned())].into();
     map.binary_data.clear();
     let annotations = &mut map.metadata.get_or_insert_default().annotations;
     annotations.insert(DESCRIPTION_ANNOTATION.to_owned(), DESCRIPTION.to_owned());

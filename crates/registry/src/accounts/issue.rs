@@ -59,11 +59,12 @@ impl Registry {
         let mut spec = request.spec.unwrap_or_default();
         let wanted = wanted(&spec)?;
         let keys = self.keys().await?;
-        // Who has just made an account or a Pod by another master asks for what this one has not heard of.
-        let view = self.view(ReadAt::Latest).await?;
-        self.may_ask(&view, account, &spec)?;
-        let (now, about) = (self.now(), about(&view, account, spec.bound_object_ref.as_ref())?);
-        bound::check(&view, &about, now).map_err(|_| Error::not_found(account))?;
+        let now = self.now();
+        let about = match self.about(&self.state(), account, &spec) {
+            Ok(about) => about,
+            // Who has just made an account or a Pod by another master asks for what this one has not heard of.
+            Err(_) => self.about(&self.view(ReadAt::Latest).await?, account, &spec)?,
+        };
         let begin = seconds(now);
         let end = begin.saturating_add(wanted.life_s);
         let claims = Claims {
@@ -92,6 +93,14 @@ impl Registry {
 }
 
 impl Registry {
+    /// Of what the token speaks, in a state in which it may.
+    fn about(&self, view: &View, account: &Key, spec: &TokenRequestSpec) -> Result<About, Error> {
+        self.may_ask(view, account, spec)?;
+        let about = about(view, account, spec.bound_object_ref.as_ref())?;
+        bound::check(view, &about, self.now()).map_err(|_| Error::not_found(account))?;
+        Ok(about)
+    }
+
     /// A node asks only for its Pods, for tokens that end with them, and for audiences that they name: Kubernetes'
     /// `NodeRestriction`.
     fn may_ask(&self, view: &View, account: &Key, spec: &TokenRequestSpec) -> Result<(), Error> {

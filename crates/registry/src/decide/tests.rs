@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use api::{
     DeleteOptions, Error, Key, Kind, Object, Propagation, Reason, Revision, Subresource, Timestamp, Write, apps_v1,
-    core_v1, kinds::Resource as _, meta_v1,
+    core_v1, kinds::Resource as _, meta_v1, well_known::SERVICE_ACCOUNT_DIR,
 };
 use store::State;
 
@@ -478,4 +478,85 @@ fn a_pod_has_the_account_of_its_namespace_that_it_names() {
         |spec: core_v1::PodSpec| spec.image_pull_secrets.into_iter().map(|secret| secret.name).collect::<Vec<_>>();
     assert_eq!(names(spec(world.decide(&with("robot", &[])).unwrap())), ["hub"]);
     assert_eq!(names(spec(world.decide(&with("robot", &["own"])).unwrap())), ["own"]);
+}
+
+/// Where the identity of a Pod stands in its containers, init containers first, and of which volumes the Pod has it.
+fn identity(decision: &Decision) -> (Vec<Option<String>>, Vec<String>) {
+    let spec = decision.object.get::<core_v1::Pod>().unwrap().spec.as_ref().unwrap();
+    let mount = |container: &core_v1::Container| {
+        let mut mounts = container.volume_mounts.iter();
+        mounts.find(|mount| mount.mount_path == SERVICE_ACCOUNT_DIR && mount.read_only).map(|mount| mount.name.clone())
+    };
+    let mounts = spec.init_containers.iter().chain(&spec.containers).map(mount).collect();
+    let projects_token = |volume: &&core_v1::Volume| {
+        let projected = volume.volume_source.as_ref().and_then(|source| source.projected.as_ref());
+        projected.is_some_and(|projected| projected.sources.iter().any(|one| one.service_account_token.is_some()))
+    };
+    (mounts, spec.volumes.iter().filter(projects_token).map(|volume| volume.name.clone()).collect())
+}
+
+#[test]
+fn a_pod_is_told_who_it_is_unless_it_or_its_account_says_no() {
+    let mut world = World::new();
+    for (name, says) in [("quiet", Some(false)), ("open", Some(true)), ("silent", None)] {
+        let account = core_v1::ServiceAccount { automount_service_account_token: says, ..Default::default() };
+        world.does(create(named(account, name)));
+    }
+    let with = |account: &str, says: Option<bool>| {
+        let mut pod = pod("web");
+        let spec = pod.spec.as_mut().unwrap();
+        account.clone_into(&mut spec.service_account_name);
+        spec.automount_service_account_token = says;
+        spec.init_containers.push(core_v1::Container { name: "first".to_owned(), ..spec.containers[0].clone() });
+        pod
+    };
+    let cases =
+        [("quiet", None), ("quiet", Some(true)), ("open", None), ("open", Some(false)), ("silent", None), ("", None)];
+    for (account, says) in cases {
+        let expected = says.unwrap_or(account != "quiet");
+        let (mounts, volumes) = identity(&world.decide(&create(with(account, says))).unwrap());
+        assert_eq!(volumes.len(), usize::from(expected), "{account} {says:?}");
+        let volume = volumes.first().cloned();
+        assert!(volume.iter().all(|name| name.starts_with("kube-api-access-") && name.len() == 21), "{volume:?}");
+        assert_eq!(mounts, [volume.clone(), volume], "{account} {says:?}: in every container");
+    }
+}
+
+#[test]
+fn what_stands_at_the_place_of_the_identity_stays_and_nothing_is_added_twice() {
+    let world = World::new();
+    let own = core_v1::VolumeMount {
+        name: "own".to_owned(),
+        mount_path: SERVICE_ACCOUNT_DIR.to_owned(),
+        ..Default::default()
+    };
+    let mut first = pod("web");
+    let spec = first.spec.as_mut().unwrap();
+    spec.volumes.push(core_v1::Volume { name: "own".to_owned(), ..Default::default() });
+    spec.containers[0].volume_mounts.push(own);
+    let alone = world.decide(&create(first.clone())).unwrap();
+    assert_eq!(identity(&alone), (vec![None], vec![]), "nobody has a place for it");
+
+    let spec = first.spec.as_mut().unwrap();
+    spec.containers.push(core_v1::Container {
+        name: "beside".to_owned(),
+        volume_mounts: vec![],
+        ..spec.containers[0].clone()
+    });
+    let both = world.decide(&create(first)).unwrap();
+    let (mounts, volumes) = identity(&both);
+    assert_eq!(mounts, [None, volumes.first().cloned()]);
+
+    // What webhooks have seen and changed is decided once more.
+    let mut again = both.object.get::<core_v1::Pod>().unwrap().clone();
+    let spec = again.spec.as_mut().unwrap();
+    spec.containers.push(core_v1::Container {
+        name: "injected".to_owned(),
+        volume_mounts: vec![],
+        ..spec.containers[0].clone()
+    });
+    again.metadata_mut().resource_version.clear();
+    let (mounts, again) = identity(&world.decide(&create(again)).unwrap());
+    assert_eq!(again, volumes, "there is one volume");
+    assert_eq!(mounts, [None, volumes.first().cloned(), volumes.first().cloned()]);
 }

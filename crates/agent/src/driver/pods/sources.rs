@@ -7,10 +7,11 @@ use api::{
     core_v1::{ConfigMap, Container, Pod, ResourceFieldSelector, Secret},
     downward,
     kinds::Resource as _,
+    well_known::ROOT_CA_CONFIG_MAP,
 };
 use rpc::Client;
 
-use super::{manifest, tokens::Tokens};
+use super::{authority::Authorities, manifest, tokens::Tokens};
 use crate::{
     brain::Failure,
     driver::{memory::Memory, node::machine},
@@ -27,12 +28,13 @@ pub(crate) struct Sources {
     /// The node's own address.
     host: Ipv4Addr,
     pub(crate) tokens: Tokens,
+    authorities: Authorities,
 }
 
 impl Sources {
     pub(crate) fn new(client: Client, memory: Memory, host: Ipv4Addr) -> Self {
         let tokens = Tokens::new(client.clone());
-        Self { client, memory, host, tokens }
+        Self { client, memory, host, tokens, authorities: Authorities::default() }
     }
 
     /// The values of a ConfigMap or Secret; `None` if it does not exist and may be missing.
@@ -43,7 +45,12 @@ impl Sources {
         name: &str,
         optional: bool,
     ) -> Result<Option<Values>, Failure> {
-        match self.read(&Key::namespaced(kind, namespace, name)).await {
+        let key = Key::namespaced(kind, namespace, name);
+        let read = match (kind, name) {
+            (Kind::ConfigMap, ROOT_CA_CONFIG_MAP) => self.authorities.read(namespace, || self.read(&key)).await,
+            _ => self.read(&key).await,
+        };
+        match read {
             Ok(object) => Ok(Some(values(&object))),
             Err(Error { reason: Reason::NotFound, .. }) if optional => Ok(None),
             Err(error) => Err(missing(error.message)),

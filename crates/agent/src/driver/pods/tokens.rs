@@ -18,7 +18,7 @@ use api::{
 use rpc::Client;
 use rustix::fs::Mode;
 
-use super::beneath::Root;
+use super::{authority::soon, beneath::Root};
 use crate::driver::clock::{now, reached};
 
 /// A token is replaced when so much of its life has passed, in percent, as in Kubernetes.
@@ -101,7 +101,7 @@ impl Tokens {
         if let Some(fresh) = known.as_ref().filter(|token| now() < token.due) {
             return Ok(fresh.text.clone());
         }
-        match self.client.request_token(&wanted.account, wanted.spec()).await {
+        match soon(|| self.client.request_token(&wanted.account, wanted.spec())).await {
             Ok(made) => {
                 let (begin, ends) = (now(), made.expiration_timestamp.as_ref().map(Timestamp::from));
                 let ends = ends.unwrap_or(begin);

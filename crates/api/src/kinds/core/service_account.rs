@@ -54,10 +54,6 @@ impl Strategy for ServiceAccountStrategy {
     fn validate_status(&self, _: &mut Causes, _: &ServiceAccount) {}
 
     fn warn(&self, warnings: &mut Warnings, account: &ServiceAccount) {
-        let tokens = account.automount_service_account_token == Some(true);
-        if tokens {
-            warnings.say("automountServiceAccountToken: ignored: Pods get no tokens yet".to_owned());
-        }
         if !account.secrets.is_empty() {
             warnings.say("secrets: ignored: a Pod uses the Secrets that its own spec names".to_owned());
         }
