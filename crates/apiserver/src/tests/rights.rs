@@ -108,7 +108,8 @@ async fn who_may_acts_as_others_and_no_more() {
     assert_eq!(
         refused["message"],
         "configmaps is forbidden: User \"joe\" cannot list resource \"configmaps\" in API group \"\" in the namespace \
-         \"default\": the ClusterRole \"reads\" would allow it, by a RoleBinding"
+         \"default\": a role of its own would allow it: kubectl create role NAME --verb=list --resource=configmaps \
+         --namespace=default; kubectl create rolebinding NAME --role=NAME --user=joe --namespace=default"
     );
     assert_eq!(refused["details"], json!({"kind": "configmaps"}));
     let cases: [(&[&str], StatusCode); 9] = [
