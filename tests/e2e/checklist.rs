@@ -24,7 +24,7 @@ struct Sample {
     describe: &'static str,
 }
 
-const SAMPLES: [Sample; 28] = [
+const SAMPLES: [Sample; 29] = [
     Sample {
         resource: "namespace",
         kind: "Namespace",
@@ -224,6 +224,15 @@ const SAMPLES: [Sample; 28] = [
         describe: "deployments",
     },
     Sample {
+        resource: "user.kapelle.dev",
+        kind: "User",
+        manifest: "apiVersion: kapelle.dev/v1\nkind: User\nmetadata: {name: sample, labels: {size: small}}\nspec: {groups: [devs]}\n",
+        change: ("size: small", "size: large"),
+        columns: &["NAME", "GROUPS", "EXPIRES", "AGE"],
+        wide: "EXPIRES",
+        describe: "devs",
+    },
+    Sample {
         resource: "validatingwebhookconfiguration.admissionregistration.k8s.io",
         kind: "ValidatingWebhookConfiguration",
         manifest: "apiVersion: admissionregistration.k8s.io/v1\nkind: ValidatingWebhookConfiguration\nmetadata: {name: sample, labels: {size: small}}\nwebhooks: [{name: a.example.com, clientConfig: {url: \"https://hook.example.com/a\"}, sideEffects: None, admissionReviewVersions: [v1], rules: [{operations: [CREATE], apiGroups: [example.com], apiVersions: [v1], resources: [widgets], scope: \"*\"}]}]\n",
@@ -338,6 +347,16 @@ fn a_kind_that_a_user_defines_is_one_like_the_others() {
 #[test]
 fn roles_give_what_they_say_and_nobody_gives_more_than_it_has() {
     session("rights.txt", include_str!("scripts/rights.txt"));
+}
+
+#[test]
+fn users_have_tokens_until_they_are_revoked() {
+    session("users.txt", include_str!("scripts/users.txt"));
+}
+
+#[test]
+fn questions_are_found_explained_and_asked_like_objects() {
+    session("reviews.txt", include_str!("scripts/reviews.txt"));
 }
 
 #[test]

@@ -7,6 +7,7 @@
 mod conversion;
 mod custom;
 mod deletion;
+pub mod reviews;
 mod strategy;
 
 /// Kinds of the group `admissionregistration.k8s.io`.
@@ -65,6 +66,11 @@ pub(crate) mod discovery {
 /// Kinds of the group `events.k8s.io`.
 pub(crate) mod events {
     pub(crate) mod event;
+}
+
+/// Kinds of the group `kapelle.dev`.
+pub mod identity {
+    pub mod user;
 }
 
 /// Kinds of the group `rbac.authorization.k8s.io`.
@@ -214,6 +220,10 @@ macro_rules! table {
                 "apiregistration.k8s.io" "v1", "apiservices" ("apiservice") [], false,
                 in ["api-extensions"], with [Status], "kapelle.apiregistration.v1.APIService",
                 called "APIService"
+            };
+            50 User: identity_v1::User, identity::user::UserStrategy, {
+                "kapelle.dev" "v1", "users" ("user") [], false,
+                in [], with [Token], "kapelle.identity.v1.User"
             };
         }
     };

@@ -65,5 +65,8 @@ pub const RULE_WORDS_MAX: usize = 1_024;
 /// Subjects of a binding.
 pub const SUBJECTS_MAX: usize = 1_024;
 
+/// Groups of a User: each is looked up with each of its requests.
+pub const USER_GROUPS_MAX: usize = 64;
+
 // A Service's ports are those of its slices.
 const _: () = assert!(SERVICE_PORTS_MAX <= SLICE_PORTS_MAX);

@@ -111,7 +111,8 @@ fn grpc(path: &str) -> Access<'static> {
             | "kapelle.api.v1.Logs"
             | "kapelle.api.v1.Ports"
             | "kapelle.api.v1.Nodes"
-            | "kapelle.api.v1.Identities",
+            | "kapelle.api.v1.Identities"
+            | "kapelle.api.v1.Rights",
             _,
         ) => Access::Inside,
         ("kapelle.api.v1.Join", "Renew") => Access::Renew,

@@ -16,6 +16,7 @@ mod origin;
 mod reply;
 pub mod rest;
 mod revocable;
+mod rights;
 mod sender;
 mod server;
 mod spdy;

@@ -136,6 +136,8 @@ pub async fn serve(listener: TcpListener, setup: Setup, shutdown: CancellationTo
     tokio::spawn(async move { registry.watch_presence().await });
     let registry = setup.registry.clone();
     tokio::spawn(async move { registry.keep_account_keys().await });
+    let registry = setup.registry.clone();
+    tokio::spawn(async move { registry.keep_account_secrets().await });
     tokio::spawn(setup.aggregator.follow());
     let connections = TaskTracker::new();
     loop {

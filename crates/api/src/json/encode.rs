@@ -142,6 +142,10 @@ pub(super) fn special(form: Form, bytes: &[u8]) -> Value {
     }
     let [_, first, second, third] = fields;
     match form {
+        Form::Texts => {
+            let texts = Reader::new(bytes).filter(|(number, _)| *number == 1);
+            texts.map(|(_, payload)| Value::String(text(payload.bytes()))).collect()
+        }
         Form::Time => time(first.int64(), 0, 0),
         Form::MicroTime => time(first.int64(), second.int64(), 6),
         Form::Quantity => Value::String(text(first.bytes())),

@@ -10,6 +10,7 @@ mod leave;
 mod port;
 mod presence;
 mod rights;
+mod users;
 mod webhooks;
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};

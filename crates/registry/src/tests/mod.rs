@@ -7,6 +7,7 @@ mod custom;
 mod joining;
 mod objects;
 mod rights;
+mod users;
 
 use std::{path::Path, time::Duration};
 

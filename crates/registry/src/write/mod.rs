@@ -223,7 +223,7 @@ impl Registry {
         Err(Error::conflict(key, "too many others write at the same moment; please try again"))
     }
 
-    /// A decision, unless it is to store a role or binding that gives more than its writer has.
+    /// A decision, unless it is to store a role, binding or User that gives more than its writer has.
     fn granted(&self, view: &View, write: &Write, decision: Decision) -> Result<Decision, Error> {
         let (Caller::User(user), Write::Create(_) | Write::Update(..)) = (self.caller(), write) else {
             return Ok(decision);
