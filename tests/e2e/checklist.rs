@@ -24,7 +24,7 @@ struct Sample {
     describe: &'static str,
 }
 
-const SAMPLES: [Sample; 28] = [
+const SAMPLES: [Sample; 30] = [
     Sample {
         resource: "namespace",
         kind: "Namespace",
@@ -285,6 +285,24 @@ const SAMPLES: [Sample; 28] = [
         columns: &["NAME", "SERVICE", "AVAILABLE", "AGE"],
         wide: "AVAILABLE",
         describe: "sample.example.org",
+    },
+    Sample {
+        resource: "certificatesigningrequest.certificates.k8s.io",
+        kind: "CertificateSigningRequest",
+        manifest: "apiVersion: certificates.k8s.io/v1\nkind: CertificateSigningRequest\nmetadata: {name: sample, labels: {size: small}}\nspec: {signerName: example.org/house, usages: [client auth], request: LS0tLS1CRUdJTiBDRVJUSUZJQ0FURSBSRVFVRVNULS0tLS0KTUlIYU1JR0NBZ0VBTUNBeEVEQU9CZ05WQkFvTUIzSmxZV1JsY25NeEREQUtCZ05WQkFNTUEyRmtZVEJaTUJNRwpCeXFHU000OUFnRUdDQ3FHU000OUF3RUhBMElBQkRLSnB0K1htazZaenJ4eWdLYWFZd29aSGZ2SVpNL1BnaUdkCkZqTitmbkU5YWVWMU5nVG1jY2M4WDNrQXdKSW5vMkZGbDJ6bG1DTFIxci9ycjVoSkx0K2dBREFLQmdncWhrak8KUFFRREFnTkhBREJFQWlCSERPdGJqalo4c3FKek1FYVc5TS9SeS9rU1hzcGJZY3cwTUJrbVl3RDRpd0lnYnUzZApNUUoya3VGQWhjak9QRzVNdnpGME0wQjg3UmIxdE5DTzFGbU9uaTQ9Ci0tLS0tRU5EIENFUlRJRklDQVRFIFJFUVVFU1QtLS0tLQo=}\n",
+        change: ("size: small", "size: large"),
+        columns: &["NAME", "AGE", "SIGNERNAME", "REQUESTOR", "REQUESTEDDURATION", "CONDITION"],
+        wide: "Pending",
+        describe: "Requesting User:",
+    },
+    Sample {
+        resource: "clustertrustbundle.certificates.k8s.io",
+        kind: "ClusterTrustBundle",
+        manifest: "apiVersion: certificates.k8s.io/v1\nkind: ClusterTrustBundle\nmetadata: {name: sample, labels: {size: small}}\nspec:\n  trustBundle: |\n    -----BEGIN CERTIFICATE-----\n    MIIBdzCCAR2gAwIBAgIUCttIYVojXxXKZCyPJ14QlRq+m3UwCgYIKoZIzj0EAwIw\n    EDEOMAwGA1UEAwwFaG91c2UwIBcNMjYxMTMwMTkwODI2WhgPMjEyNjExMDYxOTA4\n    MjZaMBAxDjAMBgNVBAMMBWhvdXNlMFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAE\n    Momm35eaTpnOvHKApppjChkd+8hkz8+CIZ0WM35+cT1p5XU2BOZxxzxfeQDAkiej\n    YUWXbOWYItHWv+uvmEku36NTMFEwHQYDVR0OBBYEFFlQCI+1DJq+6GTF25dpX3KI\n    EEipMB8GA1UdIwQYMBaAFFlQCI+1DJq+6GTF25dpX3KIEEipMA8GA1UdEwEB/wQF\n    MAMBAf8wCgYIKoZIzj0EAwIDSAAwRQIhAPig7QOikSwSTssLlh5dx3RB0HzUGFHq\n    WpJ61X4Xd/LEAiAewDe9Cj+7uzDYwmi4kTCzLa5i6+c8vhjZJAjKcB+uwg==\n    -----END CERTIFICATE-----\n",
+        change: ("size: small", "size: large"),
+        columns: &["NAME", "SIGNERNAME"],
+        wide: "SIGNERNAME",
+        describe: "Trust Bundle",
     },
 ];
 

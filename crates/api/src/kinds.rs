@@ -36,6 +36,12 @@ pub mod apps {
     pub(crate) mod replica_set;
 }
 
+/// Kinds of the group `certificates.k8s.io`.
+pub mod certificates {
+    pub mod certificate_signing_request;
+    pub(crate) mod cluster_trust_bundle;
+}
+
 /// Kinds of the group `coordination.k8s.io`.
 pub(crate) mod coordination {
     pub(crate) mod lease;
@@ -214,6 +220,14 @@ macro_rules! table {
                 "apiregistration.k8s.io" "v1", "apiservices" ("apiservice") [], false,
                 in ["api-extensions"], with [Status], "kapelle.apiregistration.v1.APIService",
                 called "APIService"
+            };
+            41 CertificateSigningRequest: certificates_v1::CertificateSigningRequest, certificates::certificate_signing_request::CertificateSigningRequestStrategy, {
+                "certificates.k8s.io" "v1", "certificatesigningrequests" ("certificatesigningrequest") ["csr"], false,
+                in [], with [Status, Approval], "kapelle.certificates.v1.CertificateSigningRequest"
+            };
+            42 ClusterTrustBundle: certificates_v1::ClusterTrustBundle, certificates::cluster_trust_bundle::ClusterTrustBundleStrategy, {
+                "certificates.k8s.io" "v1", "clustertrustbundles" ("clustertrustbundle") [], false,
+                in [], with [], "kapelle.certificates.v1.ClusterTrustBundle"
             };
         }
     };

@@ -45,6 +45,7 @@ pub mod verbs;
 pub mod warnings;
 pub mod well_known;
 mod wire;
+pub mod x509;
 pub mod yaml;
 
 #[cfg(test)]
@@ -62,9 +63,9 @@ pub use object::{Key, Kind, Object, Revision, Served, Subresource, Verb};
 pub use pb::kapelle::{
     admissionregistration::v1 as admissionregistration_v1, api::v1 as api_v1, apiextensions::v1 as apiextensions_v1,
     apiregistration::v1 as apiregistration_v1, apps::v1 as apps_v1, authentication::v1 as authentication_v1,
-    autoscaling::v1 as autoscaling_v1, coordination::v1 as coordination_v1, core::v1 as core_v1,
-    discovery::v1 as discovery_v1, events::v1 as events_v1, meta::v1 as meta_v1, policy::v1 as policy_v1,
-    rbac::v1 as rbac_v1, storagemigration::v1 as storagemigration_v1,
+    autoscaling::v1 as autoscaling_v1, certificates::v1 as certificates_v1, coordination::v1 as coordination_v1,
+    core::v1 as core_v1, discovery::v1 as discovery_v1, events::v1 as events_v1, meta::v1 as meta_v1,
+    policy::v1 as policy_v1, rbac::v1 as rbac_v1, storagemigration::v1 as storagemigration_v1,
 };
 pub use time::Timestamp;
 pub use verbs::{

@@ -47,6 +47,9 @@ pub const ADDRESSES_MAX: usize = 100;
 /// The authorities by which a backend of the API is believed, in bytes.
 pub const API_SERVICE_BUNDLE_BYTES_MAX: usize = 256 << 10;
 
+/// The authorities of a ClusterTrustBundle, in bytes: Kubernetes' limit.
+pub const TRUST_BUNDLE_BYTES_MAX: usize = 1 << 20;
+
 /// Conditions of any status.
 pub const CONDITIONS_MAX: usize = 64;
 /// Images that a node reports.

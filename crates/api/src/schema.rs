@@ -86,6 +86,8 @@ pub enum Form {
     IntOrString,
     /// Whatever JSON stands in its bytes.
     Raw,
+    /// A list of texts.
+    Texts,
 }
 
 /// One field.
@@ -335,6 +337,7 @@ impl Form {
             "kapelle.meta.v1.MicroTime" => Self::MicroTime,
             "kapelle.meta.v1.Quantity" => Self::Quantity,
             "kapelle.meta.v1.IntOrString" => Self::IntOrString,
+            "kapelle.authentication.v1.ExtraValue" => Self::Texts,
             "kapelle.meta.v1.FieldsV1" | "kapelle.meta.v1.RawExtension" => Self::Raw,
             _ => Self::Object,
         }

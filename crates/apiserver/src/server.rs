@@ -8,7 +8,7 @@ use std::{
     io,
     net::IpAddr,
     sync::{Arc, Mutex, PoisonError},
-    time::Duration,
+    time::{Duration, SystemTime},
 };
 
 use api::Error;
@@ -88,6 +88,10 @@ const ERRORS_MAX: usize = 128;
 
 /// How long a connection that had nothing to do may take to say farewell.
 const FAREWELL_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// How often the clock is looked at while a certificate is valid, and the least that is waited for its end.
+const CLOCK_LOOK: Duration = Duration::from_secs(10);
+const CLOCK_SLACK: Duration = Duration::from_millis(10);
 
 /// How long requests that are under way may take after the server was told to stop. Watches end at once.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(3);
@@ -169,6 +173,8 @@ struct Session {
     caller: Arc<Caller>,
     from: IpAddr,
     account: Account,
+    /// When its certificate ends.
+    until: Option<SystemTime>,
     slot: Slot,
     next: Mutex<Option<Next>>,
 }
@@ -194,6 +200,14 @@ impl Session {
     fn then(&self, upgrade: OnUpgrade, conversation: Conversation, token: Option<Authenticated>) {
         let next = Next { upgrade, conversation, token, _busy: self.slot.busy() };
         *self.next.lock().unwrap_or_else(PoisonError::into_inner) = Some(next);
+    }
+
+    /// Waits until the certificate has ended that was shown. The clock may be set meanwhile, so it is looked at now and then.
+    async fn ended(&self) {
+        let Some(until) = self.until else { return std::future::pending().await };
+        while let Ok(left) = until.duration_since(SystemTime::now()) {
+            tokio::time::sleep(left.clamp(CLOCK_SLACK, CLOCK_LOOK)).await;
+        }
     }
 
     fn next(&self) -> Option<Next> {
@@ -234,7 +248,7 @@ impl Session {
 impl Port {
     /// A connection: who calls, and what for?
     async fn welcome(self: Arc<Self>, arrival: Arrival) {
-        let Visitor { stream, peer, subject, slot } = match arrival.prove().await {
+        let Visitor { stream, peer, subject, until, slot } = match arrival.prove().await {
             Ok(visitor) => visitor,
             Err(error) => return debug!(%error, "a connection was not taken in"),
         };
@@ -242,9 +256,8 @@ impl Port {
         let caller = subject.map_or(Caller::Nobody, |subject| Caller::new(subject, from));
         if stream.get_ref().1.alpn_protocol() != Some(PEER_PROTOCOL) {
             let account = self.budget.account(&caller, from);
-            return self
-                .converse(stream, Session { caller: Arc::new(caller), from, account, slot, next: Mutex::default() })
-                .await;
+            let session = Session { caller: Arc::new(caller), from, account, until, slot, next: Mutex::default() };
+            return self.converse(stream, session).await;
         }
         match caller {
             Caller::Master { member } => self.languages.registry.hear(member, stream),
@@ -267,6 +280,7 @@ impl Port {
                 Ok(()) => return self.go_on(&cork, &session).await,
             },
             () = registry.until_gone(&session.caller) => return debug!(caller = session.caller.user(), "left; cut off"),
+            () = session.ended() => return debug!(caller = session.caller.user(), "its certificate has ended; cut off"),
             () = shutdown.cancelled() => DRAIN_TIMEOUT,
             leave = session.slot.must_leave() => match leave {
                 Leave::Now => return,
@@ -294,6 +308,7 @@ impl Port {
             () = self.languages.registry.until_gone(&session.caller) => {
                 return debug!(caller = session.caller.user(), "left; cut off");
             }
+            () = session.ended() => return debug!(caller = session.caller.user(), "its certificate has ended; cut off"),
             () = self.revoked(token.as_ref()) => return debug!("a token counts no more; cut off"),
             // A conversation is never idle.
             _ = session.slot.must_leave() => return,

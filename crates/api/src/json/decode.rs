@@ -267,6 +267,13 @@ impl Decoder {
             }
             (Form::IntOrString, other) => return Err(self.expected("an integer or a string", other)),
             (Form::Raw, value) => put_bytes(1, value.to_string().as_bytes(), into),
+            (Form::Texts, Value::Array(items)) => {
+                for item in items {
+                    let Value::String(text) = item else { return Err(self.expected(A_STRING, item)) };
+                    put_bytes(1, text.as_bytes(), into);
+                }
+            }
+            (Form::Texts, other) => return Err(self.expected("a list", other)),
         }
         Ok(())
     }

@@ -117,7 +117,8 @@ impl Served {
             | Subresource::Exec
             | Subresource::Attach
             | Subresource::Proxy
-            | Subresource::Token => self.info().subresources.contains(&part),
+            | Subresource::Token
+            | Subresource::Approval => self.info().subresources.contains(&part),
         }
     }
 

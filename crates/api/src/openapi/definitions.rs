@@ -161,6 +161,7 @@ fn definition(message: &Message, dialect: Dialect) -> Value {
         Form::Quantity => dialect.quantity(),
         Form::IntOrString => dialect.int_or_string(),
         Form::Raw => json!({"type": "object"}),
+        Form::Texts => json!({"type": "array", "items": {"type": "string"}}),
     };
     definition["description"] = message.doc.as_str().into();
     definition

@@ -11,7 +11,7 @@ use rpc::services::identities_server::Identities;
 use tonic::{Request, Response};
 
 use super::{Answer, refused, warned};
-use crate::{rest::review, sender};
+use crate::sender;
 
 #[derive(Clone)]
 pub(super) struct IdentityService {
@@ -54,7 +54,7 @@ impl Identities for IdentityService {
     }
 
     async fn review_self(&self, request: Request<SelfSubjectReview>) -> Answer<SelfSubjectReview> {
-        let user_info = Some(told(review::user(&sender::caller(request.extensions()))));
+        let user_info = Some(told(sender::caller(request.extensions()).described()));
         let status = Some(SelfSubjectReviewStatus { user_info });
         Ok(Response::new(SelfSubjectReview { status, ..request.into_inner() }))
     }

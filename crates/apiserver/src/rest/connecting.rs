@@ -45,7 +45,8 @@ fn options(key: &Key, part: Subresource, path: &str, query: &Query) -> Value {
         | Subresource::Finalize
         | Subresource::Owners
         | Subresource::Log
-        | Subresource::Token => Value::Null,
+        | Subresource::Token
+        | Subresource::Approval => Value::Null,
     }
 }
 

@@ -1,7 +1,5 @@
 //! Questions who the asker is, and who shows a token.
 
-use std::collections::BTreeMap;
-
 use api::{Error, authentication_v1::TokenReview, json::Strictness};
 use registry::{Caller, Registry, User};
 use serde_json::{Value, json};
@@ -10,7 +8,7 @@ use super::{body::Content, questions::TOKEN_REVIEW};
 
 /// Who the asker is, in a version of the question's group.
 pub(crate) fn myself(api_version: &str, caller: &Caller) -> Value {
-    answered(api_version, "SelfSubjectReview", json!({ "userInfo": user_info(&user(caller)) }))
+    answered(api_version, "SelfSubjectReview", json!({ "userInfo": user_info(&caller.described()) }))
 }
 
 /// Whose the token is that was sent.
@@ -45,22 +43,4 @@ fn user_info(User { name, uid, groups, extra }: &User) -> Value {
         info["extra"] = json!(extra);
     }
     info
-}
-
-/// A caller as a user.
-pub(crate) fn user(caller: &Caller) -> User {
-    match caller {
-        Caller::User(user) => User::clone(user),
-        Caller::Cluster
-        | Caller::Master { .. }
-        | Caller::Newcomer { .. }
-        | Caller::Admin { .. }
-        | Caller::Node { .. }
-        | Caller::Nobody => User {
-            name: caller.user(),
-            uid: String::new(),
-            groups: caller.groups().into_iter().map(str::to_owned).collect(),
-            extra: BTreeMap::new(),
-        },
-    }
 }

@@ -63,7 +63,7 @@ impl Caller {
         }
     }
 
-    /// Where traffic goes every node may know; otherwise a node reads what its own Pods use. What is another node's is answered
+    /// Where traffic goes every node may know, and whom to believe; otherwise a node reads what its own Pods use. What is another node's is answered
     /// as if it did not exist.
     fn node_reads(&self, node: &str, asked: Asked<'_>, state: impl FnOnce() -> View) -> Result<(), Error> {
         let key = asked.key;
@@ -71,7 +71,7 @@ impl Caller {
         match (key.kind, asked.verb) {
             (_, Verb::Log) => no("nodes do not read logs"),
             (..) if asked.subresource.is_connection() => no("nodes open no connections through masters"),
-            (Kind::Node | Kind::Service | Kind::EndpointSlice, _) => Ok(()),
+            (Kind::Node | Kind::Service | Kind::EndpointSlice | Kind::ClusterTrustBundle, _) => Ok(()),
             (Kind::Secret | Kind::ConfigMap, Verb::Get) => {
                 let uses = |pod: &core_v1::Pod| uses(pod, key.kind, &key.name);
                 let state = state();

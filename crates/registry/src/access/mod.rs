@@ -7,10 +7,12 @@ mod authorise;
 mod caller;
 mod node_restriction;
 mod rbac;
+mod signers;
 
 pub use caller::{Caller, User};
 pub use rbac::{Attributes, ResourceAttributes, Roles, RulesOf, Verdict};
 pub(crate) use rbac::{Grant, Rights};
+pub(crate) use signers::Certifying;
 
 use api::{Error, Key, Subresource, Verb, Write, selector::Fields};
 

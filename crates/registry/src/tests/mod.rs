@@ -3,6 +3,7 @@
 
 mod accounts;
 mod admission;
+mod certificates;
 mod custom;
 mod joining;
 mod objects;

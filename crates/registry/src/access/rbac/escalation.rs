@@ -108,7 +108,7 @@ impl Grant<'_> {
     }
 
     /// Whether nothing changes but what garbage collection goes by.
-    fn is_upkeep(self) -> bool {
+    pub(crate) fn is_upkeep(self) -> bool {
         let bare = |object: &Object| {
             let mut object = object.clone();
             let metadata = object.metadata_mut();

@@ -98,7 +98,8 @@ impl Registry {
             | Subresource::Portforward
             | Subresource::Exec
             | Subresource::Attach
-            | Subresource::Proxy => (verb, subresource),
+            | Subresource::Proxy
+            | Subresource::Approval => (verb, subresource),
         };
         let namespace = if kind == Kind::Namespace { "" } else { asked.namespace };
         let key = Key::namespaced(kind, namespace, asked.name);
