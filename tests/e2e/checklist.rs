@@ -341,6 +341,11 @@ fn roles_give_what_they_say_and_nobody_gives_more_than_it_has() {
 }
 
 #[test]
+fn a_namespace_demands_of_its_pods_what_its_labels_say() {
+    session("pod_security.txt", include_str!("scripts/pod_security.txt"));
+}
+
+#[test]
 fn kapelle_does_what_its_options_say() {
     session("kapelle.txt", include_str!("scripts/kapelle.txt"));
 }

@@ -34,6 +34,7 @@ pub mod object;
 pub mod openapi;
 pub mod patch;
 pub mod pod;
+pub mod pod_security;
 pub mod quantity;
 pub mod rights;
 pub mod schema;

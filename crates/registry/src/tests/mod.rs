@@ -6,6 +6,7 @@ mod admission;
 mod custom;
 mod joining;
 mod objects;
+mod pod_security;
 mod rights;
 
 use std::{path::Path, time::Duration};

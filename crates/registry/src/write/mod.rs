@@ -205,7 +205,7 @@ impl Registry {
                 };
                 match decided {
                     Err(error) if error.reason == Reason::AlreadyExists && generated(&write) => continue,
-                    decision => self.granted(&view, &write, decision?)?,
+                    decision => self.secured(&view, &write, self.granted(&view, &write, decision?)?)?,
                 }
             };
             let decision = quota::warned(decision, nearly_full);
@@ -233,6 +233,17 @@ impl Registry {
             let grant = Grant { new: &decision.object, old: old.as_deref() };
             user.may_grant(grant, &self.inner.rights.of(view))?;
         }
+        Ok(decision)
+    }
+
+    /// A decision with what Pod Security says of it, unless the Namespace refuses it.
+    fn secured(&self, view: &View, write: &Write, mut decision: Decision) -> Result<Decision, Error> {
+        let advice = decide::secure(view, write, &decision)?;
+        if let Some(value) = advice.audit {
+            let (object, user) = (decision.object.key(), self.caller().user());
+            tracing::info!(target: "audit", %object, user, key = decide::AUDIT_VIOLATIONS, value);
+        }
+        decision.warnings.extend(advice.warnings);
         Ok(decision)
     }
 
