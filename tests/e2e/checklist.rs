@@ -346,6 +346,11 @@ fn a_namespace_demands_of_its_pods_what_its_labels_say() {
 }
 
 #[test]
+fn a_pod_runs_only_images_that_its_account_may_read() {
+    session("pulling.txt", include_str!("scripts/pulling.txt"));
+}
+
+#[test]
 fn kapelle_does_what_its_options_say() {
     session("kapelle.txt", include_str!("scripts/kapelle.txt"));
 }

@@ -15,6 +15,7 @@ pub mod conditions;
 pub mod custom;
 pub mod defaults;
 pub mod discovery;
+pub mod docker_config;
 pub mod downward;
 pub mod encoded;
 pub mod envelope;

@@ -64,7 +64,7 @@ pub(crate) async fn router(registry: Registry, images: Images, entrance: Option<
     let objects = objects.max_decoding_message_size(MESSAGE_BYTES_MAX).max_encoding_message_size(MESSAGE_BYTES_MAX);
     health.set_serving::<ImagesServer<ImageService>>().await;
     let nodes = NodeService { registry: registry.clone(), images: images.clone() };
-    let images = ImagesServer::new(ImageService { images });
+    let images = ImagesServer::new(ImageService { images, registry: registry.clone() });
     let images = images.max_decoding_message_size(PUSH_BYTES_MAX).max_encoding_message_size(MESSAGE_BYTES_MAX);
     let routes = Routes::new(objects)
         .add_service(LogsServer::new(service.clone()))

@@ -39,6 +39,7 @@ use tower::ServiceExt as _;
 use tracing::{debug, warn};
 
 use crate::{
+    basic,
     bearer::{Bearers, Shown},
     cork::{Cork, cork},
     gate::{self, Language},
@@ -344,6 +345,9 @@ impl Port {
         language: Language,
         session: &Session,
     ) -> Result<(Asker, Permit), Error> {
+        if language == Language::Oci {
+            basic::to_bearer(request.headers_mut());
+        }
         let shown = self.bearers.take(request.headers_mut())?;
         let asker = session.asker(shown, &self.languages.registry).await?;
         origin::check(request, &asker.caller, language, &self.hosts)?;
@@ -410,6 +414,9 @@ impl Languages {
             Ok(caller) => caller,
             Err(error) => return Ok(language.refusal(error)),
         };
+        if language == Language::Oci {
+            gate::note_mount(&self.registry.for_caller(caller.clone()), &mut request).await;
+        }
         sender::note(request.extensions_mut(), caller, from);
         let router = match language {
             Language::Grpc => &self.grpc,

@@ -9,6 +9,7 @@ mod grpc;
 mod leave;
 mod port;
 mod presence;
+mod repositories;
 mod rights;
 mod webhooks;
 

@@ -43,8 +43,8 @@ impl Caller {
     fn node(&self, node: &str, access: Access<'_>, state: impl FnOnce() -> View) -> Result<(), Error> {
         match access {
             Access::Public | Access::Inside | Access::Renew | Access::SeeMasters => Ok(()),
-            Access::Images(verb, _) if !verb.writes() => Ok(()),
-            Access::Images(..) => Err(self.cannot("write images")),
+            Access::Images(verb, _) | Access::SomeImages(verb) if !verb.writes() => Ok(()),
+            Access::Images(..) | Access::SomeImages(_) => Err(self.cannot("write images")),
             Access::Heartbeat(of) if of == node => Ok(()),
             Access::Heartbeat(_) => Err(self.cannot("send the heartbeat of another node")),
             Access::Resource(asked) => {

@@ -31,6 +31,9 @@ pub enum Access<'a> {
     Heartbeat(&'a str),
     /// To do something with the images of a repository; of all of them, if the name is empty.
     Images(Verb, &'a str),
+    /// The same where only the body says which repository is meant: whoever might is let in, and asked again as
+    /// [`Access::Images`] once it is known.
+    SomeImages(Verb),
     /// To renew one's own certificate.
     Renew,
     /// To see the group of masters.

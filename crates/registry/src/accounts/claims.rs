@@ -121,15 +121,21 @@ impl Claims {
     /// The user that it stands for, in Kubernetes' words.
     pub(crate) fn user(&self) -> User {
         let About { namespace, serviceaccount, pod, node, .. } = &self.about;
-        let groups = vec![ACCOUNTS.to_owned(), format!("{ACCOUNTS}:{namespace}"), AUTHENTICATED.to_owned()];
         let mut extra = BTreeMap::from([(extra_key("credential-id"), vec![format!("JTI={}", self.jti)])]);
         for (what, named) in [("pod", pod), ("node", node)] {
             let Some(Named { name, uid }) = named else { continue };
             extra.insert(extra_key(&format!("{what}-name")), vec![name.clone()]);
             extra.insert(extra_key(&format!("{what}-uid")), vec![uid.clone()]);
         }
-        User { name: self.sub.clone(), uid: serviceaccount.uid.clone(), groups, extra }
+        let account = user_of(namespace, &serviceaccount.name);
+        User { name: self.sub.clone(), uid: serviceaccount.uid.clone(), extra, ..account }
     }
+}
+
+/// The user that an account is, as far as its name tells.
+pub(super) fn user_of(namespace: &str, name: &str) -> User {
+    let groups = vec![ACCOUNTS.to_owned(), format!("{ACCOUNTS}:{namespace}"), AUTHENTICATED.to_owned()];
+    User { name: named_user(namespace, name), groups, ..User::default() }
 }
 
 fn extra_key(name: &str) -> String {
@@ -138,7 +144,11 @@ fn extra_key(name: &str) -> String {
 
 /// The name of an account as a user.
 pub(crate) fn user_name(about: &About) -> String {
-    format!("{USER_PREFIX}{}:{}", about.namespace, about.serviceaccount.name)
+    named_user(&about.namespace, &about.serviceaccount.name)
+}
+
+fn named_user(namespace: &str, name: &str) -> String {
+    format!("{USER_PREFIX}{namespace}:{name}")
 }
 
 /// A time as claims have it.

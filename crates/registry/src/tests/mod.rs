@@ -7,6 +7,7 @@ mod custom;
 mod joining;
 mod objects;
 mod pod_security;
+mod pulling;
 mod rights;
 
 use std::{path::Path, time::Duration};

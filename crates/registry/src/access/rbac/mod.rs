@@ -34,7 +34,7 @@ impl User {
             Err(Error::new(Reason::Forbidden, format!("User {:?} cannot {what}: no role can allow it", self.name)))
         };
         match access {
-            Access::Public | Access::Inside => Ok(()),
+            Access::Public | Access::Inside | Access::SomeImages(_) => Ok(()),
             Access::Renew => cannot("renew the certificate of a node"),
             Access::Admit => cannot("join the group of masters"),
             Access::Heartbeat(_) => cannot("send the heartbeat of a node"),
