@@ -216,7 +216,7 @@ impl Session {
                 let token = match registry.recognise(&token) {
                     Some(known) => known,
                     None => {
-                        let _permit = self.account.take()?;
+                        let _permit = self.account.enter().await?;
                         registry.authenticate(&token).await?
                     }
                 };
@@ -352,8 +352,11 @@ impl Port {
         let asker = session.asker(shown, &self.languages.registry).await?;
         origin::check(request, &asker.caller, language, &self.hosts)?;
         let is_by_token = !Arc::ptr_eq(&asker.caller, &session.caller);
-        let permit =
-            if is_by_token { self.budget.account(&asker.caller, session.from).take() } else { session.account.take() };
+        let permit = if is_by_token {
+            self.budget.account(&asker.caller, session.from).enter().await
+        } else {
+            session.account.enter().await
+        };
         Ok((asker, permit?))
     }
 
