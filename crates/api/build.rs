@@ -5,7 +5,7 @@ use std::path::Path;
 use prost::Message as _;
 
 /// The files whose messages become types of this crate; the services are compiled by `rpc`.
-const FILES: [&str; 16] = [
+const FILES: [&str; 19] = [
     "kapelle/options/v1/options.proto",
     "kapelle/meta/v1/meta.proto",
     "kapelle/core/v1/core.proto",
@@ -17,10 +17,13 @@ const FILES: [&str; 16] = [
     "kapelle/policy/v1/policy.proto",
     "kapelle/rbac/v1/rbac.proto",
     "kapelle/authentication/v1/authentication.proto",
+    "kapelle/authorization/v1/authorization.proto",
+    "kapelle/certificates/v1/certificates.proto",
     "kapelle/storagemigration/v1/storagemigration.proto",
     "kapelle/admissionregistration/v1/admissionregistration.proto",
     "kapelle/apiextensions/v1/apiextensions.proto",
     "kapelle/apiregistration/v1/apiregistration.proto",
+    "kapelle/identity/v1/identity.proto",
     "kapelle/api/v1/object.proto",
 ];
 

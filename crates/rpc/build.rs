@@ -6,12 +6,13 @@ use std::path::Path;
 use prost::Message as _;
 
 /// What `api` has already: everything but the messages that only the services speak.
-const EXTERN: [(&str, &str); 9] = [
+const EXTERN: [(&str, &str); 10] = [
     (".kapelle.options.v1", "::api::pb::kapelle::options::v1"),
     (".kapelle.meta.v1", "::api::meta_v1"),
     (".kapelle.core.v1", "::api::core_v1"),
     (".kapelle.apps.v1", "::api::apps_v1"),
     (".kapelle.authentication.v1", "::api::authentication_v1"),
+    (".kapelle.authorization.v1", "::api::authorization_v1"),
     (".kapelle.discovery.v1", "::api::discovery_v1"),
     (".kapelle.coordination.v1", "::api::coordination_v1"),
     (".kapelle.autoscaling.v1", "::api::autoscaling_v1"),

@@ -24,7 +24,7 @@ struct Sample {
     describe: &'static str,
 }
 
-const SAMPLES: [Sample; 28] = [
+const SAMPLES: [Sample; 31] = [
     Sample {
         resource: "namespace",
         kind: "Namespace",
@@ -224,6 +224,15 @@ const SAMPLES: [Sample; 28] = [
         describe: "deployments",
     },
     Sample {
+        resource: "user.kapelle.dev",
+        kind: "User",
+        manifest: "apiVersion: kapelle.dev/v1\nkind: User\nmetadata: {name: sample, labels: {size: small}}\nspec: {groups: [devs]}\n",
+        change: ("size: small", "size: large"),
+        columns: &["NAME", "GROUPS", "EXPIRES", "AGE"],
+        wide: "EXPIRES",
+        describe: "devs",
+    },
+    Sample {
         resource: "validatingwebhookconfiguration.admissionregistration.k8s.io",
         kind: "ValidatingWebhookConfiguration",
         manifest: "apiVersion: admissionregistration.k8s.io/v1\nkind: ValidatingWebhookConfiguration\nmetadata: {name: sample, labels: {size: small}}\nwebhooks: [{name: a.example.com, clientConfig: {url: \"https://hook.example.com/a\"}, sideEffects: None, admissionReviewVersions: [v1], rules: [{operations: [CREATE], apiGroups: [example.com], apiVersions: [v1], resources: [widgets], scope: \"*\"}]}]\n",
@@ -286,6 +295,24 @@ const SAMPLES: [Sample; 28] = [
         wide: "AVAILABLE",
         describe: "sample.example.org",
     },
+    Sample {
+        resource: "certificatesigningrequest.certificates.k8s.io",
+        kind: "CertificateSigningRequest",
+        manifest: "apiVersion: certificates.k8s.io/v1\nkind: CertificateSigningRequest\nmetadata: {name: sample, labels: {size: small}}\nspec: {signerName: example.org/house, usages: [client auth], request: LS0tLS1CRUdJTiBDRVJUSUZJQ0FURSBSRVFVRVNULS0tLS0KTUlIYU1JR0NBZ0VBTUNBeEVEQU9CZ05WQkFvTUIzSmxZV1JsY25NeEREQUtCZ05WQkFNTUEyRmtZVEJaTUJNRwpCeXFHU000OUFnRUdDQ3FHU000OUF3RUhBMElBQkRLSnB0K1htazZaenJ4eWdLYWFZd29aSGZ2SVpNL1BnaUdkCkZqTitmbkU5YWVWMU5nVG1jY2M4WDNrQXdKSW5vMkZGbDJ6bG1DTFIxci9ycjVoSkx0K2dBREFLQmdncWhrak8KUFFRREFnTkhBREJFQWlCSERPdGJqalo4c3FKek1FYVc5TS9SeS9rU1hzcGJZY3cwTUJrbVl3RDRpd0lnYnUzZApNUUoya3VGQWhjak9QRzVNdnpGME0wQjg3UmIxdE5DTzFGbU9uaTQ9Ci0tLS0tRU5EIENFUlRJRklDQVRFIFJFUVVFU1QtLS0tLQo=}\n",
+        change: ("size: small", "size: large"),
+        columns: &["NAME", "AGE", "SIGNERNAME", "REQUESTOR", "REQUESTEDDURATION", "CONDITION"],
+        wide: "Pending",
+        describe: "Requesting User:",
+    },
+    Sample {
+        resource: "clustertrustbundle.certificates.k8s.io",
+        kind: "ClusterTrustBundle",
+        manifest: "apiVersion: certificates.k8s.io/v1\nkind: ClusterTrustBundle\nmetadata: {name: sample, labels: {size: small}}\nspec:\n  trustBundle: |\n    -----BEGIN CERTIFICATE-----\n    MIIBdzCCAR2gAwIBAgIUCttIYVojXxXKZCyPJ14QlRq+m3UwCgYIKoZIzj0EAwIw\n    EDEOMAwGA1UEAwwFaG91c2UwIBcNMjYxMTMwMTkwODI2WhgPMjEyNjExMDYxOTA4\n    MjZaMBAxDjAMBgNVBAMMBWhvdXNlMFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAE\n    Momm35eaTpnOvHKApppjChkd+8hkz8+CIZ0WM35+cT1p5XU2BOZxxzxfeQDAkiej\n    YUWXbOWYItHWv+uvmEku36NTMFEwHQYDVR0OBBYEFFlQCI+1DJq+6GTF25dpX3KI\n    EEipMB8GA1UdIwQYMBaAFFlQCI+1DJq+6GTF25dpX3KIEEipMA8GA1UdEwEB/wQF\n    MAMBAf8wCgYIKoZIzj0EAwIDSAAwRQIhAPig7QOikSwSTssLlh5dx3RB0HzUGFHq\n    WpJ61X4Xd/LEAiAewDe9Cj+7uzDYwmi4kTCzLa5i6+c8vhjZJAjKcB+uwg==\n    -----END CERTIFICATE-----\n",
+        change: ("size: small", "size: large"),
+        columns: &["NAME", "SIGNERNAME"],
+        wide: "SIGNERNAME",
+        describe: "Trust Bundle",
+    },
 ];
 
 impl Sample {
@@ -338,6 +365,26 @@ fn a_kind_that_a_user_defines_is_one_like_the_others() {
 #[test]
 fn roles_give_what_they_say_and_nobody_gives_more_than_it_has() {
     session("rights.txt", include_str!("scripts/rights.txt"));
+}
+
+#[test]
+fn users_have_tokens_until_they_are_revoked() {
+    session("users.txt", include_str!("scripts/users.txt"));
+}
+
+#[test]
+fn questions_are_found_explained_and_asked_like_objects() {
+    session("reviews.txt", include_str!("scripts/reviews.txt"));
+}
+
+#[test]
+fn a_namespace_demands_of_its_pods_what_its_labels_say() {
+    session("pod_security.txt", include_str!("scripts/pod_security.txt"));
+}
+
+#[test]
+fn a_pod_runs_only_images_that_its_account_may_read() {
+    session("pulling.txt", include_str!("scripts/pulling.txt"));
 }
 
 #[test]

@@ -8,6 +8,7 @@ mod admission;
 mod aggregation;
 mod bad_guests;
 mod bad_input;
+mod certificates;
 mod checklist;
 mod cli;
 mod client;

@@ -18,5 +18,6 @@ mod nodes;
 mod outage;
 #[path = "../patience.rs"]
 mod patience;
+mod tokens;
 mod upkeep;
 mod writers;

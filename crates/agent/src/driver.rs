@@ -42,7 +42,7 @@ use node::{
     masters::Masters,
     status::{Identity, StatusKeeper},
 };
-pub use pods::images::MODULE_BYTES_MAX;
+pub use pods::images::{GRANT_LIFE, MODULE_BYTES_MAX};
 use pods::{
     Pods, agent_server::AgentServer, containers::Containers, dirs::PodDirs, images::Images, node_http::NodeHttp,
     ports::Ports, probing::Prober, runs::Runs, sources::Sources, watch::PodWatch,

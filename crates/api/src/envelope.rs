@@ -139,7 +139,7 @@ fn is_plain(field: &Field, of: &Message) -> bool {
         Form::Time | Form::MicroTime => true,
         Form::IntOrString => PLAIN_PORTS.contains(&name),
         Form::Object => field.inline || !of.fields.is_empty() && PLAIN.contains(&name),
-        Form::Quantity | Form::Raw => false,
+        Form::Quantity | Form::Raw | Form::Texts => false,
     };
     field.shape == Shape::One && of_its_form
 }

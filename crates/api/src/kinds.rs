@@ -7,6 +7,7 @@
 mod conversion;
 mod custom;
 mod deletion;
+pub mod reviews;
 mod strategy;
 
 /// Kinds of the group `admissionregistration.k8s.io`.
@@ -34,6 +35,12 @@ pub mod apps {
     pub(crate) mod controller_revision;
     pub mod deployment;
     pub(crate) mod replica_set;
+}
+
+/// Kinds of the group `certificates.k8s.io`.
+pub mod certificates {
+    pub mod certificate_signing_request;
+    pub(crate) mod cluster_trust_bundle;
 }
 
 /// Kinds of the group `coordination.k8s.io`.
@@ -65,6 +72,11 @@ pub(crate) mod discovery {
 /// Kinds of the group `events.k8s.io`.
 pub(crate) mod events {
     pub(crate) mod event;
+}
+
+/// Kinds of the group `kapelle.dev`.
+pub mod identity {
+    pub mod user;
 }
 
 /// Kinds of the group `rbac.authorization.k8s.io`.
@@ -214,6 +226,18 @@ macro_rules! table {
                 "apiregistration.k8s.io" "v1", "apiservices" ("apiservice") [], false,
                 in ["api-extensions"], with [Status], "kapelle.apiregistration.v1.APIService",
                 called "APIService"
+            };
+            41 CertificateSigningRequest: certificates_v1::CertificateSigningRequest, certificates::certificate_signing_request::CertificateSigningRequestStrategy, {
+                "certificates.k8s.io" "v1", "certificatesigningrequests" ("certificatesigningrequest") ["csr"], false,
+                in [], with [Status, Approval], "kapelle.certificates.v1.CertificateSigningRequest"
+            };
+            42 ClusterTrustBundle: certificates_v1::ClusterTrustBundle, certificates::cluster_trust_bundle::ClusterTrustBundleStrategy, {
+                "certificates.k8s.io" "v1", "clustertrustbundles" ("clustertrustbundle") [], false,
+                in [], with [], "kapelle.certificates.v1.ClusterTrustBundle"
+            };
+            50 User: identity_v1::User, identity::user::UserStrategy, {
+                "kapelle.dev" "v1", "users" ("user") [], false,
+                in [], with [Token], "kapelle.identity.v1.User"
             };
         }
     };

@@ -15,6 +15,7 @@ pub mod conditions;
 pub mod custom;
 pub mod defaults;
 pub mod discovery;
+pub mod docker_config;
 pub mod downward;
 pub mod encoded;
 pub mod envelope;
@@ -34,6 +35,7 @@ pub mod object;
 pub mod openapi;
 pub mod patch;
 pub mod pod;
+pub mod pod_security;
 pub mod quantity;
 pub mod rights;
 pub mod schema;
@@ -45,6 +47,7 @@ pub mod verbs;
 pub mod warnings;
 pub mod well_known;
 mod wire;
+pub mod x509;
 pub mod yaml;
 
 #[cfg(test)]
@@ -58,13 +61,15 @@ pub mod pb {
 
 pub use cidr::Cidr;
 pub use error::{Error, Reason};
+pub use kinds::reviews;
 pub use object::{Key, Kind, Object, Revision, Served, Subresource, Verb};
 pub use pb::kapelle::{
     admissionregistration::v1 as admissionregistration_v1, api::v1 as api_v1, apiextensions::v1 as apiextensions_v1,
     apiregistration::v1 as apiregistration_v1, apps::v1 as apps_v1, authentication::v1 as authentication_v1,
-    autoscaling::v1 as autoscaling_v1, coordination::v1 as coordination_v1, core::v1 as core_v1,
-    discovery::v1 as discovery_v1, events::v1 as events_v1, meta::v1 as meta_v1, policy::v1 as policy_v1,
-    rbac::v1 as rbac_v1, storagemigration::v1 as storagemigration_v1,
+    authorization::v1 as authorization_v1, autoscaling::v1 as autoscaling_v1, certificates::v1 as certificates_v1,
+    coordination::v1 as coordination_v1, core::v1 as core_v1, discovery::v1 as discovery_v1, events::v1 as events_v1,
+    identity::v1 as identity_v1, meta::v1 as meta_v1, policy::v1 as policy_v1, rbac::v1 as rbac_v1,
+    storagemigration::v1 as storagemigration_v1,
 };
 pub use time::Timestamp;
 pub use verbs::{

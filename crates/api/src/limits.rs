@@ -47,6 +47,9 @@ pub const ADDRESSES_MAX: usize = 100;
 /// The authorities by which a backend of the API is believed, in bytes.
 pub const API_SERVICE_BUNDLE_BYTES_MAX: usize = 256 << 10;
 
+/// The authorities of a ClusterTrustBundle, in bytes: Kubernetes' limit.
+pub const TRUST_BUNDLE_BYTES_MAX: usize = 1 << 20;
+
 /// Conditions of any status.
 pub const CONDITIONS_MAX: usize = 64;
 /// Images that a node reports.
@@ -64,6 +67,9 @@ pub const RULES_MAX: usize = 1_024;
 pub const RULE_WORDS_MAX: usize = 1_024;
 /// Subjects of a binding.
 pub const SUBJECTS_MAX: usize = 1_024;
+
+/// Groups of a User: each is looked up with each of its requests.
+pub const USER_GROUPS_MAX: usize = 64;
 
 // A Service's ports are those of its slices.
 const _: () = assert!(SERVICE_PORTS_MAX <= SLICE_PORTS_MAX);

@@ -12,6 +12,31 @@ use crate::{
 /// Where [`node_name`] stands in the bytes of a Pod, for [`encoded::text`](crate::encoded::text): `spec.nodeName`.
 pub const NODE_NAME: [u32; 2] = [2, 10];
 
+/// Whether the name of an image names the host of a registry. One without means the registry of the masters.
+#[must_use]
+pub fn names_host(image: &str) -> bool {
+    let first = image.split('/').next().unwrap_or_default();
+    image.contains('/') && (first.contains(['.', ':']) || first == "localhost")
+}
+
+/// The repository of an image of the masters' registry; `None` if the image is elsewhere.
+#[must_use]
+pub fn repository(image: &str) -> Option<&str> {
+    if names_host(image) || image.contains("://") {
+        return None;
+    }
+    let name = image.split_once('@').map_or(image, |(name, _)| name);
+    let last = name.rfind('/').map_or(0, |slash| slash + 1);
+    Some(name.get(last..)?.find(':').map_or(name, |colon| &name[..last + colon]))
+}
+
+/// Whether a Pod runs an image of a repository of the masters' registry.
+#[must_use]
+pub fn runs_of(spec: &PodSpec, repository: &str) -> bool {
+    let mut all = spec.init_containers.iter().chain(&spec.containers);
+    all.any(|container| self::repository(&container.image) == Some(repository))
+}
+
 /// Amounts of what the scheduler counts.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Resources {

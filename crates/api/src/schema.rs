@@ -86,6 +86,8 @@ pub enum Form {
     IntOrString,
     /// Whatever JSON stands in its bytes.
     Raw,
+    /// A list of texts, without the name of its only field.
+    Texts,
 }
 
 /// One field.
@@ -336,6 +338,7 @@ impl Form {
             "kapelle.meta.v1.Quantity" => Self::Quantity,
             "kapelle.meta.v1.IntOrString" => Self::IntOrString,
             "kapelle.meta.v1.FieldsV1" | "kapelle.meta.v1.RawExtension" => Self::Raw,
+            "kapelle.authentication.v1.ExtraValue" => Self::Texts,
             _ => Self::Object,
         }
     }

@@ -285,6 +285,9 @@ impl Warnings {
         if let Some(token) = &source.service_account_token {
             self.ignored(format_args!("{at}.serviceAccountToken"), [("user", token.user.is_some(), NO_USERS)]);
         }
+        if let Some(bundle) = &source.cluster_trust_bundle {
+            self.ignored(format_args!("{at}.clusterTrustBundle"), [("user", bundle.user.is_some(), NO_USERS)]);
+        }
     }
 
     fn files(&mut self, default_user: Option<i64>, items: &[KeyToPath], at: &str) {

@@ -14,6 +14,13 @@ pub const NAMESPACES: [&str; 4] = [DEFAULT_NAMESPACE, SYSTEM_NAMESPACE, PUBLIC_N
 
 /// The ServiceAccount that every namespace has, and that a Pod has which names none.
 pub const DEFAULT_SERVICE_ACCOUNT: &str = "default";
+/// The type of Secrets that are to hold the token of a ServiceAccount, the annotation that names it, and the one that says which
+/// of all that had the name.
+pub const ACCOUNT_TOKEN_TYPE: &str = "kubernetes.io/service-account-token";
+/// See [`ACCOUNT_TOKEN_TYPE`].
+pub const ACCOUNT_NAME_ANNOTATION: &str = "kubernetes.io/service-account.name";
+/// See [`ACCOUNT_TOKEN_TYPE`].
+pub const ACCOUNT_UID_ANNOTATION: &str = "kubernetes.io/service-account.uid";
 /// The ConfigMap in every namespace that holds the certificate of the cluster's authority.
 pub const ROOT_CA_CONFIG_MAP: &str = "kube-root-ca.crt";
 /// Under which key it does.

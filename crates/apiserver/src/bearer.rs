@@ -5,7 +5,7 @@
 //! here, so that nothing else sees it.
 //!
 //! There are two sorts. Those that a server was started with are known here, and none of them is withdrawn while it runs. Those
-//! of ServiceAccounts are signed; whose they are the Registry knows, and when they count no more, what was answered to them ends
+//! of ServiceAccounts and Users are signed; whose they are the Registry knows, and when they count no more, what was answered to them ends
 //! (`revocable`).
 
 use std::sync::Arc;
@@ -69,8 +69,8 @@ impl Bearers {
             return Ok(Shown::Signed(token.to_owned()));
         }
         if self.0.is_empty() {
-            let message = "this server takes no bearer tokens but those of ServiceAccounts; show one, or a client certificate of \
-                           the cluster";
+            let message = "this server takes no bearer tokens but those of ServiceAccounts and Users; show one, or a client \
+                           certificate of the cluster";
             return Err(unauthorized(message));
         }
         let known = self.0.iter().find(|(hash, _)| hash.is_of(token));

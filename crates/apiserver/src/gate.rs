@@ -7,7 +7,8 @@ use std::sync::Arc;
 
 use api::{Error, Verb};
 use axum::body::Body;
-use http::{HeaderMap, Method, Response};
+use http::{HeaderMap, Method, Request, Response};
+use images::oci::MayMount;
 use registry::{Access, Caller, Registry};
 
 use crate::{
@@ -26,6 +27,15 @@ pub(crate) async fn pass(
     let caller = impersonate::wanted(&registry.for_caller(sender.clone()), headers).await?.unwrap_or(sender);
     registry.for_caller(caller.clone()).authorise(language.access(method, path)).await?;
     Ok(caller)
+}
+
+/// Notes beside a request that it may mount a blob from another repository, if it wants to and may read there.
+pub(crate) async fn note_mount(registry: &Registry, request: &mut Request<Body>) {
+    let uri = request.uri();
+    let Some(from) = images::oci::mounted_from(uri.path(), uri.query().unwrap_or_default()) else { return };
+    if registry.authorise(Access::Images(Verb::Get, &from)).await.is_ok() {
+        request.extensions_mut().insert(MayMount(from));
+    }
 }
 
 /// The language of a request.
@@ -111,12 +121,14 @@ fn grpc(path: &str) -> Access<'static> {
             | "kapelle.api.v1.Logs"
             | "kapelle.api.v1.Ports"
             | "kapelle.api.v1.Nodes"
-            | "kapelle.api.v1.Identities",
+            | "kapelle.api.v1.Identities"
+            | "kapelle.api.v1.Rights",
             _,
         ) => Access::Inside,
+        ("kapelle.api.v1.Images", "ReadManifest" | "ReadBlob") => Access::SomeImages(Verb::Get),
+        ("kapelle.api.v1.Images", "Push") => Access::SomeImages(Verb::Create),
         ("kapelle.api.v1.Join", "Renew") => Access::Renew,
-        ("kapelle.api.v1.Images", "ReadManifest" | "ReadBlob") => Access::Images(Verb::Get, ""),
-        ("kapelle.api.v1.Images", _) => Access::Images(Verb::Create, ""),
+        ("kapelle.api.v1.Images", _) => Access::Administer("tell masters of images"),
         ("kapelle.api.v1.Cluster", "Status") => Access::SeeMasters,
         ("kapelle.api.v1.Cluster", "Admit") => Access::Admit,
         ("kapelle.api.v1.Cluster", "Backup") => Access::Administer("make a backup"),

@@ -1,5 +1,5 @@
-//! gRPC: `Objects`, `Logs`, `Identities` and `Nodes` over the [`Registry`], `Images` over the images, with reflection and health beside
-//! them.
+//! gRPC: `Objects`, `Logs`, `Identities`, `Rights` and `Nodes` over the [`Registry`], `Images` over the images, with reflection and
+//! health beside them.
 //!
 //! A request is read into the words of the API, the Registry is asked, and its answer is written back. Nothing is decided
 //! here.
@@ -11,6 +11,7 @@ mod join;
 mod nodes;
 mod ports;
 mod reflection;
+mod rights;
 
 use std::pin::Pin;
 
@@ -27,7 +28,7 @@ use rpc::{
     services::{
         self, cluster_server::ClusterServer, identities_server::IdentitiesServer, images_server::ImagesServer,
         join_server::JoinServer, logs_server::LogsServer, nodes_server::NodesServer, objects_server::ObjectsServer,
-        ports_server::PortsServer,
+        ports_server::PortsServer, rights_server::RightsServer,
     },
     status::to_tonic,
 };
@@ -41,6 +42,7 @@ use join::JoinService;
 pub use join::{Entrance, LEAF_LIFE};
 use nodes::NodeService;
 use reflection::{Reflection, V1, V1Alpha};
+use rights::RightsService;
 
 /// The most writes in one batch. Each is decided and awaited at the same time as the others.
 pub const BATCH_WRITES_MAX: usize = 8192;
@@ -60,16 +62,18 @@ pub(crate) async fn router(registry: Registry, images: Images, entrance: Option<
     health.set_serving::<PortsServer<ObjectService>>().await;
     health.set_serving::<NodesServer<NodeService>>().await;
     health.set_serving::<IdentitiesServer<IdentityService>>().await;
+    health.set_serving::<RightsServer<RightsService>>().await;
     let objects = ObjectsServer::new(service.clone());
     let objects = objects.max_decoding_message_size(MESSAGE_BYTES_MAX).max_encoding_message_size(MESSAGE_BYTES_MAX);
     health.set_serving::<ImagesServer<ImageService>>().await;
     let nodes = NodeService { registry: registry.clone(), images: images.clone() };
-    let images = ImagesServer::new(ImageService { images });
+    let images = ImagesServer::new(ImageService { images, registry: registry.clone() });
     let images = images.max_decoding_message_size(PUSH_BYTES_MAX).max_encoding_message_size(MESSAGE_BYTES_MAX);
     let routes = Routes::new(objects)
         .add_service(LogsServer::new(service.clone()))
         .add_service(PortsServer::new(service))
         .add_service(IdentitiesServer::new(IdentityService { registry: registry.clone() }))
+        .add_service(RightsServer::new(RightsService { registry: registry.clone() }))
         .add_service(NodesServer::new(nodes).max_decoding_message_size(nodes::BEAT_BYTES_MAX))
         .add_service(images)
         .add_service(Reflection::<V1>::new())

@@ -8,7 +8,7 @@ use std::{
     io,
     net::IpAddr,
     sync::{Arc, Mutex, PoisonError},
-    time::Duration,
+    time::{Duration, SystemTime},
 };
 
 use api::Error;
@@ -39,6 +39,7 @@ use tower::ServiceExt as _;
 use tracing::{debug, warn};
 
 use crate::{
+    basic,
     bearer::{Bearers, Shown},
     cork::{Cork, cork},
     gate::{self, Language},
@@ -89,6 +90,10 @@ const ERRORS_MAX: usize = 128;
 /// How long a connection that had nothing to do may take to say farewell.
 const FAREWELL_TIMEOUT: Duration = Duration::from_secs(2);
 
+/// How often the clock is looked at while a certificate is valid, and the least that is waited for its end.
+const CLOCK_LOOK: Duration = Duration::from_secs(10);
+const CLOCK_SLACK: Duration = Duration::from_millis(10);
+
 /// How long requests that are under way may take after the server was told to stop. Watches end at once.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(3);
 
@@ -136,6 +141,8 @@ pub async fn serve(listener: TcpListener, setup: Setup, shutdown: CancellationTo
     tokio::spawn(async move { registry.watch_presence().await });
     let registry = setup.registry.clone();
     tokio::spawn(async move { registry.keep_account_keys().await });
+    let registry = setup.registry.clone();
+    tokio::spawn(async move { registry.keep_account_secrets().await });
     tokio::spawn(setup.aggregator.follow());
     let connections = TaskTracker::new();
     loop {
@@ -169,6 +176,8 @@ struct Session {
     caller: Arc<Caller>,
     from: IpAddr,
     account: Account,
+    /// When its certificate ends.
+    until: Option<SystemTime>,
     slot: Slot,
     next: Mutex<Option<Next>>,
 }
@@ -196,6 +205,14 @@ impl Session {
         *self.next.lock().unwrap_or_else(PoisonError::into_inner) = Some(next);
     }
 
+    /// Waits until the certificate has ended that was shown. The clock may be set meanwhile, so it is looked at now and then.
+    async fn ended(&self) {
+        let Some(until) = self.until else { return std::future::pending().await };
+        while let Ok(left) = until.duration_since(SystemTime::now()) {
+            tokio::time::sleep(left.clamp(CLOCK_SLACK, CLOCK_LOOK)).await;
+        }
+    }
+
     fn next(&self) -> Option<Next> {
         self.next.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
@@ -215,7 +232,7 @@ impl Session {
                 let token = match registry.recognise(&token) {
                     Some(known) => known,
                     None => {
-                        let _permit = self.account.take()?;
+                        let _permit = self.account.enter().await?;
                         registry.authenticate(&token).await?
                     }
                 };
@@ -234,7 +251,7 @@ impl Session {
 impl Port {
     /// A connection: who calls, and what for?
     async fn welcome(self: Arc<Self>, arrival: Arrival) {
-        let Visitor { stream, peer, subject, slot } = match arrival.prove().await {
+        let Visitor { stream, peer, subject, until, slot } = match arrival.prove().await {
             Ok(visitor) => visitor,
             Err(error) => return debug!(%error, "a connection was not taken in"),
         };
@@ -242,9 +259,8 @@ impl Port {
         let caller = subject.map_or(Caller::Nobody, |subject| Caller::new(subject, from));
         if stream.get_ref().1.alpn_protocol() != Some(PEER_PROTOCOL) {
             let account = self.budget.account(&caller, from);
-            return self
-                .converse(stream, Session { caller: Arc::new(caller), from, account, slot, next: Mutex::default() })
-                .await;
+            let session = Session { caller: Arc::new(caller), from, account, until, slot, next: Mutex::default() };
+            return self.converse(stream, session).await;
         }
         match caller {
             Caller::Master { member } => self.languages.registry.hear(member, stream),
@@ -267,6 +283,7 @@ impl Port {
                 Ok(()) => return self.go_on(&cork, &session).await,
             },
             () = registry.until_gone(&session.caller) => return debug!(caller = session.caller.user(), "left; cut off"),
+            () = session.ended() => return debug!(caller = session.caller.user(), "its certificate has ended; cut off"),
             () = shutdown.cancelled() => DRAIN_TIMEOUT,
             leave = session.slot.must_leave() => match leave {
                 Leave::Now => return,
@@ -294,6 +311,7 @@ impl Port {
             () = self.languages.registry.until_gone(&session.caller) => {
                 return debug!(caller = session.caller.user(), "left; cut off");
             }
+            () = session.ended() => return debug!(caller = session.caller.user(), "its certificate has ended; cut off"),
             () = self.revoked(token.as_ref()) => return debug!("a token counts no more; cut off"),
             // A conversation is never idle.
             _ = session.slot.must_leave() => return,
@@ -344,12 +362,18 @@ impl Port {
         language: Language,
         session: &Session,
     ) -> Result<(Asker, Permit), Error> {
+        if language == Language::Oci {
+            basic::to_bearer(request.headers_mut());
+        }
         let shown = self.bearers.take(request.headers_mut())?;
         let asker = session.asker(shown, &self.languages.registry).await?;
         origin::check(request, &asker.caller, language, &self.hosts)?;
         let is_by_token = !Arc::ptr_eq(&asker.caller, &session.caller);
-        let permit =
-            if is_by_token { self.budget.account(&asker.caller, session.from).take() } else { session.account.take() };
+        let permit = if is_by_token {
+            self.budget.account(&asker.caller, session.from).enter().await
+        } else {
+            session.account.enter().await
+        };
         Ok((asker, permit?))
     }
 
@@ -410,6 +434,9 @@ impl Languages {
             Ok(caller) => caller,
             Err(error) => return Ok(language.refusal(error)),
         };
+        if language == Language::Oci {
+            gate::note_mount(&self.registry.for_caller(caller.clone()), &mut request).await;
+        }
         sender::note(request.extensions_mut(), caller, from);
         let router = match language {
             Language::Grpc => &self.grpc,

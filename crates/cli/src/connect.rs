@@ -3,6 +3,7 @@
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 use kapelle_client::MASTERS_EXTENSION;
 use rpc::identity::{Bearer, Identity};
+use serde_json::Value;
 
 /// Where a cluster is served.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,10 +27,43 @@ pub struct User<'a> {
 /// is such a way, to whichever answers.
 #[must_use]
 pub fn kubeconfig_with(served: &Served, user: User<'_>) -> String {
-    let encode = |text: &str| BASE64_STANDARD.encode(text);
     let User { identity, token } = user;
     let token = token.map(|token| format!("    token: {}\n", token.text())).unwrap_or_default();
-    let (authority, user) = (encode(identity.authority_pem()), identity.subject());
+    let login = format!(
+        "    client-certificate-data: {}\n    client-key-data: {}\n{token}",
+        encode(identity.chain_pem()),
+        encode(identity.key_pem()),
+    );
+    written(served, identity.authority_pem(), Login { user: identity.subject().to_string(), login, namespace: "" })
+}
+
+/// The kubeconfig of somebody who is known by a token and nothing else, with the namespace that is meant where none is named.
+#[must_use]
+pub(crate) fn kubeconfig_by_token(
+    served: &Served,
+    authority: &str,
+    (user, token): (&str, &str),
+    namespace: &str,
+) -> String {
+    let login = Login { user: Value::from(user).to_string(), login: format!("    token: {token}\n"), namespace };
+    written(served, authority, login)
+}
+
+/// The lines of a kubeconfig that are about a user.
+struct Login<'a> {
+    /// The name, as YAML.
+    user: String,
+    login: String,
+    /// Empty for the usual one.
+    namespace: &'a str,
+}
+
+fn encode(text: &str) -> String {
+    BASE64_STANDARD.encode(text)
+}
+
+fn written(served: &Served, authority: &str, Login { user, login, namespace }: Login<'_>) -> String {
+    let authority = encode(authority);
     let first = served.masters.first().map(String::as_str).unwrap_or_default();
     let others = served.masters.iter().skip(1).map(|master| format!("        - {master}\n")).collect::<String>();
     let extension = if others.is_empty() {
@@ -46,16 +80,15 @@ pub fn kubeconfig_with(served: &Served, user: User<'_>) -> String {
             "- name: {name}\n  cluster:\n    server: {server}\n    certificate-authority-data: {authority}\n{extension}"
         )
     };
+    let namespace = if namespace.is_empty() { String::new() } else { format!("    namespace: {namespace}\n") };
     let context = |(name, ..): &(&str, &str, &str)| {
-        format!("- name: {name}\n  context:\n    cluster: {name}\n    user: {user}\n")
+        format!("- name: {name}\n  context:\n    cluster: {name}\n    user: {user}\n{namespace}")
     };
     format!(
-        "apiVersion: v1\nkind: Config\nclusters:\n{}contexts:\n{}users:\n- name: {user}\n  user:\n    \
-         client-certificate-data: {}\n    client-key-data: {}\n{token}current-context: kapelle\n",
+        "apiVersion: v1\nkind: Config\nclusters:\n{}contexts:\n{}users:\n- name: {user}\n  user:\n{login}current-context: \
+         kapelle\n",
         ways.iter().map(cluster).collect::<String>(),
         ways.iter().map(context).collect::<String>(),
-        encode(identity.chain_pem()),
-        encode(identity.key_pem()),
     )
 }
 
@@ -113,6 +146,21 @@ mod tests {
         assert_eq!(header.to_str().unwrap(), format!("Bearer {}", token.text()));
         let debug = format!("{security:?} {:?}", read(&bare, None));
         assert!(!debug.contains(token.text()), "secrets stay out of logs: {debug}");
+    }
+
+    #[test]
+    fn whoever_has_a_token_needs_nothing_else() {
+        let masters = ["https://m1:6443", "https://m2:6443"].map(str::to_owned).to_vec();
+        let authority = admin().1.authority_pem().to_owned();
+        for user in ["ann@example.org", "- : #\"'{", "0x1"] {
+            let served = Served { masters: masters.clone(), local: None };
+            let text = kubeconfig_by_token(&served, &authority, (user, "a.b.c"), "shop");
+            assert!(!text.contains("client-"), "{text}");
+            let config = read(&text, None);
+            assert_eq!((&config.servers, config.namespace.as_str()), (&masters, "shop"));
+            let Security::Bearer(_, header) = config.security().unwrap() else { panic!("a token") };
+            assert_eq!(header, "Bearer a.b.c");
+        }
     }
 
     #[test]

@@ -68,6 +68,13 @@ pub enum Verb {
     /// Let masters and workers join
     #[command(subcommand)]
     Token(verbs::token::Token),
+    /// Give people and machines tokens, and take them back
+    #[command(subcommand)]
+    User(verbs::user::User),
+    /// Print a kubeconfig for a user, with a new token
+    Kubeconfig(verbs::kubeconfig::Kubeconfig),
+    /// Say whether somebody may do something, and by which role or what would allow it
+    WhyNot(verbs::why_not::WhyNot),
 }
 
 /// Carries out a verb. What people read goes to standard output, progress and warnings to standard error.
@@ -88,5 +95,8 @@ pub async fn run(connection: &Connection, verb: Verb) -> Result<()> {
         Verb::Scale(scale) => scale.run(&session).await,
         Verb::Rollout(rollout) => rollout.run(&session).await,
         Verb::Token(token) => token.run(&session).await,
+        Verb::User(user) => user.run(&session).await,
+        Verb::Kubeconfig(kubeconfig) => kubeconfig.run(&session).await,
+        Verb::WhyNot(why_not) => why_not.run(&session).await,
     }
 }

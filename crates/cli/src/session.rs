@@ -33,6 +33,8 @@ pub(crate) struct Session {
     /// The same connection, for kinds that are known beforehand.
     typed: kapelle_client::Client,
     namespace: String,
+    /// By what the cluster is known.
+    authority: Arc<str>,
     /// The kinds that users have defined, once somebody has asked.
     defined: Arc<OnceLock<Definitions>>,
 }
@@ -79,7 +81,9 @@ impl Session {
         config.retries = Retries { unreachable_for: Duration::ZERO, ..config.retries };
         let warned = Warned::new(|warning| errln!("Warning: {warning}"));
         let typed = kapelle_client::Client::connect(&config)?.with_warned(warned);
-        Ok(Self { client: typed.untyped().clone(), typed, namespace: config.namespace, defined: Arc::default() })
+        let authority = config.credentials().authority().into();
+        let client = typed.untyped().clone();
+        Ok(Self { client, typed, namespace: config.namespace, authority, defined: Arc::default() })
     }
 
     /// The connection itself.
@@ -90,6 +94,11 @@ impl Session {
     /// The objects of a kind in the namespace that is meant.
     pub(crate) fn api<K: Typed>(&self) -> Api<K> {
         Api::namespaced(self.typed.clone(), &self.namespace)
+    }
+
+    /// By what the cluster is known: its authority's certificate, PEM.
+    pub(crate) fn authority(&self) -> &str {
+        &self.authority
     }
 
     pub(crate) fn namespace(&self) -> &str {

@@ -5,7 +5,7 @@
 //! Service that is not there, or has nobody behind its port.
 
 use api::{
-    Key, Served, Timestamp,
+    Key, Timestamp,
     apiregistration_v1::{ApiService, ApiServiceSpec, ServiceReference},
     conditions,
     core_v1::Service,
@@ -15,6 +15,7 @@ use api::{
         apiregistration::api_service::{AVAILABLE, PORT, name_of},
     },
     meta_v1::ObjectMeta,
+    reviews,
     well_known::SERVICE_NAME_LABEL,
 };
 
@@ -28,10 +29,12 @@ const MANAGED_LABEL: &str = "kube-aggregator.kubernetes.io/automanaged";
 const MANAGED: &str = "onstart";
 
 /// The masters' groups by priority, as Kubernetes has them; the core group comes before.
-const GROUPS: [(&str, i32); 9] = [
+const GROUPS: [(&str, i32); 11] = [
     ("", 18_000),
     ("apps", 17_800),
     ("events.k8s.io", 17_750),
+    ("authentication.k8s.io", 17_700),
+    ("authorization.k8s.io", 17_600),
     ("rbac.authorization.k8s.io", 17_000),
     ("apiextensions.k8s.io", 16_700),
     ("admissionregistration.k8s.io", 16_700),
@@ -97,8 +100,7 @@ fn behind(slice: &EndpointSlice) -> Option<(String, String)> {
 
 /// One for each version that the masters serve.
 fn locals() -> impl Iterator<Item = ApiService> {
-    let mut versions: Vec<(&str, &str)> =
-        Served::all().map(Served::info).map(|info| (info.group, info.version)).collect();
+    let mut versions: Vec<(&str, &str)> = reviews::served().map(|info| (info.group, info.version)).collect();
     versions.sort_unstable();
     versions.dedup();
     versions.into_iter().filter(|(group, _)| *group != OWN_GROUP).map(|(group, version)| local(group, version))

@@ -6,7 +6,11 @@ use std::{
     time::Duration,
 };
 
-use api::{Key, Kind, Observation, Reason, Timestamp, Write, WriteOutcome, kinds::core::service::kubernetes_key};
+use api::{
+    Key, Kind, Observation, Reason, Timestamp, Write, WriteOutcome,
+    kinds::{Resource as _, core::service::kubernetes_key},
+    x509::Order,
+};
 
 use crate::{
     aggregation,
@@ -68,6 +72,13 @@ pub enum Effect {
         ticket: Ticket,
         /// What to write.
         write: Write,
+    },
+    /// Sign this certificate, store it with its request, and say with [`Event::Settled`] what became of it, as of a write.
+    Sign {
+        /// Names the write.
+        ticket: Ticket,
+        /// What to sign.
+        order: Box<Order>,
     },
     /// Send [`Event::Woken`] at this time. Replaces the time asked for before.
     WakeAt(Timestamp),
@@ -190,7 +201,7 @@ impl Brain {
     }
 
     fn carry_out(&mut self, task: &Task, plan: Plan, now: Timestamp, effects: &mut Vec<Effect>) {
-        if plan.steps.is_empty() {
+        if plan.steps.is_empty() && plan.order.is_none() {
             self.queue.succeed(task);
         }
         // Somebody who was refused tries one step before the rest: if the reason persists, only one more write is wasted.
@@ -198,6 +209,9 @@ impl Brain {
         let tries = if self.queue.has_failed(task) { 1 } else { deeds.len() };
         for step in deeds.into_iter().take(tries).chain(reports) {
             self.write(task, step, now, effects);
+        }
+        if let Some(order) = plan.order {
+            self.order(task, order, effects);
         }
         for note in plan.notes {
             self.say(task, &note, now, effects);
@@ -219,6 +233,18 @@ impl Brain {
         let Step { write, done, refused } = step;
         let flight = Flight { task: task.clone(), key, done, refused, report, waiting: BTreeSet::new() };
         effects.push(Effect::Write { ticket: self.flights.begin(flight), write });
+    }
+
+    /// Has a certificate signed. What it will be nobody can assume.
+    fn order(&mut self, task: &Task, order: Order, effects: &mut Vec<Effect>) {
+        let key = order.request.key();
+        if let Some(flight) = self.flights.of(&key) {
+            flight.waiting.insert(task.clone());
+            return;
+        }
+        let (task, waiting) = (task.clone(), BTreeSet::new());
+        let flight = Flight { task, key, done: None, refused: None, report: false, waiting };
+        effects.push(Effect::Sign { ticket: self.flights.begin(flight), order: Box::new(order) });
     }
 
     /// Turns a note into an Event object. Events are for people: one that cannot be written is dropped, not retried.

@@ -4,7 +4,7 @@
 use api::{Key, Timestamp, well_known::DEFAULT_SCHEDULER};
 
 use crate::{
-    aggregation, identity, lifecycle, network, nodes,
+    aggregation, certificates, identity, lifecycle, network, nodes,
     plan::Plan,
     policy, rbac, scheduler, workloads,
     world::{Shift, World},
@@ -57,6 +57,10 @@ controllers! {
     ExtensionAuthentication: identity::extension_authentication, "cluster-authentication-trust-controller";
     /// Says who serves the versions of the API, and whether they do.
     ApiService: aggregation, "kube-aggregator";
+    /// Signs certificates that were asked for and approved.
+    CertificateSigning: certificates::signing, "certificatesigningrequest-signing-controller";
+    /// Forgets requests for certificates that are done with.
+    CertificateCleaning: certificates::cleaning, "certificatesigningrequest-cleaner-controller";
     /// Forgets old Events.
     EventLog: lifecycle::event_log, "event-controller";
     /// Keeps a number of equal Pods.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use api::{Timestamp, Write};
+use api::{Timestamp, Write, x509::Order};
 use tokio::sync::mpsc;
 
 use crate::{Brain, Effect, Event, Ticket};
@@ -13,6 +13,15 @@ const BATCHES_MAX: usize = 256;
 /// How long a wake-up may lie ahead. Clocks may be set; looking at one now and then costs nothing.
 const SLEEP_MAX: Duration = Duration::from_secs(60);
 
+/// Something that the brain wants carried out, and wants to hear of.
+#[derive(Debug)]
+pub enum Errand {
+    /// To write this.
+    Write(Write),
+    /// To sign this, and to write what was signed.
+    Sign(Box<Order>),
+}
+
 /// Runs the brain until `inputs` are closed or nobody takes `writes` any more.
 ///
 /// Whoever carries out the writes must not wait for room in `inputs` with the same task: the driver waits for room in
@@ -20,7 +29,7 @@ const SLEEP_MAX: Duration = Duration::from_secs(60);
 pub async fn run(
     mut brain: Brain,
     mut inputs: mpsc::Receiver<Vec<Event>>,
-    writes: mpsc::Sender<Vec<(Ticket, Write)>>,
+    writes: mpsc::Sender<Vec<(Ticket, Errand)>>,
     now: fn() -> Timestamp,
 ) {
     let mut wake_at = None;
@@ -32,7 +41,8 @@ pub async fn run(
         let mut batch = Vec::new();
         for effect in brain.handle_all(events, now()) {
             match effect {
-                Effect::Write { ticket, write } => batch.push((ticket, write)),
+                Effect::Write { ticket, write } => batch.push((ticket, Errand::Write(write))),
+                Effect::Sign { ticket, order } => batch.push((ticket, Errand::Sign(order))),
                 Effect::WakeAt(time) => wake_at = Some(time),
             }
         }

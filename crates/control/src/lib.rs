@@ -13,6 +13,7 @@
 //! | `nodes` | which nodes live, and which addresses and taints they have |
 //! | `network` | what stands behind a Service |
 //! | `identity` | who Pods are and whom they believe: what every namespace has for that |
+//! | `certificates` | what the cluster's authority signs of what was asked for and approved |
 //! | `policy` | what is told of policies |
 //! | `aggregation` | who serves the versions of the API |
 //! | `lifecycle` | when objects of any kind end: garbage collection, Namespaces, old Events |
@@ -23,6 +24,7 @@
 
 mod aggregation;
 mod brain;
+mod certificates;
 mod config;
 mod controller;
 pub mod driver;

@@ -2,7 +2,10 @@
 
 use std::{fmt, sync::Arc};
 
-use api::{DeleteOptions, Key, Object, Propagation, Subresource, Timestamp, Write, event::EventType, kinds::Resource};
+use api::{
+    DeleteOptions, Key, Object, Propagation, Subresource, Timestamp, Write, event::EventType, kinds::Resource,
+    x509::Order,
+};
 
 /// The most objects that one look creates or deletes: a batch that the masters take in one piece. The rest follows when these
 /// are settled.
@@ -13,6 +16,8 @@ pub const BURST_MAX: usize = 2000;
 pub(crate) struct Plan {
     /// What to write. Steps for different objects may happen in any order; at most one a key is under way at a time.
     pub(crate) steps: Vec<Step>,
+    /// The certificate to sign.
+    pub(crate) order: Option<Order>,
     /// What to tell the users, whatever becomes of the writes.
     pub(crate) notes: Vec<Note>,
     /// When to look again although nothing changed.
@@ -81,6 +86,11 @@ impl Plan {
         self.delete_with(object.key(), uid, DeleteOptions { propagation, ..DeleteOptions::default() })
     }
 
+    /// Signs a certificate and stores it with its request, whose resourceVersion is the precondition.
+    pub(crate) fn sign(&mut self, order: Order) {
+        self.order = Some(order);
+    }
+
     /// Tells the users something.
     pub(crate) fn note(&mut self, note: Note) {
         self.notes.push(note);
@@ -128,6 +138,9 @@ impl fmt::Display for Plan {
         for step in &self.steps {
             writeln!(f, "{step}")?;
         }
+        if let Some(order) = &self.order {
+            writeln!(f, "sign {}", order.request.key())?;
+        }
         for note in &self.notes {
             writeln!(f, "say {note}")?;
         }
@@ -147,6 +160,7 @@ impl fmt::Display for Step {
             }
             Write::Update(_, Subresource::Status) => write!(f, "status {key}")?,
             Write::Update(_, Subresource::Scale) => write!(f, "scale {key}")?,
+            Write::Update(_, Subresource::Approval) => write!(f, "approval of {key}")?,
             Write::Update(_, Subresource::Finalize) => write!(f, "finalize {key}")?,
             Write::Update(_, Subresource::Owners) => write!(f, "owners of {key}")?,
             Write::Update(

@@ -1,13 +1,15 @@
 //! Images on disk: content-addressed blobs, and the names that lead to them.
 //!
 //! A blob is a file named after the SHA-256 of its content. It is written elsewhere first, checked against its name, made
-//! durable and only then moved there, so that what is found under a name is whole. Blobs are shared by all repositories.
+//! durable and only then moved there, so that what is found under a name is whole. Content is kept once, but a repository
+//! holds only what was brought to it: whoever knows a digest gets nothing by it from a repository to which nobody brought it.
 //! Nothing is ever deleted but names: a registry for the modules of one cluster is small.
 //!
 //! ```text
 //! DIR/blobs/sha256/HEX                  content
 //! DIR/repositories/NAME/_tags/TAG       the digest that a tag means
 //! DIR/repositories/NAME/_manifests/HEX  the media type of a manifest
+//! DIR/repositories/NAME/_blobs/HEX      empty: the repository holds the blob
 //! DIR/uploads/ID                        unfinished
 //! ```
 
@@ -45,6 +47,14 @@ pub const UPLOADS_MAX: usize = 256;
 
 /// After how long without a byte an unfinished upload may give way to a new one.
 const UPLOAD_IDLE_MAX: Duration = Duration::from_secs(15 * 60);
+
+/// Where a repository keeps what it holds. Names of repositories have no such parts.
+const MANIFESTS: &str = "_manifests";
+const TAGS: &str = "_tags";
+const BLOBS: &str = "_blobs";
+
+/// The file that says that repositories hold what is theirs.
+const SEPARATED: &str = "separated";
 
 /// The content of a blob, by its SHA-256.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -96,6 +106,8 @@ struct Inner {
 /// One unfinished upload, and when it last moved.
 #[derive(Debug)]
 struct Slot {
+    /// The repository to which it is brought; it is known there only.
+    repository: String,
     moved: Mutex<Instant>,
     upload: tokio::sync::Mutex<Upload>,
 }
@@ -197,17 +209,17 @@ impl Blobs {
         })
     }
 
-    /// Begins an upload. Answers its id.
+    /// Begins an upload to a repository. Answers its id.
     ///
     /// # Errors
     /// If too many are open, or the disk fails.
-    pub async fn begin(&self) -> Result<String, UploadError> {
+    pub async fn begin(&self, name: &str) -> Result<String, UploadError> {
         self.make_room()?;
         let id = uuid::Uuid::new_v4().to_string();
         let path = self.inner.dir.join("uploads").join(&id);
         let file = File::create_new(&path).await?;
         let upload = tokio::sync::Mutex::new(Upload { path, file, hasher: Sha256::new(), length: 0 });
-        let slot = Slot { moved: Mutex::new(Instant::now()), upload };
+        let slot = Slot { repository: name.to_owned(), moved: Mutex::new(Instant::now()), upload };
         self.uploads().insert(id.clone(), Arc::new(slot));
         Ok(id)
     }
@@ -220,16 +232,22 @@ impl Blobs {
         if uploads.len() < UPLOADS_MAX { Ok(()) } else { Err(UploadError::TooMany) }
     }
 
-    fn slot(&self, id: &str) -> Result<Arc<Slot>, UploadError> {
-        self.uploads().get(id).cloned().ok_or(UploadError::Unknown)
+    fn slot(&self, name: &str, id: &str) -> Result<Arc<Slot>, UploadError> {
+        self.uploads().get(id).filter(|slot| slot.repository == name).cloned().ok_or(UploadError::Unknown)
+    }
+
+    /// As [`Blobs::slot`], and the upload is under way no more.
+    fn taken(&self, name: &str, id: &str) -> Result<Arc<Slot>, UploadError> {
+        let slot = self.slot(name, id)?;
+        self.uploads().remove(id).map(|_| slot).ok_or(UploadError::Unknown)
     }
 
     /// How many bytes an upload has.
     ///
     /// # Errors
     /// If there is no such upload.
-    pub async fn length(&self, id: &str) -> Result<u64, UploadError> {
-        Ok(self.slot(id)?.upload.lock().await.length)
+    pub async fn length(&self, name: &str, id: &str) -> Result<u64, UploadError> {
+        Ok(self.slot(name, id)?.upload.lock().await.length)
     }
 
     /// Adds bytes to an upload. `from` is where they begin, if the client says so. Answers how many bytes there are now.
@@ -238,11 +256,12 @@ impl Blobs {
     /// If there is no such upload, the bytes do not follow, are too many, break off, or the disk fails.
     pub async fn append<E: fmt::Display>(
         &self,
+        name: &str,
         id: &str,
         from: Option<u64>,
         mut body: impl Stream<Item = Result<Bytes, E>> + Unpin,
     ) -> Result<u64, UploadError> {
-        let slot = self.slot(id)?;
+        let slot = self.slot(name, id)?;
         let mut upload = slot.upload.lock().await;
         if from.is_some_and(|from| from != upload.length) {
             return Err(UploadError::Gap(upload.length));
@@ -259,24 +278,24 @@ impl Blobs {
         Ok(upload.length)
     }
 
-    /// Ends an upload: the bytes become the blob `digest`.
+    /// Ends an upload: the bytes become the blob `digest`, which its repository holds.
     ///
     /// # Errors
     /// If there is no such upload, the content has another digest (it is then dropped), or the disk fails.
-    pub async fn finish(&self, id: &str, digest: &Digest) -> Result<(), UploadError> {
-        self.end(id, Some(digest)).await.map(drop)
+    pub async fn finish(&self, name: &str, id: &str, digest: &Digest) -> Result<(), UploadError> {
+        self.end(name, id, Some(digest)).await.map(drop)
     }
 
     /// Ends an upload: the bytes become the blob of whatever digest they have.
     ///
     /// # Errors
     /// If there is no such upload, or the disk fails.
-    pub async fn seal(&self, id: &str) -> Result<Digest, UploadError> {
-        self.end(id, None).await
+    pub async fn seal(&self, name: &str, id: &str) -> Result<Digest, UploadError> {
+        self.end(name, id, None).await
     }
 
-    async fn end(&self, id: &str, wanted: Option<&Digest>) -> Result<Digest, UploadError> {
-        let slot = self.uploads().remove(id).ok_or(UploadError::Unknown)?;
+    async fn end(&self, name: &str, id: &str, wanted: Option<&Digest>) -> Result<Digest, UploadError> {
+        let slot = self.taken(name, id)?;
         let mut upload = slot.upload.lock().await;
         let is = Digest::from_hasher(upload.hasher.clone());
         if wanted.is_some_and(|wanted| is != *wanted) {
@@ -287,6 +306,7 @@ impl Blobs {
         upload.file.set_len(upload.length).await?;
         upload.file.sync_all().await?;
         install(&upload.path, &self.path(&is)).await?;
+        self.link(name, &is).await?;
         Ok(is)
     }
 
@@ -294,20 +314,74 @@ impl Blobs {
     ///
     /// # Errors
     /// If there is no such upload, or the disk fails.
-    pub async fn cancel(&self, id: &str) -> Result<(), UploadError> {
-        let slot = self.uploads().remove(id).ok_or(UploadError::Unknown)?;
+    pub async fn cancel(&self, name: &str, id: &str) -> Result<(), UploadError> {
+        let slot = self.taken(name, id)?;
         let upload = slot.upload.lock().await;
         Ok(fs::remove_file(&upload.path).await?)
     }
 
-    /// Stores small content whole. Answers its digest.
+    /// Stores a small blob whole, in a repository. Answers its digest.
     ///
     /// # Errors
     /// If the disk fails.
-    pub async fn put(&self, content: &[u8]) -> io::Result<Digest> {
+    pub async fn put(&self, name: &str, content: &[u8]) -> io::Result<Digest> {
+        let digest = self.put_content(content).await?;
+        self.link(name, &digest).await?;
+        Ok(digest)
+    }
+
+    async fn put_content(&self, content: &[u8]) -> io::Result<Digest> {
         let digest = Digest::of(content);
         self.write(&self.path(&digest), content).await?;
         Ok(digest)
+    }
+
+    /// Lets a repository hold a blob that is here.
+    ///
+    /// # Errors
+    /// If the disk fails.
+    pub async fn link(&self, name: &str, digest: &Digest) -> io::Result<()> {
+        let path = self.repository(name).join(BLOBS).join(digest.hex());
+        if fs::try_exists(&path).await? { Ok(()) } else { self.write(&path, b"").await }
+    }
+
+    /// Whether a repository holds a blob or manifest, and it is here.
+    ///
+    /// # Errors
+    /// If the disk fails.
+    pub async fn holds(&self, name: &str, digest: &Digest) -> io::Result<bool> {
+        let repository = self.repository(name);
+        for part in [BLOBS, MANIFESTS] {
+            if found(fs::metadata(repository.join(part).join(digest.hex())).await)?.is_some() {
+                return Ok(self.size(digest).await?.is_some());
+            }
+        }
+        Ok(false)
+    }
+
+    /// The digests of the manifests of a repository.
+    ///
+    /// # Errors
+    /// If the disk fails.
+    pub(crate) async fn manifests(&self, name: &str) -> io::Result<Vec<Digest>> {
+        let names = names(&self.repository(name).join(MANIFESTS)).await?;
+        Ok(names.into_iter().filter_map(|hex| format!("sha256:{hex}").parse().ok()).collect())
+    }
+
+    /// Whether it was noted that every repository holds what its manifests refer to.
+    ///
+    /// # Errors
+    /// If the disk fails.
+    pub(crate) async fn is_separated(&self) -> io::Result<bool> {
+        fs::try_exists(self.inner.dir.join(SEPARATED)).await
+    }
+
+    /// Notes that every repository holds what its manifests refer to.
+    ///
+    /// # Errors
+    /// If the disk fails.
+    pub(crate) async fn note_separated(&self) -> io::Result<()> {
+        self.write(&self.inner.dir.join(SEPARATED), b"").await
     }
 
     /// Stores a manifest in a repository.
@@ -315,8 +389,8 @@ impl Blobs {
     /// # Errors
     /// If the disk fails.
     pub async fn put_manifest(&self, name: &str, media_type: &str, content: &[u8]) -> io::Result<Digest> {
-        let digest = self.put(content).await?;
-        let path = self.repository(name).join("_manifests").join(digest.hex());
+        let digest = self.put_content(content).await?;
+        let path = self.repository(name).join(MANIFESTS).join(digest.hex());
         self.write(&path, media_type.as_bytes()).await?;
         Ok(digest)
     }
@@ -326,7 +400,7 @@ impl Blobs {
     /// # Errors
     /// If the disk fails.
     pub async fn manifest(&self, name: &str, digest: &Digest) -> io::Result<Option<(String, Bytes)>> {
-        let path = self.repository(name).join("_manifests").join(digest.hex());
+        let path = self.repository(name).join(MANIFESTS).join(digest.hex());
         let Some(media_type) = found(fs::read_to_string(path).await)? else { return Ok(None) };
         let content = found(fs::read(self.path(digest)).await)?;
         Ok(content.map(|content| (media_type, content.into())))
@@ -337,7 +411,7 @@ impl Blobs {
     /// # Errors
     /// If the disk fails.
     pub async fn tag(&self, name: &str, tag: &str, digest: &Digest) -> io::Result<()> {
-        self.write(&self.repository(name).join("_tags").join(tag), digest.to_string().as_bytes()).await
+        self.write(&self.repository(name).join(TAGS).join(tag), digest.to_string().as_bytes()).await
     }
 
     /// What a tag means; `None` if there is no such tag.
@@ -345,7 +419,7 @@ impl Blobs {
     /// # Errors
     /// If the disk fails.
     pub async fn resolve(&self, name: &str, tag: &str) -> io::Result<Option<Digest>> {
-        let text = found(fs::read_to_string(self.repository(name).join("_tags").join(tag)).await)?;
+        let text = found(fs::read_to_string(self.repository(name).join(TAGS).join(tag)).await)?;
         text.map(|text| text.parse().map_err(io::Error::other)).transpose()
     }
 
@@ -354,7 +428,7 @@ impl Blobs {
     /// # Errors
     /// If the disk fails.
     pub async fn untag(&self, name: &str, tag: &str) -> io::Result<bool> {
-        let removed = fs::remove_file(self.repository(name).join("_tags").join(tag)).await;
+        let removed = fs::remove_file(self.repository(name).join(TAGS).join(tag)).await;
         Ok(found(removed)?.is_some())
     }
 
@@ -368,7 +442,7 @@ impl Blobs {
                 self.untag(name, &tag).await?;
             }
         }
-        let removed = fs::remove_file(self.repository(name).join("_manifests").join(digest.hex())).await;
+        let removed = fs::remove_file(self.repository(name).join(MANIFESTS).join(digest.hex())).await;
         Ok(found(removed)?.is_some())
     }
 
@@ -378,10 +452,10 @@ impl Blobs {
     /// If the disk fails.
     pub async fn tags(&self, name: &str) -> io::Result<Option<Vec<String>>> {
         let repository = self.repository(name);
-        if !fs::try_exists(repository.join("_manifests")).await? {
+        if !fs::try_exists(repository.join(MANIFESTS)).await? {
             return Ok(None);
         }
-        names(&repository.join("_tags")).await.map(Some)
+        names(&repository.join(TAGS)).await.map(Some)
     }
 
     /// The names of all repositories in order.
@@ -394,8 +468,8 @@ impl Blobs {
         while let Some(name) = open.pop() {
             for part in names(&self.repository(&name)).await? {
                 match part.as_str() {
-                    "_manifests" => found.push(name.clone()),
-                    "_tags" => {}
+                    MANIFESTS => found.push(name.clone()),
+                    TAGS | BLOBS => {}
                     _ if name.is_empty() => open.push(part),
                     _ => open.push(format!("{name}/{part}")),
                 }

@@ -16,5 +16,5 @@ mod tests;
 
 pub use blobs::{BLOB_BYTES_MAX, BadDigest, Blobs, Digest, MANIFEST_BYTES_MAX, UPLOADS_MAX, UploadError};
 pub use manifest::Manifest;
-pub use name::check as check_name;
+pub use name::{check as check_name, repository as check_repository};
 pub use replication::{Alone, Images, Peers};

@@ -15,8 +15,16 @@ const TAG_BYTES_MAX: usize = 128;
 /// # Errors
 /// If not; says what would do.
 pub fn check(repository: &str, reference: &str) -> Result<(), Error> {
-    check_repository(repository).map_err(Error::bad_request)?;
+    self::repository(repository)?;
     if is_reference(reference) { Ok(()) } else { Err(Error::bad_request(bad_reference(reference))) }
+}
+
+/// Whether a repository can have a name.
+///
+/// # Errors
+/// If not; says what would do.
+pub fn repository(name: &str) -> Result<(), Error> {
+    check_repository(name).map_err(Error::bad_request)
 }
 
 /// Lower-case words with single separators within, joined by slashes.

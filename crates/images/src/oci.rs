@@ -1,7 +1,7 @@
 //! The OCI distribution API under `/v2/`, so that standard tools push and pull modules.
 //!
-//! Who may read and who may write is asked before a request gets here. Repositories share blobs, so mounting one from another
-//! repository only asks whether it is there.
+//! Who may read and who may write is asked before a request gets here, and so is whether a blob may be mounted from another
+//! repository ([`MayMount`]). A repository answers with what was brought to it, and with nothing else.
 
 use std::io;
 
@@ -20,6 +20,16 @@ use crate::{
     name::{bad_reference, check_repository, is_reference},
     replication::{Images, failed},
 };
+
+/// Stands beside a request that wants to mount a blob from another repository, if it may read there.
+#[derive(Clone, Debug)]
+pub struct MayMount(
+    /// The other repository.
+    pub String,
+);
+
+/// How clients are told to say who they are: by a token, as the password of anybody.
+const CHALLENGE: &str = "Basic realm=\"kapelle\", charset=\"UTF-8\"";
 
 /// Carries the digest of what was answered or stored.
 const DIGEST_HEADER: &str = "docker-content-digest";
@@ -56,6 +66,8 @@ struct Asked {
     method: Method,
     query: Vec<(String, String)>,
     headers: HeaderMap,
+    /// From where a blob may be mounted.
+    may_mount: Option<String>,
 }
 
 async fn serve(State(images): State<Images>, request: Request<Body>) -> Response<Body> {
@@ -79,7 +91,8 @@ async fn answer(images: &Images, request: Request<Body>) -> Answer {
     let (head, body) = request.into_parts();
     let query = url::pairs(head.uri.query().unwrap_or_default());
     let query = query.ok_or_else(|| Refusal::unsupported("the query has a broken percent escape"))?;
-    let asked = Asked { method: head.method, query, headers: head.headers };
+    let may_mount = head.extensions.get::<MayMount>().map(|from| from.0.clone());
+    let asked = Asked { method: head.method, query, headers: head.headers, may_mount };
     let endpoint = endpoint(head.uri.path())?;
     let method = if asked.method == Method::HEAD { Method::GET } else { asked.method.clone() };
     match (method, endpoint) {
@@ -91,15 +104,15 @@ async fn answer(images: &Images, request: Request<Body>) -> Answer {
             put_manifest(images, &asked, &name, &reference, body).await
         }
         (Method::DELETE, Endpoint::Manifest { name, reference }) => delete_manifest(images, &name, &reference).await,
-        (Method::GET, Endpoint::Blob { digest, .. }) => get_blob(images, &asked, &digest.parse()?).await,
-        (Method::POST, Endpoint::Uploads { name }) => begin(blobs, &asked, &name, body).await,
+        (Method::GET, Endpoint::Blob { name, digest }) => get_blob(images, &asked, &name, &digest.parse()?).await,
+        (Method::POST, Endpoint::Uploads { name }) => begin(images, &asked, &name, body).await,
         (Method::GET, Endpoint::Upload { name, id }) => {
-            Ok(progress(StatusCode::NO_CONTENT, &name, &id, blobs.length(&id).await?))
+            Ok(progress(StatusCode::NO_CONTENT, &name, &id, blobs.length(&name, &id).await?))
         }
         (Method::PATCH, Endpoint::Upload { name, id }) => append(blobs, &asked, &name, &id, body).await,
         (Method::PUT, Endpoint::Upload { name, id }) => finish(blobs, &asked, &name, &id, body).await,
-        (Method::DELETE, Endpoint::Upload { id, .. }) => {
-            blobs.cancel(&id).await?;
+        (Method::DELETE, Endpoint::Upload { name, id }) => {
+            blobs.cancel(&name, &id).await?;
             Ok(empty(StatusCode::NO_CONTENT))
         }
         _ => Err(Refusal::unsupported("this registry does not do that; blobs are never deleted")),
@@ -120,6 +133,16 @@ pub fn repository_of(path: &str) -> &str {
         Ok(Endpoint::Base | Endpoint::Catalog) | Err(_) => return "",
     };
     &below(path)[..name.len()]
+}
+
+/// The repository from which a request wants to mount a blob; `None` if it wants nothing of the kind.
+#[must_use]
+pub fn mounted_from(path: &str, query: &str) -> Option<String> {
+    let Ok(Endpoint::Uploads { .. }) = endpoint(path) else { return None };
+    let pairs = url::pairs(query)?;
+    let value = |name: &str| pairs.iter().find(|(key, _)| key == name).map(|(_, value)| value.clone());
+    value("mount")?;
+    value("from").filter(|from| check_repository(from).is_ok())
 }
 
 /// What a path says behind the version of the protocol. A name of a repository is the beginning of it.
@@ -221,7 +244,7 @@ async fn put_manifest(images: &Images, asked: &Asked, name: &str, reference: &st
     {
         return Err(Refusal::digest(format!("the content has the digest {}", Digest::of(&content))));
     }
-    known_parts(blobs, &manifest).await?;
+    known_parts(blobs, name, &manifest).await?;
     let sent = asked.headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
     let media_type = manifest["mediaType"].as_str().or(sent).unwrap_or(manifest::MEDIA_TYPE);
     let digest = blobs.put_manifest(name, media_type, &content).await?;
@@ -232,14 +255,15 @@ async fn put_manifest(images: &Images, asked: &Asked, name: &str, reference: &st
     created(&format!("/v2/{name}/manifests/{digest}"), &digest)
 }
 
-/// A manifest is stored only when everything it refers to is there, so that what can be named can be pulled.
-async fn known_parts(blobs: &Blobs, manifest: &Value) -> Result<(), Refusal> {
+/// A manifest is stored only when its repository holds everything it refers to, so that what can be named can be pulled, and
+/// nobody gets by a manifest at what was brought elsewhere.
+async fn known_parts(blobs: &Blobs, name: &str, manifest: &Value) -> Result<(), Refusal> {
     let malformed = |error: BadDigest| {
         Refusal::new(StatusCode::BAD_REQUEST, "MANIFEST_INVALID", format!("a descriptor's digest: {error}"))
     };
     for digest in manifest::references(manifest).map_err(malformed)? {
-        if blobs.size(&digest).await?.is_none() {
-            let message = format!("{digest} is not here; push it before the manifest");
+        if !blobs.holds(name, &digest).await? {
+            let message = format!("{digest} is not in repository \"{name}\"; push it there before the manifest");
             return Err(Refusal::new(StatusCode::NOT_FOUND, "MANIFEST_BLOB_UNKNOWN", message));
         }
     }
@@ -257,10 +281,16 @@ async fn delete_manifest(images: &Images, name: &str, reference: &str) -> Answer
     Ok(empty(StatusCode::ACCEPTED))
 }
 
-async fn get_blob(images: &Images, asked: &Asked, digest: &Digest) -> Answer {
-    images.fetch(digest).await?;
+async fn get_blob(images: &Images, asked: &Asked, name: &str, digest: &Digest) -> Answer {
+    images.fetch(name, digest).await?;
     let blobs = &images.blobs;
-    let unknown = || Refusal::new(StatusCode::NOT_FOUND, "BLOB_UNKNOWN", format!("no blob {digest}"));
+    let unknown = || {
+        let message = format!("no blob {digest} in repository \"{name}\"");
+        Refusal::new(StatusCode::NOT_FOUND, "BLOB_UNKNOWN", message)
+    };
+    if !blobs.holds(name, digest).await? {
+        return Err(unknown());
+    }
     let size = blobs.size(digest).await?.ok_or_else(unknown)?;
     let range =
         asked.headers.get(header::RANGE).and_then(|value| value.to_str().ok()).and_then(|text| range(text, size));
@@ -300,18 +330,35 @@ fn range(text: &str, size: u64) -> Option<Option<(u64, u64)>> {
     (from <= last).then(|| (from < size).then(|| (from, last.min(size - 1))))
 }
 
-async fn begin(blobs: &Blobs, asked: &Asked, name: &str, body: Body) -> Answer {
+async fn begin(images: &Images, asked: &Asked, name: &str, body: Body) -> Answer {
+    let blobs = &images.blobs;
     if let Some(digest) = asked.query("mount") {
         let digest: Digest = digest.parse()?;
-        if blobs.size(&digest).await?.is_some() {
+        if mount(images, asked, name, &digest).await? {
             return created(&format!("/v2/{name}/blobs/{digest}"), &digest);
         }
     }
-    let id = blobs.begin().await?;
+    let id = blobs.begin(name).await?;
     if asked.query("digest").is_some() {
         return finish(blobs, asked, name, &id, body).await;
     }
     Ok(progress(StatusCode::ACCEPTED, name, &id, 0))
+}
+
+/// Brings a blob from another repository to this one; says whether it is here now. Whoever may not read there begins an upload,
+/// as if nothing were there.
+async fn mount(images: &Images, asked: &Asked, name: &str, digest: &Digest) -> Result<bool, Refusal> {
+    let blobs = &images.blobs;
+    if blobs.holds(name, digest).await? {
+        return Ok(true);
+    }
+    let Some(from) = &asked.may_mount else { return Ok(false) };
+    images.fetch(from, digest).await?;
+    let is_there = blobs.holds(from, digest).await?;
+    if is_there {
+        blobs.link(name, digest).await?;
+    }
+    Ok(is_there)
 }
 
 /// The pieces of a body as they come.
@@ -320,7 +367,7 @@ fn pieces(body: Body) -> impl Stream<Item = Result<Bytes, Error>> + Unpin {
 }
 
 async fn append(blobs: &Blobs, asked: &Asked, name: &str, id: &str, body: Body) -> Answer {
-    let length = blobs.append(id, asked.begins()?, pieces(body)).await?;
+    let length = blobs.append(name, id, asked.begins()?, pieces(body)).await?;
     Ok(progress(StatusCode::ACCEPTED, name, id, length))
 }
 
@@ -328,8 +375,8 @@ async fn finish(blobs: &Blobs, asked: &Asked, name: &str, id: &str, body: Body) 
     let digest =
         asked.query("digest").ok_or_else(|| Refusal::digest("digest: say what the content must be".to_owned()))?;
     let digest: Digest = digest.parse()?;
-    blobs.append(id, asked.begins()?, pieces(body)).await?;
-    blobs.finish(id, &digest).await?;
+    blobs.append(name, id, asked.begins()?, pieces(body)).await?;
+    blobs.finish(name, id, &digest).await?;
     created(&format!("/v2/{name}/blobs/{digest}"), &digest)
 }
 
@@ -365,6 +412,9 @@ impl Refusal {
         let body = json!({ "errors": [{ "code": self.code, "message": self.message, "detail": null }] });
         let mut response = json_answer(&body);
         *response.status_mut() = self.status;
+        if self.status == StatusCode::UNAUTHORIZED {
+            response.headers_mut().insert(header::WWW_AUTHENTICATE, header::HeaderValue::from_static(CHALLENGE));
+        }
         response
     }
 }

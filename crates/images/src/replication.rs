@@ -71,7 +71,9 @@ impl Images {
     /// # Errors
     /// If the directory cannot be written.
     pub async fn open(dir: &Path, peers: Arc<dyn Peers>) -> io::Result<Self> {
-        Ok(Self { blobs: Blobs::open(dir).await?, peers, arrivals: broadcast::Sender::new(ARRIVALS_MAX) })
+        let blobs = Blobs::open(dir).await?;
+        separate(&blobs).await?;
+        Ok(Self { blobs, peers, arrivals: broadcast::Sender::new(ARRIVALS_MAX) })
     }
 
     /// The names of images that come here from now on, as manifests of Pods have them.
@@ -123,29 +125,31 @@ impl Images {
         Ok(None)
     }
 
-    /// The bytes of a blob that this master has, piece by piece.
+    /// The bytes of a blob that this master has in a repository, piece by piece.
     ///
     /// # Errors
     /// If the disk fails.
     pub async fn own_blob(
         &self,
+        name: &str,
         digest: &Digest,
     ) -> Result<Option<impl Stream<Item = Result<Bytes, Error>> + Send + 'static + use<>>, Error> {
-        let size = self.blobs.size(digest).await.map_err(|error| failed(&error))?;
+        let is_held = self.blobs.holds(name, digest).await.map_err(|error| failed(&error))?;
+        let size = if is_held { self.blobs.size(digest).await.map_err(|error| failed(&error))? } else { None };
         let read = |size| self.blobs.read(digest, 0..size).map(|piece| piece.map_err(|error| failed(&error)));
         Ok(size.map(read))
     }
 
-    /// Makes sure that a blob is here if any master has it.
+    /// Makes sure that a blob of a repository is here if any master has it there.
     ///
     /// # Errors
     /// If the disk fails.
-    pub async fn fetch(&self, digest: &Digest) -> Result<(), Error> {
-        if self.blobs.size(digest).await.map_err(|error| failed(&error))?.is_some() {
+    pub async fn fetch(&self, name: &str, digest: &Digest) -> Result<(), Error> {
+        if self.blobs.holds(name, digest).await.map_err(|error| failed(&error))? {
             return Ok(());
         }
         for other in self.peers.clients() {
-            match self.copy_blob(&other, digest).await {
+            match self.copy_blob(&other, name, digest).await {
                 Ok(()) => return Ok(()),
                 Err(error) if error.reason == Reason::NotFound => {}
                 Err(error) => tracing::warn!(%error, %digest, "another master could not be asked for a blob"),
@@ -163,8 +167,8 @@ impl Images {
         }
         let content: Value = serde_json::from_slice(&theirs.content).map_err(Error::internal)?;
         for part in manifest::references(&content).map_err(Error::internal)? {
-            if self.blobs.size(&part).await.map_err(Error::internal)?.is_none() {
-                self.copy_blob(from, &part).await?;
+            if !self.blobs.holds(name, &part).await.map_err(Error::internal)? {
+                self.copy_blob(from, name, &part).await?;
             }
         }
         self.blobs.put_manifest(name, &theirs.media_type, &theirs.content).await.map_err(Error::internal)?;
@@ -175,18 +179,22 @@ impl Images {
         Ok(())
     }
 
-    async fn copy_blob(&self, from: &Client, digest: &Digest) -> Result<(), Error> {
-        let body = from.blob(&digest.to_string(), true).await?;
-        let id = self.blobs.begin().await.map_err(upload_error)?;
+    async fn copy_blob(&self, from: &Client, name: &str, digest: &Digest) -> Result<(), Error> {
+        let body = from.blob(name, &digest.to_string(), true).await?;
+        // The other one answers, so the repository holds it; what is here already need not come again.
+        if self.blobs.size(digest).await.map_err(|error| failed(&error))?.is_some() {
+            return self.blobs.link(name, digest).await.map_err(|error| failed(&error));
+        }
+        let id = self.blobs.begin(name).await.map_err(upload_error)?;
         let copied = async {
-            self.blobs.append(&id, None, Box::pin(body)).await?;
-            self.blobs.finish(&id, digest).await
+            self.blobs.append(name, &id, None, Box::pin(body)).await?;
+            self.blobs.finish(name, &id, digest).await
         };
         match copied.await {
             Ok(()) => Ok(()),
             Err(error) => {
                 // What is left of it goes with the upload; failing to drop it costs disk space until the next start.
-                let _ = self.blobs.cancel(&id).await;
+                let _ = self.blobs.cancel(name, &id).await;
                 Err(upload_error(error))
             }
         }
@@ -231,9 +239,9 @@ impl Images {
         pieces: impl Stream<Item = Result<Bytes, E>> + Unpin,
     ) -> Result<Digest, Error> {
         let stored = async {
-            let id = self.blobs.begin().await?;
-            let size = self.blobs.append(&id, None, pieces).await?;
-            let layer = self.blobs.seal(&id).await?;
+            let id = self.blobs.begin(name).await?;
+            let size = self.blobs.append(name, &id, None, pieces).await?;
+            let layer = self.blobs.seal(name, &id).await?;
             Ok((layer, size))
         };
         let (layer, size) = stored.await.map_err(upload_error)?;
@@ -243,12 +251,29 @@ impl Images {
     }
 
     async fn store_module(&self, name: &str, tag: &str, layer: &Digest, size: u64) -> io::Result<Digest> {
-        let config = self.blobs.put(manifest::CONFIG).await?;
+        let config = self.blobs.put(name, manifest::CONFIG).await?;
         let manifest = manifest::of_module(&config, layer, size);
         let digest = self.blobs.put_manifest(name, manifest::MEDIA_TYPE, manifest.as_bytes()).await?;
         self.blobs.tag(name, tag, &digest).await?;
         Ok(digest)
     }
+}
+
+/// Lets each repository hold what its manifests refer to, where that was not kept yet.
+async fn separate(blobs: &Blobs) -> io::Result<()> {
+    if blobs.is_separated().await? {
+        return Ok(());
+    }
+    for name in blobs.repositories().await? {
+        for digest in blobs.manifests(&name).await? {
+            let Some((_, content)) = blobs.manifest(&name, &digest).await? else { continue };
+            let content: Value = serde_json::from_slice(&content).unwrap_or_default();
+            for part in manifest::references(&content).unwrap_or_default() {
+                blobs.link(&name, &part).await?;
+            }
+        }
+    }
+    blobs.note_separated().await
 }
 
 /// What is told of a disk that fails; the log has it as well.

@@ -47,8 +47,22 @@ impl Hall {
     }
 
     async fn ask(&self, line: &str, headers: &[(&str, &str)], body: impl Into<Body>) -> Answer {
+        self.ask_mounting(line, None, headers, body).await
+    }
+
+    /// As somebody who may read in another repository.
+    async fn ask_mounting(
+        &self,
+        line: &str,
+        from: Option<&str>,
+        headers: &[(&str, &str)],
+        body: impl Into<Body>,
+    ) -> Answer {
         let (method, path) = line.split_once(' ').unwrap();
         let mut request = Request::builder().method(method).uri(path);
+        if let Some(from) = from {
+            request = request.extension(oci::MayMount(from.to_owned()));
+        }
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
@@ -148,7 +162,8 @@ async fn a_module_is_pushed_tagged_listed_and_forgotten() {
         (json!(["1"]), "</v2/web/tags/list?last=1&n=1>; rel=\"next\"")
     );
 
-    let mounted = hall.ask(&format!("POST /v2/a/b/blobs/uploads/?mount={layer}&from=web"), &[], Body::empty()).await;
+    let line = format!("POST /v2/a/b/blobs/uploads/?mount={layer}&from=web");
+    let mounted = hall.ask_mounting(&line, Some("web"), &[], Body::empty()).await;
     assert_eq!(mounted.status, StatusCode::CREATED);
     hall.ask("PUT /v2/a/b/manifests/1", &[], text).await;
     assert_eq!(hall.get("/v2/_catalog").await.json(), json!({ "repositories": ["a/b", "web"] }));
@@ -160,4 +175,79 @@ async fn a_module_is_pushed_tagged_listed_and_forgotten() {
     assert_eq!(whole.status, StatusCode::ACCEPTED);
     assert_eq!(hall.get("/v2/web/manifests/latest").await.refusal(), (404, "MANIFEST_UNKNOWN".to_owned()));
     assert_eq!(hall.get("/v2/a/b/manifests/1").await.status, StatusCode::OK);
+}
+
+#[tokio::test]
+async fn a_repository_answers_only_with_what_was_brought_to_it() {
+    let hall = Hall::new().await;
+    let layer = hall.push_blob("secret/app", b"\0asm secret").await;
+    let text = manifest(&layer);
+    hall.ask("PUT /v2/secret/app/manifests/1", &[], text.clone()).await;
+    let unknown = (404, "BLOB_UNKNOWN".to_owned());
+    let read = async |name: &str| hall.get(&format!("/v2/{name}/blobs/{layer}")).await;
+    // Who may read or write elsewhere and knows the digest gets nothing by it.
+    assert_eq!(read("mine/app").await.refusal(), unknown);
+    assert_eq!(hall.ask(&format!("HEAD /v2/mine/app/blobs/{layer}"), &[], Body::empty()).await.status, 404);
+    assert_eq!(
+        hall.ask("PUT /v2/mine/app/manifests/1", &[], text.clone()).await.refusal(),
+        (404, "MANIFEST_BLOB_UNKNOWN".to_owned())
+    );
+    for mount in [format!("mount={layer}"), format!("mount={layer}&from=secret/app")] {
+        let begun = hall.ask(&format!("POST /v2/mine/app/blobs/uploads/?{mount}"), &[], Body::empty()).await;
+        assert_eq!(begun.status, StatusCode::ACCEPTED, "{mount}: an upload begins instead");
+        // An upload is known where it began.
+        let elsewhere = begun.header("location").replace("mine/app", "other/app");
+        let lost = hall.ask(&format!("PUT {elsewhere}?digest={layer}"), &[], "\0asm secret").await;
+        assert_eq!(lost.refusal(), (404, "BLOB_UPLOAD_UNKNOWN".to_owned()));
+    }
+    assert_eq!(read("mine/app").await.refusal(), unknown);
+    // Who may read there mounts it.
+    let line = format!("POST /v2/mine/app/blobs/uploads/?mount={layer}&from=secret/app");
+    let mounted = hall.ask_mounting(&line, Some("secret/app"), &[], Body::empty()).await;
+    assert_eq!(mounted.status, StatusCode::CREATED);
+    assert_eq!(read("mine/app").await.body, "\0asm secret".as_bytes());
+    assert_eq!(hall.ask("PUT /v2/mine/app/manifests/1", &[], text).await.status, StatusCode::CREATED);
+    let nothing = hall.ask_mounting(&line.replace("mine", "late"), Some("no/such"), &[], Body::empty()).await;
+    assert_eq!(nothing.status, StatusCode::ACCEPTED);
+}
+
+#[tokio::test]
+async fn repositories_that_shared_everything_hold_what_their_manifests_name() {
+    let dir = tempfile::tempdir().unwrap();
+    let open = async || Images::open(dir.path(), Arc::new(Alone)).await.unwrap();
+    let hall = Hall { router: oci::router(open().await), _dir: tempfile::tempdir().unwrap() };
+    let layer = hall.push_blob("web", b"\0asm").await;
+    hall.ask("PUT /v2/web/manifests/1", &[], manifest(&layer)).await;
+    // As an earlier version left it.
+    std::fs::remove_dir_all(dir.path().join("repositories/web/_blobs")).unwrap();
+    std::fs::remove_file(dir.path().join("separated")).unwrap();
+    let hall = Hall { router: oci::router(open().await), ..hall };
+    assert_eq!(hall.get(&format!("/v2/web/blobs/{layer}")).await.body, "\0asm".as_bytes());
+    assert_eq!(hall.get(&format!("/v2/other/blobs/{layer}")).await.status, StatusCode::NOT_FOUND);
+}
+
+#[tokio::test]
+async fn whoever_is_not_known_is_told_how_to_say_who_it_is() {
+    let refused = oci::refusal(api::Error::new(api::Reason::Unauthorized, "who?"));
+    assert_eq!(refused.headers()["www-authenticate"], "Basic realm=\"kapelle\", charset=\"UTF-8\"");
+    let denied = oci::refusal(api::Error::new(api::Reason::Forbidden, "no"));
+    assert!(!denied.headers().contains_key("www-authenticate"));
+}
+
+#[test]
+fn a_mount_names_the_repository_that_it_reads() {
+    let from = |path, query| oci::mounted_from(path, query);
+    let path = "/v2/a/blobs/uploads/";
+    assert_eq!(from(path, "mount=sha256:1&from=b/c").as_deref(), Some("b/c"));
+    assert_eq!(from(path, "from=b%2Fc&mount=x").as_deref(), Some("b/c"));
+    assert_eq!(from("/v2/a/blobs/uploads", "mount=x&from=b").as_deref(), Some("b"));
+    for (path, query) in [
+        (path, "from=b"),
+        (path, "mount=x"),
+        (path, "mount=x&from=../b"),
+        (path, "mount=x&from=%zz"),
+        ("/v2/a/blobs/sha256:1", "mount=x&from=b"),
+    ] {
+        assert_eq!(from(path, query), None, "{path}?{query}");
+    }
 }

@@ -92,6 +92,12 @@ impl Credentials {
         Self { authority: authority.into(), login: Login::Token(token.into()) }
     }
 
+    /// By what the cluster is known: its authority's certificate, PEM.
+    #[must_use]
+    pub fn authority(&self) -> &str {
+        &self.authority
+    }
+
     fn security(&self) -> Result<Security, ConfigError> {
         let unusable = |field| move |source| ConfigError::Identity { field, source };
         match &self.login {

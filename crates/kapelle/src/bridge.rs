@@ -1,11 +1,16 @@
 //! Joins the controllers to the one door: changes and heartbeats in, writes out. They run on the master that leads.
 
-use std::{collections::BTreeSet, io, net::SocketAddr, thread};
+use std::{collections::BTreeSet, io, net::SocketAddr, sync::Arc, thread};
 
+use api::x509::Order;
 use apiserver::Answers;
-use control::{Brain, Config, Event, Ticket, driver};
-use futures::StreamExt as _;
+use control::{
+    Brain, Config, Event, Ticket,
+    driver::{self, Errand},
+};
+use futures::{StreamExt as _, future::join_all};
 use registry::{GroupStatus, Registry, Sign};
+use rpc::identity::Authority;
 use tokio::{
     sync::{mpsc, watch},
     task::JoinSet,
@@ -25,14 +30,21 @@ pub(crate) struct Heard {
     pub(crate) backends: watch::Receiver<Answers>,
 }
 
+/// What the controllers' errands are carried out with.
+#[derive(Clone)]
+struct Hands {
+    registry: Registry,
+    authority: Arc<Authority>,
+}
+
 /// Starts the controllers and the scheduler on a thread of their own: looking at everything that exists takes long when it is
-/// much, and no request may wait for that.
+/// much, and no request may wait for that. What they want signed the authority signs.
 ///
 /// # Errors
 /// If the system gives no thread.
-pub(crate) fn start(registry: Registry, config: Config, heard: Heard) -> io::Result<()> {
+pub(crate) fn start(registry: Registry, config: Config, heard: Heard, authority: Arc<Authority>) -> io::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let work = move || runtime.block_on(control(registry, config, heard));
+    let work = move || runtime.block_on(control(Hands { registry, authority }, config, heard));
     thread::Builder::new().name("control".into()).spawn(work).map(drop)
 }
 
@@ -40,18 +52,20 @@ pub(crate) fn start(registry: Registry, config: Config, heard: Heard) -> io::Res
 ///
 /// A new leader begins with a new brain: it knows what the log says and grants every node a full term before it misses a
 /// heartbeat. What an old leader still had on its way carries preconditions, so it cannot undo what the new one did.
-async fn control(registry: Registry, config: Config, heard: Heard) {
+async fn control(hands: Hands, config: Config, heard: Heard) {
+    let registry = hands.registry.clone();
     while registry.until_leading().await {
         tracing::debug!("this master leads: the controllers start");
         tokio::select! {
-            () = run(registry.clone(), config.clone(), heard.clone()) => return,
+            () = run(hands.clone(), config.clone(), heard.clone()) => return,
             () = registry.until_following() => tracing::debug!("this master follows: the controllers stop"),
         }
     }
 }
 
 /// Runs the controllers until the Registry's feed ends or this is dropped.
-async fn run(registry: Registry, config: Config, heard: Heard) {
+async fn run(hands: Hands, config: Config, heard: Heard) {
+    let registry = &hands.registry;
     let (events, inputs) = mpsc::channel(BATCHES);
     let (writes, wishes) = mpsc::channel(BATCHES);
     let mut tasks = JoinSet::new();
@@ -59,7 +73,7 @@ async fn run(registry: Registry, config: Config, heard: Heard) {
     tasks.spawn(listen(registry.clone(), events.clone()));
     tasks.spawn(tell_masters(registry.clone(), heard.own, events.clone()));
     tasks.spawn(tell_backends(heard.backends, events.clone()));
-    tasks.spawn(carry_out(registry, wishes, events));
+    tasks.spawn(carry_out(hands, wishes, events));
     driver::run(Brain::new(config), inputs, writes, now).await;
 }
 
@@ -123,16 +137,12 @@ fn masters(group: &GroupStatus, own: SocketAddr) -> BTreeSet<SocketAddr> {
 }
 
 /// Writes of one batch share a group commit. Batches do not wait for each other: the controllers go on deciding.
-async fn carry_out(
-    registry: Registry,
-    mut wishes: mpsc::Receiver<Vec<(Ticket, api::Write)>>,
-    events: mpsc::Sender<Vec<Event>>,
-) {
+async fn carry_out(hands: Hands, mut wishes: mpsc::Receiver<Vec<(Ticket, Errand)>>, events: mpsc::Sender<Vec<Event>>) {
     let mut under_way = JoinSet::new();
     loop {
         tokio::select! {
             batch = wishes.recv() => match batch {
-                Some(batch) => drop(under_way.spawn(settle(registry.clone(), batch, events.clone()))),
+                Some(batch) => drop(under_way.spawn(settle(hands.clone(), batch, events.clone()))),
                 None => return,
             },
             Some(_) = under_way.join_next() => {}
@@ -140,10 +150,20 @@ async fn carry_out(
     }
 }
 
-async fn settle(registry: Registry, batch: Vec<(Ticket, api::Write)>, events: mpsc::Sender<Vec<Event>>) {
-    let (tickets, writes): (Vec<_>, Vec<_>) = batch.into_iter().unzip();
-    let outcomes = registry.submit_all(writes).await;
-    let settled = tickets.into_iter().zip(outcomes).map(|(ticket, outcome)| Event::Settled { ticket, outcome });
+async fn settle(hands: Hands, batch: Vec<(Ticket, Errand)>, events: mpsc::Sender<Vec<Event>>) {
+    let (mut writes, mut orders) = (Vec::new(), Vec::new());
+    for (ticket, errand) in batch {
+        match errand {
+            Errand::Write(write) => writes.push((ticket, write)),
+            Errand::Sign(order) => orders.push((ticket, order)),
+        }
+    }
+    let (tickets, writes): (Vec<_>, Vec<_>) = writes.into_iter().unzip();
+    let issue =
+        async |(ticket, order): (Ticket, Box<Order>)| (ticket, hands.registry.issue(&hands.authority, &order).await);
+    let (written, issued) = tokio::join!(hands.registry.submit_all(writes), join_all(orders.into_iter().map(issue)));
+    let outcomes = tickets.into_iter().zip(written).chain(issued);
+    let settled = outcomes.map(|(ticket, outcome)| Event::Settled { ticket, outcome });
     // Nobody listens only while the process ends or another master has taken over.
     let _ = events.send(settled.collect()).await;
 }

@@ -123,7 +123,7 @@ impl Dev {
             authority: authority.certificate_pem().to_owned(),
             kubernetes: kubernetes_address(self.service_cidr),
         };
-        bridge::start(registry.clone(), config, Heard { own: listen, backends })?;
+        bridge::start(registry.clone(), config, Heard { own: listen, backends }, authority.clone())?;
         let uid = registry.ensure_node(NODE, Ipv4Addr::LOCALHOST).await?;
         let node = pki::identity(&authority, Subject::Node { name: NODE.to_owned(), uid }, Vec::new())?;
         let node = self.node(&dir, listen, Security::Tls(node), connections)?;

@@ -210,7 +210,7 @@ impl Master {
         let published = authority.certificate_pem().to_owned();
         let kubernetes = kubernetes_address(options.service_cidr);
         let config = control::Config { pods, authority: published, kubernetes };
-        bridge::start(registry.clone(), config, Heard { own: listen, backends })?;
+        bridge::start(registry.clone(), config, Heard { own: listen, backends }, authority.clone())?;
 
         progress.say("waiting for the group of masters");
         tokio::select! {

@@ -43,7 +43,7 @@ use tokio::sync::{Semaphore, watch as latest};
 use tokio_util::sync::CancellationToken;
 
 pub use access::{Access, Asked, Attributes, Caller, ResourceAttributes, Roles, RulesOf, User, Verdict};
-pub use accounts::{Authenticated, ISSUER, Reviewed};
+pub use accounts::{Authenticated, ISSUER, Puller, Reviewed};
 pub use admission::{ANSWER_BYTES_MAX, Call, CallError, Calls, REQUEST_TIMEOUT};
 pub use consensus::{BackupFile, Begin, Dial, MemberId, Status as GroupStatus, Stream};
 pub use defined::Form;

@@ -12,8 +12,6 @@ use std::{
 use api::{
     ApplyOutcome, DeleteOptions, Error, Key, Kind, Object, PatchKind, ReadAt, Reason, Revision, Subresource, Write,
     WriteOutcome,
-    authentication_v1::{TokenRequest, TokenRequestSpec, TokenRequestStatus},
-    meta_v1,
 };
 use bytes::Bytes;
 use futures::{Stream, StreamExt as _};
@@ -24,10 +22,7 @@ use crate::{
     forward::Tunnel,
     retry::{Refused, Retries, Trial, spread},
     security::Channel,
-    services::{
-        self, identities_client::IdentitiesClient, logs_client::LogsClient, objects_client::ObjectsClient,
-        ports_client::PortsClient,
-    },
+    services::{self, logs_client::LogsClient, objects_client::ObjectsClient, ports_client::PortsClient},
     status,
 };
 
@@ -471,22 +466,6 @@ impl Client {
         let send = |mut client: LogsClient<Channel>, request| async move { client.read(request).await };
         let stream = self.ask(Repeat::Always, logs, request, send).await?;
         Ok(stream.map(|chunk| chunk.map(|chunk| chunk.data).map_err(|error| status::from_tonic(&error))))
-    }
-
-    /// Makes a token of a ServiceAccount, of a sort.
-    ///
-    /// # Errors
-    /// If the caller may not, what is asked for cannot be, or no master answers.
-    pub async fn request_token(&self, account: &Key, spec: TokenRequestSpec) -> Result<TokenRequestStatus, Error> {
-        let metadata = meta_v1::ObjectMeta {
-            name: account.name.to_string(),
-            namespace: account.namespace.to_string(),
-            ..meta_v1::ObjectMeta::default()
-        };
-        let request = TokenRequest { metadata: Some(metadata), spec: Some(spec), status: None };
-        let send = |mut client: IdentitiesClient<Channel>, request| async move { client.create_token(request).await };
-        let answer = self.ask(Repeat::Always, IdentitiesClient::new, request, send).await?;
-        Ok(answer.status.unwrap_or_default())
     }
 
     /// Opens a connection to a port of a Pod.

@@ -52,9 +52,9 @@ pub enum Party {
     Arriving(IpAddr),
     /// Somebody without a certificate.
     Nobody(IpAddr),
-    /// Somebody whose certificate the cluster's authority signed.
+    /// Somebody whose certificate the cluster's authority signed; a user is called by its name alone.
     Known(Subject),
-    /// A user by its name, known by a token.
+    /// A user by its name, known by a token or certificate.
     User(String),
 }
 
@@ -141,6 +141,7 @@ impl Party {
             Self::Arriving(_) => Sort::Arriving,
             Self::Nobody(_) => Sort::Nobody,
             Self::Known(Subject::Admin { .. }) => Sort::Admins,
+            Self::Known(Subject::User { .. }) => Sort::Users,
             Self::Known(Subject::Node { .. }) => Sort::Nodes,
             Self::Known(Subject::Master { .. }) => Sort::Masters,
             Self::User(_) => Sort::Users,

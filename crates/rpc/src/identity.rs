@@ -8,6 +8,7 @@
 
 mod authority;
 mod bearer;
+mod certify;
 mod files;
 mod foreign;
 mod front_proxy;

@@ -21,22 +21,61 @@ impl Client {
     /// # Errors
     /// [`api::Reason::NotFound`] if no master has it; otherwise if no master answers.
     pub async fn manifest(&self, repository: &str, reference: &str, local: bool) -> Result<services::Manifest, Error> {
-        let request =
-            services::ManifestRequest { repository: repository.to_owned(), reference: reference.to_owned(), local };
+        let (repository, reference) = (repository.to_owned(), reference.to_owned());
+        self.read_manifest(services::ManifestRequest { repository, reference, local, pod: None }).await
+    }
+
+    /// As [`Client::manifest`] of any master, for a Pod that wants to run the image.
+    ///
+    /// # Errors
+    /// As [`Client::manifest`], and [`api::Reason::Forbidden`] if the Pod may not.
+    pub async fn manifest_for(
+        &self,
+        pod: services::PullingPod,
+        repository: &str,
+        reference: &str,
+    ) -> Result<services::Manifest, Error> {
+        let (repository, reference) = (repository.to_owned(), reference.to_owned());
+        self.read_manifest(services::ManifestRequest { repository, reference, local: false, pod: Some(pod) }).await
+    }
+
+    async fn read_manifest(&self, request: services::ManifestRequest) -> Result<services::Manifest, Error> {
         let send = |mut client: Images, request| async move { client.read_manifest(request).await };
         self.ask(Repeat::Always, images, request, send).await
     }
 
-    /// Reads a blob by its digest, piece by piece.
+    /// Reads a blob of a repository by its digest, piece by piece.
     ///
     /// # Errors
     /// As [`Client::manifest`]. Whoever uses the bytes checks their digest.
     pub async fn blob(
         &self,
+        repository: &str,
         digest: &str,
         local: bool,
     ) -> Result<impl Stream<Item = Result<Bytes, Error>> + Send + 'static + use<>, Error> {
-        let request = services::BlobRequest { digest: digest.to_owned(), local };
+        let (repository, digest) = (repository.to_owned(), digest.to_owned());
+        self.read_blob(services::BlobRequest { digest, local, repository, pod: None }).await
+    }
+
+    /// As [`Client::blob`] of any master, for a Pod that wants to run the image.
+    ///
+    /// # Errors
+    /// As [`Client::manifest_for`].
+    pub async fn blob_for(
+        &self,
+        pod: services::PullingPod,
+        repository: &str,
+        digest: &str,
+    ) -> Result<impl Stream<Item = Result<Bytes, Error>> + Send + 'static + use<>, Error> {
+        let (repository, digest) = (repository.to_owned(), digest.to_owned());
+        self.read_blob(services::BlobRequest { digest, local: false, repository, pod: Some(pod) }).await
+    }
+
+    async fn read_blob(
+        &self,
+        request: services::BlobRequest,
+    ) -> Result<impl Stream<Item = Result<Bytes, Error>> + Send + 'static + use<>, Error> {
         let send = |mut client: Images, request| async move { client.read_blob(request).await };
         let chunks = self.ask(Repeat::Always, images, request, send).await?;
         Ok(chunks.map(|chunk| chunk.map(|chunk| chunk.data).map_err(|error| status::from_tonic(&error))))

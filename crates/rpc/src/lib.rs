@@ -12,6 +12,7 @@ pub mod connections;
 pub mod convert;
 pub mod forward;
 mod heartbeats;
+mod identities;
 pub mod identity;
 mod images;
 mod incoming;

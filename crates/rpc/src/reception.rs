@@ -1,6 +1,11 @@
 //! Taking connections in: who is it, do the limits allow it, and what if the process has no file left.
 
-use std::{io, net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    io,
+    net::SocketAddr,
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
 
 use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::{TlsAcceptor, server::TlsStream};
@@ -51,6 +56,8 @@ pub struct Visitor {
     pub peer: SocketAddr,
     /// Whose certificate was shown; `None` for nobody's.
     pub subject: Option<Subject>,
+    /// When the certificate ends that was shown, if one was.
+    pub until: Option<SystemTime>,
     /// To be kept as long as the connection.
     pub slot: Slot,
 }
@@ -102,9 +109,14 @@ impl Arrival {
         };
         let shown = stream.get_ref().1.peer_certificates().and_then(|chain| chain.first());
         let subject = shown.and_then(|certificate| Subject::of(certificate).ok());
-        let party = subject.clone().map_or(Party::Nobody(peer.ip()), Party::Known);
+        let until = shown.and_then(|certificate| Subject::end_of(certificate));
+        let party = match &subject {
+            None => Party::Nobody(peer.ip()),
+            Some(Subject::User { name, .. }) => Party::User(name.clone()),
+            Some(subject) => Party::Known(subject.clone()),
+        };
         match slot.change(party) {
-            Some(slot) => Ok(Visitor { stream, peer, subject, slot }),
+            Some(slot) => Ok(Visitor { stream, peer, subject, until, slot }),
             None => Err(io::Error::new(io::ErrorKind::QuotaExceeded, "all connections of its sort are busy")),
         }
     }

@@ -26,8 +26,18 @@ pub(crate) struct Root {
     claims: OrdMap<Arc<str>, Key>,
     revision: Revision,
     /// What the objects of each kind cost, by [`Kind::row`].
-    bytes: [usize; Kind::ROWS],
+    bytes: Costs,
     digest: Digest,
+}
+
+/// Bytes by [`Kind::row`].
+#[derive(Clone, Debug)]
+struct Costs([usize; Kind::ROWS]);
+
+impl Default for Costs {
+    fn default() -> Self {
+        Self([0; Kind::ROWS])
+    }
 }
 
 /// A number that tells histories apart: what every operation did is folded into it, in order.
@@ -275,9 +285,9 @@ impl Root {
     pub(crate) fn insert(&mut self, record: Arc<Record>) -> Option<Arc<Record>> {
         let Key { kind, namespace, name } = &record.key;
         let (kind, slot) = (*kind, (namespace.clone(), name.clone()));
-        self.bytes[kind.row()] += record.size();
+        self.bytes.0[kind.row()] += record.size();
         let before = self.table_mut(kind).insert(slot, record);
-        self.bytes[kind.row()] -= before.as_ref().map_or(0, |record| record.size());
+        self.bytes.0[kind.row()] -= before.as_ref().map_or(0, |record| record.size());
         before
     }
 
@@ -299,7 +309,7 @@ impl Root {
             self.custom.remove(&kind);
         }
         let before = before?;
-        self.bytes[key.kind.row()] -= before.size();
+        self.bytes.0[key.kind.row()] -= before.size();
         Some(before)
     }
 
@@ -381,12 +391,12 @@ impl View {
     /// What all objects cost in memory, about, in bytes.
     #[must_use]
     pub fn bytes(&self) -> usize {
-        self.0.bytes.iter().sum()
+        self.0.bytes.0.iter().sum()
     }
 
     /// What the objects of a kind cost in memory, about, in bytes; of one that a user has defined, those of all such kinds.
     #[must_use]
     pub fn bytes_of(&self, kind: Kind) -> usize {
-        self.0.bytes[kind.row()]
+        self.0.bytes.0[kind.row()]
     }
 }

@@ -12,19 +12,21 @@ use std::{
 };
 
 use api::{
-    Change, Cidr, Error, Key, Kind, Object, Observation, Reason, Timestamp, Write, WriteOutcome,
+    Change, Cidr, Error, Key, Kind, Object, Observation, Reason, Subresource, Timestamp, Write, WriteOutcome,
     apiextensions_v1::CustomResourceDefinition,
     core_v1,
     custom::{Definition, Definitions},
     event,
-    kinds::Resource,
+    kinds::{Resource, certificates::certificate_signing_request::issued},
     well_known::{DEFAULT_NAMESPACE, SYSTEM_NAMESPACE},
+    x509::Order,
 };
 use control::{Brain, Config, Effect, Event, Ticket};
 use registry::{
     Form,
     decide::{self, Fate, Rules, Sent, Stamp},
 };
+use rpc::identity::Authority;
 use store::{State, View};
 
 use crate::{
@@ -33,6 +35,13 @@ use crate::{
     prng::Prng,
     worker::{Behaviour, Signal, Wish, Worker},
 };
+
+/// A certificate that was decided on, signed by an authority of its own: nobody here believes it.
+fn signed(order: &Order) -> Write {
+    let authority = Authority::found("simulated").and_then(|authority| authority.certify(&order.certificate));
+    let certificate = authority.unwrap_or_else(|error| panic!("no certificate: {error}"));
+    Write::Update(issued(&order.request, certificate.into()).into(), Subresource::Status)
+}
 
 /// When every simulation begins.
 const BEGINNING: Timestamp = Timestamp(1_700_000_000_000);
@@ -325,6 +334,10 @@ impl Cluster {
                 let at = self.later();
                 self.agenda.add(at, Happening::Asked(self.incarnation, ticket, write));
             }
+            Effect::Sign { ticket, order } => {
+                let at = self.later();
+                self.agenda.add(at, Happening::Asked(self.incarnation, ticket, signed(&order)));
+            }
             Effect::WakeAt(at) => self.agenda.add(at.max(self.now), Happening::Told(self.incarnation, Event::Woken)),
         }
     }
@@ -354,7 +367,7 @@ impl Cluster {
         let mut object = object;
         let touched = self.prng.bits().to_string();
         object.metadata_mut().annotations.insert("example.com/touched".to_owned(), touched);
-        _ = self.submit(&Write::Update(object, api::Subresource::None));
+        _ = self.submit(&Write::Update(object, Subresource::None));
     }
 
     fn beat(&mut self, node: String) {

@@ -5,6 +5,7 @@
 //! Each input follows from a seed and its number. [`targets`] lists the decoders; memory is only counted in a program that
 //! has [`Counting`] as its allocator.
 
+mod certificates;
 mod engine;
 mod meter;
 mod mutate;

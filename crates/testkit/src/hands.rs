@@ -3,6 +3,7 @@
 use api::{
     DeleteOptions, Error, Key, Kind, Object, Propagation, Served, Subresource, Write,
     apps_v1::Deployment,
+    certificates_v1::{CertificateSigningRequest, CertificateSigningRequestCondition},
     core_v1::Node,
     json::{self, Strictness},
     kinds::Resource,
@@ -71,6 +72,18 @@ impl Cluster {
     pub fn cordon(&mut self, node: &str, closed: bool) -> Result<(), Error> {
         let close = |node: &mut Node| node.spec.get_or_insert_default().unschedulable = closed;
         self.edit(&Key::cluster(Kind::Node, node), close)
+    }
+
+    /// Decides about a CertificateSigningRequest.
+    ///
+    /// # Errors
+    /// If there is none, or it was decided otherwise.
+    pub fn approve(&mut self, name: &str, decided: CertificateSigningRequestCondition) -> Result<(), Error> {
+        let key = Key::cluster(Kind::CertificateSigningRequest, name);
+        let found = self.view().get(&key).map(|record| record.object()).ok_or_else(|| Error::not_found(&key))?;
+        let mut request = found.get::<CertificateSigningRequest>().cloned().unwrap_or_default();
+        request.status.get_or_insert_default().conditions.push(decided);
+        self.submit(&Write::Update(request.into(), Subresource::Approval)).map(drop)
     }
 
     /// Deletes an object.

@@ -21,6 +21,7 @@
 //! | `advance 5s` | time passes; answers what the controllers said |
 //! | `show KIND/NAME`, `show KIND/NAMESPACE/NAME` | how old an object is, what a ConfigMap holds, and what is doubtful in a policy |
 //! | `api-services` | who serves the versions of the API, and whether they do |
+//! | `approve NAME`, `certificates` | a CertificateSigningRequest is approved; what became of each |
 //! | `pods`, `sets`, `rollout NAME`, `endpoints NAME`, `listed NAME`, `events`, `objects` | what there is |
 //! | `settled` | whether everything has become what was wanted |
 
@@ -30,8 +31,9 @@ use api::{
     Key, Kind, Propagation, Timestamp,
     admissionregistration_v1::ValidatingAdmissionPolicy,
     apiregistration_v1::ApiService,
+    certificates_v1::{CertificateSigningRequest, CertificateSigningRequestCondition},
     core_v1::{self, EndpointAddress, EndpointSubset, Endpoints, Pod},
-    kinds::Resource,
+    kinds::{Resource, certificates::certificate_signing_request::APPROVED},
     meta_v1::ObjectMeta,
     table,
     well_known::{DEFAULT_SERVICE_ACCOUNT, NAMESPACES, REVISION_ANNOTATION, ROOT_CA_CONFIG_MAP, SERVICE_NAME_LABEL},
@@ -126,6 +128,8 @@ fn command(cluster: &mut Cluster, block: &Block) -> Result<String, String> {
         ["show", what] => Ok(show(cluster, &key(what)?)),
         ["listed", name] => Ok(listed(cluster, name)),
         ["api-services"] => Ok(api_services(cluster)),
+        ["approve", name] => say(approve(cluster, name)),
+        ["certificates"] => Ok(certificates(cluster)),
         ["events"] => Ok(events(cluster)),
         ["objects"] => Ok(objects(cluster)),
         ["settled"] => Ok(cluster.settled().map_or_else(|why| why, |()| "yes".to_owned())),
@@ -170,6 +174,17 @@ fn api_services(cluster: &Cluster) -> String {
         format!("{name} by {to}: {available}\n")
     };
     cluster.all::<ApiService>().into_iter().map(row).collect()
+}
+
+/// Each request for a certificate: by whom it is signed, and what became of it.
+fn certificates(cluster: &Cluster) -> String {
+    let now = cluster.now;
+    let row = |request: CertificateSigningRequest| {
+        let cells = table::row(&request.into(), now);
+        let [name, signer, life, condition] = [0, 2, 4, 5].map(|column| cells[column].to_string());
+        format!("{name} by {signer} for {life}: {condition}\n")
+    };
+    cluster.all::<CertificateSigningRequest>().into_iter().map(row).collect()
 }
 
 fn behave(cluster: &mut Cluster, image: &str, words: &[&str]) -> Result<String, String> {
@@ -228,6 +243,12 @@ fn set_image(cluster: &mut Cluster, name: &str, image: &str) -> Result<(), api::
             image.clone_into(&mut container.image);
         }
     })
+}
+
+fn approve(cluster: &mut Cluster, name: &str) -> Result<(), api::Error> {
+    let status = "True".to_owned();
+    let approved = CertificateSigningRequestCondition { r#type: APPROVED.to_owned(), status, ..Default::default() };
+    cluster.approve(name, approved)
 }
 
 fn set_paused(cluster: &mut Cluster, name: &str, paused: bool) -> Result<(), api::Error> {

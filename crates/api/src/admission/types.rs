@@ -127,6 +127,7 @@ fn of_message(message: &Message, depth: usize) -> Type {
     match message.form {
         Form::Object if depth < DEPTH_MAX => Type::Object(Arc::new(cel::Object { fields: fields(message, depth) })),
         Form::Time | Form::MicroTime => Type::Timestamp,
+        Form::Texts => Type::list(Type::String(u64::MAX)),
         Form::Object | Form::Quantity | Form::IntOrString | Form::Raw => Type::Dyn,
     }
 }

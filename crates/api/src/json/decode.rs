@@ -267,6 +267,13 @@ impl Decoder {
             }
             (Form::IntOrString, other) => return Err(self.expected("an integer or a string", other)),
             (Form::Raw, value) => put_bytes(1, value.to_string().as_bytes(), into),
+            (Form::Texts, Value::Array(texts)) => {
+                for text in texts {
+                    let text = text.as_str().ok_or_else(|| self.expected(A_STRING, text))?;
+                    put_bytes(1, text.as_bytes(), into);
+                }
+            }
+            (Form::Texts, other) => return Err(self.expected("a list of strings", other)),
         }
         Ok(())
     }

@@ -134,6 +134,9 @@ fn text(bytes: &[u8]) -> String {
 
 /// Messages that JSON writes as something else. None of them has a field above 3.
 pub(super) fn special(form: Form, bytes: &[u8]) -> Value {
+    if form == Form::Texts {
+        return Reader::new(bytes).filter(|(number, _)| *number == 1).map(|(_, item)| text(item.bytes())).collect();
+    }
     let mut fields = [Payload::Fixed(0); 4];
     for (number, payload) in Reader::new(bytes) {
         if let Some(field) = fields.get_mut(number as usize) {
@@ -148,7 +151,7 @@ pub(super) fn special(form: Form, bytes: &[u8]) -> Value {
         Form::IntOrString if first.varint() == 0 => Value::from(second.int32()),
         Form::IntOrString => Value::String(text(third.bytes())),
         Form::Raw => serde_json::from_slice(first.bytes()).unwrap_or(Value::Null),
-        Form::Object => Value::Null,
+        Form::Object | Form::Texts => Value::Null,
     }
 }
 

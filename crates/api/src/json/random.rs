@@ -31,6 +31,7 @@ pub(crate) fn message(message: &Message, dice: &mut Dice, depth: usize) -> Value
         Form::MicroTime => json!(format!("2026-11-23T01:10:01.{:06}Z", dice.roll(1_000_000))),
         Form::Quantity => json!(["100m", "64Mi", "1", "0.5"][dice.roll(4) as usize]),
         Form::IntOrString => [json!(0), json!(-7), json!(8080), json!("25%"), json!("")][dice.roll(5) as usize].clone(),
+        Form::Texts => json!(["x", "", "y"]),
         Form::Raw => json!({"f:spec": {"any": [dice.roll(9), null, "x"]}}),
     }
 }

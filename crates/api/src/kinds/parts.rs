@@ -2,13 +2,16 @@
 
 use super::{
     Object,
+    certificates::certificate_signing_request,
     core::{namespace, pod},
 };
 use crate::{
+    Subresource,
     autoscaling_v1::{Scale, ScaleSpec, ScaleStatus},
+    certificates_v1::CertificateSigningRequest,
     core_v1::{Namespace, Pod},
     meta_v1::ObjectMeta,
-    validate::{Causes, Path},
+    validate::{Causes, Path, meta},
 };
 
 impl Object {
@@ -40,6 +43,17 @@ impl Object {
                 causes.forbidden(&Path::Root.field("spec").field("nodeName"), "only Pods are bound to nodes");
             }
         }
+    }
+
+    /// Judges what is said about a CertificateSigningRequest through a part of it; whether this is one.
+    pub(crate) fn validate_decision(&self, causes: &mut Causes, old: &Self, part: Subresource) -> bool {
+        let (Some(old), Some(new)) = (old.get::<CertificateSigningRequest>(), self.get()) else { return false };
+        // Who decides may label what it decides about.
+        let none = ObjectMeta::default();
+        let labels = &self.metadata().unwrap_or(&none).labels;
+        meta::labels(causes, labels, &Path::Root.field("metadata").field("labels"));
+        certificate_signing_request::validate_part(causes, old, new, part);
+        true
     }
 
     /// Judges what a Namespace waits for.

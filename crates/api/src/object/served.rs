@@ -99,7 +99,7 @@ impl Served {
     /// Whether its message is Kubernetes' own, so that clients can be answered in protobuf.
     #[must_use]
     pub fn has_protobuf(self) -> bool {
-        !matches!(self.kind(), Kind::Custom(_) | Kind::CustomResourceDefinition)
+        !matches!(self.kind(), Kind::Custom(_) | Kind::CustomResourceDefinition | Kind::User)
     }
 
     /// Whether objects have a part: all have themselves and owners, the others are named with the kind.
@@ -117,7 +117,8 @@ impl Served {
             | Subresource::Exec
             | Subresource::Attach
             | Subresource::Proxy
-            | Subresource::Token => self.info().subresources.contains(&part),
+            | Subresource::Token
+            | Subresource::Approval => self.info().subresources.contains(&part),
         }
     }
 

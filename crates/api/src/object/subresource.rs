@@ -34,6 +34,8 @@ pub enum Subresource {
     Proxy,
     /// Not a part that could be written: a token of a ServiceAccount.
     Token,
+    /// Only the conditions of a CertificateSigningRequest: what whoever approves or denies it writes.
+    Approval,
 }
 
 /// A type of what stands under a subresource's URL, for which there is no row in the table of kinds.
@@ -68,7 +70,7 @@ const fn connection(kind: &'static str) -> TypeName {
 
 impl Subresource {
     /// Every one.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::None,
         Self::Status,
         Self::Scale,
@@ -82,6 +84,7 @@ impl Subresource {
         Self::Attach,
         Self::Proxy,
         Self::Token,
+        Self::Approval,
     ];
 
     /// The word in URLs and requests; empty for the object itself.
@@ -101,6 +104,7 @@ impl Subresource {
             Self::Attach => "attach",
             Self::Proxy => "proxy",
             Self::Token => "token",
+            Self::Approval => "approval",
         }
     }
 
@@ -109,7 +113,7 @@ impl Subresource {
     pub fn verbs(self) -> &'static [Verb] {
         match self {
             Self::None | Self::Owners => &[],
-            Self::Status | Self::Scale => &[Verb::Get, Verb::Patch, Verb::Update],
+            Self::Status | Self::Scale | Self::Approval => &[Verb::Get, Verb::Patch, Verb::Update],
             Self::Binding | Self::Eviction | Self::Token => &[Verb::Create],
             Self::Finalize => &[Verb::Update],
             Self::Log => &[Verb::Get],
@@ -123,7 +127,7 @@ impl Subresource {
     #[must_use]
     pub fn type_name(self, kind: &str) -> Option<TypeName> {
         match self {
-            Self::None | Self::Status | Self::Finalize | Self::Log | Self::Owners => None,
+            Self::None | Self::Status | Self::Finalize | Self::Log | Self::Owners | Self::Approval => None,
             Self::Scale => Some(SCALE),
             Self::Binding => Some(BINDING),
             Self::Eviction => Some(EVICTION),
@@ -152,7 +156,8 @@ impl Subresource {
             | Self::Finalize
             | Self::Log
             | Self::Owners
-            | Self::Token => false,
+            | Self::Token
+            | Self::Approval => false,
         }
     }
 
@@ -160,7 +165,13 @@ impl Subresource {
     #[must_use]
     pub fn is_written(self) -> bool {
         match self {
-            Self::None | Self::Status | Self::Scale | Self::Binding | Self::Finalize | Self::Owners => true,
+            Self::None
+            | Self::Status
+            | Self::Scale
+            | Self::Binding
+            | Self::Finalize
+            | Self::Owners
+            | Self::Approval => true,
             Self::Eviction | Self::Log | Self::Portforward | Self::Exec | Self::Attach | Self::Proxy | Self::Token => {
                 false
             }

@@ -58,7 +58,10 @@ pub(super) fn name(message: &str) -> String {
         Some("IntOrString") => "io.k8s.apimachinery.pkg.util.intstr.IntOrString".to_owned(),
         Some("RawExtension") => "io.k8s.apimachinery.pkg.runtime.RawExtension".to_owned(),
         Some(other) => format!("io.k8s.apimachinery.pkg.apis.meta.v1.{other}"),
-        None => format!("io.k8s.api.{}", message.trim_start_matches("kapelle.")),
+        None => match message.strip_prefix("kapelle.identity.") {
+            Some(own) => format!("dev.kapelle.{own}"),
+            None => format!("io.k8s.api.{}", message.trim_start_matches("kapelle.")),
+        },
     }
 }
 
@@ -161,6 +164,7 @@ fn definition(message: &Message, dialect: Dialect) -> Value {
         Form::Quantity => dialect.quantity(),
         Form::IntOrString => dialect.int_or_string(),
         Form::Raw => json!({"type": "object"}),
+        Form::Texts => json!({"type": "array", "items": {"type": "string"}}),
     };
     definition["description"] = message.doc.as_str().into();
     definition

@@ -15,7 +15,7 @@ mod tests;
 
 use serde_json::{Map, Value, json};
 
-use crate::{Served, custom, object::KindInfo};
+use crate::{custom, object::KindInfo, reviews};
 use definitions::{Definitions, Dialect};
 use paths::{Described, capitalised, identity};
 
@@ -26,7 +26,7 @@ pub use gnostic::{v2::encode as encode_v2, v3::encode as encode_v3};
 /// is what users have defined in it.
 #[must_use]
 pub fn document<'a>(group: &str, version: &str, defined: impl IntoIterator<Item = &'a custom::Version>) -> Value {
-    let of_table = Served::all().map(Served::info).filter(|info| info.group == group && info.version == version);
+    let of_table = reviews::served().filter(|info| info.group == group && info.version == version);
     let kinds = of_table.map(Subject::OfTable).chain(defined.into_iter().map(Subject::Defined));
     let mut described = Description::new(Dialect::V3);
     described.add(kinds);
@@ -43,7 +43,7 @@ pub fn document<'a>(group: &str, version: &str, defined: impl IntoIterator<Item 
 #[must_use]
 pub fn document_v2() -> Value {
     let mut described = Description::new(Dialect::V2);
-    described.add(Served::all().map(Served::info).map(Subject::OfTable));
+    described.add(reviews::served().map(Subject::OfTable));
     let (paths, definitions) = described.finish();
     json!({
         "swagger": "2.0",
@@ -158,8 +158,11 @@ fn discovery(of: &Described<'_>, dialect: Dialect) -> Vec<(String, Value)> {
 fn define(of: &Described<'_>, definitions: &mut Definitions) {
     let Described { group, version, kind, .. } = of;
     definitions.identify(&of.definition, vec![identity(group, version, kind)]);
-    let list = definitions.list(&of.definition, kind);
-    definitions.identify(&list, vec![identity(group, version, of.list_kind)]);
+    // What is only asked and answered is never listed.
+    if !of.list_kind.is_empty() {
+        let list = definitions.list(&of.definition, kind);
+        definitions.identify(&list, vec![identity(group, version, of.list_kind)]);
+    }
     let parts = of.subresources.iter().filter(|part| !part.is_connection());
     for part in parts.filter_map(|part| part.type_name(kind)) {
         let name = definitions.message(part.message);

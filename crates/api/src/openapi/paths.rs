@@ -94,6 +94,8 @@ pub(super) fn paths(of: &Described<'_>, dialect: Dialect) -> Vec<(String, Value)
         let path = format!("{whole}/{{name}}/{}", part.word());
         paths.push((path, of.item(Scope::Part(*part), part.verbs(), dialect)));
     }
+    // Nothing is to be found under a path at which nothing can be done.
+    paths.retain(|(_, item)| item.as_object().is_some_and(|item| item.keys().any(|key| key != "parameters")));
     paths
 }
 

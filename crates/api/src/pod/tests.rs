@@ -1,8 +1,8 @@
 //! Pods in every state, and what the questions answer.
 
 use super::{
-    Limits, Resources, is_active, is_available, is_ready, is_terminal, limits, port_by_name, qos_class, requests,
-    set_condition, tolerates, untolerated,
+    Limits, Resources, is_active, is_available, is_ready, is_terminal, limits, port_by_name, qos_class, repository,
+    requests, set_condition, tolerates, untolerated,
 };
 use crate::{
     Timestamp,
@@ -126,4 +126,22 @@ fn the_bytes_of_a_pod_tell_its_node() {
     let bound = pod(PodSpec { node_name: "n1".to_owned(), ..PodSpec::default() });
     let bytes = crate::Object::from(bound.clone()).encode_bytes();
     assert_eq!(super::node_name(&bound), Some(crate::encoded::text(&bytes, &super::NODE_NAME)));
+}
+
+#[test]
+fn images_without_a_host_are_of_the_masters() {
+    for (image, expected) in [
+        ("web", Some("web")),
+        ("web:1", Some("web")),
+        ("team/web:1", Some("team/web")),
+        ("team/web@sha256:00", Some("team/web")),
+        ("a/b/web:1@sha256:00", Some("a/b/web")),
+        ("registry.example/web:1", None),
+        ("localhost/web", None),
+        ("10.0.0.1:5000/web", None),
+        ("file:///tmp/web.wasm", None),
+        ("", Some("")),
+    ] {
+        assert_eq!(repository(image), expected, "{image}");
+    }
 }

@@ -13,6 +13,7 @@ pub(crate) mod pod;
 mod probe;
 pub(crate) mod rbac;
 pub(crate) mod resources;
+pub(crate) mod signer;
 mod volume;
 pub(crate) mod workload;
 
@@ -87,6 +88,7 @@ pub fn update_part(old: &Object, new: &Object, part: Subresource) -> Vec<Cause> 
     let mut causes = Causes::of(new.kind());
     match part {
         Subresource::None => return update(old, new),
+        Subresource::Status | Subresource::Approval if new.validate_decision(&mut causes, old, part) => {}
         Subresource::Status => new.validate_status(&mut causes),
         Subresource::Scale => scale(&mut causes, new),
         Subresource::Binding => new.validate_binding(&mut causes, old),
@@ -99,7 +101,8 @@ pub fn update_part(old: &Object, new: &Object, part: Subresource) -> Vec<Cause> 
         | Subresource::Exec
         | Subresource::Attach
         | Subresource::Proxy
-        | Subresource::Token => {}
+        | Subresource::Token
+        | Subresource::Approval => {}
     }
     meta::lists(&mut causes, new.kind(), new.metadata());
     meta::update(&mut causes, old.metadata(), new.metadata());

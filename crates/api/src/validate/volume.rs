@@ -6,11 +6,11 @@ use super::{
     causes::{Causes, Path},
     env,
     limits::{ITEMS_MAX, VOLUMES_MAX},
-    names, resources,
+    meta, names, resources, signer,
 };
 use crate::core_v1::{
-    DownwardApiVolumeFile, KeyToPath, ProjectedVolumeSource, ServiceAccountTokenProjection, Volume, VolumeProjection,
-    VolumeSource,
+    ClusterTrustBundleProjection, DownwardApiVolumeFile, KeyToPath, ProjectedVolumeSource,
+    ServiceAccountTokenProjection, Volume, VolumeProjection, VolumeSource,
 };
 
 /// The volume types that there are.
@@ -148,18 +148,23 @@ fn projection(causes: &mut Causes, source: &VolumeProjection, at: &Path<'_>) {
     ];
     let given: Vec<&str> = types.iter().filter(|(_, given)| *given).map(|(name, _)| *name).collect();
     match given.as_slice() {
-        [] => causes.required(at, "must specify a source: configMap, downwardAPI, secret or serviceAccountToken"),
+        [] => {
+            let sources =
+                "must specify a source: clusterTrustBundle, configMap, downwardAPI, secret or serviceAccountToken";
+            causes.required(at, sources);
+        }
         [_] => {}
         several => {
             causes.forbidden(at, format_args!("may not specify more than 1 source, but has {}", several.join(", ")))
         }
     }
-    for (name, given) in &types[4..] {
-        if *given {
-            let why = "there are no such credentials to project into a Pod; supported sources: configMap, downwardAPI, secret, \
-                       serviceAccountToken";
-            causes.forbidden(&at.field(name), why);
-        }
+    if source.pod_certificate.is_some() {
+        let why = "nobody issues certificates to Pods; supported sources: clusterTrustBundle, configMap, downwardAPI, secret, \
+                   serviceAccountToken";
+        causes.forbidden(&at.field("podCertificate"), why);
+    }
+    if let Some(bundle) = &source.cluster_trust_bundle {
+        trust_bundle(causes, bundle, &at.field("clusterTrustBundle"));
     }
     if let Some(secret) = &source.secret {
         let at = at.field("secret");
@@ -179,6 +184,27 @@ fn projection(causes: &mut Causes, source: &VolumeProjection, at: &Path<'_>) {
     if let Some(token) = &source.service_account_token {
         account_token(causes, token, &at.field("serviceAccountToken"));
     }
+}
+
+fn trust_bundle(causes: &mut Causes, bundle: &ClusterTrustBundleProjection, at: &Path<'_>) {
+    match (&bundle.name, &bundle.signer_name) {
+        (Some(_), Some(_)) => causes.invalid(at, "", "only one of name and signerName may be used"),
+        (Some(name), None) => {
+            causes.required_syntax(&at.field("name"), name, names::path_segment);
+            if bundle.label_selector.is_some() {
+                let why = "labelSelector must be unset if name is specified";
+                causes.invalid(&at.field("labelSelector"), "", why);
+            }
+        }
+        (None, Some(name)) => {
+            signer::name(causes, name, &at.field("signerName"));
+            if let Some(selector) = &bundle.label_selector {
+                meta::selector(causes, selector, &at.field("labelSelector"));
+            }
+        }
+        (None, None) => causes.required(at, "either name or signerName must be specified"),
+    }
+    local_path(causes, &bundle.path, &at.field("path"));
 }
 
 fn account_token(causes: &mut Causes, token: &ServiceAccountTokenProjection, at: &Path<'_>) {

@@ -1,12 +1,10 @@
-//! The gRPC service that says who callers are and makes tokens of ServiceAccounts.
+//! The gRPC service that says who callers are and makes tokens of ServiceAccounts and Users.
 
 use api::{
     Error, Key, Kind,
-    authentication_v1::{
-        ExtraValue, SelfSubjectReview, SelfSubjectReviewStatus, TokenRequest, TokenReview, TokenReviewStatus, UserInfo,
-    },
+    authentication_v1::{SelfSubjectReview, SelfSubjectReviewStatus, TokenRequest, TokenReview},
 };
-use registry::{Registry, User};
+use registry::Registry;
 use rpc::services::identities_server::Identities;
 use tonic::{Request, Response};
 
@@ -23,44 +21,46 @@ impl IdentityService {
     fn of<T>(&self, request: &Request<T>) -> Registry {
         self.registry.for_caller(sender::caller(request.extensions()))
     }
+
+    /// A token of an object of a kind, which the metadata name.
+    async fn token_of(&self, kind: Kind, request: Request<TokenRequest>) -> Answer<TokenRequest> {
+        let (registry, request) = (self.of(&request), request.into_inner());
+        let named = request.metadata.clone().unwrap_or_default();
+        let is_in_one = kind.info().namespaced;
+        for (field, is_fit) in
+            [("metadata.name", !named.name.is_empty()), ("metadata.namespace", named.namespace.is_empty() != is_in_one)]
+        {
+            if !is_fit {
+                return Err(refused(Error::bad_request(format!("{field}: say which {kind} is meant"))));
+            }
+        }
+        let whose = Key::namespaced(kind, named.namespace, named.name);
+        let (answered, warnings) = registry.create_token(&whose, request).await.map_err(refused)?;
+        Ok(warned(answered, warnings))
+    }
 }
 
 #[tonic::async_trait]
 impl Identities for IdentityService {
     async fn create_token(&self, request: Request<TokenRequest>) -> Answer<TokenRequest> {
-        let (registry, request) = (self.of(&request), request.into_inner());
-        let named = request.metadata.clone().unwrap_or_default();
-        for (field, text) in [("metadata.name", &named.name), ("metadata.namespace", &named.namespace)] {
-            if text.is_empty() {
-                return Err(refused(Error::bad_request(format!("{field}: name the account"))));
-            }
-        }
-        let account = Key::namespaced(Kind::ServiceAccount, named.namespace, named.name);
-        let (answered, warnings) = registry.create_token(&account, request).await.map_err(refused)?;
-        Ok(warned(answered, warnings))
+        self.token_of(Kind::ServiceAccount, request).await
+    }
+
+    async fn create_user_token(&self, request: Request<TokenRequest>) -> Answer<TokenRequest> {
+        self.token_of(Kind::User, request).await
     }
 
     async fn review_token(&self, request: Request<TokenReview>) -> Answer<TokenReview> {
         let (registry, mut request) = (self.of(&request), request.into_inner());
         let spec = request.spec.clone().unwrap_or_default();
         let reviewed = registry.review_token(&spec.token, &spec.audiences).await.map_err(refused)?;
-        request.status = Some(match reviewed.whose {
-            Ok((user, audiences)) => {
-                TokenReviewStatus { authenticated: true, user: Some(told(user)), audiences, ..Default::default() }
-            }
-            Err(error) => TokenReviewStatus { error, ..Default::default() },
-        });
+        request.status = Some(review::shown_by(reviewed));
         Ok(Response::new(request))
     }
 
     async fn review_self(&self, request: Request<SelfSubjectReview>) -> Answer<SelfSubjectReview> {
-        let user_info = Some(told(review::user(&sender::caller(request.extensions()))));
+        let user_info = Some(review::told(sender::caller(request.extensions()).described()));
         let status = Some(SelfSubjectReviewStatus { user_info });
         Ok(Response::new(SelfSubjectReview { status, ..request.into_inner() }))
     }
-}
-
-fn told(User { name: username, uid, groups, extra }: User) -> UserInfo {
-    let extra = extra.into_iter().map(|(name, items)| (name, ExtraValue { items })).collect();
-    UserInfo { username, uid, groups, extra }
 }

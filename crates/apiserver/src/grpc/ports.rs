@@ -29,7 +29,7 @@ impl Ports for ObjectService {
             let key = Key::namespaced(Kind::Pod, first.namespace.as_str(), first.pod.as_str());
             let reach = service.registry.reach(&key, Verb::Create, Subresource::Portforward).await?;
             let how = || json!({"apiVersion": "v1", "kind": "PodPortForwardOptions", "ports": [port]});
-            service.registry.admit_connection(&key, Subresource::Portforward, how).await?;
+            service.registry.admit_question(&key, Subresource::Portforward, how).await?;
             if !first.uid.is_empty() && first.uid != reach.uid() {
                 return Err(Error::not_found(&key));
             }

@@ -16,6 +16,7 @@ use api::{
     ChangeType, Error, Kind, Served,
     apiregistration_v1::{ApiService, ApiServiceSpec},
     kinds::apiregistration::api_service::is_built_in,
+    reviews,
 };
 use arc_swap::ArcSwap;
 use axum::body::Body;
@@ -182,7 +183,7 @@ impl Aggregator {
     /// Whether masters serve versions of a group themselves, defined by users or not.
     fn has_own(&self, group: &str) -> bool {
         let defined = self.0.registry.definitions();
-        Served::all().chain(defined.served()).any(|served| served.info().group == group)
+        reviews::served().chain(defined.served().map(Served::info)).any(|info| info.group == group)
     }
 
     /// The groups as they are now.

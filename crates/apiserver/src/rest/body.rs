@@ -114,11 +114,6 @@ fn media(headers: &HeaderMap) -> Result<Media, Error> {
 }
 
 impl Content {
-    /// The body as a JSON value, whether it came as JSON, YAML or CBOR. Of fields that stand twice the last counts.
-    pub(crate) fn value(&self) -> Result<Value, Error> {
-        Ok(self.parsed(Strictness::Ignore)?.value)
-    }
-
     /// The body as a JSON value, and the fields that stand in it twice. CBOR with such fields is refused in any case.
     pub(crate) fn parsed(&self, strictness: Strictness) -> Result<Parsed, Error> {
         match self.media {

@@ -11,7 +11,7 @@ const STREAMS: [&str; 4] = ["stdin", "stdout", "stderr", "tty"];
 impl Rest {
     /// Asks others whether somebody may be connected with an object, who was authorised to be. Answers their warnings.
     pub(super) async fn may_connect(&self, key: &Key, part: Subresource, asked: &Asked) -> Result<Vec<String>, Error> {
-        self.registry.admit_connection(key, part, || options(key, part, asked.uri.path(), &asked.query)).await
+        self.registry.admit_question(key, part, || options(key, part, asked.uri.path(), &asked.query)).await
     }
 }
 
@@ -45,7 +45,8 @@ fn options(key: &Key, part: Subresource, path: &str, query: &Query) -> Value {
         | Subresource::Finalize
         | Subresource::Owners
         | Subresource::Log
-        | Subresource::Token => Value::Null,
+        | Subresource::Token
+        | Subresource::Approval => Value::Null,
     }
 }
 

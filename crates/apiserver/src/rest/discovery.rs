@@ -3,10 +3,10 @@
 
 use std::collections::HashMap;
 
-use api::{Served, Subresource, Verb, kinds::KindInfo, object::TypeName};
+use api::{Served, Subresource, Verb, kinds::KindInfo, object::TypeName, reviews::REVIEWS};
 use serde_json::{Value, json};
 
-use super::{accept::DiscoveryVersion, questions::REVIEWS};
+use super::accept::DiscoveryVersion;
 
 /// The type of every object of discovery in its legacy form.
 const LEGACY_VERSION: &str = "v1";

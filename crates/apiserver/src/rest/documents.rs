@@ -149,7 +149,6 @@ pub(crate) fn answer(
         | Endpoint::Issuer
         | Endpoint::JsonWebKeys
         | Endpoint::Review(_)
-        | Endpoint::AccessReview(_)
         | Endpoint::Objects(_) => return None,
     })
 }
@@ -237,11 +236,7 @@ impl Document {
 static DOCUMENTS: LazyLock<Vec<Document>> = LazyLock::new(|| {
     let all = Catalogue::of(Served::all());
     let versions = |group| all.versions(group).into_iter().map(move |version| (group, version));
-    let is_of_table = |(group, version): &(&str, &str)| {
-        Served::all().map(Served::info).any(|info| info.group == *group && info.version == *version)
-    };
-    let documents = all.groups().flat_map(versions).filter(is_of_table);
-    documents.map(|(group, version)| Document::new(group, version)).collect()
+    all.groups().flat_map(versions).map(|(group, version)| Document::new(group, version)).collect()
 });
 
 /// All groups and versions of the table of kinds in OpenAPI v2, as JSON.

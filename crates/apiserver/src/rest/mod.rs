@@ -5,7 +5,6 @@
 //! accepts. Deciding what a write does is the Registry's.
 
 mod accept;
-mod access_review;
 pub(crate) mod aggregate;
 mod answer;
 mod body;
@@ -25,7 +24,6 @@ mod portforward;
 mod protobuf;
 mod proxy;
 pub(crate) mod query;
-mod questions;
 mod remote;
 mod render;
 pub(crate) mod review;
@@ -41,18 +39,16 @@ use std::sync::Arc;
 use api::{Error, Key, Kind, ReadAt, Reason, well_known::DEFAULT_NAMESPACE};
 use axum::{body::Body, extract::State};
 use http::{HeaderMap, Method, Request, Response, StatusCode, Uri, header};
-use registry::{Access, Caller, Registry};
-use serde_json::Value;
+use registry::{Caller, Registry};
 use tokio::task::spawn_blocking;
 
 use crate::sender;
 use accept::Encoding;
 use aggregate::Aggregator;
-use body::Content;
 use documents::Documents;
 use gather::Watches;
 use lines::Lines;
-use path::{Endpoint, Review};
+use path::Endpoint;
 use query::{FIELD_MANAGER_BYTES_MAX, Query, WriteParams};
 
 /// The REST API of a Registry, and of the backends of the API. It answers every path; unknown ones with 404 and a `Status`.
@@ -124,29 +120,7 @@ impl Rest {
         let asked = Asked { method: head.method, uri: head.uri, query, headers: head.headers };
         match endpoint {
             Endpoint::Objects(target) => self.objects(target, &asked, body).await,
-            Endpoint::Review(review) => {
-                match review {
-                    Review::Token => self.registry.may_review_tokens().await?,
-                    // Everybody may ask about itself.
-                    Review::Access | Review::Rules | Review::Myself | Review::MyselfBeta => {}
-                }
-                let (encoding, content) = question(&asked, body).await?;
-                let answered = match review {
-                    Review::Access => access_review::own(&self.registry, &about_rights(&content)?)?,
-                    Review::Rules => access_review::own_rules(&self.registry, &about_rights(&content)?)?,
-                    Review::Myself => review::myself("authentication.k8s.io/v1", self.registry.caller()),
-                    Review::MyselfBeta => review::myself("authentication.k8s.io/v1beta1", self.registry.caller()),
-                    Review::Token => review::token(&content, &self.registry).await?,
-                };
-                Ok(answer::value(StatusCode::CREATED, encoding, &answered))
-            }
-            Endpoint::AccessReview(namespace) => {
-                self.registry.authorise(Access::Resource(access_review::right(&namespace))).await?;
-                let (encoding, content) = question(&asked, body).await?;
-                let sent = about_rights(&content)?;
-                let answered = access_review::of_others(&self.registry, &sent, &namespace)?;
-                Ok(answer::value(StatusCode::CREATED, encoding, &answered))
-            }
+            Endpoint::Review(review) => self.review(review, &asked, body).await,
             Endpoint::Issuer => {
                 only(&asked.method, &Method::GET)?;
                 Ok(answer::bytes(StatusCode::OK, answer::JSON, tokens::issuer().to_string()))
@@ -188,21 +162,6 @@ impl Rest {
             Err(error) if error.reason != Reason::NotFound => Err(error),
             _ => Ok(healthy()),
         }
-    }
-}
-
-/// A question, and how its answer is to be written.
-async fn question(asked: &Asked, body: Body) -> Result<(Encoding, Content), Error> {
-    only(&asked.method, &Method::POST)?;
-    let encoding = accept::plain(&asked.headers)?;
-    Ok((encoding, body::read(&asked.headers, body).await?))
-}
-
-/// What is asked about rights.
-fn about_rights(content: &Content) -> Result<Value, Error> {
-    match content.media {
-        body::Media::Protobuf => access_review::wire::value(&content.bytes),
-        _ => Ok(content.value().unwrap_or_default()),
     }
 }
 

@@ -63,16 +63,20 @@ impl Rest {
             self.registry.authorise(Access::to_subresource(verb, &key, target.subresource)).await?;
         }
         match (target.subresource, verb) {
-            (Subresource::None | Subresource::Status, Verb::Get) => self.get(&target, asked).await,
+            (Subresource::None | Subresource::Status | Subresource::Approval, Verb::Get) => {
+                self.get(&target, asked).await
+            }
             (Subresource::None, Verb::List) => self.list(&target, asked).await,
             (Subresource::None, Verb::Watch) => self.watch(&target, asked).await,
             (Subresource::None, Verb::Create) => self.create(&target, asked, body).await,
             (Subresource::None, Verb::Delete) => self.delete(&target, asked, body).await,
             (Subresource::None, Verb::DeleteCollection) => self.delete_collection(&target, asked, body).await,
-            (Subresource::None | Subresource::Status | Subresource::Finalize, Verb::Update) => {
+            (Subresource::None | Subresource::Status | Subresource::Finalize | Subresource::Approval, Verb::Update) => {
                 self.update(&target, asked, body).await
             }
-            (Subresource::None | Subresource::Status, Verb::Patch) => self.patch(&target, asked, body).await,
+            (Subresource::None | Subresource::Status | Subresource::Approval, Verb::Patch) => {
+                self.patch(&target, asked, body).await
+            }
             (Subresource::Scale, Verb::Get) => self.get_scale(&target, asked).await,
             (Subresource::Scale, Verb::Update) => self.update_scale(&target, asked, body).await,
             (Subresource::Scale, Verb::Patch) => self.patch_scale(&target, asked, body).await,

@@ -2,10 +2,8 @@
 
 use std::sync::Arc;
 
-use api::{Kind, Served, Subresource, custom::Definitions};
+use api::{Kind, Served, Subresource, custom::Definitions, reviews};
 use rpc::url;
-
-use super::questions::REVIEWS;
 
 /// Something that has a URL.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -34,16 +32,14 @@ pub(crate) enum Endpoint {
     Issuer,
     /// `/openid/v1/jwks`: by which keys they are known.
     JsonWebKeys,
-    /// `/apis/authorization.k8s.io/v1/…reviews` and the like: questions about the asker, and about who shows a token.
+    /// `/apis/authorization.k8s.io/v1/…reviews` and the like: questions about what somebody may do, and about who somebody is.
     Review(Review),
-    /// The same about others, everywhere or in the namespace that is named.
-    AccessReview(String),
     /// Objects of a kind.
     Objects(Target),
 }
 
-/// A question about the asker.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// A question.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Review {
     /// May I do this?
     Access,
@@ -55,6 +51,8 @@ pub(crate) enum Review {
     MyselfBeta,
     /// Whose is this token?
     Token,
+    /// May somebody do this, in a namespace unless it is empty?
+    OfOthers(String),
 }
 
 /// Objects of one kind: all, those of a namespace, or one of them or a subresource of it.
@@ -69,9 +67,6 @@ pub(crate) struct Target {
     /// What of the object.
     pub(crate) subresource: Subresource,
 }
-
-/// The group of questions about what somebody may do.
-const ACCESS_REVIEWS: &str = "authorization.k8s.io";
 
 /// The word after which a path is somebody else's.
 const PROXY: &str = "proxy";
@@ -112,19 +107,20 @@ pub(crate) fn parse(path: &str, defined: impl Fn() -> Arc<Definitions>) -> Optio
         ["apis"] => Endpoint::Groups,
         ["api", version] => group_version("", version, defined)?,
         ["apis", group] => {
-            let mut kinds = Served::all().map(Served::info).chain(&REVIEWS);
-            let is_served = kinds.any(|info| info.group == *group) || defined().has_group(group);
+            let is_served = reviews::served().any(|info| info.group == *group) || defined().has_group(group);
             is_served.then(|| Endpoint::Group((*group).into()))?
         }
         ["apis", group, version] => group_version(group, version, defined)?,
         ["apis", group, version, resource] if review(group, version, resource).is_some() => {
             Endpoint::Review(review(group, version, resource)?)
         }
-        ["apis", ACCESS_REVIEWS, "v1", "subjectaccessreviews"] => Endpoint::AccessReview(String::new()),
-        ["apis", ACCESS_REVIEWS, "v1", "namespaces", namespace, "localsubjectaccessreviews"]
+        ["apis", reviews::AUTHORIZATION, "v1", "subjectaccessreviews"] => {
+            Endpoint::Review(Review::OfOthers(String::new()))
+        }
+        ["apis", reviews::AUTHORIZATION, "v1", "namespaces", namespace, "localsubjectaccessreviews"]
             if !namespace.is_empty() =>
         {
-            Endpoint::AccessReview((*namespace).to_owned())
+            Endpoint::Review(Review::OfOthers((*namespace).to_owned()))
         }
         ["api", version, rest @ ..] => Endpoint::Objects(target("", version, rest, defined)?),
         ["apis", group, version, rest @ ..] => Endpoint::Objects(target(group, version, rest, defined)?),
@@ -134,17 +130,17 @@ pub(crate) fn parse(path: &str, defined: impl Fn() -> Arc<Definitions>) -> Optio
 
 fn review(group: &str, version: &str, resource: &str) -> Option<Review> {
     Some(match (group, version, resource) {
-        (ACCESS_REVIEWS, "v1", "selfsubjectaccessreviews") => Review::Access,
-        (ACCESS_REVIEWS, "v1", "selfsubjectrulesreviews") => Review::Rules,
-        ("authentication.k8s.io", "v1", "selfsubjectreviews") => Review::Myself,
-        ("authentication.k8s.io", "v1", "tokenreviews") => Review::Token,
-        ("authentication.k8s.io", "v1beta1", "selfsubjectreviews") => Review::MyselfBeta,
+        (reviews::AUTHORIZATION, "v1", "selfsubjectaccessreviews") => Review::Access,
+        (reviews::AUTHORIZATION, "v1", "selfsubjectrulesreviews") => Review::Rules,
+        (reviews::AUTHENTICATION, "v1", "selfsubjectreviews") => Review::Myself,
+        (reviews::AUTHENTICATION, "v1", "tokenreviews") => Review::Token,
+        (reviews::AUTHENTICATION, "v1beta1", "selfsubjectreviews") => Review::MyselfBeta,
         _ => return None,
     })
 }
 
 fn served(group: &str, version: &str, defined: impl Fn() -> Arc<Definitions>) -> bool {
-    Served::all().map(Served::info).chain(&REVIEWS).any(|info| info.group == group && info.version == version)
+    reviews::served().any(|info| info.group == group && info.version == version)
         || defined().has_group_version(group, version)
 }
 
@@ -153,9 +149,7 @@ fn group_version(group: &str, version: &str, defined: impl Fn() -> Arc<Definitio
 }
 
 fn document(group: &str, version: &str, defined: impl Fn() -> Arc<Definitions>) -> Option<Endpoint> {
-    let has_document = Served::all().map(Served::info).any(|info| info.group == group && info.version == version)
-        || defined().has_group_version(group, version);
-    has_document.then(|| Endpoint::OpenApiDocument(group.to_owned(), version.to_owned()))
+    served(group, version, defined).then(|| Endpoint::OpenApiDocument(group.to_owned(), version.to_owned()))
 }
 
 /// What follows the version. `namespaces/x/status` is a subresource of a Namespace, `namespaces/x/pods` a collection in it.
@@ -251,8 +245,8 @@ mod tests {
             ("/api/v1/namespaces/a/serviceaccounts/s/token", "ServiceAccount \"a\" \"s\" Token"),
             ("/.well-known/openid-configuration", "Issuer"),
             ("/openid/v1/jwks", "JsonWebKeys"),
-            ("/apis/authorization.k8s.io/v1/subjectaccessreviews", "AccessReview(\"\")"),
-            ("/apis/authorization.k8s.io/v1/namespaces/a/localsubjectaccessreviews", "AccessReview(\"a\")"),
+            ("/apis/authorization.k8s.io/v1/subjectaccessreviews", "Review(OfOthers(\"\"))"),
+            ("/apis/authorization.k8s.io/v1/namespaces/a/localsubjectaccessreviews", "Review(OfOthers(\"a\"))"),
             ("/apis/authorization.k8s.io/v1/namespaces//localsubjectaccessreviews", "nothing"),
             ("/apis/apiextensions.k8s.io/v1/customresourcedefinitions", "CustomResourceDefinition \"\" \"\" None"),
             ("/api/v1/namespaces/a/services/http:web:80/proxy/b%ff//c/", "Service \"a\" \"http:web:80\" Proxy"),

@@ -4,6 +4,7 @@
 
 mod apply;
 mod cbor;
+mod certificates;
 mod custom;
 mod forms;
 mod openapi;

@@ -1,4 +1,4 @@
-//! Tokens of ServiceAccounts: made on request, and what verifiers elsewhere need to know.
+//! Tokens of ServiceAccounts and Users: made on request, and what verifiers elsewhere need to know.
 
 use api::{Error, authentication_v1::TokenRequest};
 use axum::body::Body;

@@ -11,13 +11,13 @@ use base64::{Engine as _, prelude::BASE64_URL_SAFE_NO_PAD};
 use http::{Method, Request, StatusCode, header};
 use http_body_util::BodyExt as _;
 use hyper::client::conn::http2::SendRequest;
-use registry::WriteOptions;
+use registry::{WriteOptions, budget::FLOW_REQUESTS_MAX};
 use rpc::{Client, Query, Security};
 use rustls::ClientConfig;
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
-use super::{Server, soon};
+use super::{Server, flood::unfinished, soon};
 
 const SELF: &str = "/apis/authentication.k8s.io/v1/selfsubjectreviews";
 const REVIEW: &str = "/apis/authentication.k8s.io/v1/tokenreviews";
@@ -192,4 +192,48 @@ async fn what_was_begun_by_a_token_ends_with_its_account() {
     // Whether the end is clean, the other side does not say.
     let ended = tokio::time::timeout(Duration::from_secs(20), stream.read_to_end(&mut rest)).await;
     assert!(ended.is_ok(), "it goes on");
+}
+
+/// Requests of an account that never end hold the places of its namespace; what comes after them waits, and nobody else does.
+#[tokio::test]
+async fn whoever_asks_too_much_waits_for_itself() {
+    let (server, token) = till().await;
+    let nobody = server.nobody();
+    let (mut sender, mut prober) = (server.sender(nobody.clone()).await, server.sender(nobody.clone()).await);
+    let ask = |body: Body| {
+        let request = Request::builder().method(Method::POST).uri(format!("{}{SELF}", server.url));
+        let request = request.header(header::AUTHORIZATION, format!("Bearer {token}"));
+        request.header(header::CONTENT_TYPE, "application/json").body(body).unwrap()
+    };
+    let mut endless: Vec<_> =
+        (0..FLOW_REQUESTS_MAX).map(|_| tokio::spawn(sender.send_request(ask(unfinished(1))))).collect();
+    // They have their places as soon as one more does not get one.
+    let waiting = loop {
+        let mut probe = tokio::spawn(prober.send_request(ask(Body::from("{}"))));
+        match tokio::time::timeout(Duration::from_millis(200), &mut probe).await {
+            Ok(answer) => assert_eq!(answer.unwrap().unwrap().status(), 201),
+            Err(_) => break probe,
+        }
+    };
+    server.client().list(&Query::all(Kind::Namespace)).await.unwrap();
+    let other = tokens_of(&server, "park").await;
+    let path = (Method::GET, "/api");
+    assert_eq!(soon(asked(&server, &nobody, path, &other, &Value::Null)).await.0, 200, "another namespace");
+    assert!(!waiting.is_finished());
+    endless.drain(..).for_each(|request| request.abort());
+    assert_eq!(soon(waiting).await.unwrap().unwrap().status(), 201);
+}
+
+/// A token of the account `till` of another namespace.
+async fn tokens_of(server: &Server, namespace: &str) -> String {
+    let mut place = api::core_v1::Namespace::default();
+    namespace.clone_into(&mut place.metadata_mut().name);
+    let mut account = ServiceAccount::default();
+    (account.metadata_mut().name, account.metadata_mut().namespace) = ("till".to_owned(), namespace.to_owned());
+    for object in [Object::from(place), Object::from(account)] {
+        soon(server.house.registry.submit(Write::Create(object), WriteOptions::default())).await.unwrap();
+    }
+    let key = Key::namespaced(Kind::ServiceAccount, namespace, "till");
+    let made = soon(server.house.registry.create_token(&key, TokenRequest::default())).await.unwrap();
+    made.0.status.unwrap().token
 }

@@ -61,7 +61,7 @@ impl Token {
 }
 
 /// A time with its unit: `90s`, `15m`, `2h`, `1d`.
-fn duration(text: &str) -> Result<Duration> {
+pub(super) fn duration(text: &str) -> Result<Duration> {
     let split = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
     let (number, unit) = text.split_at(split);
     let seconds = match unit {

@@ -48,6 +48,7 @@ impl Story {
                     self.log += &format!("{}: {verb} {}\n", ticket.0, write.key());
                     self.flying.push((ticket, write));
                 }
+                Effect::Sign { ticket, order } => self.log += &format!("{}: sign {}\n", ticket.0, order.request.key()),
                 Effect::WakeAt(at) => self.log += &format!("wake in {}ms\n", at.since(self.now).as_millis()),
             }
         }

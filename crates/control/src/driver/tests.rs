@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use api::{Kind, Timestamp, Write, event::EventType};
 use tokio::sync::mpsc;
 
-use super::run;
+use super::{Errand, run};
 use crate::{
     Brain, Config, Event,
     testing::{Told, added, node, pod},
@@ -19,7 +19,9 @@ async fn writes_come_out_and_the_driver_ends_with_its_inputs() {
     let seen = vec![added(node("n1").object(), 1), added(pod("a").object(), 2)];
     events.send(vec![Event::Observed(seen), Event::Synced]).await.expect("the driver listens");
     let batch = out.recv().await.expect("the driver writes");
-    let bound = batch.iter().any(|(_, write)| matches!(write, Write::Update(object, _) if object.kind() == Kind::Pod));
+    let binds =
+        |errand: &Errand| matches!(errand, Errand::Write(Write::Update(object, _)) if object.kind() == Kind::Pod);
+    let bound = batch.iter().any(|(_, errand)| binds(errand));
     assert!(bound, "the Pod is bound: {batch:?}");
     drop(events);
     driver.await.expect("the driver ends well");
@@ -39,7 +41,7 @@ async fn the_brain_is_woken_when_its_time_has_come() {
     assert!(out.try_recv().is_err(), "an hour has not passed");
     NOW.store(HOUR, Ordering::Relaxed);
     let batch = out.recv().await.expect("the driver writes");
-    assert!(matches!(&*batch, [(_, Write::Delete(key, _))] if key.kind == Kind::Event), "{batch:?}");
+    assert!(matches!(&*batch, [(_, Errand::Write(Write::Delete(key, _)))] if key.kind == Kind::Event), "{batch:?}");
     drop(events);
     driver.await.expect("the driver ends well");
 }

@@ -69,6 +69,8 @@ pub(super) const CLUSTER_ROLE_BINDINGS: &[BindingGiven] = &[
     BindingGiven { name: "system:basic-user", to: &[To::Group("system:authenticated")] },
     BindingGiven { name: "system:cluster-trust-bundle-discovery", to: &[To::Group("system:serviceaccounts")] },
     BindingGiven { name: "system:discovery", to: &[To::Group("system:authenticated")] },
+    // Who wants images that not every account may run takes this away, and binds the role where it is to count.
+    BindingGiven { name: "system:image-puller", to: &[To::Group("system:serviceaccounts")] },
     BindingGiven { name: "system:kube-controller-manager", to: &[To::User("system:kube-controller-manager")] },
     BindingGiven { name: "system:kube-dns", to: &[To::ServiceAccount { namespace: "kube-system", name: "kube-dns" }] },
     BindingGiven { name: "system:kube-scheduler", to: &[To::User("system:kube-scheduler")] },
@@ -248,6 +250,12 @@ pub(super) const CLUSTER_ROLES: &[ClusterRoleGiven] = &[
             "get",
             "/api /api/* /apis /apis/* /healthz /livez /openapi /openapi/* /readyz /version /version/",
         )],
+    },
+    ClusterRoleGiven {
+        name: "system:image-puller",
+        part_of: "",
+        gathers: "",
+        rules: &[rule("get", "kapelle.dev", "images")],
     },
     ClusterRoleGiven {
         name: "system:kube-aggregator",

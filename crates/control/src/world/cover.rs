@@ -44,7 +44,8 @@ impl Cover {
                 | Subresource::Exec
                 | Subresource::Attach
                 | Subresource::Proxy
-                | Subresource::Token,
+                | Subresource::Token
+                | Subresource::Approval,
             ) => Self::Replaced { by: Arc::new(object.clone()), base },
             Write::Delete(..) => Self::Deleted { at: now, base, written: false },
         }

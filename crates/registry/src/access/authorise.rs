@@ -45,8 +45,8 @@ impl Caller {
     fn node(&self, node: &str, access: Access<'_>, state: impl FnOnce() -> View, uses: &NodeUses) -> Result<(), Error> {
         match access {
             Access::Public | Access::Inside | Access::Renew | Access::SeeMasters => Ok(()),
-            Access::Images(verb, _) if !verb.writes() => Ok(()),
-            Access::Images(..) => Err(self.cannot("write images")),
+            Access::Images(verb, _) | Access::SomeImages(verb) if !verb.writes() => Ok(()),
+            Access::Images(..) | Access::SomeImages(_) => Err(self.cannot("write images")),
             Access::Heartbeat(of) if of == node => Ok(()),
             Access::Heartbeat(_) => Err(self.cannot("send the heartbeat of another node")),
             Access::Resource(asked) => {
@@ -65,7 +65,7 @@ impl Caller {
         }
     }
 
-    /// Where traffic goes every node may know; otherwise a node reads what its own Pods use. What is another node's is answered
+    /// Where traffic goes every node may know, and whom to believe; otherwise a node reads what its own Pods use. What is another node's is answered
     /// as if it did not exist.
     fn node_reads(
         &self,
@@ -79,7 +79,7 @@ impl Caller {
         match (key.kind, asked.verb) {
             (_, Verb::Log) => no("nodes do not read logs"),
             (..) if asked.subresource.is_connection() => no("nodes open no connections through masters"),
-            (Kind::Node | Kind::Service | Kind::EndpointSlice, _) => Ok(()),
+            (Kind::Node | Kind::Service | Kind::EndpointSlice | Kind::ClusterTrustBundle, _) => Ok(()),
             (Kind::Secret | Kind::ConfigMap, Verb::Get) => {
                 let needed = uses.of(&state()).has(node, key.kind, &key.namespace, &key.name);
                 if needed { Ok(()) } else { no("no Pod of this node uses it") }

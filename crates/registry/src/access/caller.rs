@@ -4,6 +4,9 @@ use std::{collections::BTreeMap, net::IpAddr, sync::Arc};
 
 use rpc::identity::Subject;
 
+/// The group of everybody who is known.
+const AUTHENTICATED: &str = "system:authenticated";
+
 /// Who sent a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Caller {
@@ -60,6 +63,29 @@ impl Caller {
             Subject::Master { member } => Self::Master { member },
             Subject::Node { name, uid } => Self::Node { name, uid, from: Some(from.to_canonical()) },
             Subject::Admin { name } => Self::Admin { name },
+            Subject::User { name, uid, mut groups } => {
+                groups.push(AUTHENTICATED.to_owned());
+                Self::User(Arc::new(User { name, uid, groups, extra: BTreeMap::new() }))
+            }
+        }
+    }
+
+    /// The caller as a user, with all that is known of it.
+    #[must_use]
+    pub fn described(&self) -> User {
+        match self {
+            Self::User(user) => User::clone(user),
+            Self::Cluster
+            | Self::Master { .. }
+            | Self::Newcomer { .. }
+            | Self::Admin { .. }
+            | Self::Node { .. }
+            | Self::Nobody => User {
+                name: self.user(),
+                uid: String::new(),
+                groups: self.groups().into_iter().map(str::to_owned).collect(),
+                extra: BTreeMap::new(),
+            },
         }
     }
 
@@ -80,9 +106,9 @@ impl Caller {
     #[must_use]
     pub fn groups(&self) -> Vec<&str> {
         match self {
-            Self::Cluster | Self::Master { .. } | Self::Admin { .. } => vec!["system:masters", "system:authenticated"],
-            Self::Node { .. } => vec!["system:nodes", "system:authenticated"],
-            Self::Newcomer { .. } => vec!["system:authenticated"],
+            Self::Cluster | Self::Master { .. } | Self::Admin { .. } => vec!["system:masters", AUTHENTICATED],
+            Self::Node { .. } => vec!["system:nodes", AUTHENTICATED],
+            Self::Newcomer { .. } => vec![AUTHENTICATED],
             Self::User(user) => user.groups.iter().map(String::as_str).collect(),
             Self::Nobody => vec!["system:unauthenticated"],
         }

@@ -9,11 +9,13 @@ mod caller;
 mod node_restriction;
 mod node_uses;
 mod rbac;
+mod signers;
 
 pub use caller::{Caller, User};
 pub(crate) use node_uses::NodeUses;
 pub use rbac::{Attributes, ResourceAttributes, Roles, RulesOf, Verdict};
 pub(crate) use rbac::{Grant, Rights, reads_secrets};
+pub(crate) use signers::Certifying;
 
 use api::{Error, Key, Subresource, Verb, Write, selector::Fields};
 
@@ -34,6 +36,9 @@ pub enum Access<'a> {
     Heartbeat(&'a str),
     /// To do something with the images of a repository; of all of them, if the name is empty.
     Images(Verb, &'a str),
+    /// The same where only the body says which repository is meant: whoever might is let in, and asked again as
+    /// [`Access::Images`] once it is known.
+    SomeImages(Verb),
     /// To renew one's own certificate.
     Renew,
     /// To see the group of masters.

@@ -24,12 +24,13 @@ const LOOK_EVERY: Duration = Duration::from_secs(10);
 pub struct Authenticated {
     /// Who it is.
     pub caller: Arc<Caller>,
+    user: Arc<User>,
     claims: Arc<Claims>,
 }
 
 impl Authenticated {
-    pub(super) fn user(&self) -> User {
-        self.claims.user()
+    pub(super) fn user(&self) -> &User {
+        &self.user
     }
 
     pub(super) fn claims(&self) -> &Claims {
@@ -38,14 +39,14 @@ impl Authenticated {
 }
 
 impl Registry {
-    /// Who shows a token of a ServiceAccount to a master, as far as this one knows; `None` if it must find out, or if the token does
+    /// Who shows a token of a ServiceAccount or User to a master, as far as this one knows; `None` if it must find out, or if the token does
     /// not count.
     #[must_use]
     pub fn recognise(&self, token: &str) -> Option<Authenticated> {
         self.known(&self.state(), token, &[ISSUER.to_owned()]).ok()
     }
 
-    /// Who shows a token of a ServiceAccount to a master.
+    /// Who shows a token of a ServiceAccount or User to a master.
     ///
     /// # Errors
     /// 401 if it is none of this cluster, is for others, has ended, or what it speaks of is gone; 503 if the masters cannot agree
@@ -72,20 +73,26 @@ impl Registry {
         let keys = self.keys_in(view).map_err(|error| Unknown::ForNow(error.message))?;
         let claims = keys.claims(token).map_err(|bad| match bad {
             BadToken::UnknownKey => Unknown::ForNow(bad.to_string()),
-            BadToken::TooLong | BadToken::NotCompact | BadToken::Header | BadToken::Signature | BadToken::Claims => {
-                Unknown::ForGood(bad.to_string())
-            }
+            BadToken::TooLong
+            | BadToken::NotCompact
+            | BadToken::Header
+            | BadToken::Signature
+            | BadToken::Claims
+            | BadToken::Issuer => Unknown::ForGood(bad.to_string()),
         })?;
         let now = self.now();
         claims.check(now, audiences).map_err(|refused| Unknown::ForGood(refused.to_string()))?;
-        bound::check(view, &claims.about, now).map_err(|gone| Unknown::ForNow(gone.to_string()))?;
-        Ok(Authenticated { caller: Arc::new(Caller::User(Arc::new(claims.user()))), claims })
+        let user = Arc::new(bound::whose(view, &claims, now).map_err(|gone| Unknown::ForNow(gone.to_string()))?);
+        Ok(Authenticated { caller: Arc::new(Caller::User(user.clone())), user, claims })
     }
 
-    /// Waits until what somebody's token speaks of is gone. Its end alone ends nothing that has begun, as in Kubernetes.
+    /// Waits until what somebody's token speaks of is gone, or is in fewer groups than it was. The end of the token alone ends
+    /// nothing that has begun, as in Kubernetes.
     pub async fn until_revoked(&self, shown: &Authenticated) {
         let mut news = self.inner.presence.subscribe();
-        while bound::check(&self.state(), &shown.claims.about, self.now()).is_ok() {
+        let was = &shown.user().groups;
+        let is_the_same = |user: User| was.iter().all(|group| user.groups.contains(group));
+        while bound::whose(&self.state(), &shown.claims, self.now()).is_ok_and(is_the_same) {
             // The sender lives as long as this Registry.
             let _ = timeout(LOOK_EVERY, news.changed()).await;
         }

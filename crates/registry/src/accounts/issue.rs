@@ -7,15 +7,19 @@ use api::{
     authentication_v1::{BoundObjectReference, TokenRequest, TokenRequestSpec, TokenRequestStatus},
     core_v1::Pod,
     error::Cause,
+    json,
 };
+use prost::Message as _;
+use serde_json::Value;
 use store::View;
 use uuid::Uuid;
 
 use super::{
     bound,
-    claims::{About, Claims, ISSUER, Named, seconds, user_name},
+    claims::{About, Claims, ISSUER, Named, OfAccount, seconds},
     jose::TOKEN_BYTES_MAX,
     keyring::LIFE_MAX,
+    keys::Opened,
 };
 use crate::{
     Registry,
@@ -26,79 +30,105 @@ use crate::{
 /// The life of a token for which nobody says one, in seconds: Kubernetes' hour.
 const LIFE_S: i64 = 3600;
 
-/// The shortest life of a token, in seconds: Kubernetes' ten minutes.
+/// The shortest life of a token that may be asked for, in seconds: Kubernetes' ten minutes.
 const LIFE_MIN_S: i64 = 600;
 
 /// The longest life that may be asked for, in seconds, whatever is given; Kubernetes' 2^32.
 const LIFE_ASKED_MAX_S: i64 = 1 << 32;
 
 /// The longest life that is given, in seconds.
-const LIFE_MAX_S: i64 = LIFE_MAX.as_secs() as i64;
+pub(super) const LIFE_MAX_S: i64 = LIFE_MAX.as_secs() as i64;
 
 const _: () = assert!(LIFE_MIN_S <= LIFE_S && LIFE_S <= LIFE_MAX_S && LIFE_MAX_S <= LIFE_ASKED_MAX_S);
 
+const MESSAGE: &str = "kapelle.authentication.v1.TokenRequest";
+
 /// What is asked for, as far as the request alone tells.
-struct Wanted {
+pub(super) struct Wanted {
     audiences: Vec<String>,
-    life_s: i64,
+    pub(super) life_s: i64,
     warnings: Vec<String>,
 }
 
 impl Registry {
-    /// Makes a token of an account. Answers the request with the token and what was chosen for it, and what its sender should know.
-    /// Nothing is stored.
+    /// Makes a token of a ServiceAccount or a User. Answers the request with the token and what was chosen for it, and what its
+    /// sender should know. Nothing is stored.
     ///
     /// # Errors
     /// If the caller may not, the account or what the token is to be bound to is not there, or what is asked for cannot be.
-    pub async fn create_token(
-        &self,
-        account: &Key,
-        request: TokenRequest,
-    ) -> Result<(TokenRequest, Vec<String>), Error> {
-        self.authorise(Access::to_subresource(Verb::Create, account, Subresource::Token)).await?;
-        let mut spec = request.spec.unwrap_or_default();
-        let wanted = wanted(&spec)?;
+    pub async fn create_token(&self, whose: &Key, request: TokenRequest) -> Result<(TokenRequest, Vec<String>), Error> {
+        self.authorise(Access::to_subresource(Verb::Create, whose, Subresource::Token)).await?;
+        let spec = request.spec.clone().unwrap_or_default();
+        let (is_of_user, now) = (whose.kind == Kind::User, self.now());
+        let life_s = if is_of_user { LIFE_MAX_S } else { LIFE_S };
+        let mut wanted = wanted(&spec, life_s)?;
         let keys = self.keys().await?;
-        let now = self.now();
-        let about = match self.about(&self.state(), account, &spec) {
-            Ok(about) => about,
-            // Who has just made an account or a Pod by another master asks for what this one has not heard of.
-            Err(_) => self.about(&self.view(ReadAt::Latest).await?, account, &spec)?,
+        let about = if is_of_user {
+            self.about_user(&self.view(ReadAt::Latest).await?, whose, &spec, &mut wanted)?
+        } else {
+            match self.about_account(&self.state(), whose, &spec, now) {
+                Ok(about) => about,
+                // Who has just made an account or a Pod by another master asks for what this one has not heard of.
+                Err(_) => self.about_account(&self.view(ReadAt::Latest).await?, whose, &spec, now)?,
+            }
         };
-        let begin = seconds(now);
-        let end = begin.saturating_add(wanted.life_s);
-        let claims = Claims {
-            sub: user_name(&about),
-            aud: wanted.audiences.clone(),
-            exp: end,
-            iat: begin,
-            iss: ISSUER.to_owned(),
-            jti: Uuid::new_v4().to_string(),
-            about,
-            nbf: begin,
-        };
-        let token = keys.keyring().signing().sign(&claims).map_err(Error::internal)?;
-        if token.len() > TOKEN_BYTES_MAX {
-            let message = format!("Too long: the token would have {} of at most {TOKEN_BYTES_MAX} bytes", token.len());
-            return Err(invalid("spec.audiences", "FieldValueTooLong", message));
-        }
-        (spec.audiences, spec.expiration_seconds) = (wanted.audiences, Some(wanted.life_s));
-        let ends = Timestamp(end.saturating_mul(1000)).into();
+        let warnings = self.admit_question(whose, Subresource::Token, || told(whose, &request)).await?;
+        wanted.warnings.extend(warnings);
+        let status = signed(&keys, about, &wanted, now)?;
+        let spec = TokenRequestSpec { audiences: wanted.audiences, expiration_seconds: Some(wanted.life_s), ..spec };
         let mut metadata = request.metadata.unwrap_or_default();
-        (metadata.name, metadata.namespace) = (account.name.to_string(), account.namespace.to_string());
+        (metadata.name, metadata.namespace) = (whose.name.to_string(), whose.namespace.to_string());
         metadata.creation_timestamp = Some(now.into());
-        let status = TokenRequestStatus { token, expiration_timestamp: Some(ends) };
         Ok((TokenRequest { metadata: Some(metadata), spec: Some(spec), status: Some(status) }, wanted.warnings))
     }
 }
 
+/// The request as webhooks and policies are told it.
+fn told(whose: &Key, request: &TokenRequest) -> Value {
+    let mut value = json::encode_message(MESSAGE, &request.encode_to_vec()).unwrap_or_default();
+    (value["apiVersion"], value["kind"]) = ("authentication.k8s.io/v1".into(), "TokenRequest".into());
+    (value["metadata"]["name"], value["metadata"]["namespace"]) = ((*whose.name).into(), (*whose.namespace).into());
+    value
+}
+
+/// A token that speaks of something, and when it ends.
+fn signed(keys: &Opened, about: About, wanted: &Wanted, now: Timestamp) -> Result<TokenRequestStatus, Error> {
+    let iat = seconds(now);
+    let exp = iat.saturating_add(wanted.life_s);
+    let claims = Claims { aud: wanted.audiences.clone(), exp, iat, jti: Uuid::new_v4().to_string(), about };
+    let token = keys.keyring().signing().sign(&claims).map_err(Error::internal)?;
+    if token.len() > TOKEN_BYTES_MAX {
+        let message = format!("Too long: the token would have {} of at most {TOKEN_BYTES_MAX} bytes", token.len());
+        return Err(invalid("spec.audiences", "FieldValueTooLong", message));
+    }
+    Ok(TokenRequestStatus { token, expiration_timestamp: Some(Timestamp(exp.saturating_mul(1000)).into()) })
+}
+
+impl Wanted {
+    /// Gives less than was asked for.
+    pub(super) fn shorten(&mut self, life_s: i64, asked: Option<i64>) {
+        self.life_s = life_s;
+        self.warnings = asked.map(|asked| shortened(asked, life_s)).into_iter().collect();
+    }
+}
+
+fn shortened(asked: i64, given: i64) -> String {
+    format!("requested expiration of {asked} seconds shortened to {given} seconds")
+}
+
 impl Registry {
-    /// Of what the token speaks, in a state in which it may.
-    fn about(&self, view: &View, account: &Key, spec: &TokenRequestSpec) -> Result<About, Error> {
+    /// Of what a token of an account speaks, in a state in which it may be asked for.
+    fn about_account(
+        &self,
+        view: &View,
+        account: &Key,
+        spec: &TokenRequestSpec,
+        now: Timestamp,
+    ) -> Result<About, Error> {
         self.may_ask(view, account, spec)?;
         let about = about(view, account, spec.bound_object_ref.as_ref())?;
-        bound::check(view, &about, self.now()).map_err(|_| Error::not_found(account))?;
-        Ok(about)
+        bound::check(view, &about, now).map_err(|_| Error::not_found(account))?;
+        Ok(About::Account(about))
     }
 
     /// A node asks only for its Pods, for tokens that end with them, and for audiences that they name: Kubernetes'
@@ -136,8 +166,9 @@ fn audiences(pod: &Pod) -> BTreeSet<&str> {
     tokens.map(|token| if token.audience.is_empty() { ISSUER } else { token.audience.as_str() }).collect()
 }
 
-fn wanted(spec: &TokenRequestSpec) -> Result<Wanted, Error> {
-    let asked = spec.expiration_seconds.unwrap_or(LIFE_S);
+/// `usual` is the life of a token for which nobody says one.
+fn wanted(spec: &TokenRequestSpec, usual: i64) -> Result<Wanted, Error> {
+    let asked = spec.expiration_seconds.unwrap_or(usual);
     let wrong = |why: &str| {
         let message = format!("Invalid value: {asked}: may not specify a duration {why}");
         Err(invalid("spec.expirationSeconds", "FieldValueInvalid", message))
@@ -149,10 +180,7 @@ fn wanted(spec: &TokenRequestSpec) -> Result<Wanted, Error> {
         return wrong("larger than 2^32 seconds");
     }
     let life_s = asked.min(LIFE_MAX_S);
-    let warnings = (life_s < asked)
-        .then(|| format!("requested expiration of {asked} seconds shortened to {life_s} seconds"))
-        .into_iter()
-        .collect();
+    let warnings = (life_s < asked).then(|| shortened(asked, life_s)).into_iter().collect();
     Ok(Wanted { audiences: audiences_of(spec), life_s, warnings })
 }
 
@@ -162,8 +190,8 @@ fn audiences_of(spec: &TokenRequestSpec) -> Vec<String> {
 }
 
 /// The objects of which the token speaks.
-fn about(view: &View, account: &Key, bound: Option<&BoundObjectReference>) -> Result<About, Error> {
-    let mut about = About {
+fn about(view: &View, account: &Key, bound: Option<&BoundObjectReference>) -> Result<OfAccount, Error> {
+    let mut about = OfAccount {
         namespace: account.namespace.to_string(),
         node: None,
         pod: None,
@@ -200,7 +228,7 @@ fn about(view: &View, account: &Key, bound: Option<&BoundObjectReference>) -> Re
 }
 
 /// An object that is there, and its uid.
-fn named(view: &View, key: &Key) -> Result<Named, Error> {
+pub(super) fn named(view: &View, key: &Key) -> Result<Named, Error> {
     let record = view.get(key).ok_or_else(|| Error::not_found(key))?;
     let uid = record.object().metadata().map(|meta| meta.uid.clone()).unwrap_or_default();
     Ok(Named { name: key.name.to_string(), uid })
@@ -234,7 +262,7 @@ fn node_of(view: &View, pod: &Key, account: &Key) -> Result<Option<Named>, Error
     Ok(node.and_then(|node| named(view, &Key::cluster(Kind::Node, node)).ok()))
 }
 
-fn invalid(field: &str, reason: &'static str, message: String) -> Error {
+pub(super) fn invalid(field: &str, reason: &'static str, message: String) -> Error {
     let cause = Cause { reason, field: field.to_owned(), message };
     Error::invalid_request("TokenRequest.authentication.k8s.io", vec![cause])
 }

@@ -45,9 +45,12 @@ pub(crate) enum BadToken {
     /// The key of its `kid` has not signed it.
     #[error("its signature does not fit")]
     Signature,
-    /// Its claims are not those of a ServiceAccount's token.
-    #[error("its claims are not those of a ServiceAccount's token")]
+    /// Its claims are not those of our tokens.
+    #[error("its claims are not those of a ServiceAccount's or a User's token")]
     Claims,
+    /// Somebody else says to have made it.
+    #[error("another cluster made it")]
+    Issuer,
 }
 
 /// A header as masters write it. Fields that are not named here, such as `jwk` and `jku`, and fields that stand twice make it

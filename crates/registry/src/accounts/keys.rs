@@ -47,6 +47,8 @@ const SEEN_MAX: usize = 4096;
 pub(crate) struct Keys {
     /// Empty until [`Registry::sign_by`].
     seal: OnceLock<Seal>,
+    /// The authority's certificate, PEM.
+    authority: OnceLock<String>,
     opened: ArcSwapOption<Opened>,
 }
 
@@ -68,6 +70,7 @@ impl Registry {
     pub fn sign_by(&self, authority: &Authority) -> Result<(), Error> {
         let seal = Seal::of(authority).map_err(Error::internal)?;
         let _ = self.inner.keys.seal.set(seal);
+        let _ = self.inner.keys.authority.set(authority.certificate_pem().to_owned());
         Ok(())
     }
 
@@ -166,6 +169,11 @@ impl Registry {
         Ok(json!({ "keys": all }))
     }
 
+    /// By what masters are known: their authority's certificate, PEM.
+    pub(super) fn authority_pem(&self) -> Result<&str, Error> {
+        self.inner.keys.authority.get().map(String::as_str).ok_or_else(no_keys)
+    }
+
     fn seal(&self) -> Result<&Seal, Error> {
         self.inner.keys.seal.get().ok_or_else(no_keys)
     }
@@ -202,7 +210,7 @@ impl Opened {
         if let Some(claims) = seen().get(&hash) {
             return Ok(claims.clone());
         }
-        let claims = Arc::new(Claims::read(&jose::verify(token, |kid| self.keyring.key(kid))?)?);
+        let claims = Arc::new(Claims::read(&jose::verify(token, |kid| self.keyring.key(kid))?, token)?);
         let mut seen = seen();
         if seen.len() >= SEEN_MAX {
             seen.clear();

@@ -44,7 +44,7 @@ impl Registry {
         match self.authenticate_for(token, audiences).await {
             Ok(shown) => {
                 let audiences = shown.claims().audiences(audiences).cloned().collect();
-                Ok(Reviewed { whose: Ok((shown.user(), audiences)) })
+                Ok(Reviewed { whose: Ok((shown.user().clone(), audiences)) })
             }
             Err(error) if error.reason == Reason::Unauthorized => Ok(Reviewed { whose: Err(error.message) }),
             Err(error) => Err(error),

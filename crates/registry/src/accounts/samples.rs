@@ -17,5 +17,5 @@ pub(crate) fn token(claims: &[u8]) -> Option<String> {
 /// Whether a text is a token that the key has signed, with claims that can be read.
 pub(crate) fn is_understood(token: &str) -> bool {
     let verified = KEYRING.as_ref().map(|keyring| jose::verify(token, |kid| keyring.key(kid)));
-    verified.is_some_and(|claims| claims.is_ok_and(|claims| Claims::read(&claims).is_ok()))
+    verified.is_some_and(|claims| claims.is_ok_and(|claims| Claims::read(&claims, token).is_ok()))
 }

@@ -48,7 +48,7 @@ impl Draft {
             }
             Stands::Scale => (scaled(old, value)?, Vec::new()),
             Stands::Binding => (bound(old, value), Vec::new()),
-            Stands::Eviction | Stands::Connection => return Ok((false, Vec::new())),
+            Stands::Eviction | Stands::Question => return Ok((false, Vec::new())),
         };
         // Who owns what is not theirs to say.
         new.metadata_mut().managed_fields = old.metadata().map(|meta| meta.managed_fields.clone()).unwrap_or_default();

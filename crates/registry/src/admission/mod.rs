@@ -22,7 +22,7 @@ mod webhooks;
 
 use std::time::Duration;
 
-use api::{Error, Key, Object, Reason, Subresource, Write, admission::Operation};
+use api::{Error, Key, Object, Reason, Subresource, Write};
 use serde_json::Value;
 use store::View;
 
@@ -91,23 +91,23 @@ impl Registry {
 }
 
 impl Registry {
-    /// Asks others whether somebody may be connected with an object by one of its subresources. `connection` says how, such as
-    /// a `PodExecOptions`. Answers what the asker should know.
+    /// Asks others whether somebody may ask something of an object by one of its subresources: to be connected with it, or for a
+    /// token. `question` says what, such as a `PodExecOptions`. Answers what the asker should know.
     ///
     /// # Errors
     /// If there is no such object, if somebody refuses, or if somebody who must be asked does not answer.
-    pub async fn admit_connection(
+    pub async fn admit_question(
         &self,
         key: &Key,
         subresource: Subresource,
-        connection: impl FnOnce() -> Value,
+        question: impl FnOnce() -> Value,
     ) -> Result<Vec<String>, Error> {
         let view = self.state();
-        let Some(panel) = self.inner.admission.panel(&view, key.kind, Operation::Connect) else {
+        let Some(panel) = self.inner.admission.panel(&view, key.kind, Matter::question(subresource)) else {
             return Ok(Vec::new());
         };
         let object = view.get(key).ok_or_else(|| Error::not_found(key))?.object();
-        let matter = Matter::connecting(key.clone(), subresource, &self.caller, connection());
+        let matter = Matter::asking(key.clone(), subresource, &self.caller, question());
         let (view, panel, matter) = (&view, &*panel, &matter);
         let mut asking = Asking { registry: self, panel, view, matter, warnings: Vec::new() };
         let asked = async {

@@ -33,6 +33,8 @@ pub(crate) struct Matter<'a> {
     pub(super) dry_run: bool,
     caller: &'a Caller,
     options: Value,
+    /// What is asked of the object, if nothing is written.
+    question: Value,
 }
 
 /// How a write is asked for, beside what it is.
@@ -56,8 +58,8 @@ pub(super) enum Stands {
     Binding,
     /// The wish that a Pod goes.
     Eviction,
-    /// How somebody wants to be connected with it: the options of the request.
-    Connection,
+    /// What somebody asks of it without writing it: how to be connected with it, or a token.
+    Question,
 }
 
 impl<'a> Matter<'a> {
@@ -83,22 +85,39 @@ impl<'a> Matter<'a> {
         let dry_run = options["dryRun"].is_array();
         let versions = form.definition.into_iter().flat_map(|definition| definition.served().map(Version::as_served));
         let (subresource, versions) = (subresource.word(), versions.collect());
-        Self { operation, form, versions, subresource, stands, key, dry_run, caller, options }
+        let question = Value::Null;
+        Self { operation, form, versions, subresource, stands, key, dry_run, caller, options, question }
     }
 
-    /// Somebody who wants to be connected with an object. `connection` says how, such as a `PodExecOptions`.
-    pub(crate) fn connecting(key: Key, subresource: Subresource, caller: &'a Caller, connection: Value) -> Self {
+    /// Somebody who asks something of an object and writes nothing: to be connected with it, such as by a `PodExecOptions`, which
+    /// is told as the options too; or for a token, by a `TokenRequest`.
+    pub(crate) fn asking(key: Key, subresource: Subresource, caller: &'a Caller, question: Value) -> Self {
+        let manner = Manner {
+            dry_run: false,
+            field_manager: "",
+            field_validation: Strictness::Warn,
+            through: Subresource::None,
+        };
+        let operation = Self::question(subresource);
+        let is_made = operation == Operation::Create;
+        let options = if is_made { written("CreateOptions", manner) } else { question.clone() };
         Self {
-            operation: Operation::Connect,
+            operation,
             form: key.kind.into(),
             versions: Vec::new(),
             subresource: subresource.word(),
-            stands: Stands::Connection,
+            stands: Stands::Question,
             key,
             dry_run: false,
             caller,
-            options: connection,
+            options,
+            question,
         }
+    }
+
+    /// What asking something of an object by a subresource is called: a token is made, all else is a connection.
+    pub(super) fn question(subresource: Subresource) -> Operation {
+        if subresource == Subresource::Token { Operation::Create } else { Operation::Connect }
     }
 
     pub(super) fn user(&self) -> String {
@@ -157,8 +176,8 @@ impl<'a> Matter<'a> {
             Stands::Scale => ("autoscaling", "v1", "Scale"),
             Stands::Binding => ("", "v1", "Binding"),
             Stands::Eviction => ("policy", "v1", "Eviction"),
-            Stands::Connection => {
-                let text = |field: &str| self.options[field].as_str().unwrap_or_default();
+            Stands::Question => {
+                let text = |field: &str| self.question[field].as_str().unwrap_or_default();
                 let (group, version) = text("apiVersion").split_once('/').unwrap_or(("", text("apiVersion")));
                 return json!({"group": group, "version": version, "kind": text("kind")});
             }
@@ -188,7 +207,7 @@ impl<'a> Matter<'a> {
             Stands::Eviction => json!({
                 "apiVersion": "policy/v1", "kind": "Eviction", "metadata": self.metadata(), "deleteOptions": {},
             }),
-            Stands::Connection => self.options.clone(),
+            Stands::Question => self.question.clone(),
         }
     }
 
@@ -200,7 +219,7 @@ impl<'a> Matter<'a> {
         let message = match self.stands {
             Stands::Whole => found.info().message,
             Stands::Scale => SCALE,
-            Stands::Binding | Stands::Eviction | Stands::Connection => "",
+            Stands::Binding | Stands::Eviction | Stands::Question => "",
         };
         let unknown = || "what is asked about has no fields that could be set".to_owned();
         match self.form.in_version(found).kind().filter(|_| self.stands == Stands::Whole) {

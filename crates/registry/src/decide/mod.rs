@@ -9,6 +9,7 @@ mod create;
 mod delete;
 mod join;
 mod owners;
+mod pod_security;
 mod service_account;
 #[cfg(test)]
 mod tests;
@@ -21,6 +22,7 @@ use store::{Expect, Op, Record, Txn, View};
 
 use crate::defined::Form;
 pub use join::join;
+pub use pod_security::{AUDIT_VIOLATIONS, secure};
 
 /// The largest object, in bytes of protobuf: Kubernetes' limit of an entry in its store, and well below that of our log.
 pub const OBJECT_BYTES_MAX: usize = 1_536 << 10;

@@ -115,7 +115,7 @@ impl Decider<'_> {
 /// Whether those who write a part own what they write. Bindings, owners and finalizers are the cluster's own affair.
 fn is_owned(subresource: Subresource) -> bool {
     match subresource {
-        Subresource::None | Subresource::Status | Subresource::Scale => true,
+        Subresource::None | Subresource::Status | Subresource::Scale | Subresource::Approval => true,
         Subresource::Binding
         | Subresource::Finalize
         | Subresource::Owners

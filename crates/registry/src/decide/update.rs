@@ -4,9 +4,13 @@ use std::sync::Arc;
 
 use api::{
     Error, Key, Object, Reason, Subresource, Timestamp,
+    certificates_v1::CertificateSigningRequest,
     core_v1::{Namespace, Pod},
     defaults,
-    kinds::core::{namespace, pod},
+    kinds::{
+        certificates::certificate_signing_request,
+        core::{namespace, pod},
+    },
     meta_v1, validate, warnings,
 };
 use store::{Expect, Op, Record, Txn};
@@ -26,7 +30,8 @@ impl Decider<'_> {
         }
         let mut new = match subresource {
             Subresource::None => whole(old, sent),
-            Subresource::Status => status(old, sent),
+            Subresource::Status => status(old, sent, self.stamp.now),
+            Subresource::Approval => approved(old, sent, self.stamp.now).ok_or_else(no_subresource)?,
             Subresource::Scale => scale(old, sent)?,
             Subresource::Binding => bound(old, sent, self.stamp.now).ok_or_else(no_subresource)??,
             Subresource::Finalize => finalized(old, sent).ok_or_else(no_subresource)?,
@@ -54,7 +59,10 @@ impl Decider<'_> {
             causes.extend(self.judged(Some(old), &new)?);
             valid(&key, causes)?;
         }
-        if matches!(subresource, Subresource::Owners | Subresource::Status | Subresource::Finalize) {
+        if matches!(
+            subresource,
+            Subresource::Owners | Subresource::Status | Subresource::Finalize | Subresource::Approval
+        ) {
             let mut causes = validate::update_part(old, &new, subresource);
             if subresource == Subresource::Status {
                 causes.extend(self.judged(Some(old), &new)?);
@@ -151,10 +159,21 @@ fn whole(old: &Object, sent: &Object) -> Object {
     new
 }
 
-fn status(old: &Object, sent: &Object) -> Object {
+fn status(old: &Object, sent: &Object, now: Timestamp) -> Object {
     let mut new = old.clone();
     new.update_status(sent);
+    if let (Object::CertificateSigningRequest(new), Some(old)) = (&mut new, old.get()) {
+        certificate_signing_request::stamp(new, old, now);
+    }
     new
+}
+
+/// Only CertificateSigningRequests are approved.
+fn approved(old: &Object, sent: &Object, now: Timestamp) -> Option<Object> {
+    let old = old.get::<CertificateSigningRequest>()?;
+    let mut new = certificate_signing_request::decided(old, sent.get()?);
+    certificate_signing_request::stamp(&mut new, old, now);
+    Some(new.into())
 }
 
 /// Silence must not become the default of one replica.

@@ -1,24 +1,46 @@
-//! How many requests are answered at a time, and how many bytes of them are held: Kubernetes' priority and fairness without
-//! the queues. What is too much is refused at once, with the time after which to try again, rather than queued until
-//! everybody has given up. Users, nodes and masters, and those without a certificate have shares of their own, so that users
-//! who ask too much cannot make nodes look dead, and nobody can keep an administrator out. Within its share each node, and
-//! each address without a certificate, has a limit of its own.
+//! How many requests are answered at a time, and how many bytes of them are held: Kubernetes' priority and fairness in spirit.
+//! Administrators, users, nodes and masters, and those without a certificate have shares of their own, so that users who ask
+//! too much cannot make nodes look dead, and nobody can keep an administrator out. Within its share each node, each user, the
+//! accounts of each namespace together, and each address without a certificate have a limit of their own: one *flow*.
+//!
+//! What is too much is refused at once, with the time after which to try again, rather than queued until everybody has given
+//! up; but requests of a user's flow wait for each other for a while, in order: whoever asks in a loop slows itself.
 //!
 //! Bytes of bodies count as they are read, whatever the request says of its length.
 
 use std::{
     collections::HashMap,
     net::IpAddr,
-    sync::{Arc, Mutex, PoisonError, Weak},
+    sync::{
+        Arc, Mutex, PoisonError, Weak,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
 };
 
 use api::{Error, Reason};
-use tokio::sync::Semaphore;
+use tokio::{
+    sync::{Semaphore, SemaphorePermit},
+    time::timeout,
+};
 
 use crate::{access::Caller, decide::OBJECT_BYTES_MAX};
 
-/// The most requests of users that are answered at the same time: the sum of Kubernetes' limits for reads and writes.
+/// The most requests of administrators that are answered at the same time: the sum of Kubernetes' limits for reads and writes.
+const ADMIN_REQUESTS_MAX: usize = 600;
+
+/// The same for users.
 const USER_REQUESTS_MAX: usize = 600;
+
+/// The most requests of one user, or of the accounts of one namespace, that are answered at the same time: more than a client
+/// needs, and few enough that others hardly notice if each of them lists everything.
+pub const FLOW_REQUESTS_MAX: usize = 16;
+
+/// The most of them that wait for their turn; one more is refused.
+pub const FLOW_WAITING_MAX: usize = 100;
+
+/// How long one of them may wait: a quarter of the time that Kubernetes gives a request.
+const FLOW_WAIT_MAX: Duration = Duration::from_secs(15);
 
 /// The most requests of nodes and masters at the same time: a whole cluster's agents after a restart.
 const SYSTEM_REQUESTS_MAX: usize = 4096;
@@ -32,8 +54,14 @@ const NOBODY_REQUESTS_MAX: usize = 64;
 /// The most of them from one address.
 pub const ADDRESS_REQUESTS_MAX: usize = 16;
 
-/// The most bytes of users' requests that are held at the same time: a few hundred of the largest.
+/// The most bytes of administrators' requests that are held at the same time: a few hundred of the largest.
+const ADMIN_BYTES_MAX: usize = 256 << 20;
+
+/// The same for users.
 const USER_BYTES_MAX: usize = 256 << 20;
+
+/// The most bytes of one user's requests, or of those of the accounts of one namespace.
+const FLOW_BYTES_MAX: usize = 64 << 20;
 
 /// The most bytes of nodes' and masters' requests at the same time.
 const SYSTEM_BYTES_MAX: usize = 128 << 20;
@@ -57,6 +85,7 @@ const UNIT_BYTES: usize = 1 << 10;
 /// The budget of one server. Cloning shares it.
 #[derive(Clone, Debug)]
 pub struct Budget {
+    admins: Arc<Share>,
     users: Arc<Share>,
     system: Arc<Share>,
     nobody: Arc<Share>,
@@ -66,6 +95,8 @@ pub struct Budget {
 /// Whose requests have a limit of their own within their share.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 enum Flow {
+    /// A user by its name, or the accounts of a namespace.
+    User(String),
     Node(String),
     Address(IpAddr),
 }
@@ -75,12 +106,19 @@ enum Flow {
 struct Share {
     requests: Semaphore,
     units: Semaphore,
+    /// How many wait for their turn.
+    waiting: AtomicUsize,
 }
+
+/// Somebody who waits, until it is dropped.
+struct Waiting<'a>(&'a AtomicUsize);
 
 /// What one caller may use: its class's share, and of that what its own flow may have. Cloning shares it.
 #[derive(Clone, Debug)]
 pub struct Account {
     shares: Arc<[Arc<Share>]>,
+    /// Whether requests wait for each other at the last of the shares.
+    waits: bool,
 }
 
 /// Leave to be answered, given back when it is dropped.
@@ -104,6 +142,7 @@ struct Units {
 impl Default for Budget {
     fn default() -> Self {
         Self {
+            admins: Share::new(ADMIN_REQUESTS_MAX, ADMIN_BYTES_MAX),
             users: Share::new(USER_REQUESTS_MAX, USER_BYTES_MAX),
             system: Share::new(SYSTEM_REQUESTS_MAX, SYSTEM_BYTES_MAX),
             nobody: Share::new(NOBODY_REQUESTS_MAX, NOBODY_BYTES_MAX),
@@ -116,12 +155,13 @@ impl Budget {
     /// What a caller at some address may use.
     pub fn account(&self, caller: &Caller, from: IpAddr) -> Account {
         let shares = match caller {
-            Caller::Admin { .. } | Caller::User(_) => Arc::from([self.users.clone()]),
+            Caller::Admin { .. } => Arc::from([self.admins.clone()]),
+            Caller::User(user) => Arc::from([self.users.clone(), self.flow(Flow::User(whose(&user.name).to_owned()))]),
             Caller::Cluster | Caller::Master { .. } | Caller::Newcomer { .. } => Arc::from([self.system.clone()]),
             Caller::Node { name, .. } => Arc::from([self.system.clone(), self.flow(Flow::Node(name.clone()))]),
             Caller::Nobody => Arc::from([self.nobody.clone(), self.flow(Flow::Address(from))]),
         };
-        Account { shares }
+        Account { shares, waits: matches!(caller, Caller::User(_)) }
     }
 
     /// A flow is kept as long as somebody uses it.
@@ -131,10 +171,13 @@ impl Budget {
             return share;
         }
         let share = match flow {
+            Flow::User(_) => Share::new(FLOW_REQUESTS_MAX, FLOW_BYTES_MAX),
             Flow::Node(_) => Share::new(NODE_REQUESTS_MAX, NODE_BYTES_MAX),
             Flow::Address(_) => Share::new(ADDRESS_REQUESTS_MAX, ADDRESS_BYTES_MAX),
         };
-        flows.retain(|_, share| share.strong_count() > 0);
+        if flows.len() == flows.capacity() {
+            flows.retain(|_, share| share.strong_count() > 0);
+        }
         flows.insert(flow, Arc::downgrade(&share));
         share
     }
@@ -147,6 +190,28 @@ impl Account {
     /// 429 with the seconds after which to try again.
     pub fn take(&self) -> Result<Permit, Error> {
         self.take_all(|share| &share.requests, 1)?;
+        self.permit()
+    }
+
+    /// Leave for one request; if its flow has too many under way, after a while.
+    ///
+    /// # Errors
+    /// As [`Account::take`], if too many wait already, or if its turn does not come.
+    pub async fn enter(&self) -> Result<Permit, Error> {
+        let (Some((flow, classes)), true) = (self.shares.split_last(), self.waits) else { return self.take() };
+        if flow.requests.try_acquire().map(SemaphorePermit::forget).is_err() {
+            flow.turn().await?;
+        }
+        let taken = classes.iter().try_for_each(|class| class.requests.try_acquire().map(SemaphorePermit::forget));
+        if taken.is_err() {
+            flow.requests.add_permits(1);
+            return Err(busy());
+        }
+        self.permit()
+    }
+
+    /// Leave whose requests are taken.
+    fn permit(&self) -> Result<Permit, Error> {
         let permit =
             Permit { held: Held { units: Arc::new(Units { account: self.clone(), count: Mutex::default() }) } };
         permit.held.grow(1)?;
@@ -212,8 +277,49 @@ fn give_back(shares: &[Arc<Share>], of: fn(&Share) -> &Semaphore, count: usize) 
 
 impl Share {
     fn new(requests: usize, bytes: usize) -> Arc<Self> {
-        Arc::new(Self { requests: Semaphore::new(requests), units: Semaphore::new(bytes / UNIT_BYTES) })
+        let units = Semaphore::new(bytes / UNIT_BYTES);
+        Arc::new(Self { requests: Semaphore::new(requests), units, waiting: AtomicUsize::new(0) })
     }
+
+    /// Takes one request when its turn comes.
+    async fn turn(&self) -> Result<(), Error> {
+        let _waiting = Waiting::new(&self.waiting).ok_or_else(slow_down)?;
+        match timeout(FLOW_WAIT_MAX, self.requests.acquire()).await {
+            Ok(Ok(permit)) => {
+                permit.forget();
+                Ok(())
+            }
+            // It is never closed.
+            Ok(Err(_)) | Err(_) => Err(slow_down()),
+        }
+    }
+}
+
+impl<'a> Waiting<'a> {
+    fn new(waiting: &'a AtomicUsize) -> Option<Self> {
+        let more = |count: usize| (count < FLOW_WAITING_MAX).then_some(count + 1);
+        waiting.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more).ok().map(|_| Self(waiting))
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// To which flow a user belongs: accounts to that of their namespace.
+fn whose(name: &str) -> &str {
+    let namespace = name.strip_prefix("system:serviceaccount:").and_then(|rest| rest.split_once(':'));
+    namespace.and_then(|(namespace, _)| name.get(.."system:serviceaccount:".len() + namespace.len())).unwrap_or(name)
+}
+
+fn slow_down() -> Error {
+    let message = format!(
+        "too many requests of the same user or namespace: {FLOW_REQUESTS_MAX} are answered at a time and {FLOW_WAITING_MAX} wait; \
+         ask less often"
+    );
+    Error::new(Reason::TooManyRequests, message)
 }
 
 fn busy() -> Error {
@@ -221,7 +327,9 @@ fn busy() -> Error {
 }
 
 // The largest message of one node must fit into its limit, and several into each share; and the largest object into a body.
-const _: () = assert!(NODE_BYTES_MAX >= 2 * rpc::MESSAGE_BYTES_MAX && USER_BYTES_MAX >= 16 * rpc::MESSAGE_BYTES_MAX);
+const _: () = assert!(NODE_BYTES_MAX >= 2 * rpc::MESSAGE_BYTES_MAX && FLOW_BYTES_MAX >= 2 * rpc::MESSAGE_BYTES_MAX);
+const _: () = assert!(USER_BYTES_MAX >= 16 * rpc::MESSAGE_BYTES_MAX && ADMIN_BYTES_MAX >= USER_BYTES_MAX);
+const _: () = assert!(USER_REQUESTS_MAX > 16 * FLOW_REQUESTS_MAX, "one flow must leave room for many others");
 const _: () = assert!(BODY_BYTES_MAX > OBJECT_BYTES_MAX && BODY_BYTES_MAX <= rpc::MESSAGE_BYTES_MAX);
 
 #[cfg(test)]
@@ -248,11 +356,11 @@ mod tests {
     }
 
     #[test]
-    fn users_who_ask_too_much_leave_nodes_their_share() {
+    fn administrators_who_ask_too_much_leave_nodes_their_share() {
         let budget = Budget::default();
         let users = account(&budget, &admin());
         let permits = all(&users);
-        assert_eq!(permits.len(), USER_REQUESTS_MAX);
+        assert_eq!(permits.len(), ADMIN_REQUESTS_MAX);
         let refused = users.take().map(drop);
         assert_eq!(
             refused.map_err(|error| (error.reason, error.retry_after_s)),
@@ -285,13 +393,86 @@ mod tests {
         let users = account(&budget, &admin());
         let permits: Vec<_> = (0..100).map(|_| users.take().unwrap()).collect();
         let full = permits.iter().take_while(|permit| permit.held().grow(BODY_BYTES_MAX).is_ok()).count();
-        assert_eq!(full, USER_BYTES_MAX / BODY_BYTES_MAX);
+        assert_eq!(full, ADMIN_BYTES_MAX / BODY_BYTES_MAX);
         let late = permits.last().unwrap().held();
         assert!(late.grow(10_000).is_ok(), "there is room for a small one");
         assert_eq!(late.grow(4 << 20).unwrap_err().reason, Reason::TooManyRequests);
         drop(permits);
         assert!(late.grow(4 << 20).is_ok());
         drop(late);
-        assert_eq!(users.shares[0].units.available_permits(), USER_BYTES_MAX / UNIT_BYTES, "everything came back");
+        assert_eq!(users.shares[0].units.available_permits(), ADMIN_BYTES_MAX / UNIT_BYTES, "everything came back");
+    }
+
+    fn user(name: &str) -> Caller {
+        Caller::User(Arc::new(crate::access::User { name: name.to_owned(), ..Default::default() }))
+    }
+
+    #[test]
+    fn accounts_of_a_namespace_are_one_flow() {
+        for (name, expected) in [
+            ("system:serviceaccount:shop:till", "system:serviceaccount:shop"),
+            ("system:serviceaccount:shop:", "system:serviceaccount:shop"),
+            ("system:serviceaccount:shop", "system:serviceaccount:shop"),
+            ("ann", "ann"),
+            ("", ""),
+        ] {
+            assert_eq!(whose(name), expected);
+        }
+    }
+
+    #[tokio::test]
+    async fn who_asks_too_much_waits_for_itself_and_nobody_else_does() {
+        let budget = Budget::default();
+        let till = account(&budget, &user("system:serviceaccount:shop:till"));
+        let mut permits = Vec::new();
+        for _ in 0..FLOW_REQUESTS_MAX {
+            permits.push(till.enter().await.unwrap());
+        }
+        // Another account of the namespace, by another connection, has to wait as well; nobody else has.
+        let clerk = account(&budget, &user("system:serviceaccount:shop:clerk"));
+        let waiting = tokio::spawn(async move { clerk.enter().await.map(drop) });
+        tokio::task::yield_now().await;
+        assert!(!waiting.is_finished());
+        for other in [user("system:serviceaccount:park:till"), user("ann"), admin(), node("w1")] {
+            assert!(account(&budget, &other).enter().await.is_ok(), "{other:?}");
+        }
+        permits.pop();
+        waiting.await.unwrap().unwrap();
+        permits.push(till.enter().await.unwrap());
+        // More than may wait are refused at once; who gives up waiting leaves its place.
+        let all: Vec<_> = (0..FLOW_WAITING_MAX)
+            .map(|_| {
+                let till = till.clone();
+                tokio::spawn(async move { till.enter().await.map(drop) })
+            })
+            .collect();
+        while till.shares[1].waiting.load(Ordering::Relaxed) < FLOW_WAITING_MAX {
+            tokio::task::yield_now().await;
+        }
+        let error = till.enter().await.map(drop).unwrap_err();
+        assert_eq!((error.reason, error.retry_after_s), (Reason::TooManyRequests, Some(1)));
+        for late in all {
+            late.abort();
+            assert!(late.await.is_err());
+        }
+        drop(permits);
+        assert_eq!(till.shares[1].requests.available_permits(), FLOW_REQUESTS_MAX, "everything came back");
+        assert_eq!(till.shares[0].requests.available_permits(), USER_REQUESTS_MAX);
+        assert_eq!(till.shares[1].waiting.load(Ordering::Relaxed), 0);
+    }
+
+    #[tokio::test]
+    async fn many_users_together_leave_administrators_their_share() {
+        let budget = Budget::default();
+        let users: Vec<_> =
+            (0..USER_REQUESTS_MAX).map(|number| account(&budget, &user(&format!("u{number}")))).collect();
+        let mut permits = Vec::new();
+        for user in &users {
+            permits.push(user.enter().await.unwrap());
+        }
+        let late = account(&budget, &user("late"));
+        assert!(late.enter().await.is_err());
+        assert_eq!(late.shares[1].requests.available_permits(), FLOW_REQUESTS_MAX, "what it took it gave back");
+        assert!(account(&budget, &admin()).enter().await.is_ok());
     }
 }

@@ -134,7 +134,7 @@ impl Registry {
 
     /// The changes, from now on, of what certificates and tokens speak of. History always reaches back to the present.
     fn somebodies(&self) -> Watch {
-        let kinds = [Kind::Node, Kind::ServiceAccount, Kind::Pod, Kind::Secret];
+        let kinds = [Kind::Node, Kind::ServiceAccount, Kind::User, Kind::Pod, Kind::Secret];
         loop {
             if let Ok(watch) = self.inner.store.watch(&kinds, self.inner.store.view().revision()) {
                 return watch;
@@ -183,11 +183,12 @@ fn identity(node: &Object) -> Option<&str> {
 }
 
 /// Whether after a change somebody may not be any more, or somebody else. Pods and Secrets change often, and keep their uid until
-/// they are gone.
+/// they are gone; any change of a User may take a group from it.
 fn is_other(event: &Event) -> bool {
     let is_somebody = matches!(event.record.key.kind, Kind::Node | Kind::ServiceAccount);
     match event.change {
         ChangeType::Deleted => true,
+        ChangeType::Modified if event.record.key.kind == Kind::User => true,
         ChangeType::Added => is_somebody,
         ChangeType::Modified if !is_somebody => false,
         ChangeType::Modified => {

@@ -9,7 +9,10 @@ use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at};
 use tokio_util::sync::WaitForCancellationFutureOwned;
 
-use crate::{Registry, access::Access};
+use crate::{
+    Registry,
+    access::{Access, Caller, Roles},
+};
 
 use super::{
     Found,
@@ -59,7 +62,9 @@ impl Registry {
         let mut bookmarks = interval_at(Instant::now() + BOOKMARK_INTERVAL, BOOKMARK_INTERVAL);
         bookmarks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let initial = existing.then_some(Initial { view, after: None });
+        let reader = Reader { registry: self.clone(), asked, decided_by: None };
         let watcher = Watcher {
+            reader,
             watch,
             query,
             definition,
@@ -78,8 +83,33 @@ fn expired(expired: Expired) -> Error {
     Error::new(Reason::Expired, format!("too old resource version: {} ({})", expired.asked, expired.floor))
 }
 
+/// Who reads a watch. Roles change while it is open, so that it is decided anew whenever they have, before anything is told:
+/// stronger than in Kubernetes, where a watch goes on that would not be allowed any more.
+struct Reader {
+    registry: Registry,
+    /// Objects of which kind, and where.
+    asked: Key,
+    /// By which roles it was allowed last.
+    decided_by: Option<Arc<Roles>>,
+}
+
+impl Reader {
+    /// Why nothing more is to be told; `None` as long as something may be.
+    fn refused(&mut self, query: &WatchQuery) -> Option<Error> {
+        let Caller::User(user) = self.registry.caller() else { return None };
+        let roles = self.registry.inner.rights.of(&self.registry.inner.store.view());
+        if self.decided_by.as_ref().is_some_and(|before| Arc::ptr_eq(before, &roles)) {
+            return None;
+        }
+        let refused = user.authorise(Access::to_many(Verb::Watch, &self.asked, &query.fields), || roles.clone()).err();
+        self.decided_by = Some(roles);
+        refused
+    }
+}
+
 /// One open watch.
 struct Watcher {
+    reader: Reader,
     watch: Watch,
     query: WatchQuery,
     /// What is defined of the kind, if a user has defined it. When that changes, the watch ends: whoever goes on elsewhere is
@@ -101,6 +131,17 @@ struct Initial {
 
 impl Watcher {
     async fn next(&mut self) -> Option<Vec<Item>> {
+        let items = self.items().await?;
+        match self.reader.refused(&self.query) {
+            Some(error) => {
+                (self.ended, self.initial) = (true, None);
+                Some(vec![Item::Error(error)])
+            }
+            None => Some(items),
+        }
+    }
+
+    async fn items(&mut self) -> Option<Vec<Item>> {
         if let Some(items) = self.existing() {
             return Some(items);
         }

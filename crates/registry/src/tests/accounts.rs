@@ -10,8 +10,10 @@ use api::{
     authentication_v1::{BoundObjectReference, TokenRequest, TokenRequestSpec},
     core_v1::{self, Secret},
     kinds::Resource as _,
+    well_known::{ACCOUNT_NAME_ANNOTATION, ACCOUNT_TOKEN_TYPE, ACCOUNT_UID_ANNOTATION},
 };
 use base64::{Engine as _, prelude::BASE64_URL_SAFE_NO_PAD};
+use futures::StreamExt as _;
 use rpc::identity::Authority;
 use serde_json::Value;
 
@@ -173,10 +175,16 @@ async fn what_cannot_be_given_is_refused_in_kubernetes_words() {
 #[tokio::test]
 async fn a_token_ends_with_what_it_speaks_of() {
     let House { registry, dir: _dir } = house().await;
-    for kind in [Kind::Pod, Kind::Secret, Kind::ServiceAccount] {
+    for kind in [Kind::Pod, Kind::Secret, Kind::Node, Kind::ServiceAccount] {
+        let key = |kind, name: &str| if kind == Kind::Node { Key::cluster(kind, name) } else { key(kind, name) };
         let make = |kind| match kind {
             Kind::Pod => pod("thing", "till"),
             Kind::Secret => secret("thing"),
+            Kind::Node => {
+                let mut node = core_v1::Node::default();
+                "thing".clone_into(&mut node.metadata_mut().name);
+                node.into()
+            }
             _ => account("till"),
         };
         let name = if kind == Kind::ServiceAccount { "till" } else { "thing" };
@@ -296,6 +304,81 @@ async fn a_review_says_whose_a_token_is_and_for_whom() {
     assert_eq!(registry.review_token("", &[]).await.unwrap_err().reason, Reason::BadRequest);
 }
 
+/// A Secret that asks for the token of an account.
+fn asking(name: &str, account: &str) -> Object {
+    let mut secret = secret(name).get::<Secret>().unwrap().clone();
+    secret.r#type = ACCOUNT_TOKEN_TYPE.to_owned();
+    if !account.is_empty() {
+        secret.metadata_mut().annotations.insert(ACCOUNT_NAME_ANNOTATION.to_owned(), account.to_owned());
+    }
+    secret.into()
+}
+
+/// Waits until something holds of a Secret, which may be gone.
+async fn until<T>(registry: &Registry, name: &str, holds: impl Fn(Option<&Secret>) -> Option<T>) -> T {
+    let mut feed = Box::pin(registry.feed(&[Kind::Secret]));
+    soon(async {
+        loop {
+            let found = registry.get(&key(Kind::Secret, name), ReadAt::Latest).await.ok().map(|found| found.object());
+            if let Some(held) = holds(found.as_ref().and_then(|object| object.get())) {
+                return held;
+            }
+            feed.next().await.unwrap();
+        }
+    })
+    .await
+}
+
+/// The Secret as soon as it has a token.
+async fn filled(registry: &Registry, name: &str) -> Secret {
+    until(registry, name, |secret| secret.filter(|secret| secret.data.contains_key("token")).cloned()).await
+}
+
+async fn gone(registry: &Registry, name: &str) {
+    until(registry, name, |secret| secret.is_none().then_some(())).await;
+}
+
+#[tokio::test]
+async fn a_secret_that_asks_for_it_holds_a_token_without_end() {
+    let House { registry, dir: _dir } = house().await;
+    let keeper = registry.clone();
+    tokio::spawn(async move { keeper.keep_account_secrets().await });
+    let nameless =
+        soon(registry.submit(Write::Create(asking("nameless", "")), WriteOptions::default())).await.unwrap_err();
+    assert!(
+        nameless.message.contains("metadata.annotations[kubernetes.io/service-account.name]: Required"),
+        "{nameless}"
+    );
+    let uid = create(&registry, account("till")).await;
+    create(&registry, asking("till-token", "till")).await;
+    let made = filled(&registry, "till-token").await;
+    assert_eq!(made.metadata.as_ref().unwrap().annotations[ACCOUNT_UID_ANNOTATION], uid);
+    assert!(made.data["ca.crt"].starts_with(b"-----BEGIN CERTIFICATE-----") && made.data["namespace"] == "default");
+    let token = String::from_utf8(made.data["token"].to_vec()).unwrap();
+    assert_eq!(claims(&token)["iss"], "kubernetes/serviceaccount");
+    assert_eq!(whose(&registry, &token).await.unwrap(), "system:serviceaccount:default:till");
+
+    // It counts as long as it stands there, and is made anew where it does not.
+    let mut other = made.clone();
+    other.data.remove("token");
+    soon(registry.submit(Write::Update(other.into(), api::Subresource::None), WriteOptions::default())).await.unwrap();
+    let again = filled(&registry, "till-token").await;
+    let second = String::from_utf8(again.data["token"].to_vec()).unwrap();
+    assert!(second != token && whose(&registry, &second).await.is_ok());
+    refused(&registry, &token, "its Secret \"till-token\" was deleted").await;
+    delete(&registry, key(Kind::Secret, "till-token")).await;
+    refused(&registry, &second, "was deleted").await;
+
+    // It goes with its account, and one without an account does not stay.
+    create(&registry, asking("more", "till")).await;
+    let third = String::from_utf8(filled(&registry, "more").await.data["token"].to_vec()).unwrap();
+    delete(&registry, key(Kind::ServiceAccount, "till")).await;
+    refused(&registry, &third, "its ServiceAccount \"till\" was deleted").await;
+    gone(&registry, "more").await;
+    create(&registry, asking("nobodys", "none")).await;
+    gone(&registry, "nobodys").await;
+}
+
 #[tokio::test]
 async fn another_cluster_believes_none_of_them() {
     let (ours, theirs) = (house().await, house().await);
@@ -322,6 +405,7 @@ async fn a_node_asks_for_tokens_of_its_own_pods_alone() {
         let projected = core_v1::ProjectedVolumeSource { sources: vec![source], ..Default::default() };
         let source = core_v1::VolumeSource { projected: Some(Box::new(projected)), ..Default::default() };
         let spec = pod.spec.get_or_insert_default();
+        spec.automount_service_account_token = Some(false);
         spec.volumes.push(core_v1::Volume { name: "t".to_owned(), volume_source: Some(source) });
         node.clone_into(&mut spec.node_name);
         Object::from(pod)

@@ -6,13 +6,16 @@ use std::{
 };
 
 use api::{
-    DeleteOptions, Error, Key, Kind, Object, PatchKind, ReadAt, Reason, Served, Subresource, Write, apps_v1, core_v1,
+    DeleteOptions, Error, Key, Kind, Object, PatchKind, ReadAt, Reason, Served, Subresource, Write, apps_v1,
+    authentication_v1::{TokenRequest, TokenRequestSpec},
+    core_v1,
     json::{self, Strictness},
     kinds::Resource as _,
 };
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use bytes::Bytes;
 use futures::{FutureExt as _, future::BoxFuture};
+use rpc::identity::Authority;
 use serde_json::{Value, json};
 
 use super::{House, config_map};
@@ -430,13 +433,46 @@ async fn whoever_wants_to_be_connected_is_asked_about_as_well() {
     let key = Key::namespaced(Kind::Deployment, "default", "web");
     let how = || json!({"apiVersion": "v1", "kind": "PodExecOptions", "command": ["sh"]});
     court.apply(mutating(json!([hook("m", "apps", "*/*", json!({}))]))).await;
-    assert_eq!(court.registry.admit_connection(&key, Subresource::Log, how).await, Ok(Vec::new()));
+    assert_eq!(court.registry.admit_question(&key, Subresource::Log, how).await, Ok(Vec::new()));
     let asked = court.asked();
     let (kind, of) = (json!({"group": "", "version": "v1", "kind": "PodExecOptions"}), &asked[0].1);
     assert_eq!((&of["kind"], &of["operation"], &of["object"]), (&kind, &"CONNECT".into(), &how()));
     court.apply(validating(json!([hook("no", "apps", "*/*", json!({}))]))).await;
-    let error = court.registry.admit_connection(&key, Subresource::Log, how).await.unwrap_err();
+    let error = court.registry.admit_question(&key, Subresource::Log, how).await.unwrap_err();
     assert!(error.message.ends_with("denied the request: no shells"), "{error}");
+}
+
+#[tokio::test]
+async fn whoever_wants_a_token_is_asked_about_as_well() {
+    let court = Court::new(|url, _| match url {
+        "https://hook/no" => Ok(json!({"allowed": false, "status": {"message": "no tokens"}})),
+        _ => allow(),
+    })
+    .await;
+    court.registry.sign_by(&Authority::found("test").unwrap()).unwrap();
+    let mut account = core_v1::ServiceAccount::default();
+    (account.metadata_mut().name, account.metadata_mut().namespace) = ("till".to_owned(), "default".to_owned());
+    court.create(account.into()).await.unwrap();
+    let key = Key::namespaced(Kind::ServiceAccount, "default", "till");
+    let spec = TokenRequestSpec { audiences: vec!["vault".to_owned()], ..TokenRequestSpec::default() };
+    let request = || TokenRequest { spec: Some(spec.clone()), ..TokenRequest::default() };
+    court.apply(validating(json!([hook("s", "", "serviceaccounts/token", json!({}))]))).await;
+    court.registry.create_token(&key, request()).await.unwrap();
+    let asked = court.asked();
+    let of = &asked[0].1;
+    assert_eq!(
+        (&of["operation"], &of["subResource"], &of["name"]),
+        (&"CREATE".into(), &"token".into(), &"till".into())
+    );
+    assert_eq!(of["kind"], json!({"group": "authentication.k8s.io", "version": "v1", "kind": "TokenRequest"}));
+    assert_eq!(of["resource"]["resource"], "serviceaccounts");
+    assert_eq!(
+        (&of["object"]["spec"]["audiences"], &of["options"]["kind"]),
+        (&json!(["vault"]), &"CreateOptions".into())
+    );
+    court.apply(validating(json!([hook("no", "", "serviceaccounts/token", json!({}))]))).await;
+    let error = court.registry.create_token(&key, request()).await.unwrap_err();
+    assert!(error.message.ends_with("denied the request: no tokens"), "{error}");
 }
 
 #[tokio::test]

@@ -3,10 +3,14 @@
 
 mod accounts;
 mod admission;
+mod certificates;
 mod custom;
 mod joining;
 mod objects;
+mod pod_security;
+mod pulling;
 mod rights;
+mod users;
 
 use std::{path::Path, time::Duration};
 

@@ -9,10 +9,11 @@ use api::{
     rbac_v1::{ClusterRole, PolicyRule, Role, RoleBinding, RoleRef, Subject},
     selector::{Fields, Labels},
 };
+use futures::StreamExt as _;
 use serde_json::json;
 
-use super::{House, config_map};
-use crate::{Access, Caller, ListQuery, Registry, User, WriteOptions, Written};
+use super::{House, config_map, soon};
+use crate::{Access, Caller, Item, ListQuery, Registry, User, WatchFrom, WatchQuery, WriteOptions, Written};
 
 fn rule(verbs: &[&str], resources: &[&str]) -> PolicyRule {
     let words = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect();
@@ -138,4 +139,36 @@ async fn nobody_gives_more_than_it_has() {
     (binding.metadata_mut().name, binding.metadata_mut().namespace) = ("mine".to_owned(), "default".to_owned());
     assert!(refused(create(&ann, binding).await).contains("permissions not currently held"));
     ann.submit(Write::Delete(key, DeleteOptions::default()), WriteOptions::default()).await.unwrap();
+}
+
+/// A watch that would not be allowed any more tells nothing more, though it is open: other than in Kubernetes, where it goes on.
+#[tokio::test]
+async fn a_watch_tells_nothing_once_its_right_is_gone() {
+    let house = House::new().await;
+    let (root, ann) = (&house.registry, ann(&house.registry));
+    give(root, "watches", vec![rule(&["watch"], &["configmaps"])]).await;
+    let query = WatchQuery {
+        kind: Kind::ConfigMap,
+        namespace: Some("default".to_owned()),
+        labels: Labels::everything(),
+        fields: Fields::everything(),
+        from: WatchFrom::Now,
+        bookmarks: false,
+        send_initial_events: false,
+    };
+    let mut watch = Box::pin(ann.watch(query).await.unwrap());
+    create(root, config_map("a", "1")).await.unwrap();
+    let told = soon(watch.next()).await.unwrap();
+    assert!(matches!(&told[..], [Item::Change { .. }]), "{told:?}");
+    // A role that is none of Ann's business changes nothing.
+    create(root, cluster_role("other", vec![])).await.unwrap();
+    create(root, config_map("b", "1")).await.unwrap();
+    assert!(matches!(&soon(watch.next()).await.unwrap()[..], [Item::Change { .. }]));
+    let binding = Key::namespaced(Kind::RoleBinding, "default", "watches");
+    root.submit(Write::Delete(binding, DeleteOptions::default()), WriteOptions::default()).await.unwrap();
+    create(root, config_map("c", "1")).await.unwrap();
+    let told = soon(watch.next()).await.unwrap();
+    let [Item::Error(error)] = &told[..] else { panic!("{told:?}") };
+    assert_eq!(error.reason, api::Reason::Forbidden);
+    assert!(soon(watch.next()).await.is_none(), "and it is over");
 }

@@ -2,7 +2,9 @@
 
 mod apply;
 mod bootstrap;
+mod issue;
 mod modify;
+mod requester;
 
 use std::{borrow::Cow, time::Duration};
 
@@ -20,7 +22,7 @@ pub use apply::Wanted;
 
 use crate::{
     Registry,
-    access::{Access, Asked, Caller, Grant},
+    access::{Access, Asked, Caller, Certifying, Grant},
     admission::{Admitted, Manner, Matter, REQUEST_TIMEOUT, late},
     decide::{self, Decision, Fate, Sent, Stamp},
     defined::{self, Form},
@@ -189,7 +191,7 @@ impl Registry {
                 let form = Form { definition: definition.as_deref(), ..sent.form };
                 // Whoever looks at the object that is there shares one decoded value.
                 let _present = view.get(key).map(|record| record.object());
-                let write = make(&view, form)?;
+                let write = requester::told(make(&view, form)?, &self.caller);
                 self.caller.admit(&view, &write)?;
                 self.stays(&write)?;
                 defined::has_room(&write)?;
@@ -205,7 +207,7 @@ impl Registry {
                 };
                 match decided {
                     Err(error) if error.reason == Reason::AlreadyExists && generated(&write) => continue,
-                    decision => self.granted(&view, &write, decision?)?,
+                    decision => self.secured(&view, &write, self.granted(&view, &write, decision?)?)?,
                 }
             };
             let decision = quota::warned(decision, nearly_full);
@@ -223,16 +225,33 @@ impl Registry {
         Err(Error::conflict(key, "too many others write at the same moment; please try again"))
     }
 
-    /// A decision, unless it is to store a role or binding that gives more than its writer has.
+    /// A decision, unless it is to store a role, binding or User that gives more than its writer has, or something about
+    /// certificates that the writer may not say.
     fn granted(&self, view: &View, write: &Write, decision: Decision) -> Result<Decision, Error> {
-        let (Caller::User(user), Write::Create(_) | Write::Update(..)) = (self.caller(), write) else {
+        let (Write::Create(_) | Write::Update(..), kind) = (write, decision.object.kind()) else { return Ok(decision) };
+        if !(Grant::is_of(kind) || Certifying::is_of(kind)) {
             return Ok(decision);
-        };
-        if Grant::is_of(decision.object.kind()) {
-            let old = view.get(&decision.object.key()).map(|record| record.object());
-            let grant = Grant { new: &decision.object, old: old.as_deref() };
-            user.may_grant(grant, &self.inner.rights.of(view))?;
         }
+        let old = view.get(&decision.object.key()).map(|record| record.object());
+        let (new, old) = (&*decision.object, old.as_deref());
+        let certifying = Certifying { write, new, old };
+        certifying.check(&self.caller)?;
+        if let Caller::User(user) = self.caller() {
+            let roles = self.inner.rights.of(view);
+            user.may_grant(Grant { new, old }, &roles)?;
+            user.may_certify(certifying, &roles)?;
+        }
+        Ok(decision)
+    }
+
+    /// A decision with what Pod Security says of it, unless the Namespace refuses it.
+    fn secured(&self, view: &View, write: &Write, mut decision: Decision) -> Result<Decision, Error> {
+        let advice = decide::secure(view, write, &decision)?;
+        if let Some(value) = advice.audit {
+            let (object, user) = (decision.object.key(), self.caller().user());
+            tracing::info!(target: "audit", %object, user, key = decide::AUDIT_VIOLATIONS, value);
+        }
+        decision.warnings.extend(advice.warnings);
         Ok(decision)
     }
 

@@ -5,6 +5,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 
+use api::x509::Template;
 use rcgen::{
     BasicConstraints, CertificateParams, CertificateSigningRequestParams, DistinguishedName, ExtendedKeyUsagePurpose,
     IsCa, Issuer, KeyUsagePurpose,
@@ -12,8 +13,8 @@ use rcgen::{
 use rustls_pki_types::CertificateSigningRequestDer;
 
 use super::{
-    IdentityError, Pin, Subject,
-    files::{read, write},
+    IdentityError, Pin, Subject, certify,
+    files::{certificate_from_pem, read, write},
     subject::name,
 };
 
@@ -188,6 +189,15 @@ impl Authority {
         self.sign(request, CertificateParams::default(), name(common_name, None), usages, end)
     }
 
+    /// A certificate that was asked for through the API and decided on, PEM. It ends with the authority at the latest.
+    ///
+    /// # Errors
+    /// If the authority has ended, or there is no randomness.
+    pub fn certify(&self, template: &Template) -> Result<String, IdentityError> {
+        let authority = certificate_from_pem(&self.certificate)?;
+        certify::certificate(template, &authority, &rcgen::KeyPair::from_pem(&self.key)?)
+    }
+
     fn sign(
         &self,
         request: &Csr,
@@ -212,7 +222,9 @@ impl Authority {
 fn usages(subject: &Subject) -> Vec<ExtendedKeyUsagePurpose> {
     match subject {
         Subject::Master { .. } => vec![ExtendedKeyUsagePurpose::ClientAuth, ExtendedKeyUsagePurpose::ServerAuth],
-        Subject::Node { .. } | Subject::Admin { .. } => vec![ExtendedKeyUsagePurpose::ClientAuth],
+        Subject::Node { .. } | Subject::Admin { .. } | Subject::User { .. } => {
+            vec![ExtendedKeyUsagePurpose::ClientAuth]
+        }
     }
 }
 

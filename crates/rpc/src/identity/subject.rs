@@ -1,12 +1,16 @@
 //! What a certificate says about its owner.
 
-use std::fmt;
+use std::{
+    fmt,
+    time::{Duration, SystemTime},
+};
 
 use rcgen::{DistinguishedName, DnType, DnValue, string::PrintableString};
 use rustls_pki_types::CertificateDer;
 use x509_parser::{
-    oid_registry::OID_X509_SERIALNUMBER,
-    prelude::{FromDer as _, X509Certificate},
+    der_parser::{Oid, oid},
+    oid_registry::{OID_X509_COMMON_NAME, OID_X509_SERIALNUMBER},
+    prelude::{FromDer as _, X509Certificate, X509Name},
 };
 
 use super::IdentityError;
@@ -29,6 +33,12 @@ const MASTER_PREFIX: &str = "system:kapelle:master:";
 /// The group of masters.
 const MASTERS: &str = "system:kapelle:masters";
 
+/// Begins the names of users and groups that are the cluster's own, and nobody else's.
+const RESERVED: &str = "system:kapelle";
+
+/// The attribute of a name in which Kubernetes looks for a user's uid: 1.3.6.1.4.1.57683.2.
+const UID: Oid<'static> = oid!(1.3.6.1.4.1.57683.2);
+
 /// Who the owner of a certificate is.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Subject {
@@ -50,6 +60,15 @@ pub enum Subject {
         /// The user's name.
         name: String,
     },
+    /// Another user, who has what roles give: `CN=NAME` and an `O` for each group.
+    User {
+        /// The user's name.
+        name: String,
+        /// Tells apart who had the same name at different times; mostly empty.
+        uid: String,
+        /// The user's groups, in their order.
+        groups: Vec<String>,
+    },
 }
 
 impl Subject {
@@ -60,27 +79,49 @@ impl Subject {
     pub fn of(certificate: &CertificateDer<'_>) -> Result<Self, IdentityError> {
         let (_, parsed) =
             X509Certificate::from_der(certificate).map_err(|error| IdentityError::malformed("certificate", error))?;
-        let subject = parsed.subject();
-        let text = |attribute: Option<&x509_parser::x509::AttributeTypeAndValue<'_>>| {
-            attribute.and_then(|attribute| attribute.as_str().ok()).unwrap_or_default().to_owned()
-        };
-        let (common, group) = (text(subject.iter_common_name().next()), text(subject.iter_organization().next()));
-        let serial = text(subject.iter_by_oid(&OID_X509_SERIALNUMBER).next());
-        Self::parse(&common, &group, serial).ok_or_else(|| {
-            IdentityError::malformed("certificate", format!("nobody of the cluster is CN={common}, O={group}"))
-        })
+        let name = parsed.subject();
+        Self::parse(name)
+            .ok_or_else(|| IdentityError::malformed("certificate", format!("nobody of the cluster is {name}")))
     }
 
-    fn parse(common: &str, group: &str, uid: String) -> Option<Self> {
-        match group {
-            NODES => common.strip_prefix(NODE_PREFIX).map(|name| Self::Node { name: name.to_owned(), uid }),
-            MASTERS => {
+    /// When a certificate ends, and with it what it says. `None` if it is malformed.
+    #[must_use]
+    pub fn end_of(certificate: &CertificateDer<'_>) -> Option<SystemTime> {
+        let (_, parsed) = X509Certificate::from_der(certificate).ok()?;
+        let seconds = u64::try_from(parsed.validity().not_after.timestamp()).unwrap_or_default();
+        Some(SystemTime::UNIX_EPOCH + Duration::from_secs(seconds))
+    }
+
+    /// Whether a name of a user or group is the cluster's own. No request for a certificate gets it.
+    #[must_use]
+    pub fn is_reserved(name: &str) -> bool {
+        name.strip_prefix(RESERVED).is_some_and(|rest| rest.is_empty() || rest.starts_with(':'))
+    }
+
+    /// What stands twice and may stand once, or in letters that nobody reads, names nobody.
+    fn parse(name: &X509Name<'_>) -> Option<Self> {
+        let common = only(name, &OID_X509_COMMON_NAME).filter(|name| !name.is_empty())?;
+        let groups: Vec<&str> = name.iter_organization().map(|group| group.as_str().ok()).collect::<Option<_>>()?;
+        match groups[..] {
+            [MASTERS] => {
                 let id = common.strip_prefix(MASTER_PREFIX).filter(|id| id.len() == 16)?;
-                u64::from_str_radix(id, 16).ok().map(|member| Self::Master { member })
+                return u64::from_str_radix(id, 16).ok().map(|member| Self::Master { member });
             }
-            ADMINS => Some(Self::Admin { name: common.to_owned() }),
-            _ => None,
+            [NODES] if let Some(node) = common.strip_prefix(NODE_PREFIX) => {
+                let uid = only(name, &OID_X509_SERIALNUMBER)?.to_owned();
+                return Some(Self::Node { name: node.to_owned(), uid });
+            }
+            _ => {}
         }
+        // Nobody is of the group of nodes beside a node: what that may do goes by more than roles.
+        if Self::is_reserved(common) || groups.iter().any(|group| Self::is_reserved(group) || *group == NODES) {
+            return None;
+        }
+        if groups.contains(&ADMINS) {
+            return Some(Self::Admin { name: common.to_owned() });
+        }
+        let groups = groups.into_iter().map(str::to_owned).collect();
+        Some(Self::User { name: common.to_owned(), uid: only(name, &UID)?.to_owned(), groups })
     }
 
     pub(super) fn distinguished_name(&self) -> Result<DistinguishedName, IdentityError> {
@@ -93,6 +134,9 @@ impl Subject {
                 Ok(named)
             }
             Self::Admin { .. } => Ok(name(&self.to_string(), Some(ADMINS))),
+            Self::User { .. } => {
+                Err(IdentityError::malformed("subject", format!("{self} asks with a CertificateSigningRequest")))
+            }
         }
     }
 }
@@ -103,8 +147,18 @@ impl fmt::Display for Subject {
         match self {
             Self::Master { member } => write!(f, "{MASTER_PREFIX}{member:016x}"),
             Self::Node { name, .. } => write!(f, "{NODE_PREFIX}{name}"),
-            Self::Admin { name } => f.write_str(name),
+            Self::Admin { name } | Self::User { name, .. } => f.write_str(name),
         }
+    }
+}
+
+/// What stands in a name once, or nothing; `None` if it stands there twice, or in letters that nobody reads.
+fn only<'a>(name: &'a X509Name<'_>, identifier: &Oid<'_>) -> Option<&'a str> {
+    let mut found = name.iter_attributes().filter(|attribute| attribute.attr_type() == identifier);
+    match (found.next(), found.next()) {
+        (None, _) => Some(""),
+        (Some(attribute), None) => attribute.as_str().ok(),
+        (Some(_), Some(_)) => None,
     }
 }
 

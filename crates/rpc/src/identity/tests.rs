@@ -6,6 +6,10 @@ use std::{
     time::{Duration, SystemTime},
 };
 
+use api::{
+    Timestamp,
+    x509::{AlternativeNames, Request, Template, Usage, der},
+};
 use rustls_pki_types::ServerName;
 use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::{TlsAcceptor, TlsConnector};
@@ -30,7 +34,7 @@ fn identity_until(authority: &Authority, subject: &Subject, end: SystemTime) -> 
     let request = Csr::from_der(&key.request().unwrap()).unwrap();
     let hosts = match subject {
         Subject::Master { .. } => vec!["127.0.0.1".to_owned(), "master.example".to_owned()],
-        Subject::Node { .. } | Subject::Admin { .. } => Vec::new(),
+        Subject::Node { .. } | Subject::Admin { .. } | Subject::User { .. } => Vec::new(),
     };
     let chain = authority.issue_until(&request, subject, &hosts, end).unwrap();
     Identity::new(&chain, &key, authority.certificate_pem()).unwrap()
@@ -224,4 +228,124 @@ fn a_request_must_be_signed_by_its_key() {
     request[last] ^= 1;
     assert!(Csr::from_der(&request).is_err());
     assert!(Csr::from_der(b"").is_err());
+}
+
+/// A certificate as it is signed for somebody who asked through the API, for a key of its own.
+fn certified(
+    authority: &Authority,
+    subject: Vec<u8>,
+    purpose: Usage,
+    life: Duration,
+) -> Result<(String, KeyPair), String> {
+    let key = KeyPair::generate().unwrap();
+    let request = Request::unproven(&key.request().unwrap()).unwrap();
+    let millis = |time: SystemTime| time.duration_since(SystemTime::UNIX_EPOCH).unwrap().as_millis();
+    let time = |time: SystemTime| Timestamp(i64::try_from(millis(time)).unwrap());
+    let now = SystemTime::now();
+    let template = Template {
+        subject,
+        key: request.key_der,
+        names: AlternativeNames { dns: vec!["ann.example".to_owned()], ..AlternativeNames::default() },
+        usages: vec![Usage::DigitalSignature, Usage::KeyEncipherment, purpose],
+        from: time(now - Duration::from_secs(300)),
+        until: time(now + life),
+    };
+    authority.certify(&template).map(|chain| (chain, key)).map_err(|error| error.to_string())
+}
+
+/// A name of some attributes, by the last number of each.
+fn dn(attributes: &[(u8, &str)]) -> Vec<u8> {
+    let attributes =
+        attributes.iter().map(|(number, text)| der::attribute(&[0x55, 4, *number], der::UTF8_STRING, text));
+    der::group(der::SEQUENCE, &attributes.collect::<Vec<_>>())
+}
+
+const CN: u8 = 3;
+const SERIAL: u8 = 5;
+const O: u8 = 10;
+
+fn user(name: &str, groups: &[&str]) -> Option<Subject> {
+    let groups = groups.iter().map(|group| (*group).to_owned()).collect();
+    Some(Subject::User { name: name.to_owned(), uid: String::new(), groups })
+}
+
+#[tokio::test]
+async fn whoever_was_certified_is_known_by_name_and_groups() {
+    let authority = Authority::found("a").unwrap();
+    let server = Shared::new(identity(&authority, &master(), DAY)).unwrap();
+    let ann = dn(&[(O, "readers"), (O, "writers"), (CN, "ann")]);
+    let (chain, key) = certified(&authority, ann.clone(), Usage::ClientAuth, DAY).unwrap();
+    let shown = Shared::new(Identity::new(&chain, &key, authority.certificate_pem()).unwrap()).unwrap();
+    assert_eq!(handshake(&server, shown.client()).await, Ok(user("ann", &["readers", "writers"])));
+
+    // One for servers is no client, one of another authority is a stranger's, and none is for a server here.
+    let (chain, key) = certified(&authority, ann.clone(), Usage::ServerAuth, DAY).unwrap();
+    let serving = Shared::new(Identity::new(&chain, &key, authority.certificate_pem()).unwrap()).unwrap();
+    assert!(handshake(&server, serving.client()).await.is_err());
+    assert!(handshake(&serving, shown.client()).await.unwrap_err().contains("where a master was expected"));
+    let other = Authority::found("a").unwrap();
+    let (chain, key) = certified(&other, ann, Usage::ClientAuth, DAY).unwrap();
+    let strange = Shared::new(Identity::new(&chain, &key, authority.certificate_pem()).unwrap()).unwrap();
+    assert!(handshake(&server, strange.client()).await.is_err());
+}
+
+#[test]
+fn a_certificate_says_what_was_decided_and_ends_with_its_authority() {
+    use x509_parser::prelude::{FromDer as _, X509Certificate};
+    let authority = Authority::found("a").unwrap();
+    let (chain, _) = certified(&authority, dn(&[(CN, "ann")]), Usage::ClientAuth, 100 * 365 * DAY).unwrap();
+    let blocks: Vec<_> = api::x509::pem::blocks(chain.as_bytes()).collect();
+    assert_eq!(blocks.len(), 1, "the authority is known to whoever believes it");
+    let (rest, parsed) = X509Certificate::from_der(&blocks[0].bytes).unwrap();
+    assert!(rest.is_empty() && !parsed.is_ca());
+    let root = api::x509::pem::blocks(authority.certificate_pem().as_bytes()).next().unwrap();
+    let (_, root) = X509Certificate::from_der(&root.bytes).unwrap();
+    parsed.verify_signature(Some(root.public_key())).unwrap();
+    assert_eq!(parsed.validity().not_after, root.validity().not_after);
+    assert_eq!(parsed.issuer(), root.subject());
+    let usage = parsed.key_usage().unwrap().unwrap().value;
+    assert!(usage.digital_signature() && usage.key_encipherment() && !usage.key_cert_sign());
+    let purposes = parsed.extended_key_usage().unwrap().unwrap().value;
+    assert!(purposes.client_auth && !purposes.server_auth && !purposes.any);
+    let names = format!("{:?}", parsed.subject_alternative_name().unwrap().unwrap().value.general_names);
+    assert_eq!(names, "[DNSName(\"ann.example\")]");
+    let end = Subject::end_of(&rustls_pki_types::CertificateDer::from(blocks[0].bytes.clone())).unwrap();
+    assert_eq!(end, identity(&authority, &master(), 100 * 365 * DAY).not_after().min(end));
+    assert!(certified(&authority, dn(&[(CN, "ann")]), Usage::ClientAuth, Duration::ZERO).is_ok());
+}
+
+#[test]
+fn names_that_could_be_read_in_two_ways_and_those_of_the_cluster_name_nobody() {
+    let authority = Authority::found("a").unwrap();
+    let of = |attributes: &[(u8, &str)]| {
+        let (chain, _) = certified(&authority, dn(attributes), Usage::ClientAuth, DAY).unwrap();
+        let block = api::x509::pem::blocks(chain.as_bytes()).next().unwrap();
+        Subject::of(&rustls_pki_types::CertificateDer::from(block.bytes)).ok()
+    };
+    let node = |uid: &str| Some(named("w1", uid));
+    for (attributes, expected) in [
+        (&[(CN, "ann")][..], user("ann", &[])),
+        (&[(CN, "ann"), (O, "")], user("ann", &[""])),
+        (&[(O, "a"), (O, "b"), (CN, "ann")], user("ann", &["a", "b"])),
+        (&[(CN, "system:node:w1")], user("system:node:w1", &[])),
+        (&[(CN, "system:node:w1"), (O, "a")], user("system:node:w1", &["a"])),
+        (&[(CN, "system:node:w1"), (SERIAL, "u1")], user("system:node:w1", &[])),
+        (&[(CN, "system:node:w1"), (O, "system:nodes"), (SERIAL, "u1")], node("u1")),
+        (&[(CN, "system:node:w1"), (O, "system:nodes")], node("")),
+        (&[(CN, "ann"), (O, "system:nodes")], None),
+        (&[(CN, "system:node:w1"), (O, "system:nodes"), (O, "a"), (SERIAL, "u1")], None),
+        (&[(CN, "system:node:w1"), (O, "system:nodes"), (SERIAL, "u1"), (SERIAL, "u2")], None),
+        (&[(CN, "ann"), (O, "a"), (O, "system:masters")], Some(Subject::Admin { name: "ann".to_owned() })),
+        (&[(CN, "system:kapelle:master:0000000000000007"), (O, "system:kapelle:masters")], Some(master())),
+        (&[(CN, "system:kapelle:master:0000000000000007"), (O, "system:kapelle:masters"), (O, "a")], None),
+        (&[(CN, "system:kapelle:master:0000000000000007")], None),
+        (&[(CN, "ann"), (O, "system:kapelle:masters")], None),
+        (&[(CN, "system:kapelle")], None),
+        (&[(CN, "system:kapelle:x")], None),
+        (&[(O, "a")], None),
+        (&[(CN, ""), (O, "a")], None),
+        (&[(CN, "ann"), (CN, "root")], None),
+    ] {
+        assert_eq!(of(attributes), expected, "{attributes:?}");
+    }
 }

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use consensus::decoders::Format;
 
-use super::{Bound, Scale, Target, Verdict, parts, state, streams, texts, torn};
+use super::{Bound, Scale, Target, Verdict, certificates, parts, state, streams, texts, torn};
 use crate::Prng;
 
 /// A format of `consensus` as a target.
@@ -54,6 +54,8 @@ pub fn targets() -> Vec<Target> {
         Target { mend: texts::wrap, ..target("page", 4 * KIB, 16, texts::pages, texts::read_page) },
         target("token", 4 * KIB, 64, texts::tokens, texts::read_token),
         Target { mend: texts::sign, ..target("account-token", 16 * KIB, 64, texts::claims, texts::read_account_token) },
+        target("certificate-request", 16 * KIB, 300, certificates::requests, certificates::read_request),
+        target("trust-bundle", 16 * KIB, 300, certificates::bundles, certificates::read_bundle),
         target("url", 4 * KIB, 128, texts::urls, texts::read_url),
         target("labels", 4 * KIB, 300, texts::labels, texts::read_labels),
         target("fields", 4 * KIB, 300, texts::fields, texts::read_fields),

@@ -94,13 +94,20 @@ pub(super) fn read_token(input: &Bytes, scale: &mut Scale) -> Result<Verdict, St
 }
 
 /// The claims within tokens of ServiceAccounts; [`sign`] makes tokens of them.
+/// Of an account with all that its token can be bound to and with nothing, of a User, and of a Secret.
 pub(super) fn claims(_: &mut Prng) -> Vec<Vec<u8>> {
     owned(&[
-        r#"{"aud":["a","b"],"exp":3600,"iat":0,"iss":"https://i","jti":"j","kubernetes.io":{"namespace":"n","node":{"name":"n1",
-            "uid":"1"},"pod":{"name":"p","uid":"2"},"secret":{"name":"s","uid":"3"},"serviceaccount":{"name":"a","uid":"4"},
-            "warnafter":9},"nbf":0,"sub":"system:serviceaccount:n:a"}"#,
-        r#"{"aud":[],"exp":-1,"iat":0,"iss":"","jti":"","kubernetes.io":{"namespace":"n","serviceaccount":{"name":"a"}},
-            "nbf":0,"sub":"system:serviceaccount:n:a"}"#,
+        r#"{"aud":["a","b"],"exp":3600,"iat":0,"iss":"https://kubernetes.default.svc.cluster.local","jti":"j",
+            "kubernetes.io":{"namespace":"n","node":{"name":"n1","uid":"1"},"pod":{"name":"p","uid":"2"},
+            "secret":{"name":"s","uid":"3"},"serviceaccount":{"name":"a","uid":"4"},"warnafter":9},"nbf":0,
+            "sub":"system:serviceaccount:n:a"}"#,
+        r#"{"aud":[],"exp":-1,"iat":0,"iss":"https://kubernetes.default.svc.cluster.local","jti":"",
+            "kubernetes.io":{"namespace":"n","serviceaccount":{"name":"a","uid":""}},"nbf":0,"sub":"system:serviceaccount:n:a"}"#,
+        r#"{"aud":["a"],"exp":9,"iat":1,"iss":"https://kubernetes.default.svc.cluster.local/users","jti":"j",
+            "kapelle.dev":{"user":{"name":"ann","uid":"1"}},"nbf":1,"sub":"ann"}"#,
+        r#"{"iss":"kubernetes/serviceaccount","kubernetes.io/serviceaccount/namespace":"n",
+            "kubernetes.io/serviceaccount/secret.name":"s","kubernetes.io/serviceaccount/service-account.name":"a",
+            "kubernetes.io/serviceaccount/service-account.uid":"1","sub":"system:serviceaccount:n:a"}"#,
     ])
 }
 

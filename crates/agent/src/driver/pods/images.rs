@@ -1,6 +1,7 @@
 //! From an image's name to something that can be started: files, the masters' registry, any OCI registry.
 
 mod cluster;
+mod grants;
 mod names;
 mod pulled;
 mod remote;
@@ -13,7 +14,10 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-use api::core_v1::{Container, Pod};
+use api::{
+    core_v1::{Container, Pod},
+    pod::names_host,
+};
 use oci_client::Reference;
 use rpc::{Client, services::HeartbeatResponse};
 use sandbox::{Digest, Image, ImageError, Sandbox, Source};
@@ -25,6 +29,9 @@ use crate::{
     driver::{inbox::Inbox, node::health::Health},
 };
 pub use cluster::MODULE_BYTES_MAX;
+use cluster::{Pull, Refusal};
+pub use grants::GRANT_LIFE;
+use grants::{Grant, Grants};
 use names::Names;
 use pulled::Pulled;
 use store::Store;
@@ -47,6 +54,8 @@ pub(crate) struct Images {
     state: Mutex<State>,
     /// What names meant when they were looked up last.
     names: Names,
+    /// Which Pods may run images of the masters.
+    grants: Grants,
     /// Runs that wait for an image of the masters.
     waiting: Waiting,
     /// Held by whoever looks a name up or pulls it; others who want the same wait for the result.
@@ -80,6 +89,7 @@ impl Images {
             inbox,
             state: Mutex::default(),
             names: Names::open(&dir),
+            grants: Grants::open(&dir),
             waiting: Waiting::default(),
             store: Store::new(dir, health),
             flights: Mutex::default(),
@@ -161,7 +171,10 @@ impl Images {
         let flying = flight.lock().await;
         let known = self.names.get(&name).filter(|_| policy != "Always");
         let pulled = match known {
-            Some(pulled) => pulled,
+            Some(pulled) => {
+                self.permit(pod, &container.image, &reference).await?;
+                pulled
+            }
             None if policy == "Never" => {
                 return Err(failure(
                     "ErrImageNeverPull",
@@ -204,12 +217,46 @@ impl Images {
         if reference.registry() != CLUSTER {
             return remote::pull(&self.masters, &self.store, pod, reference).await.map_err(failed);
         }
-        let pulled = cluster::pull(&self.masters, &self.store, image, reference).await;
-        pulled.or_else(|refusal| match self.names.get(name) {
+        let pull = Pull { masters: &self.masters, pod, reference };
+        let pulled = pull.image(&self.store, image).await;
+        let granted = self.granted(Grant::of(pod, reference.repository()), pulled).await;
+        granted.or_else(|refusal| match self.names.get(name) {
             // Without the masters there is no registry of theirs: what the name meant last is better than nothing.
-            Some(known) if refusal.is_away => Ok(known),
+            Some(known) if refusal.is_granted => Ok(known),
             Some(_) | None => Err(failed(refusal.why)),
         })
+    }
+
+    /// Lets a Pod have an image of the masters that is here already, whoever brought it.
+    async fn permit(&self, pod: &Pod, image: &str, reference: &Reference) -> Result<(), Failure> {
+        let grant = Grant::of(pod, reference.repository());
+        if reference.registry() != CLUSTER || self.grants.is_fresh(&grant) {
+            return Ok(());
+        }
+        let allowed = Pull { masters: &self.masters, pod, reference }.leave().await;
+        match self.granted(grant, allowed).await {
+            Err(refusal) if !refusal.is_granted => {
+                Err(failure("ErrImagePull", format!("cannot pull {image:?}: {}", refusal.why)))
+            }
+            Ok(()) | Err(_) => Ok(()),
+        }
+    }
+
+    /// Remembers whether a master let a Pod have an image. While none answers, what was said last counts.
+    async fn granted<T>(&self, grant: Grant, asked: Result<T, Refusal>) -> Result<T, Refusal> {
+        match asked {
+            Ok(allowed) => {
+                self.grants.allow(grant).await;
+                Ok(allowed)
+            }
+            Err(refusal) if refusal.is_away => Err(Refusal { is_granted: self.grants.is_known(&grant), ..refusal }),
+            Err(refusal) => {
+                if refusal.is_denied {
+                    self.grants.refuse(&grant).await;
+                }
+                Err(refusal)
+            }
+        }
     }
 
     async fn load(&self, digest: Digest, source: Source) -> Result<Arc<Image>, Failure> {
@@ -227,9 +274,7 @@ impl Images {
 
 /// A name without a host means the masters' registry.
 fn reference(image: &str) -> Result<Reference, Failure> {
-    let first = image.split('/').next().unwrap_or_default();
-    let has_host = image.contains('/') && (first.contains(['.', ':']) || first == "localhost");
-    let whole = if has_host { image.to_owned() } else { format!("{CLUSTER}/{image}") };
+    let whole = if names_host(image) { image.to_owned() } else { format!("{CLUSTER}/{image}") };
     whole.parse().map_err(|error| {
         failure(
             "InvalidImageName",

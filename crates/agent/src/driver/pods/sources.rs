@@ -1,15 +1,21 @@
 //! Where the variables and files of Pods come from: ConfigMaps and Secrets, and what the downward API tells of the Pod itself.
 
-use std::{collections::BTreeMap, net::Ipv4Addr};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::Ipv4Addr,
+};
 
 use api::{
     Error, Key, Kind, Object, Reason,
-    core_v1::{ConfigMap, Container, Pod, ResourceFieldSelector, Secret},
+    certificates_v1::ClusterTrustBundle,
+    core_v1::{ClusterTrustBundleProjection, ConfigMap, Container, Pod, ResourceFieldSelector, Secret},
     downward,
     kinds::Resource as _,
+    selector::Labels,
     well_known::ROOT_CA_CONFIG_MAP,
+    x509::{CERTIFICATE, pem},
 };
-use rpc::Client;
+use rpc::{Client, Query};
 
 use super::{authority::Authorities, manifest, tokens::Tokens};
 use crate::{
@@ -57,6 +63,34 @@ impl Sources {
         }
     }
 
+    /// The authorities of the ClusterTrustBundles that a volume names or selects, each once; nothing if there is none and that
+    /// is fine.
+    pub(crate) async fn authorities(&self, wanted: &ClusterTrustBundleProjection) -> Result<String, Failure> {
+        let found = match &wanted.name {
+            Some(name) => match self.read(&Key::cluster(Kind::ClusterTrustBundle, name.as_str())).await {
+                Ok(object) => vec![object],
+                Err(Error { reason: Reason::NotFound, .. }) => Vec::new(),
+                Err(error) => return Err(missing(error.message)),
+            },
+            None => self.trust_bundles(wanted).await.map_err(|error| missing(error.message))?,
+        };
+        if found.is_empty() && !wanted.optional.unwrap_or_default() {
+            let which = wanted.name.as_deref().or(wanted.signer_name.as_deref()).unwrap_or_default();
+            return Err(missing(format!("there is no ClusterTrustBundle of {which:?} that the volume selects")));
+        }
+        Ok(united(&found))
+    }
+
+    /// The ClusterTrustBundles of a signer with some labels. Which they are only masters know.
+    async fn trust_bundles(&self, wanted: &ClusterTrustBundleProjection) -> Result<Vec<Object>, Error> {
+        let Some(selector) = &wanted.label_selector else { return Ok(Vec::new()) };
+        let signer = wanted.signer_name.as_deref().unwrap_or_default();
+        let fields = format!("spec.signerName={signer}");
+        let labels = Labels::from_selector(selector)?.to_string();
+        let query = Query { labels, fields, ..Query::all(Kind::ClusterTrustBundle) };
+        Ok(self.client.list(&query).await?.items)
+    }
+
     /// A ConfigMap or Secret as it is, or, while no master answers, as it was when it was read last.
     async fn read(&self, key: &Key) -> Result<Object, Error> {
         if self.memory.is_old()
@@ -97,6 +131,14 @@ impl Sources {
 /// Why a container cannot be made: something that its Pod names is not there.
 pub(super) fn missing(message: String) -> Failure {
     Failure { reason: "CreateContainerConfigError", message }
+}
+
+/// The authorities of ClusterTrustBundles, each once.
+fn united(bundles: &[Object]) -> String {
+    let texts = bundles.iter().filter_map(|object| object.get::<ClusterTrustBundle>()?.spec.as_ref());
+    let blocks = texts.flat_map(|spec| pem::blocks(spec.trust_bundle.as_bytes()));
+    let each: BTreeSet<Vec<u8>> = blocks.map(|block| block.bytes).collect();
+    each.iter().map(|bytes| pem::encode(CERTIFICATE, bytes)).collect()
 }
 
 fn values(object: &Object) -> Values {

@@ -170,6 +170,10 @@ async fn projected(sources: &Sources, pod: &Pod, projection: &VolumeProjection) 
         let token = sources.tokens.token(&Wanted::by(pod, projection)).await.map_err(|error| wrong(error.message))?;
         return Ok(Files::from([(projection.path.clone(), Content { bytes: token.into_bytes(), mode: None })]));
     }
+    if let Some(projection) = &projection.cluster_trust_bundle {
+        let bytes = sources.authorities(projection).await?.into_bytes();
+        return Ok(Files::from([(projection.path.clone(), Content { bytes, mode: None })]));
+    }
     projection.downward_api.as_ref().map_or(Ok(Files::new()), |downward| fields(sources, pod, &downward.items))
 }
 
@@ -234,11 +238,15 @@ fn fields(sources: &Sources, pod: &Pod, items: &[DownwardApiVolumeFile]) -> Resu
 #[cfg(test)]
 mod tests {
     #![expect(clippy::unwrap_used, reason = "tests")]
-    use std::{fs, os::unix::fs::PermissionsExt as _};
+    use std::{collections::BTreeSet, fs, os::unix::fs::PermissionsExt as _};
 
-    use api::core_v1::{
-        ConfigMap, ConfigMapVolumeSource, DownwardApiVolumeSource, EmptyDirVolumeSource, LocalObjectReference,
-        ObjectFieldSelector, PodSpec, VolumeSource,
+    use api::{
+        certificates_v1::{ClusterTrustBundle, ClusterTrustBundleSpec},
+        core_v1::{
+            ClusterTrustBundleProjection, ConfigMap, ConfigMapVolumeSource, DownwardApiVolumeSource,
+            EmptyDirVolumeSource, LocalObjectReference, ObjectFieldSelector, PodSpec, ProjectedVolumeSource,
+            VolumeSource,
+        },
     };
 
     use super::*;
@@ -293,6 +301,45 @@ mod tests {
         assert_eq!(fs::read_to_string(&file).unwrap(), "v");
         assert_eq!(fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o400);
         assert_eq!(fs::read_to_string(volumes.join("self/name")).unwrap(), "web-1");
+    }
+
+    #[tokio::test]
+    async fn authorities_that_are_named_are_a_file_and_missing_ones_are_waited_for() {
+        let authority = |name: &str| rpc::identity::Authority::found(name).unwrap().certificate_pem().to_owned();
+        let (one, two) = (authority("one"), authority("two"));
+        let spec = ClusterTrustBundleSpec { trust_bundle: format!("# ours\n{one}{two}"), ..Default::default() };
+        let mut bundle = ClusterTrustBundle { spec: Some(spec), ..ClusterTrustBundle::default() };
+        bundle.metadata_mut().name = "house".to_owned();
+        let (dir, sources) = sources(&[bundle.into()]).await;
+        let dirs = PodDirs::below(dir.path());
+        let volume = |wanted: ClusterTrustBundleProjection| {
+            let source = VolumeProjection { cluster_trust_bundle: Some(wanted), ..VolumeProjection::default() };
+            let projected = ProjectedVolumeSource { sources: vec![source], ..ProjectedVolumeSource::default() };
+            VolumeSource { projected: Some(Box::new(projected)), ..VolumeSource::default() }
+        };
+        let path = "ca.pem".to_owned();
+        let named = ClusterTrustBundleProjection { name: Some("house".to_owned()), path, ..Default::default() };
+        let none = ClusterTrustBundleProjection {
+            name: None,
+            signer_name: Some("example.org/none".to_owned()),
+            optional: Some(true),
+            ..named.clone()
+        };
+        let strict = ClusterTrustBundleProjection { optional: None, ..none.clone() };
+        let pod = pod(&[("named", volume(named)), ("none", volume(none)), ("strict", volume(strict))]);
+        let mount_all = async |names: &[&str]| {
+            let mounted = container(names.iter().map(|name| mount(name, "")).collect());
+            mounts(&sources, &dirs, &pod, &mounted, &Environment::default()).await
+        };
+        mount_all(&["named", "none"]).await.unwrap();
+        let file = |volume: &str| fs::read_to_string(dirs.volumes("u1").join(volume).join("ca.pem")).unwrap();
+        let blocks =
+            |text: &str| api::x509::pem::blocks(text.as_bytes()).map(|block| block.bytes).collect::<BTreeSet<_>>();
+        assert_eq!(blocks(&file("named")), blocks(&format!("{one}{two}")));
+        assert!(!file("named").contains("ours"));
+        assert_eq!(file("none"), "", "no labels select nothing");
+        let waits = mount_all(&["strict"]).await.unwrap_err();
+        assert!(waits.message.contains("there is no ClusterTrustBundle of \"example.org/none\""), "{waits:?}");
     }
 
     #[tokio::test]

@@ -3,10 +3,10 @@
 use std::{borrow::Cow, collections::BTreeSet};
 
 use crate::{
-    Kind, Served, Subresource, Timestamp,
+    Kind, Subresource, Timestamp,
     apiregistration_v1::{ApiService, ApiServiceSpec, ServiceReference},
     conditions,
-    kinds::{Allocation, Scale, deletion, strategy::Strategy},
+    kinds::{Allocation, Scale, deletion, reviews, strategy::Strategy},
     table::{
         Cell, Column, Common,
         columns::{AGE, NAME, text},
@@ -172,7 +172,7 @@ pub fn name_of(group: &str, version: &str) -> String {
 /// Whether masters serve a version of a group themselves, with the kinds of their table.
 #[must_use]
 pub fn is_built_in(group: &str, version: &str) -> bool {
-    Served::all().map(Served::info).any(|info| info.group == group && info.version == version)
+    reviews::served().any(|info| info.group == group && info.version == version)
 }
 
 fn available(object: &ApiService) -> String {

@@ -17,6 +17,7 @@ use crate::{
         names::{self, Syntax},
     },
     warnings::Warnings,
+    well_known::{ACCOUNT_NAME_ANNOTATION, ACCOUNT_TOKEN_TYPE},
 };
 
 const COLUMNS: &[Column] = &[NAME, text("Type", "What it is for."), integer("Data", "How many keys it has."), AGE];
@@ -132,6 +133,14 @@ fn validate(causes: &mut Causes, secret: &Secret) {
     for key in needed_keys(&secret.r#type) {
         if !secret.data.contains_key(*key) {
             causes.required(&at.key(key), &format!("a Secret of type {} has it", secret.r#type));
+        }
+    }
+    if secret.r#type == ACCOUNT_TOKEN_TYPE {
+        let annotations = secret.metadata.as_ref().map(|meta| &meta.annotations);
+        if annotations.and_then(|all| all.get(ACCOUNT_NAME_ANNOTATION)).is_none_or(String::is_empty) {
+            let at = Path::Root.field("metadata");
+            let at = at.field("annotations");
+            causes.required(&at.key(ACCOUNT_NAME_ANNOTATION), "name the ServiceAccount whose token it is to hold");
         }
     }
     let (".dockerconfigjson" | ".dockercfg", Some(key)) = first_key(secret) else { return };

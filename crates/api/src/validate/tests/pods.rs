@@ -195,8 +195,8 @@ fn what_a_sandbox_cannot_give_is_refused() {
             spec.volumes[3].name: Invalid value: "C": a lowercase RFC 1123 label must consist of lower case alphanumeric characters or '-', and must start and end with an alphanumeric character (e.g. 'my-name' or '123-abc')
             spec.volumes[3]: Forbidden: may not specify more than 1 volume type, but has secret, configMap
             spec.volumes[3].secret.secretName: Required value
-            spec.volumes[4].projected.sources[0].podCertificate: Forbidden: there are no such credentials to project into a Pod; supported sources: configMap, downwardAPI, secret, serviceAccountToken
-            spec.volumes[4].projected.sources[1]: Required value: must specify a source: configMap, downwardAPI, secret or serviceAccountToken
+            spec.volumes[4].projected.sources[0].podCertificate: Forbidden: nobody issues certificates to Pods; supported sources: clusterTrustBundle, configMap, downwardAPI, secret, serviceAccountToken
+            spec.volumes[4].projected.sources[1]: Required value: must specify a source: clusterTrustBundle, configMap, downwardAPI, secret or serviceAccountToken
             spec.volumes[4].projected.sources[3].serviceAccountToken.path: Invalid value: "/t": must be a relative path
             spec.volumes[4].projected.sources[3].serviceAccountToken.expirationSeconds: Invalid value: 599: may not specify a duration less than 10 minutes
             spec.volumes[5].configMap.defaultMode: Invalid value: 512: must be a number between 0 and 0777 (octal), both inclusive

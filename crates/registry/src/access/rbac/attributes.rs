@@ -38,6 +38,25 @@ pub struct ResourceAttributes<'a> {
     pub name: &'a str,
 }
 
+impl<'a> Attributes<'a> {
+    /// Where it is; empty for all namespaces, and where there is none.
+    pub(super) fn namespace(&self) -> &'a str {
+        match self {
+            Self::Resource(asked) => asked.namespace,
+            Self::NonResource { .. } => "",
+        }
+    }
+
+    /// The same in each of the groups in which the same objects are served.
+    pub(super) fn everywhere(&self) -> impl Iterator<Item = Self> {
+        let elsewhere = match self {
+            Self::Resource(asked) => Some(asked.elsewhere().map(Self::Resource)),
+            Self::NonResource { .. } => None,
+        };
+        std::iter::once(*self).chain(elsewhere.into_iter().flatten())
+    }
+}
+
 impl<'a> ResourceAttributes<'a> {
     /// Something with images. A repository `team/app` is in the namespace `team`, so that a RoleBinding there is about all
     /// repositories below `team/`; one without a slash is in none.

@@ -1,8 +1,10 @@
 //! Nobody gives more than it has: whoever writes a role must have all its rights, or the right to `escalate` it; whoever writes
 //! a binding must have all rights of its role, or the right to `bind` it. As in Kubernetes, administrators are not asked.
+//! Whoever writes a User, or makes a token of it, must have the right to `impersonate` it and each of its groups: it could act as
+//! that user anyhow.
 
 use api::{
-    Error, Key, Kind, Object, Reason,
+    Error, Key, Kind, Object, Reason, identity_v1,
     kinds::Resource as _,
     rbac_v1::{ClusterRole, ClusterRoleBinding, PolicyRule, Role, RoleBinding, RoleRef},
     rights::{self, ALL},
@@ -17,8 +19,9 @@ use crate::access::User;
 /// The verbs without which nobody gives what it does not have.
 const ESCALATE: &str = "escalate";
 const BIND: &str = "bind";
+const IMPERSONATE: &str = "impersonate";
 
-/// A role or binding that somebody writes.
+/// A role, binding or User that somebody writes.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Grant<'a> {
     /// As it would be stored.
@@ -28,7 +31,8 @@ pub(crate) struct Grant<'a> {
 }
 
 impl User {
-    /// Allows somebody to write a role or binding, or says what it gives that its writer does not have. All other objects pass.
+    /// Allows somebody to write a role, binding or User, or says what it gives that its writer does not have. All other objects
+    /// pass.
     pub(crate) fn may_grant(&self, grant: Grant<'_>, roles: &Roles) -> Result<(), Error> {
         if self.is_master() || grant.is_upkeep() {
             return Ok(());
@@ -42,11 +46,45 @@ impl User {
         if let Some(role) = new.get::<Role>() {
             return self.may_write(grant, &key, &role.rules, roles);
         }
+        if let Some(user) = new.get::<identity_v1::User>() {
+            return self.may_be(&key, user, roles);
+        }
         let everywhere = new.get::<ClusterRoleBinding>().map(|binding| &binding.role_ref);
         match everywhere.or_else(|| new.get::<RoleBinding>().map(|binding| &binding.role_ref)) {
             Some(Some(role)) => self.may_bind(role, &key, roles),
             Some(None) | None => Ok(()),
         }
+    }
+
+    /// Allows somebody to have power over a User, or says as whom it might not act.
+    pub(crate) fn may_be(&self, key: &Key, user: &identity_v1::User, roles: &Roles) -> Result<(), Error> {
+        if self.is_master() {
+            return Ok(());
+        }
+        let groups = user.spec.as_ref().map(|spec| spec.groups.as_slice()).unwrap_or_default();
+        let whom = std::iter::once(("users", &*key.name)).chain(groups.iter().map(|group| ("groups", group.as_str())));
+        let may_not = |(resource, name): &(&str, &str)| {
+            let asked = ResourceAttributes { verb: IMPERSONATE, resource, name, ..ResourceAttributes::default() };
+            roles.decide(self, &asked.into()).is_none()
+        };
+        let missing: Vec<(&str, &str)> = whom.filter(may_not).collect();
+        if missing.is_empty() {
+            return Ok(());
+        }
+        let told: Vec<String> = missing
+            .iter()
+            .map(|(resource, name)| {
+                format!(
+                    "{{APIGroups:[\"\"], Resources:[{resource:?}], ResourceNames:[{name:?}], Verbs:[{IMPERSONATE:?}]}}"
+                )
+            })
+            .collect();
+        let (name, groups) = (&self.name, rights::quoted(&self.groups));
+        let why = format!(
+            "user {name:?} (groups={groups}) is attempting to make somebody as whom it may not act; that takes all of:\n{}",
+            told.join("\n")
+        );
+        Err(forbidden(key, &why))
     }
 
     fn may_write(&self, grant: Grant<'_>, key: &Key, rules: &[PolicyRule], roles: &Roles) -> Result<(), Error> {
@@ -102,13 +140,13 @@ impl User {
 }
 
 impl Grant<'_> {
-    /// Whether objects of a kind say who may do what.
+    /// Whether objects of a kind say who may do what, or who is in which groups.
     pub(crate) fn is_of(kind: Kind) -> bool {
-        KINDS.contains(&kind)
+        kind == Kind::User || KINDS.contains(&kind)
     }
 
     /// Whether nothing changes but what garbage collection goes by.
-    fn is_upkeep(self) -> bool {
+    pub(crate) fn is_upkeep(self) -> bool {
         let bare = |object: &Object| {
             let mut object = object.clone();
             let metadata = object.metadata_mut();

@@ -4,6 +4,7 @@ use api::{Key, Kind, Served, Subresource, Verb, rbac_v1::PolicyRule, rights::ALL
 
 use super::{
     Attributes, ResourceAttributes,
+    refusal::Reader,
     roles::{Allowed, MASTERS, Roles},
 };
 use crate::{
@@ -16,7 +17,7 @@ use crate::{
 pub struct Verdict {
     /// Whether it is.
     pub allowed: bool,
-    /// By which role and binding; empty if it is not.
+    /// By which role and binding; empty if it is not, unless somebody asks about others.
     pub reason: String,
 }
 
@@ -59,6 +60,23 @@ impl Registry {
         }
     }
 
+    /// As [`Registry::review`], for whoever asks about others: the reason says by which rule, or how it could be allowed.
+    #[must_use]
+    pub fn explain(&self, caller: &Caller, asked: &Attributes<'_>) -> Verdict {
+        let Caller::User(user) = caller else { return self.review(caller, asked) };
+        let reader = match self.caller() {
+            Caller::User(reader) => Reader::User(reader),
+            Caller::Cluster
+            | Caller::Master { .. }
+            | Caller::Newcomer { .. }
+            | Caller::Admin { .. }
+            | Caller::Node { .. }
+            | Caller::Nobody => Reader::Administrator,
+        };
+        let (allowed, reason) = self.inner.rights.of(&self.state()).explain(user, asked, reader);
+        Verdict { allowed, reason }
+    }
+
     /// What somebody may do in a namespace, as far as rules tell.
     #[must_use]
     pub fn rules_of(&self, caller: &Caller, namespace: &str) -> RulesOf {
@@ -98,7 +116,8 @@ impl Registry {
             | Subresource::Portforward
             | Subresource::Exec
             | Subresource::Attach
-            | Subresource::Proxy => (verb, subresource),
+            | Subresource::Proxy
+            | Subresource::Approval => (verb, subresource),
         };
         let namespace = if kind == Kind::Namespace { "" } else { asked.namespace };
         let key = Key::namespaced(kind, namespace, asked.name);

@@ -22,8 +22,12 @@ pub(super) const KINDS: [Kind; 4] = [Kind::ClusterRole, Kind::Role, Kind::Cluste
 /// The group of those who may do everything, whatever roles say.
 pub(crate) const MASTERS: &str = "system:masters";
 
+/// How the names of roles begin that are meant for parts of the cluster, and what comes behind all of them.
+const SYSTEM: &str = "system:";
+const BEHIND_SYSTEM: &str = "system;";
+
 /// How the names of ServiceAccounts begin, as users.
-const SERVICE_ACCOUNT: &str = "system:serviceaccount:";
+pub(super) const SERVICE_ACCOUNT: &str = "system:serviceaccount:";
 
 /// The roles of the state at which somebody looked last.
 #[derive(Debug, Default)]
@@ -150,18 +154,10 @@ impl Roles {
         if user.is_master() {
             return Some(Allowed::Masters);
         }
-        let named = |asked: &Attributes<'_>| {
-            let namespace = match asked {
-                Attributes::Resource(asked) => asked.namespace,
-                Attributes::NonResource { .. } => "",
-            };
-            self.of(user, namespace).find(|grant| grant.rules.iter().any(|rule| rules::allows(rule, asked)))
+        let named = |asked: Attributes<'_>| {
+            self.of(user, asked.namespace()).find(|grant| grant.rules.iter().any(|rule| rules::allows(rule, &asked)))
         };
-        let elsewhere = || match asked {
-            Attributes::Resource(asked) => asked.elsewhere().find_map(|asked| named(&Attributes::Resource(asked))),
-            Attributes::NonResource { .. } => None,
-        };
-        named(asked).or_else(elsewhere).map(Allowed::Role)
+        asked.everywhere().find_map(named).map(Allowed::Role)
     }
 
     /// The roles that somebody has everywhere, and those in a namespace, unless it is the empty one.
@@ -187,9 +183,13 @@ impl Roles {
         RoleName { namespace: namespace.into(), name: reference.name.as_str().into() }
     }
 
-    /// Whether some role allows something in its namespace or everywhere, for whoever has it.
-    pub(super) fn allowing(&self, role: &RoleName, asked: &Attributes<'_>) -> bool {
-        self.rules.get(role).is_some_and(|rules| rules.iter().any(|rule| rules::allows(rule, asked)))
+    /// The Roles of a namespace, or the ClusterRoles for the empty one, but for those that are meant for parts of the cluster.
+    pub(super) fn for_users(&self, namespace: &str) -> impl Iterator<Item = (&RoleName, &Arc<[PolicyRule]>)> {
+        let namespace: Arc<str> = namespace.into();
+        let from = |name: &str| RoleName { namespace: namespace.clone(), name: name.into() };
+        let (before, after) = (from("")..from(SYSTEM), from(BEHIND_SYSTEM)..);
+        let after = self.rules.range(after).take_while(move |(role, _)| role.namespace == namespace);
+        self.rules.range(before).chain(after)
     }
 }
 

@@ -9,16 +9,22 @@ use super::attributes::{Attributes, ResourceAttributes};
 
 /// Whether a rule allows something.
 pub(super) fn allows(rule: &PolicyRule, asked: &Attributes<'_>) -> bool {
+    let (verb, name) = match asked {
+        Attributes::Resource(asked) => (asked.verb, asked.name),
+        Attributes::NonResource { verb, path: _ } => (*verb, ""),
+    };
+    has(&rule.verbs, verb)
+        && concerns(rule, asked)
+        && (rule.resource_names.is_empty() || rule.resource_names.iter().any(|known| known == name))
+}
+
+/// Whether a rule allows anything with what is asked about.
+pub(super) fn concerns(rule: &PolicyRule, asked: &Attributes<'_>) -> bool {
     match asked {
         Attributes::Resource(asked) => {
-            has(&rule.api_groups, asked.group)
-                && rule.resources.iter().any(|resource| is_resource(resource, asked))
-                && has(&rule.verbs, asked.verb)
-                && (rule.resource_names.is_empty() || rule.resource_names.iter().any(|name| name == asked.name))
+            has(&rule.api_groups, asked.group) && rule.resources.iter().any(|resource| is_resource(resource, asked))
         }
-        Attributes::NonResource { verb, path } => {
-            rule.non_resource_urls.iter().any(|url| is_path(url, path)) && has(&rule.verbs, verb)
-        }
+        Attributes::NonResource { verb: _, path } => rule.non_resource_urls.iter().any(|url| is_path(url, path)),
     }
 }
 

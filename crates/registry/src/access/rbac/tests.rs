@@ -153,42 +153,135 @@ fn requests_are_asked_about_as_in_kubernetes() {
     assert_eq!(ResourceAttributes::of_images(Verb::Create, "app").namespace, "");
 }
 
+/// `joe` may read nothing of roles, `max` all of them.
+fn refused_to(who: &str, access: Access<'_>, roles: &Arc<Roles>) -> String {
+    let error = user(who, &[]).authorise(access, || roles.clone()).unwrap_err();
+    assert_eq!(error.reason, Reason::Forbidden);
+    error.message
+}
+
+/// Beside [`some_roles`] those that every cluster has, as far as they matter, and somebody who may list roles.
+fn a_cluster() -> Arc<Roles> {
+    let lists = json!([{"apiGroups": [GROUP], "resources": ["roles", "clusterroles"], "verbs": ["list"]}]);
+    let own = [
+        role("", "view", reads(&["pods", "services", "configmaps"])),
+        role(
+            "",
+            "edit",
+            json!([{"apiGroups": [""], "resources": ["pods", "services", "configmaps"], "verbs": ["get", "list", "watch", "delete"]}]),
+        ),
+        role("", "cluster-admin", json!([{"apiGroups": ["*"], "resources": ["*"], "verbs": ["*"]}])),
+        role("", "lists", lists),
+        binding("", "lists", "ClusterRole lists", &["User max"]),
+    ];
+    Arc::new(Roles::new(&state(&[some_roles(), own.to_vec()].concat()).view()))
+}
+
 #[test]
-fn a_refusal_says_which_role_would_allow_it() {
-    let roles = Arc::new(Roles::new(&state(&some_roles()).view()));
-    let refused = |access: Access<'_>| user("joe", &[]).authorise(access, || roles.clone()).unwrap_err().message;
+fn a_refusal_says_which_role_would_allow_it_and_how() {
+    let roles = a_cluster();
     let pods = Key::namespaced(Kind::Pod, "a", "");
+    let everything = Fields::everything();
     assert_eq!(
-        refused(Access::to_many(Verb::List, &pods, &Fields::everything())),
-        "pods is forbidden: User \"joe\" cannot list resource \"pods\" in API group \"\" in the namespace \"a\": \
-         the ClusterRole \"reader\" would allow it, by a RoleBinding"
+        refused_to("joe", Access::to_many(Verb::List, &pods, &everything), &roles),
+        "pods is forbidden: User \"joe\" cannot list resource \"pods\" in API group \"\" in the namespace \"a\": the ClusterRole \
+         \"view\" would allow it: kubectl create rolebinding joe-view --clusterrole=view --user=joe --namespace=a"
     );
+    let pod = Key::namespaced(Kind::Pod, "a", "p");
+    assert!(refused_to("system:serviceaccount:b:bot", Access::to(Verb::Delete, &pod), &roles).ends_with(
+        "the ClusterRole \"edit\" would allow it: kubectl create rolebinding bot-edit --clusterrole=edit \
+             --serviceaccount=b:bot --namespace=a"
+    ));
     let node = Key::cluster(Kind::Node, "n");
-    assert_eq!(
-        refused(Access::to(Verb::Delete, &node)),
-        "nodes \"n\" is forbidden: User \"joe\" cannot delete resource \"nodes\" in API group \"\" at the cluster scope: \
-         the ClusterRole \"root\" would allow it, by a ClusterRoleBinding"
+    assert!(
+        refused_to("o'neil, x", Access::to(Verb::Delete, &node), &roles).ends_with(
+            "at the cluster scope: a role of its own would allow it: kubectl create clusterrole NAME --verb=delete \
+             --resource=nodes; kubectl create clusterrolebinding NAME --clusterrole=NAME --user='o'\\''neil, x'"
+        ),
+        "a role that gives all is no answer"
     );
+    let scale = ResourceAttributes {
+        verb: "get",
+        group: "apps",
+        resource: "deployments",
+        subresource: "scale",
+        namespace: "a",
+        name: "d",
+    };
+    assert!(refused_to("joe", Access::Resource(scale), &roles).ends_with(
+        "kubectl create role NAME --verb=get --resource=deployments.apps/scale --namespace=a; kubectl create rolebinding NAME \
+         --role=NAME --user=joe --namespace=a"
+    ));
+    let path = Attributes::NonResource { verb: "get", path: "/metrics" };
+    assert!(refusal::refusal(&user("joe", &[]), &path, &roles).message.contains("--non-resource-url=/metrics; "));
+    let error = user("joe", &[]).authorise(Access::to(Verb::Get, &pod), || roles.clone()).unwrap_err();
+    assert_eq!(error.about, Some(pod));
+}
+
+#[test]
+fn nobody_learns_of_roles_that_it_may_not_list() {
+    let roles = a_cluster();
     let secret = Key::namespaced(Kind::Secret, "a", "x");
-    assert!(refused(Access::to(Verb::Get, &secret)).ends_with("the Role \"secret\" would allow it, by a RoleBinding"));
-    let bare = Roles::new(&state(&[]).view());
-    let error = user("joe", &[]).authorise(Access::to(Verb::Get, &secret), || Arc::new(bare)).unwrap_err();
-    assert!(error.message.ends_with("in the namespace \"a\": no role allows it yet"), "{error}");
-    assert_eq!(error.about, Some(secret));
+    let hidden = refused_to("joe", Access::to(Verb::Get, &secret), &roles);
+    assert!(hidden.contains("kubectl create role NAME") && !hidden.contains("Role \"secret\""), "{hidden}");
+    let told = refused_to("max", Access::to(Verb::Get, &secret), &roles);
+    assert!(
+        told.contains("the Role \"secret\" would allow it: kubectl create rolebinding max-secret --role=secret"),
+        "{told}"
+    );
+    let pods = Key::namespaced(Kind::Pod, "a", "p");
+    assert!(
+        refused_to("max", Access::to(Verb::Get, &pods), &roles).contains("ClusterRole \"reader\""),
+        "it is smaller"
+    );
+    assert!(refused_to("joe", Access::to(Verb::Get, &pods), &roles).contains("ClusterRole \"view\""));
 }
 
 #[test]
 fn a_refusal_costs_no_more_than_so_many_roles() {
     let number = refusal::LOOKED_THROUGH_MAX;
-    let mut objects: Vec<Object> = (0..number).map(|n| role("", &format!("r{n:04}"), reads(&["nothing"]))).collect();
+    let mut objects: Vec<Object> =
+        (0..number - 1).map(|n| role("", &format!("r{n:04}"), reads(&["nothing"]))).collect();
+    let lists = json!([{"apiGroups": [GROUP], "resources": ["clusterroles"], "verbs": ["list"]}]);
+    objects.extend([role("", "lists", lists), binding("", "lists", "ClusterRole lists", &["User max"])]);
     objects.push(role("", "s", reads(&["pods"])));
     let told = |objects: &[Object]| {
         let roles = Arc::new(Roles::new(&state(objects).view()));
-        let pod = Key::namespaced(Kind::Pod, "a", "p");
-        user("joe", &[]).authorise(Access::to(Verb::Get, &pod), || roles).unwrap_err().message
+        refused_to("max", Access::to(Verb::Get, &Key::namespaced(Kind::Pod, "a", "p")), &roles)
     };
-    assert!(told(&objects).ends_with("no role allows it yet"));
-    assert!(told(&objects[1..]).ends_with("the ClusterRole \"s\" would allow it, by a RoleBinding"));
+    assert!(told(&objects).contains("a role of its own"));
+    assert!(told(&objects[1..]).contains("the ClusterRole \"s\" would allow it"));
+}
+
+#[test]
+fn an_explanation_names_the_rule_or_what_comes_nearest() {
+    let roles = a_cluster();
+    let explained = |who: &User, line: &str| roles.explain(who, &asked(line, "a"), refusal::Reader::Administrator);
+    let ann = user("ann", &[]);
+    assert_eq!(
+        explained(&ann, "get pods x"),
+        (
+            true,
+            "RBAC: allowed by RoleBinding \"readers/a\" of ClusterRole \"reader\" to User \"ann\": {APIGroups:[\"\"], \
+             Resources:[\"pods\" \"pods/log\"], Verbs:[\"get\" \"list\" \"watch\"]}"
+                .to_owned()
+        )
+    );
+    let (allowed, why) = explained(&ann, "delete pods x");
+    assert!(!allowed && why.starts_with("the ClusterRole \"edit\" would allow it: kubectl"), "{why}");
+    assert!(
+        why.contains(
+            "; nearest comes RoleBinding \"readers/a\" of ClusterRole \"reader\" to User \"ann\", which allows {"
+        ),
+        "{why}"
+    );
+    let (allowed, why) = explained(&user("system:serviceaccount:b:robot", &[]), "get secrets y");
+    assert!(!allowed && why.contains("ResourceNames:[\"x\"]"), "{why}");
+    assert!(!explained(&user("joe", &[]), "get pods x").1.contains("nearest"));
+    let master = user("root", &["system:masters"]);
+    assert_eq!(explained(&master, "get pods x"), (true, "system:masters may do everything".to_owned()));
+    let (allowed, why) = explained(&user("eve", &[]), "list events");
+    assert!(allowed && why.contains("{APIGroups:[\"events.k8s.io\"]"), "{why}");
 }
 
 /// A state that must not be needed.

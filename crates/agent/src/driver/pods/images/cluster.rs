@@ -1,9 +1,13 @@
 //! Images of the masters' own registry, over the connection that the agent has to them.
 
-use api::Reason;
-use futures::TryStreamExt as _;
+use api::{Reason, core_v1::Pod, kinds::Resource as _};
+use bytes::Bytes;
+use futures::{Stream, TryStreamExt as _};
 use oci_client::Reference;
-use rpc::Client;
+use rpc::{
+    Client,
+    services::{self, PullingPod},
+};
 use sandbox::Digest;
 use serde_json::Value;
 
@@ -21,51 +25,83 @@ const _: () = assert!(MODULE_BYTES_MAX as u64 >= sandbox::MAX_IMAGE_BYTES, "what
 pub(super) struct Refusal {
     /// No master answers.
     pub(super) is_away: bool,
+    /// The Pod may not have it.
+    pub(super) is_denied: bool,
+    /// The Pod may have what is here, since a master said so once.
+    pub(super) is_granted: bool,
     pub(super) why: String,
 }
 
 impl From<String> for Refusal {
     fn from(why: String) -> Self {
-        Self { is_away: false, why }
+        Self { is_away: false, is_denied: false, is_granted: false, why }
     }
 }
 
 impl From<api::Error> for Refusal {
     fn from(error: api::Error) -> Self {
-        Self { is_away: error.reason.retryable(), why: error.message }
+        let (is_away, is_denied) = (error.reason.retryable(), error.reason == Reason::Forbidden);
+        Self { is_away, is_denied, is_granted: false, why: error.message }
     }
 }
 
-/// Pulls the module of an image, unless it is here already.
-pub(super) async fn pull(
-    masters: &Client,
-    store: &Store,
-    image: &str,
-    reference: &Reference,
-) -> Result<Pulled, Refusal> {
-    let repository = reference.repository();
-    let tag = reference.digest().or(reference.tag()).unwrap_or("latest");
-    let manifest = masters.manifest(repository, tag, false).await.map_err(|error| match error.reason {
-        Reason::NotFound => Refusal::from(format!(
-            "it is not in the cluster's registry; push it with `kapelle push FILE.wasm {image}`, or correct its name"
-        )),
-        _ => error.into(),
-    })?;
-    let pulled = read(&manifest.content)?;
-    if store.has(pulled.module).await {
-        return Ok(pulled);
+/// An image that a Pod wants of the masters.
+pub(super) struct Pull<'a> {
+    pub(super) masters: &'a Client,
+    pub(super) pod: &'a Pod,
+    pub(super) reference: &'a Reference,
+}
+
+impl Pull<'_> {
+    /// Pulls the module of the image, unless it is here already.
+    pub(super) async fn image(&self, store: &Store, image: &str) -> Result<Pulled, Refusal> {
+        let manifest = self.manifest().await.map_err(|error| match error.reason {
+            Reason::NotFound => Refusal::from(format!(
+                "it is not in the cluster's registry; push it with `kapelle push FILE.wasm {image}`, or correct its name"
+            )),
+            _ => error.into(),
+        })?;
+        let pulled = read(&manifest.content)?;
+        if store.has(pulled.module).await {
+            return Ok(pulled);
+        }
+        let (repository, digest) = (self.reference.repository(), pulled.module.to_string());
+        let chunks = self.masters.blob_for(self.for_pod(), repository, &digest).await?;
+        let bytes = gathered(chunks).await?;
+        store.keep(pulled.module, &bytes).await?;
+        Ok(pulled)
     }
-    let chunks = masters.blob(&pulled.module.to_string(), false).await?;
-    let gather = |mut bytes: Vec<u8>, chunk: bytes::Bytes| async move {
+
+    /// Asks whether the Pod may have an image that is here already.
+    pub(super) async fn leave(&self) -> Result<(), Refusal> {
+        match self.manifest().await {
+            // What is gone there may still be run here: leave was asked for before it was looked for.
+            Err(error) if error.reason != Reason::NotFound => Err(error.into()),
+            Ok(_) | Err(_) => Ok(()),
+        }
+    }
+
+    async fn manifest(&self) -> Result<services::Manifest, api::Error> {
+        let tag = self.reference.digest().or(self.reference.tag()).unwrap_or("latest");
+        self.masters.manifest_for(self.for_pod(), self.reference.repository(), tag).await
+    }
+
+    fn for_pod(&self) -> PullingPod {
+        let (namespace, name, uid) = (self.pod.namespace(), self.pod.name(), self.pod.uid());
+        PullingPod { namespace: namespace.to_owned(), name: name.to_owned(), uid: uid.to_owned() }
+    }
+}
+
+/// The pieces of a module together.
+async fn gathered(chunks: impl Stream<Item = Result<Bytes, api::Error>>) -> Result<Vec<u8>, api::Error> {
+    let gather = |mut bytes: Vec<u8>, chunk: Bytes| async move {
         if bytes.len() + chunk.len() > MODULE_BYTES_MAX {
             return Err(api::Error::internal(format!("the module is larger than {MODULE_BYTES_MAX} bytes")));
         }
         bytes.extend_from_slice(&chunk);
         Ok(bytes)
     };
-    let bytes = chunks.try_fold(Vec::new(), gather).await?;
-    store.keep(pulled.module, &bytes).await?;
-    Ok(pulled)
+    chunks.try_fold(Vec::new(), gather).await
 }
 
 /// What a manifest names.

@@ -1,10 +1,9 @@
 //! Images of any OCI registry outside.
 
-use std::collections::BTreeMap;
-
 use api::{
     Key, Kind,
     core_v1::{Pod, Secret},
+    docker_config::{Login, logins},
     kinds::Resource as _,
 };
 use oci_client::{
@@ -13,32 +12,11 @@ use oci_client::{
     errors::OciDistributionError,
     secrets::RegistryAuth,
 };
-use serde::Deserialize;
 
 use super::{
     pulled::{Pulled, module},
     store::Store,
 };
-
-/// The key of a Secret of the type `kubernetes.io/dockerconfigjson`.
-const DOCKER_CONFIG: &str = ".dockerconfigjson";
-
-/// What a Secret for pulling holds.
-#[derive(Deserialize)]
-struct DockerConfig {
-    auths: BTreeMap<String, Login>,
-}
-
-/// A login: either both names, or both in one as base64.
-#[derive(Deserialize)]
-struct Login {
-    #[serde(default)]
-    username: String,
-    #[serde(default)]
-    password: String,
-    #[serde(default)]
-    auth: String,
-}
 
 /// Pulls the module of an image, unless it is here already.
 pub(super) async fn pull(
@@ -78,31 +56,19 @@ async fn login(masters: &rpc::Client, pod: &Pod, registry: &str) -> Result<Regis
     for name in secrets.map(|reference| reference.name.as_str()) {
         let key = Key::namespaced(Kind::Secret, pod.namespace(), name);
         let object = masters.get(&key).await.map_err(|error| format!("imagePullSecrets: {error}"))?;
-        let config = object.get::<Secret>().and_then(|secret| secret.data.get(DOCKER_CONFIG)).ok_or_else(|| {
-            format!("imagePullSecrets: secret {name:?} has no {DOCKER_CONFIG}; make it with `kubectl create secret docker-registry`")
-        })?;
-        if let Some(auth) = logins(config, registry).map_err(|error| format!("imagePullSecrets: {name:?}: {error}"))? {
+        let told = |why| format!("imagePullSecrets: secret {name:?}: {why}");
+        let nothing = Secret::default();
+        let logins = logins(object.get::<Secret>().unwrap_or(&nothing)).map_err(told)?;
+        if let Some(auth) = login_for(logins, registry).map_err(told)? {
             return Ok(auth);
         }
     }
     Ok(RegistryAuth::Anonymous)
 }
 
-fn logins(config: &[u8], registry: &str) -> Result<Option<RegistryAuth>, String> {
-    let config: DockerConfig = serde_json::from_slice(config).map_err(|error| error.to_string())?;
-    let host = |name: &str| {
-        let name = name.trim_start_matches("https://").trim_start_matches("http://");
-        name.split('/').next().unwrap_or_default().to_owned()
-    };
-    let Some((_, login)) = config.auths.into_iter().find(|(name, _)| host(name) == registry) else { return Ok(None) };
-    if !login.username.is_empty() {
-        return Ok(Some(RegistryAuth::Basic(login.username, login.password)));
-    }
-    let decoded = base64::Engine::decode(&base64::prelude::BASE64_STANDARD, &login.auth).ok();
-    let pair = decoded.and_then(|bytes| String::from_utf8(bytes).ok());
-    let pair = pair.as_deref().and_then(|pair| pair.split_once(':'));
-    let (name, password) = pair.ok_or("auth is not the base64 of NAME:PASSWORD")?;
-    Ok(Some(RegistryAuth::Basic(name.to_owned(), password.to_owned())))
+fn login_for(logins: Vec<Login>, registry: &str) -> Result<Option<RegistryAuth>, String> {
+    let found = logins.into_iter().find(|login| login.host == registry).map(|login| login.credentials).transpose()?;
+    Ok(found.map(|found| RegistryAuth::Basic(found.name, found.password)))
 }
 
 /// The reason alone: people know the URL that they wrote, and envelopes are for programs.
@@ -133,21 +99,19 @@ fn why(error: &OciDistributionError) -> String {
 #[cfg(test)]
 mod tests {
     #![expect(clippy::unwrap_used, reason = "tests")]
+    use api::docker_config::Credentials;
+
     use super::*;
 
     #[test]
     fn logins_are_found_by_their_registry() {
-        let config = br#"{"auths": {
-            "https://one.example/v1/": {"username": "u", "password": "p"},
-            "two.example:5000": {"auth": "YTpiOmM="},
-            "bad.example": {"auth": "!"}
-        }}"#;
-        let basic = |name: &str, password: &str| Some(RegistryAuth::Basic(name.to_owned(), password.to_owned()));
-        assert_eq!(logins(config, "one.example").unwrap(), basic("u", "p"));
-        assert_eq!(logins(config, "two.example:5000").unwrap(), basic("a", "b:c"));
-        assert_eq!(logins(config, "none.example").unwrap(), None);
-        assert!(logins(config, "bad.example").unwrap_err().contains("NAME:PASSWORD"));
-        assert!(logins(b"{}", "one.example").is_err());
+        let login = |host: &str, credentials| Login { host: host.to_owned(), credentials };
+        let good = || Ok(Credentials { name: "u".to_owned(), password: "p".to_owned() });
+        let logins = || vec![login("bad.example", Err("NAME:PASSWORD".to_owned())), login("one.example", good())];
+        let basic = RegistryAuth::Basic("u".to_owned(), "p".to_owned());
+        assert_eq!(login_for(logins(), "one.example").unwrap(), Some(basic));
+        assert_eq!(login_for(logins(), "none.example").unwrap(), None);
+        assert!(login_for(logins(), "bad.example").unwrap_err().contains("NAME:PASSWORD"));
     }
 
     #[test]

@@ -1,0 +1,109 @@
+//! `kapelle why-not USER VERB RESOURCE`: whether somebody may do something, and why.
+
+use anyhow::Result;
+use api::{
+    Key, Kind,
+    authorization_v1::{NonResourceAttributes, ResourceAttributes, SubjectAccessReviewSpec},
+    identity_v1::User,
+};
+use clap::Args;
+
+use crate::{names::Named, outln, session::Session};
+
+/// How the names of ServiceAccounts begin, as users, and the groups in which they are; to the second a namespace is added.
+const ACCOUNT_PREFIX: &str = "system:serviceaccount:";
+const ACCOUNTS: &str = "system:serviceaccounts";
+
+/// The same of nodes.
+const NODE_PREFIX: &str = "system:node:";
+const NODES: &str = "system:nodes";
+
+/// The group of everybody who is somebody.
+const AUTHENTICATED: &str = "system:authenticated";
+
+/// Options of `why-not`.
+#[derive(Args, Debug)]
+pub struct WhyNot {
+    /// The user: a name, or system:serviceaccount:NAMESPACE:NAME
+    user: String,
+    /// What is to be done, such as get, list, create or delete
+    verb: String,
+    /// With what: a resource, such as pods or deployments.apps, or a path, such as /metrics
+    resource: String,
+    /// With which object [default: any]
+    name: Option<String>,
+    /// With which part of it, such as log or scale
+    #[arg(long, default_value = "")]
+    subresource: String,
+    /// A group that the user is in, beside those that the cluster knows of; may be repeated
+    #[arg(long = "group", value_name = "GROUP")]
+    groups: Vec<String>,
+    /// Ask about all namespaces
+    #[arg(long, short = 'A')]
+    all_namespaces: bool,
+}
+
+impl WhyNot {
+    pub(crate) async fn run(self, session: &Session) -> Result<()> {
+        let groups = self.groups(session).await;
+        let (resource_attributes, non_resource_attributes) = if self.resource.starts_with('/') {
+            (None, Some(NonResourceAttributes { path: self.resource.clone(), verb: self.verb.clone() }))
+        } else {
+            (Some(self.attributes(session).await), None)
+        };
+        let user = self.user.clone();
+        let spec = SubjectAccessReviewSpec {
+            resource_attributes,
+            non_resource_attributes,
+            user,
+            groups,
+            ..SubjectAccessReviewSpec::default()
+        };
+        let status = session.client().review_access(spec).await?;
+        let decided = if status.allowed { "allowed" } else { "refused" };
+        let why = if status.reason.is_empty() { String::new() } else { format!(": {}", status.reason) };
+        outln!("{decided}{why}")?;
+        Ok(())
+    }
+
+    /// The groups of the user, as far as they follow from its name or the cluster keeps them.
+    async fn groups(&self, session: &Session) -> Vec<String> {
+        let mut groups = self.groups.clone();
+        let account = self.user.strip_prefix(ACCOUNT_PREFIX).and_then(|account| account.split_once(':'));
+        if let Some((namespace, _)) = account {
+            groups.extend([ACCOUNTS.to_owned(), format!("{ACCOUNTS}:{namespace}")]);
+        } else if self.user.starts_with(NODE_PREFIX) {
+            groups.push(NODES.to_owned());
+        } else if let Ok(found) = session.client().get(&Key::cluster(Kind::User, self.user.as_str())).await {
+            // Whoever may not read Users asks about the groups that it names.
+            let spec = found.get::<User>().and_then(|user| user.spec.clone());
+            groups.extend(spec.unwrap_or_default().groups);
+        }
+        groups.push(AUTHENTICATED.to_owned());
+        groups
+    }
+
+    async fn attributes(&self, session: &Session) -> ResourceAttributes {
+        let (resource, part) = self.resource.split_once('/').unwrap_or((&self.resource, ""));
+        let subresource = if self.subresource.is_empty() { part } else { &self.subresource };
+        let kind = match session.named(&[resource.to_owned()]).await {
+            Ok(Named::Kinds(kinds)) if kinds.len() == 1 => kinds.first().copied(),
+            _ => None,
+        };
+        // What no kind is called may be a word of rules all the same, such as images.kapelle.dev.
+        let (resource, group) = match kind {
+            Some(kind) => (kind.info().plural, kind.info().group),
+            None => resource.split_once('.').unwrap_or((resource, "")),
+        };
+        let is_somewhere = !self.all_namespaces && kind.is_none_or(|kind| kind.info().namespaced);
+        ResourceAttributes {
+            namespace: if is_somewhere { session.namespace().to_owned() } else { String::new() },
+            verb: self.verb.clone(),
+            group: group.to_owned(),
+            version: String::new(),
+            resource: resource.to_owned(),
+            subresource: subresource.to_owned(),
+            name: self.name.clone().unwrap_or_default(),
+        }
+    }
+}
