@@ -17,7 +17,11 @@ use api::{
 };
 use rpc::{Client, Query};
 
-use super::{authority::Authorities, manifest, tokens::Tokens};
+use super::{
+    authority::Authorities,
+    manifest,
+    tokens::{Tokens, Wanted},
+};
 use crate::{
     brain::Failure,
     driver::{memory::Memory, node::machine},
@@ -106,6 +110,17 @@ impl Sources {
             Err(_) => {}
         }
         read
+    }
+
+    /// A token; `None` where one lies already and no master answers: the Pod goes on with that one, and gets another later.
+    pub(crate) async fn token(&self, wanted: &Wanted, lies_there: bool) -> Result<Option<String>, Error> {
+        if lies_there && self.memory.is_old() {
+            return Ok(None);
+        }
+        match self.tokens.token(wanted).await {
+            Err(error) if lies_there && error.reason.retryable() => Ok(None),
+            answer => answer.map(Some),
+        }
     }
 
     /// A field of a Pod that has an address, as the downward API names it.

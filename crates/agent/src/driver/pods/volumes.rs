@@ -96,7 +96,7 @@ fn wrong(message: String) -> Failure {
 
 async fn make(sources: &Sources, dirs: &PodDirs, pod: &Pod, volume: &Volume) -> Result<PathBuf, Failure> {
     let dir = dirs.volumes(pod.uid()).join(&volume.name);
-    let files = files(sources, pod, volume).await?;
+    let files = files(sources, pod, volume, &dir).await?;
     let (made, mode) = (dir.clone(), default_mode(volume));
     let fill = move || {
         std::fs::create_dir_all(&made)?;
@@ -121,7 +121,8 @@ async fn blocking<T: Send + 'static>(work: impl FnOnce() -> io::Result<T> + Send
     tokio::task::spawn_blocking(work).await.unwrap_or_else(|error| Err(io::Error::other(error)))
 }
 
-async fn files(sources: &Sources, pod: &Pod, volume: &Volume) -> Result<Files, Failure> {
+/// What is to be written into a volume; `dir` is where it may lie already.
+async fn files(sources: &Sources, pod: &Pod, volume: &Volume, dir: &Path) -> Result<Files, Failure> {
     let Some(source) = &volume.volume_source else { return Ok(Files::new()) };
     if let Some(map) = &source.config_map {
         let name = map.local_object_reference.as_ref().map(|reference| reference.name.clone()).unwrap_or_default();
@@ -135,12 +136,12 @@ async fn files(sources: &Sources, pod: &Pod, volume: &Volume) -> Result<Files, F
     }
     let mut files = Files::new();
     for projection in source.projected.iter().flat_map(|projected| &projected.sources) {
-        files.extend(projected(sources, pod, projection).await?);
+        files.extend(projected(sources, pod, projection, dir).await?);
     }
     Ok(files)
 }
 
-async fn projected(sources: &Sources, pod: &Pod, projection: &VolumeProjection) -> Result<Files, Failure> {
+async fn projected(sources: &Sources, pod: &Pod, projection: &VolumeProjection, dir: &Path) -> Result<Files, Failure> {
     let name = |reference: Option<&api::core_v1::LocalObjectReference>| {
         reference.map(|reference| reference.name.clone()).unwrap_or_default()
     };
@@ -167,8 +168,12 @@ async fn projected(sources: &Sources, pod: &Pod, projection: &VolumeProjection) 
         .await;
     }
     if let Some(projection) = &projection.service_account_token {
-        let token = sources.tokens.token(&Wanted::by(pod, projection)).await.map_err(|error| wrong(error.message))?;
-        return Ok(Files::from([(projection.path.clone(), Content { bytes: token.into_bytes(), mode: None })]));
+        // Nobody but the node writes into such a volume.
+        let lies_there = dir.join(&projection.path).exists();
+        let token =
+            sources.token(&Wanted::by(pod, projection), lies_there).await.map_err(|error| wrong(error.message))?;
+        let content = |token: String| (projection.path.clone(), Content { bytes: token.into_bytes(), mode: None });
+        return Ok(token.map(content).into_iter().collect());
     }
     if let Some(projection) = &projection.cluster_trust_bundle {
         let bytes = sources.authorities(projection).await?.into_bytes();
@@ -340,6 +345,23 @@ mod tests {
         assert_eq!(file("none"), "", "no labels select nothing");
         let waits = mount_all(&["strict"]).await.unwrap_err();
         assert!(waits.message.contains("there is no ClusterTrustBundle of \"example.org/none\""), "{waits:?}");
+    }
+
+    #[tokio::test]
+    async fn while_no_master_answers_the_token_that_lies_there_stays() {
+        let (dir, sources) = sources(&[]).await;
+        let dirs = PodDirs::below(dir.path());
+        let token = ServiceAccountTokenProjection { path: "token".to_owned(), ..Default::default() };
+        let source = VolumeProjection { service_account_token: Some(token), ..VolumeProjection::default() };
+        let projected = ProjectedVolumeSource { sources: vec![source], ..ProjectedVolumeSource::default() };
+        let pod = pod(&[("who", VolumeSource { projected: Some(Box::new(projected)), ..VolumeSource::default() })]);
+        let file = dirs.volumes("u1").join("who/token");
+        fs::create_dir_all(file.parent().unwrap()).unwrap();
+        fs::write(&file, "from before").unwrap();
+        let env = Environment::default();
+        let mounts = mounts(&sources, &dirs, &pod, &container(vec![mount("who", "")]), &env).await.unwrap();
+        assert_eq!(mounts.len(), 1);
+        assert_eq!(fs::read_to_string(&file).unwrap(), "from before");
     }
 
     #[tokio::test]
