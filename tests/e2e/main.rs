@@ -4,6 +4,7 @@
 //! something that can be seen, and gives up with what it saw last.
 #![expect(clippy::unwrap_used, reason = "tests")]
 
+mod access;
 mod admission;
 mod aggregation;
 mod bad_guests;
