@@ -242,6 +242,18 @@ await check("a kind of one's own: definition, objects, status, informer, removal
   await assert.rejects(until('reading it fails', async () => { await custom.getNamespacedCustomObject(named) }), refused(404))
 })
 
+await check("the in-cluster configuration: a Pod's account, which may what its role says", async () => {
+  if (!process.env.KUBERNETES_SERVICE_HOST) throw new Skip("no place for a Pod's files: this takes root")
+  const own = new k8s.KubeConfig()
+  own.loadFromCluster()
+  const pod = own.makeApiClient(k8s.CoreV1Api)
+  const review = await own.makeApiClient(k8s.AuthenticationV1Api).createSelfSubjectReview({ body: {} })
+  assert.equal(review.status.userInfo.username, `system:serviceaccount:${namespace}:program`)
+  assert.ok((await pod.listNamespacedConfigMap({ namespace })).items.length > 0)
+  await assert.rejects(pod.listNamespacedSecret({ namespace }), refused(403))
+  await assert.rejects(pod.createNamespacedConfigMap({ namespace, body: configMap('of-the-pod') }), refused(403))
+})
+
 await check('deletion in the foreground takes what belongs to a Deployment', async () => {
   const left = async () => {
     const pods = await core.listNamespacedPod({ namespace, labelSelector: 'app=web' })

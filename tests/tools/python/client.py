@@ -364,6 +364,20 @@ def _():
     until("objects of the kind are gone", lambda: not served("python.example.com"))
 
 
+@check("the in-cluster configuration: a Pod's account, which may what its role says")
+def _():
+    if "KUBERNETES_SERVICE_HOST" not in os.environ:
+        raise Skip("no place for a Pod's files: this takes root")
+    own = client.Configuration()
+    config.load_incluster_config(client_configuration=own)
+    pod = client.CoreV1Api(client.ApiClient(own))
+    who = client.AuthenticationV1Api(client.ApiClient(own)).create_self_subject_review({})
+    same(who.status.user_info.username, f"system:serviceaccount:{NAMESPACE}:program")
+    assert pod.list_namespaced_config_map(NAMESPACE).items
+    refused(403, lambda: pod.list_namespaced_secret(NAMESPACE))
+    refused(403, lambda: pod.create_namespaced_config_map(NAMESPACE, config_map("of-the-pod")))
+
+
 @check("Foreground deletion takes what belongs to a Deployment")
 def _():
     apps.delete_namespaced_deployment("web", NAMESPACE, propagation_policy="Foreground")

@@ -78,6 +78,7 @@ func main() {
 	tap.Check("a Service through the API's proxy", c.proxy)
 	tap.Check("eviction", c.evict)
 	tap.Check("access reviews", c.reviews)
+	tap.Check("the in-cluster configuration: a Pod's account, which may what its role says", c.inCluster)
 	tap.Check("a kind of one's own: definition, objects, status, scale, removal", c.custom)
 	tap.Check("a ValidatingAdmissionPolicy with a binding", c.policy)
 	tap.Check("APIServices of the API itself", c.apiServices)

@@ -3,18 +3,21 @@ package main
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
 	"net/url"
 	"strings"
 
+	authenticationv1 "k8s.io/api/authentication/v1"
 	authorizationv1 "k8s.io/api/authorization/v1"
 	corev1 "k8s.io/api/core/v1"
 	policyv1 "k8s.io/api/policy/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/httpstream"
+	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/portforward"
@@ -205,4 +208,35 @@ func (c *cluster) reviews(ctx context.Context) error {
 		Spec: authorizationv1.SelfSubjectRulesReviewSpec{Namespace: c.namespace},
 	}, metav1.CreateOptions{})
 	return tap.First(err, tap.That(access.Status.Allowed, "it is not allowed"), tap.That(len(rules.Status.ResourceRules) > 0, "no rules"))
+}
+
+func (c *cluster) inCluster(ctx context.Context) error {
+	config, err := rest.InClusterConfig()
+	if errors.Is(err, rest.ErrNotInCluster) {
+		return tap.Skip("no place for a Pod's files: this takes root")
+	}
+	if err != nil {
+		return err
+	}
+	pod, err := kubernetes.NewForConfig(config)
+	if err != nil {
+		return err
+	}
+	who, err := pod.AuthenticationV1().SelfSubjectReviews().Create(ctx, &authenticationv1.SelfSubjectReview{}, metav1.CreateOptions{})
+	if err != nil {
+		return err
+	}
+	maps, err := pod.CoreV1().ConfigMaps(c.namespace).List(ctx, metav1.ListOptions{})
+	if err != nil {
+		return err
+	}
+	_, unread := pod.CoreV1().Secrets(c.namespace).List(ctx, metav1.ListOptions{})
+	_, unwritten := pod.CoreV1().ConfigMaps(c.namespace).Create(ctx, &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: "of-the-pod"}}, metav1.CreateOptions{})
+	name := "system:serviceaccount:" + c.namespace + ":program"
+	return tap.First(
+		tap.That(who.Status.UserInfo.Username == name, "it is somebody else"),
+		tap.That(len(maps.Items) > 0, "it sees no ConfigMaps"),
+		tap.That(apierrors.IsForbidden(unread), "it reads Secrets"),
+		tap.That(apierrors.IsForbidden(unwritten), "it writes"),
+	)
 }

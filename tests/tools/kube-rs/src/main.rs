@@ -45,6 +45,7 @@ async fn main() -> Result<(), Error> {
     tap.check("eviction", streams::evict(&cluster)).await;
     tap.check("an Event recorder counts what repeats itself", controller::events(&cluster)).await;
     tap.check("a controller with finalizer and owned objects", controller::operate(&cluster)).await;
+    tap.check("the in-cluster configuration: a Pod's account, which may what its role says", objects::in_cluster(&cluster)).await;
     tap.check("a kind of one's own: definition, objects, status, scale, removal", custom::round_trip(&cluster)).await;
     tap.done();
     Ok(())

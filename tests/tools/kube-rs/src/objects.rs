@@ -5,10 +5,11 @@ use std::pin::pin;
 use futures::TryStreamExt as _;
 use k8s_openapi::api::{
     apps::v1::Deployment,
-    core::v1::{ConfigMap, Namespace},
+    authentication::v1::SelfSubjectReview,
+    core::v1::{ConfigMap, Namespace, Secret},
 };
 use kube::{
-    Api, ResourceExt as _,
+    Api, Client, ResourceExt as _,
     api::{DeleteParams, DynamicObject, ListParams, Patch, PatchParams, PostParams},
     discovery::{Discovery, verbs},
     runtime::{
@@ -177,5 +178,24 @@ pub async fn watching(cluster: &Cluster, streaming: bool) -> Outcome {
     }
     ensure(seen == ["init", "had", "done", "applied", "deleted"], format!("seen were {seen:?}"))?;
     until("it is gone", async || Ok(maps.get_opt(name).await?.is_none().then_some(()))).await?;
+    Ok(Tried::Works)
+}
+
+/// What a program in a Pod finds and may.
+pub async fn in_cluster(cluster: &Cluster) -> Outcome {
+    if std::env::var_os("KUBERNETES_SERVICE_HOST").is_none() {
+        return Ok(Tried::Skipped("no place for a Pod's files: this takes root"));
+    }
+    let pod = Client::try_from(kube::Config::incluster()?)?;
+    let who: SelfSubjectReview = Api::all(pod.clone()).create(&PostParams::default(), &SelfSubjectReview::default()).await?;
+    let name = who.status.and_then(|status| status.user_info).and_then(|user| user.username).unwrap_or_default();
+    ensure(name == format!("system:serviceaccount:{}:program", cluster.namespace), "it is somebody else")?;
+    let maps: Api<ConfigMap> = Api::namespaced(pod.clone(), &cluster.namespace);
+    ensure(!maps.list(&ListParams::default()).await?.items.is_empty(), "it sees no ConfigMaps")?;
+    let secrets: Api<Secret> = Api::namespaced(pod, &cluster.namespace);
+    let forbidden = |error: kube::Error| matches!(&error, kube::Error::Api(status) if status.code == 403);
+    ensure(secrets.list(&ListParams::default()).await.is_err_and(forbidden), "it reads Secrets")?;
+    let made = maps.create(&PostParams::default(), &config_map("of-the-pod", "1")).await;
+    ensure(made.is_err_and(forbidden), "it writes")?;
     Ok(Tried::Works)
 }
