@@ -126,3 +126,18 @@ fn an_operator_works_with_nothing_but_its_role_and_another_instance_takes_over()
     cluster.apply(&greeting("hello", "Again")).ok();
     holds("hello", "Again");
 }
+
+#[test]
+fn hundreds_of_pods_that_start_at_once_get_their_tokens() {
+    let cluster = Cluster::start();
+    cluster.push("hello-http");
+    let many = "{apiVersion: apps/v1, kind: Deployment, metadata: {name: many}, spec: {replicas: 300,
+        selector: {matchLabels: {app: many}}, template: {metadata: {labels: {app: many}},
+        spec: {containers: [{name: main, image: 'hello-http:v1'}]}}}}";
+    cluster.apply(many).ok();
+    cluster.wait_for_field("deployment/many", "/status/readyReplicas", "300");
+    let events: serde_json::Value = serde_json::from_str(&cluster.kapelle("get events -o json").ok()).unwrap();
+    let failed: Vec<_> =
+        events["items"].as_array().unwrap().iter().filter(|event| event["reason"] == "Failed").collect();
+    assert!(failed.is_empty(), "{} could not start at once: {}", failed.len(), failed[0]["message"]);
+}

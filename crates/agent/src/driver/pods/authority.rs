@@ -34,7 +34,11 @@ pub(super) async fn soon<T, R: Future<Output = Result<T, Error>>>(ask: impl Fn()
 
 /// What was read last, by namespace. Cloning shares it.
 #[derive(Clone, Default)]
-pub(super) struct Authorities(Arc<Mutex<HashMap<String, (Timestamp, Object)>>>);
+pub(super) struct Authorities {
+    kept: Arc<Mutex<HashMap<String, (Timestamp, Object)>>>,
+    /// Whoever has it reads; the others find then what was read.
+    turn: Arc<tokio::sync::Mutex<()>>,
+}
 
 impl Authorities {
     /// The ConfigMap of a namespace, read by `read` unless that was done just now.
@@ -43,10 +47,17 @@ impl Authorities {
         namespace: &str,
         read: impl Fn() -> R,
     ) -> Result<Object, Error> {
-        if let Some((_, known)) = self.kept().get(namespace).filter(|(until, _)| now() < *until) {
-            return Ok(known.clone());
-        }
-        let found = soon(read).await?;
+        soon(|| async {
+            let _turn = self.turn.lock().await;
+            if let Some((_, known)) = self.kept().get(namespace).filter(|(until, _)| now() < *until) {
+                return Ok(known.clone());
+            }
+            self.keep(namespace, read().await?)
+        })
+        .await
+    }
+
+    fn keep(&self, namespace: &str, found: Object) -> Result<Object, Error> {
         let now = now();
         let mut kept = self.kept();
         kept.retain(|_, (until, _)| now < *until);
@@ -55,7 +66,7 @@ impl Authorities {
     }
 
     fn kept(&self) -> MutexGuard<'_, HashMap<String, (Timestamp, Object)>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -3,6 +3,7 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     net::Ipv4Addr,
+    sync::Arc,
 };
 
 use api::{
@@ -16,6 +17,7 @@ use api::{
     x509::{CERTIFICATE, pem},
 };
 use rpc::{Client, Query};
+use tokio::sync::Semaphore;
 
 use super::{
     authority::Authorities,
@@ -30,6 +32,10 @@ use crate::{
 /// The values of ConfigMaps and Secrets by their keys.
 pub(crate) type Values = BTreeMap<String, Vec<u8>>;
 
+/// How many requests go to masters at a time for what Pods need as they start. Hundreds of Pods that start at once share one
+/// connection, and hundreds of requests at once were seen to break it.
+const ASKED_AT_A_TIME: usize = 8;
+
 /// Where variables and files come from. Cloning shares it.
 #[derive(Clone)]
 pub(crate) struct Sources {
@@ -37,14 +43,17 @@ pub(crate) struct Sources {
     memory: Memory,
     /// The node's own address.
     host: Ipv4Addr,
+    /// Whoever asks a master has one.
+    turns: Arc<Semaphore>,
     pub(crate) tokens: Tokens,
     authorities: Authorities,
 }
 
 impl Sources {
     pub(crate) fn new(client: Client, memory: Memory, host: Ipv4Addr) -> Self {
-        let tokens = Tokens::new(client.clone());
-        Self { client, memory, host, tokens, authorities: Authorities::default() }
+        let turns = Arc::new(Semaphore::new(ASKED_AT_A_TIME));
+        let tokens = Tokens::new(client.clone(), turns.clone());
+        Self { client, memory, host, turns, tokens, authorities: Authorities::default() }
     }
 
     /// The values of a ConfigMap or Secret; `None` if it does not exist and may be missing.
@@ -102,7 +111,7 @@ impl Sources {
         {
             return Ok(object);
         }
-        let read = self.client.get(key).await;
+        let read = self.ask(key).await;
         match &read {
             Ok(object) => self.memory.keep_used(object).await,
             Err(error) if error.reason == Reason::NotFound => self.memory.forget_used(key),
@@ -110,6 +119,11 @@ impl Sources {
             Err(_) => {}
         }
         read
+    }
+
+    async fn ask(&self, key: &Key) -> Result<Object, Error> {
+        let _turn = self.turns.acquire().await.map_err(Error::internal)?;
+        self.client.get(key).await
     }
 
     /// A token; `None` where one lies already and no master answers: the Pod goes on with that one, and gets another later.

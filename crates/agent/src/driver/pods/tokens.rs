@@ -11,12 +11,13 @@ use std::{
 
 use api::{
     Error, Key, Kind, Timestamp,
-    authentication_v1::{BoundObjectReference, TokenRequestSpec},
+    authentication_v1::{BoundObjectReference, TokenRequestSpec, TokenRequestStatus},
     core_v1::{Pod, ServiceAccountTokenProjection},
     kinds::Resource as _,
 };
 use rpc::Client;
 use rustix::fs::Mode;
+use tokio::sync::Semaphore;
 
 use super::{authority::soon, beneath::Root};
 use crate::driver::clock::{now, reached};
@@ -34,6 +35,7 @@ const RETRY: Duration = Duration::from_secs(30);
 #[derive(Clone)]
 pub(crate) struct Tokens {
     client: Client,
+    turns: Arc<Semaphore>,
     kept: Arc<Mutex<HashMap<Wanted, Token>>>,
 }
 
@@ -91,8 +93,9 @@ impl Wanted {
 }
 
 impl Tokens {
-    pub(crate) fn new(client: Client) -> Self {
-        Self { client, kept: Arc::default() }
+    /// Masters are asked by a client, as often at a time as there are turns.
+    pub(crate) fn new(client: Client, turns: Arc<Semaphore>) -> Self {
+        Self { client, turns, kept: Arc::default() }
     }
 
     /// A token that is fresh, or, while no master answers, one that has not expired.
@@ -101,7 +104,7 @@ impl Tokens {
         if let Some(fresh) = known.as_ref().filter(|token| now() < token.due) {
             return Ok(fresh.text.clone());
         }
-        match soon(|| self.client.request_token(&wanted.account, wanted.spec())).await {
+        match soon(|| self.ask(wanted)).await {
             Ok(made) => {
                 let (begin, ends) = (now(), made.expiration_timestamp.as_ref().map(Timestamp::from));
                 let ends = ends.unwrap_or(begin);
@@ -119,6 +122,11 @@ impl Tokens {
         }
     }
 
+    async fn ask(&self, wanted: &Wanted) -> Result<TokenRequestStatus, Error> {
+        let _turn = self.turns.acquire().await.map_err(Error::internal)?;
+        self.client.request_token(&wanted.account, wanted.spec()).await
+    }
+
     /// Keeps a token, and none that has expired.
     fn keep(&self, wanted: &Wanted, token: Token) {
         let now = now();
@@ -134,7 +142,8 @@ impl Tokens {
             let due = |file: &TokenFile| self.kept().get(&file.wanted).map_or(soon, |token| token.due);
             reached(files.iter().map(due).min()).await;
             for file in files {
-                if let Err(error) = self.replace(file).await {
+                // In a box: thousands of these wait for a long time, and calling a master takes much more room than waiting.
+                if let Err(error) = Box::pin(self.replace(file)).await {
                     tracing::warn!(%error, account = %file.wanted.account, "a token in a Pod could not be replaced");
                 }
             }
@@ -204,7 +213,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_fresh_token_serves_all_who_want_the_same() {
-        let tokens = Tokens::new(testing::client());
+        let tokens = Tokens::new(testing::client(), Arc::new(Semaphore::new(1)));
         let hour = now().after(Duration::from_secs(3600));
         tokens.keep(&wanted(), Token { text: "t".to_owned(), due: hour, ends: hour });
         assert_eq!(tokens.token(&wanted()).await.unwrap(), "t");
