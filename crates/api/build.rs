@@ -29,7 +29,7 @@ const FILES: [&str; 19] = [
 
 /// Fields that few objects have and that are large: in a box they take a word where they are absent. A node keeps thousands
 /// of Pods. A message stands for all of its fields.
-const BOXED: [&str; 10] = [
+const BOXED: [&str; 11] = [
     ".kapelle.api.v1.Object",
     ".kapelle.core.v1.Container.lifecycle",
     ".kapelle.core.v1.Container.liveness_probe",
@@ -39,6 +39,7 @@ const BOXED: [&str; 10] = [
     ".kapelle.core.v1.ContainerStatus.last_state",
     ".kapelle.core.v1.ContainerStatus.state",
     ".kapelle.core.v1.EnvVar.value_from",
+    ".kapelle.core.v1.VolumeProjection",
     ".kapelle.core.v1.VolumeSource",
 ];
 

@@ -99,10 +99,10 @@ fn identity(name: String) -> Volume {
         ..DownwardApiVolumeFile::default()
     };
     let sources = vec![
-        VolumeProjection { service_account_token: Some(token), ..VolumeProjection::default() },
-        VolumeProjection { config_map: Some(authority), ..VolumeProjection::default() },
+        VolumeProjection { service_account_token: Some(token.into()), ..VolumeProjection::default() },
+        VolumeProjection { config_map: Some(authority.into()), ..VolumeProjection::default() },
         VolumeProjection {
-            downward_api: Some(DownwardApiProjection { items: vec![namespace] }),
+            downward_api: Some(DownwardApiProjection { items: vec![namespace] }.into()),
             ..VolumeProjection::default()
         },
     ];

@@ -401,7 +401,7 @@ async fn a_node_asks_for_tokens_of_its_own_pods_alone() {
             path: "token".to_owned(),
             ..Default::default()
         };
-        let source = core_v1::VolumeProjection { service_account_token: Some(token), ..Default::default() };
+        let source = core_v1::VolumeProjection { service_account_token: Some(token.into()), ..Default::default() };
         let projected = core_v1::ProjectedVolumeSource { sources: vec![source], ..Default::default() };
         let source = core_v1::VolumeSource { projected: Some(Box::new(projected)), ..Default::default() };
         let spec = pod.spec.get_or_insert_default();

@@ -190,7 +190,7 @@ pub(crate) fn token_files(dirs: &PodDirs, pod: &Pod, container: &Container) -> V
         let source = volume.volume_source.as_ref();
         let sources =
             source.and_then(|source| source.projected.as_ref()).map_or(&[][..], |projected| &projected.sources);
-        let tokens = sources.iter().filter_map(|source| source.service_account_token.as_ref());
+        let tokens = sources.iter().filter_map(|source| source.service_account_token.as_deref());
         let mode = Content { bytes: Vec::new(), mode: None }.mode(default_mode(volume));
         let dir = dirs.volumes(pod.uid()).join(&volume.name);
         let file = |token: &ServiceAccountTokenProjection| TokenFile {
@@ -318,7 +318,7 @@ mod tests {
         let (dir, sources) = sources(&[bundle.into()]).await;
         let dirs = PodDirs::below(dir.path());
         let volume = |wanted: ClusterTrustBundleProjection| {
-            let source = VolumeProjection { cluster_trust_bundle: Some(wanted), ..VolumeProjection::default() };
+            let source = VolumeProjection { cluster_trust_bundle: Some(wanted.into()), ..VolumeProjection::default() };
             let projected = ProjectedVolumeSource { sources: vec![source], ..ProjectedVolumeSource::default() };
             VolumeSource { projected: Some(Box::new(projected)), ..VolumeSource::default() }
         };
@@ -352,7 +352,7 @@ mod tests {
         let (dir, sources) = sources(&[]).await;
         let dirs = PodDirs::below(dir.path());
         let token = ServiceAccountTokenProjection { path: "token".to_owned(), ..Default::default() };
-        let source = VolumeProjection { service_account_token: Some(token), ..VolumeProjection::default() };
+        let source = VolumeProjection { service_account_token: Some(token.into()), ..VolumeProjection::default() };
         let projected = ProjectedVolumeSource { sources: vec![source], ..ProjectedVolumeSource::default() };
         let pod = pod(&[("who", VolumeSource { projected: Some(Box::new(projected)), ..VolumeSource::default() })]);
         let file = dirs.volumes("u1").join("who/token");
