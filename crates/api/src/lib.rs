@@ -42,6 +42,7 @@ pub mod schema;
 pub mod selector;
 pub mod table;
 pub mod time;
+pub mod users;
 pub mod validate;
 pub mod verbs;
 pub mod warnings;

@@ -2,7 +2,10 @@
 
 use std::sync::Arc;
 
-use api::Error;
+use api::{
+    Error,
+    users::{ANONYMOUS, AUTHENTICATED, UNAUTHENTICATED, as_service_account, service_account_groups},
+};
 use http::HeaderMap;
 use registry::{Access, Caller, Registry, ResourceAttributes, User};
 use rpc::url;
@@ -17,13 +20,6 @@ const EXTRA_PREFIX: &str = "impersonate-extra-";
 
 /// The group of resources that stand for what is said of users.
 const AUTHENTICATION: &str = "authentication.k8s.io";
-
-/// How the names of ServiceAccounts begin, as users, and the groups in which they are.
-const SERVICE_ACCOUNT: &str = "system:serviceaccount:";
-const SERVICE_ACCOUNTS: &str = "system:serviceaccounts";
-const ANONYMOUS: &str = "system:anonymous";
-const AUTHENTICATED: &str = "system:authenticated";
-const UNAUTHENTICATED: &str = "system:unauthenticated";
 
 /// As whom a request is made, if it is made as somebody else than its sender, and its sender may. `registry` is the sender's.
 pub(crate) async fn wanted(registry: &Registry, headers: &HeaderMap) -> Result<Option<Arc<Caller>>, Error> {
@@ -93,7 +89,7 @@ fn rights(user: &User) -> Vec<ResourceAttributes<'_>> {
 
 /// The namespace and name of the ServiceAccount of which a user has the name.
 fn account(user: &str) -> Option<(&str, &str)> {
-    let (namespace, name) = user.strip_prefix(SERVICE_ACCOUNT)?.split_once(':')?;
+    let (namespace, name) = as_service_account(user)?;
     (!namespace.is_empty() && !name.is_empty() && !name.contains(':')).then_some((namespace, name))
 }
 
@@ -102,7 +98,7 @@ fn completed(mut user: User) -> User {
     if user.groups.is_empty()
         && let Some((namespace, _)) = account(&user.name)
     {
-        user.groups = vec![SERVICE_ACCOUNTS.to_owned(), format!("{SERVICE_ACCOUNTS}:{namespace}")];
+        user.groups = service_account_groups(namespace).to_vec();
     }
     let everybody = if user.name == ANONYMOUS { UNAUTHENTICATED } else { AUTHENTICATED };
     if !user.groups.iter().any(|group| group == AUTHENTICATED || group == UNAUTHENTICATED) {

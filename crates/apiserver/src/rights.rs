@@ -13,15 +13,12 @@ use api::{
     error::Cause,
     rbac_v1::PolicyRule,
     reviews::AUTHORIZATION,
+    users::{NODE_PREFIX, NODES},
 };
 use registry::{Access, Attributes, Caller, Registry, ResourceAttributes, RulesOf, User, Verdict};
 
 /// The most groups, and values of extras, of somebody who is asked about: more than any token names.
 const GROUPS_MAX: usize = 1024;
-
-/// How the names of nodes begin, as users, and the group in which they are.
-const NODE_PREFIX: &str = "system:node:";
-const NODES: &str = "system:nodes";
 
 /// Whether the caller may ask about others: everywhere, or in one namespace.
 pub(crate) async fn may_ask(registry: &Registry, namespace: &str) -> Result<(), Error> {

@@ -5,21 +5,11 @@ use api::{
     Key, Kind,
     authorization_v1::{NonResourceAttributes, ResourceAttributes, SubjectAccessReviewSpec},
     identity_v1::User,
+    users::{AUTHENTICATED, NODE_PREFIX, NODES, as_service_account, service_account_groups},
 };
 use clap::Args;
 
 use crate::{names::Named, outln, session::Session};
-
-/// How the names of ServiceAccounts begin, as users, and the groups in which they are; to the second a namespace is added.
-const ACCOUNT_PREFIX: &str = "system:serviceaccount:";
-const ACCOUNTS: &str = "system:serviceaccounts";
-
-/// The same of nodes.
-const NODE_PREFIX: &str = "system:node:";
-const NODES: &str = "system:nodes";
-
-/// The group of everybody who is somebody.
-const AUTHENTICATED: &str = "system:authenticated";
 
 /// Options of `why-not`.
 #[derive(Args, Debug)]
@@ -69,9 +59,8 @@ impl WhyNot {
     /// The groups of the user, as far as they follow from its name or the cluster keeps them.
     async fn groups(&self, session: &Session) -> Vec<String> {
         let mut groups = self.groups.clone();
-        let account = self.user.strip_prefix(ACCOUNT_PREFIX).and_then(|account| account.split_once(':'));
-        if let Some((namespace, _)) = account {
-            groups.extend([ACCOUNTS.to_owned(), format!("{ACCOUNTS}:{namespace}")]);
+        if let Some((namespace, _)) = as_service_account(&self.user) {
+            groups.extend(service_account_groups(namespace));
         } else if self.user.starts_with(NODE_PREFIX) {
             groups.push(NODES.to_owned());
         } else if let Ok(found) = session.client().get(&Key::cluster(Kind::User, self.user.as_str())).await {

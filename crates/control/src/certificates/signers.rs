@@ -8,6 +8,7 @@ use api::{
     certificates_v1::{CertificateSigningRequest, CertificateSigningRequestSpec},
     core_v1::Node,
     kinds::certificates::certificate_signing_request::{CLIENT_SIGNER, KUBELET_CLIENT_SIGNER, KUBELET_SERVING_SIGNER},
+    users::{MASTERS, NODE_PREFIX, NODES},
     x509::{PublicKey, Request, Template, Usage, der},
 };
 
@@ -25,10 +26,6 @@ const LONG: Duration = Duration::from_secs(8 * 3600);
 
 /// The smallest RSA key that is signed for, in bits.
 const RSA_BITS_MIN: usize = 2048;
-
-const NODES: &str = "system:nodes";
-const NODE_PREFIX: &str = "system:node:";
-const MASTERS: &str = "system:masters";
 
 /// Attributes of names: 2.5.4 and these.
 const COMMON_NAME: &[u8] = &[0x55, 0x04, 0x03];

@@ -2,10 +2,8 @@
 
 use std::{collections::BTreeMap, net::IpAddr, sync::Arc};
 
+use api::users::{ANONYMOUS, AUTHENTICATED, MASTERS, NODE_PREFIX, NODES, UNAUTHENTICATED};
 use rpc::identity::Subject;
-
-/// The group of everybody who is known.
-const AUTHENTICATED: &str = "system:authenticated";
 
 /// Who sent a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -96,9 +94,9 @@ impl Caller {
             Self::Cluster => "system:kapelle".to_owned(),
             Self::Master { member } | Self::Newcomer { member } => format!("system:kapelle:master:{member:016x}"),
             Self::Admin { name } => name.clone(),
-            Self::Node { name, .. } => format!("system:node:{name}"),
+            Self::Node { name, .. } => format!("{NODE_PREFIX}{name}"),
             Self::User(user) => user.name.clone(),
-            Self::Nobody => "system:anonymous".to_owned(),
+            Self::Nobody => ANONYMOUS.to_owned(),
         }
     }
 
@@ -106,11 +104,11 @@ impl Caller {
     #[must_use]
     pub fn groups(&self) -> Vec<&str> {
         match self {
-            Self::Cluster | Self::Master { .. } | Self::Admin { .. } => vec!["system:masters", AUTHENTICATED],
-            Self::Node { .. } => vec!["system:nodes", AUTHENTICATED],
+            Self::Cluster | Self::Master { .. } | Self::Admin { .. } => vec![MASTERS, AUTHENTICATED],
+            Self::Node { .. } => vec![NODES, AUTHENTICATED],
             Self::Newcomer { .. } => vec![AUTHENTICATED],
             Self::User(user) => user.groups.iter().map(String::as_str).collect(),
-            Self::Nobody => vec!["system:unauthenticated"],
+            Self::Nobody => vec![UNAUTHENTICATED],
         }
     }
 }

@@ -6,13 +6,14 @@ use api::{
     Error, Key, Kind, Object, Reason, Subresource, Write,
     certificates_v1::{CertificateSigningRequest, ClusterTrustBundle},
     kinds::certificates::certificate_signing_request::CLIENT_SIGNER,
+    users::MASTERS,
     x509,
 };
 use rpc::identity::Subject;
 
 use super::{
     Caller, ResourceAttributes, User,
-    rbac::{Grant, MASTERS, Roles},
+    rbac::{Grant, Roles},
 };
 
 const GROUP: &str = "certificates.k8s.io";

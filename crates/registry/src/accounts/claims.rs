@@ -3,7 +3,10 @@
 
 use std::collections::BTreeMap;
 
-use api::Timestamp;
+use api::{
+    Timestamp,
+    users::{AUTHENTICATED, service_account, service_account_groups},
+};
 use serde::{Deserialize, Serialize, Serializer};
 
 use super::jose::BadToken;
@@ -18,13 +21,6 @@ const USERS_ISSUER: &str = "https://kubernetes.default.svc.cluster.local/users";
 
 /// Who signs the tokens that stand in Secrets: Kubernetes' name for itself before tokens had ends.
 const SECRETS_ISSUER: &str = "kubernetes/serviceaccount";
-
-/// Begins the name of a ServiceAccount as a user.
-const USER_PREFIX: &str = "system:serviceaccount:";
-
-/// The groups of a ServiceAccount; before the second a namespace is added to the end.
-const ACCOUNTS: &str = "system:serviceaccounts";
-const AUTHENTICATED: &str = "system:authenticated";
 
 /// Masters' clocks may differ by so much, in seconds: a token counts from a little before it was made.
 const CLOCK_SKEW_S: i64 = 60;
@@ -223,9 +219,11 @@ impl Claims {
                     extra.insert(extra_key(&format!("{what}-name")), vec![name.clone()]);
                     extra.insert(extra_key(&format!("{what}-uid")), vec![uid.clone()]);
                 }
-                (serviceaccount.uid.clone(), groups_of(namespace))
+                (serviceaccount.uid.clone(), service_account_groups(namespace).to_vec())
             }
-            About::Secret(OfSecret { namespace, account, .. }) => (account.uid.clone(), groups_of(namespace)),
+            About::Secret(OfSecret { namespace, account, .. }) => {
+                (account.uid.clone(), service_account_groups(namespace).to_vec())
+            }
         };
         if !groups.iter().any(|group| group == AUTHENTICATED) {
             groups.push(AUTHENTICATED.to_owned());
@@ -238,8 +236,10 @@ impl About {
     /// The name of whoever it is as a user.
     pub(crate) fn user_name(&self) -> String {
         match self {
-            Self::Account(OfAccount { namespace, serviceaccount, .. }) => named_user(namespace, &serviceaccount.name),
-            Self::Secret(OfSecret { namespace, account, .. }) => named_user(namespace, &account.name),
+            Self::Account(OfAccount { namespace, serviceaccount, .. }) => {
+                service_account(namespace, &serviceaccount.name)
+            }
+            Self::Secret(OfSecret { namespace, account, .. }) => service_account(namespace, &account.name),
             Self::User(user) => user.name.clone(),
         }
     }
@@ -263,19 +263,8 @@ impl Serialize for Claims {
 
 /// The user that an account is, as far as its name tells.
 pub(super) fn user_of(namespace: &str, name: &str) -> User {
-    let mut groups = groups_of(namespace);
-    groups.push(AUTHENTICATED.to_owned());
-    User { name: named_user(namespace, name), groups, ..User::default() }
-}
-
-/// The name of an account as a user.
-fn named_user(namespace: &str, name: &str) -> String {
-    format!("{USER_PREFIX}{namespace}:{name}")
-}
-
-/// The groups in which the accounts of a namespace are.
-fn groups_of(namespace: &str) -> Vec<String> {
-    vec![ACCOUNTS.to_owned(), format!("{ACCOUNTS}:{namespace}")]
+    let groups = service_account_groups(namespace).into_iter().chain([AUTHENTICATED.to_owned()]).collect();
+    User { name: service_account(namespace, name), groups, ..User::default() }
 }
 
 fn extra_key(name: &str) -> String {

@@ -18,7 +18,7 @@ use std::{
     time::Duration,
 };
 
-use api::{Error, Reason};
+use api::{Error, Reason, users::as_service_account};
 use tokio::{
     sync::{Semaphore, SemaphorePermit},
     time::timeout,
@@ -310,8 +310,11 @@ impl Drop for Waiting<'_> {
 
 /// To which flow a user belongs: accounts to that of their namespace.
 fn whose(name: &str) -> &str {
-    let namespace = name.strip_prefix("system:serviceaccount:").and_then(|rest| rest.split_once(':'));
-    namespace.and_then(|(namespace, _)| name.get(.."system:serviceaccount:".len() + namespace.len())).unwrap_or(name)
+    let without_account = || {
+        let (_, account) = as_service_account(name)?;
+        name.strip_suffix(account)?.strip_suffix(':')
+    };
+    without_account().unwrap_or(name)
 }
 
 fn slow_down() -> Error {

@@ -5,6 +5,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 
+use api::users::{MASTERS as ADMINS, NODE_PREFIX, NODES};
 use rcgen::{DistinguishedName, DnType, DnValue, string::PrintableString};
 use rustls_pki_types::CertificateDer;
 use x509_parser::{
@@ -15,17 +16,8 @@ use x509_parser::{
 
 use super::IdentityError;
 
-/// Begins the user name of a node, in Kubernetes too.
-const NODE_PREFIX: &str = "system:node:";
-
 /// X.520's `serialNumber`, which tells apart who has the same name: the uid of a node's object.
 const SERIAL_NUMBER: [u64; 4] = [2, 5, 4, 5];
-
-/// The group of nodes, in Kubernetes too.
-const NODES: &str = "system:nodes";
-
-/// The group of administrators, in Kubernetes too.
-const ADMINS: &str = "system:masters";
 
 /// Begins the user name of a master.
 const MASTER_PREFIX: &str = "system:kapelle:master:";

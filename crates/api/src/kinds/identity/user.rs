@@ -10,6 +10,7 @@ use crate::{
         self, Cell, Column, Common, NONE, age,
         columns::{AGE, NAME, text},
     },
+    users::{NODES, SERVICE_ACCOUNTS, UNAUTHENTICATED},
     validate::{
         Causes, Path,
         limits::USER_GROUPS_MAX,
@@ -22,10 +23,7 @@ use crate::{
 pub const SYSTEM_PREFIX: &str = "system:";
 
 /// The groups that say how somebody was recognised, or as what. No User is one of those.
-const KINDS_OF_CALLERS: [&str; 3] = ["system:nodes", "system:serviceaccounts", "system:unauthenticated"];
-
-/// How the groups begin that have the accounts of one namespace.
-const ACCOUNTS_PREFIX: &str = "system:serviceaccounts:";
+const KINDS_OF_CALLERS: [&str; 3] = [NODES, SERVICE_ACCOUNTS, UNAUTHENTICATED];
 
 const COLUMNS: &[Column] = &[
     NAME,
@@ -171,7 +169,8 @@ fn validate_group(causes: &mut Causes, at: &Path<'_>, group: &str) {
     if !is_visible(group) {
         causes.invalid(at, group, VISIBLE);
     }
-    if KINDS_OF_CALLERS.contains(&group) || group.starts_with(ACCOUNTS_PREFIX) {
+    let is_of_namespace = group.strip_prefix(SERVICE_ACCOUNTS).is_some_and(|rest| rest.starts_with(':'));
+    if KINDS_OF_CALLERS.contains(&group) || is_of_namespace {
         causes.invalid(at, group, "only nodes, ServiceAccounts or strangers are in this group, and no User");
     }
 }

@@ -9,6 +9,7 @@ use api::{
     Error, Key, Kind, Reason,
     apiregistration_v1::ApiServiceSpec,
     kinds::apiregistration::api_service::PORT,
+    users::MASTERS,
     well_known::{REMOTE_GROUP_HEADER, REMOTE_USER_HEADER},
 };
 use axum::body::Body;
@@ -53,7 +54,7 @@ pub(super) const DOCUMENT_BYTES_MAX: usize = 2 << 20;
 
 /// As whom a master asks what a backend offers, as in Kubernetes.
 const MYSELF: &str = "system:kube-aggregator";
-const MY_GROUPS: [&str; 1] = ["system:masters"];
+const MY_GROUPS: [&str; 1] = [MASTERS];
 
 /// How headers begin that only masters may set.
 const REMOTE: &str = "x-remote-";

@@ -23,8 +23,8 @@ use api::{Error, Reason};
 pub use attributes::{Attributes, ResourceAttributes};
 pub(crate) use escalation::Grant;
 pub use review::{RulesOf, Verdict};
+pub(crate) use roles::Rights;
 pub use roles::Roles;
-pub(crate) use roles::{MASTERS, Rights};
 pub(crate) use samples::reads_secrets;
 
 use super::{Access, User};

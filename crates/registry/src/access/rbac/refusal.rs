@@ -9,11 +9,12 @@ use api::{
     kinds::Resource as _,
     rbac_v1::{ClusterRole, PolicyRule, Role},
     rights::{self, ALL},
+    users::as_service_account,
 };
 
 use super::{
     attributes::{Attributes, ResourceAttributes},
-    roles::{Allowed, RoleName, Roles, SERVICE_ACCOUNT},
+    roles::{Allowed, RoleName, Roles},
     rules,
 };
 use crate::access::User;
@@ -95,8 +96,8 @@ pub(super) fn remedy(user: &User, asked: &Attributes<'_>, roles: &Roles, reader:
 
 /// The command that gives a role to somebody.
 fn bind(binding: &str, of: &str, role: &str, user: &User, namespace: &str) -> String {
-    let to = match user.name.strip_prefix(SERVICE_ACCOUNT) {
-        Some(account) => format!("--serviceaccount={}", word(account)),
+    let to = match as_service_account(&user.name) {
+        Some((namespace, name)) => format!("--serviceaccount={}", word(&format!("{namespace}:{name}"))),
         None => format!("--user={}", word(&user.name)),
     };
     let (what, place) = match namespace {

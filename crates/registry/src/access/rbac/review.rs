@@ -1,11 +1,11 @@
 //! Answers to the question what somebody may do: by the same decision that a request of theirs would get.
 
-use api::{Key, Kind, Served, Subresource, Verb, rbac_v1::PolicyRule, rights::ALL};
+use api::{Key, Kind, Served, Subresource, Verb, rbac_v1::PolicyRule, rights::ALL, users::MASTERS};
 
 use super::{
     Attributes, ResourceAttributes,
     refusal::Reader,
-    roles::{Allowed, MASTERS, Roles},
+    roles::{Allowed, Roles},
 };
 use crate::{
     Registry,

@@ -5,6 +5,7 @@ use std::{fmt, sync::Arc};
 use api::{
     Kind, Object,
     rbac_v1::{ClusterRole, ClusterRoleBinding, PolicyRule, Role, RoleBinding, RoleRef, Subject},
+    users::{MASTERS, as_service_account, service_account},
 };
 use arc_swap::ArcSwapOption;
 use imbl::{HashMap, OrdMap, OrdSet};
@@ -19,15 +20,9 @@ use crate::access::User;
 /// The kinds that say who may do what.
 pub(super) const KINDS: [Kind; 4] = [Kind::ClusterRole, Kind::Role, Kind::ClusterRoleBinding, Kind::RoleBinding];
 
-/// The group of those who may do everything, whatever roles say.
-pub(crate) const MASTERS: &str = "system:masters";
-
 /// How the names of roles begin that are meant for parts of the cluster, and what comes behind all of them.
 const SYSTEM: &str = "system:";
 const BEHIND_SYSTEM: &str = "system;";
-
-/// How the names of ServiceAccounts begin, as users.
-pub(super) const SERVICE_ACCOUNT: &str = "system:serviceaccount:";
 
 /// The roles of the state at which somebody looked last.
 #[derive(Debug, Default)]
@@ -270,7 +265,7 @@ impl Named {
             "Group" => Some(Self::Group(subject.name.as_str().into())),
             "ServiceAccount" => {
                 let of = if subject.namespace.is_empty() { namespace } else { &subject.namespace };
-                let user = format!("{SERVICE_ACCOUNT}{of}:{}", subject.name);
+                let user = service_account(of, &subject.name);
                 (!of.is_empty()).then(|| Self::User(user.into()))
             }
             _ => None,
@@ -301,7 +296,7 @@ impl fmt::Display for Grant<'_> {
 impl fmt::Display for Holder<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::User(name) => match name.strip_prefix(SERVICE_ACCOUNT).and_then(|rest| rest.split_once(':')) {
+            Self::User(name) => match as_service_account(name) {
                 Some((namespace, name)) => write!(f, "ServiceAccount \"{name}/{namespace}\""),
                 None => write!(f, "User {name:?}"),
             },
