@@ -95,6 +95,19 @@ pub(super) const CLUSTER_ROLES: &[ClusterRoleGiven] = &[
         rules: &[rule("*", "*", "*"), paths("*", "*")],
     },
     ClusterRoleGiven { name: "edit", part_of: "admin", gathers: "edit", rules: &[] },
+    // Whoever may change what runs in a namespace pushes its images, and whoever sees it pulls them.
+    ClusterRoleGiven {
+        name: "system:aggregate-images-to-edit",
+        part_of: "edit",
+        gathers: "",
+        rules: &[rule("create delete", "kapelle.dev", "images")],
+    },
+    ClusterRoleGiven {
+        name: "system:aggregate-images-to-view",
+        part_of: "view",
+        gathers: "",
+        rules: &[rule("get", "kapelle.dev", "images")],
+    },
     ClusterRoleGiven {
         name: "system:aggregate-to-admin",
         part_of: "admin",
