@@ -365,15 +365,21 @@ impl Lab {
 
     /// The same for any URL, asked on one host as another one's administrator.
     pub(crate) fn asked_from(&self, host: &str, master: &str, url: &str) -> String {
+        let file = self.pem(master);
+        let file = file.to_str().unwrap();
+        let asks =
+            ["-s", "-o", "/dev/null", "-w", "%{http_code}", "--max-time", "15", "--cacert", file, "--cert", file];
+        self.on(host, "curl", &[&asks[..], &[url]].concat()).stdout
+    }
+
+    /// A file with the certificate and key of a master's administrator, and the certificate of the authority.
+    pub(crate) fn pem(&self, master: &str) -> PathBuf {
         let config = kapelle_client::Config::from_kubeconfig(&self.kubeconfig(master), None).unwrap();
         let rpc::Security::Tls(identity) = config.security().unwrap() else { panic!("no TLS") };
         let file = self.file(&format!("{master}.pem"));
         let pem = identity.with(|it| [it.chain_pem(), it.key_pem(), it.authority_pem()].join("\n"));
         std::fs::write(&file, pem).unwrap();
-        let file = file.to_str().unwrap();
-        let asks =
-            ["-s", "-o", "/dev/null", "-w", "%{http_code}", "--max-time", "15", "--cacert", file, "--cert", file];
-        self.on(host, "curl", &[&asks[..], &[url]].concat()).stdout
+        file
     }
 
     /// Applies a manifest as a master's administrator.

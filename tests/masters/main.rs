@@ -8,6 +8,7 @@ mod egress;
 mod faults;
 mod history;
 mod hostile;
+mod identities;
 mod identity;
 mod kills;
 mod lab;
