@@ -17,7 +17,7 @@ use crate::{
 };
 
 /// The binary under measurement, built with optimisations.
-const KAPELLE: &str = env!("CARGO_BIN_EXE_kapelle");
+pub(crate) const KAPELLE: &str = env!("CARGO_BIN_EXE_kapelle");
 
 /// How long anything may take before the run is given up.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
@@ -46,7 +46,7 @@ pub(crate) fn flags(pairs: &[(&str, &dyn AsRef<OsStr>)]) -> Vec<OsString> {
 }
 
 /// Kapelle's masters: the first founds, the others join with tokens. Each is ready.
-pub(crate) fn kapelle(dir: &Path, count: usize) -> Result<Members> {
+pub(crate) fn kapelle(program: &Path, dir: &Path, count: usize) -> Result<Members> {
     let contacts: Vec<String> = ports(count)?.into_iter().map(|port| format!("127.0.0.1:{port}")).collect();
     let mut servers = Vec::new();
     for (index, contact) in contacts.iter().enumerate() {
@@ -54,9 +54,9 @@ pub(crate) fn kapelle(dir: &Path, count: usize) -> Result<Members> {
         let mut arguments = vec!["master".into()];
         arguments.extend(flags(&[("--listen", contact), ("--quota-bytes", &quota), ("--data-dir", &data)]));
         if index > 0 {
-            arguments.extend(flags(&[("--join", &contacts[0]), ("--token", &token(dir)?)]));
+            arguments.extend(flags(&[("--join", &contacts[0]), ("--token", &token(program, dir)?)]));
         }
-        let mut server = Server::new(KAPELLE.into(), arguments, dir.join(format!("m{index}.log")));
+        let mut server = Server::new(program.into(), arguments, dir.join(format!("m{index}.log")));
         server.start()?;
         let until = Instant::now() + PATIENCE;
         while !server.has_said("ready") {
@@ -69,16 +69,21 @@ pub(crate) fn kapelle(dir: &Path, count: usize) -> Result<Members> {
     Ok(Members { servers, urls: contacts.iter().map(|contact| format!("https://{contact}")).collect() })
 }
 
-fn token(dir: &Path) -> Result<String> {
-    let mut create = Command::new(KAPELLE);
+fn token(program: &Path, dir: &Path) -> Result<String> {
+    let mut create = Command::new(program);
     create.args(["token", "create", "--role", "master", "--kubeconfig"]).arg(dir.join("m0/kubeconfig"));
     Ok(String::from_utf8(create.output()?.stdout)?.trim().to_owned())
 }
 
 /// An administrator of the masters that were started there.
 pub(crate) fn administrator(dir: &Path) -> Result<Identity> {
+    somebody(dir, &Subject::Admin { name: "measurement".to_owned() })
+}
+
+/// Somebody whom the masters that were started there know.
+pub(crate) fn somebody(dir: &Path, subject: &Subject) -> Result<Identity> {
     let authority = Authority::load(&dir.join("m0/pki"))?.context("a master has its authority's key")?;
-    issue(&authority, &Subject::Admin { name: "measurement".to_owned() }, &[])
+    issue(&authority, subject, &[])
 }
 
 /// Members of etcd that know each other from the start, with mutual TLS everywhere, as masters have it.

@@ -34,7 +34,7 @@ impl Rival {
     /// Everything is stored below the build's directory, since temporary directories are often in memory.
     pub(crate) async fn kapelle() -> Result<Self> {
         let dir = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR"))?;
-        let Members { servers, urls } = members::kapelle(dir.path(), 1)?;
+        let Members { servers, urls } = members::kapelle(Path::new(members::KAPELLE), dir.path(), 1)?;
         let at = urls[0].trim_start_matches("https://").parse()?;
         let administrator = members::administrator(dir.path())?;
         Self::ready("kapelle", servers, at, &administrator, dir).await

@@ -24,6 +24,8 @@ use crate::{
 #[derive(Clone, Debug)]
 pub(crate) enum Brand {
     Kapelle,
+    /// The binary of an earlier build.
+    Earlier(PathBuf),
     /// The binary.
     Etcd(PathBuf),
 }
@@ -32,6 +34,7 @@ impl Brand {
     pub(crate) fn name(&self) -> String {
         match self {
             Self::Kapelle => "kapelle".to_owned(),
+            Self::Earlier(_) => "before".to_owned(),
             Self::Etcd(path) => path.file_name().unwrap_or_default().to_string_lossy().into_owned(),
         }
     }
@@ -54,7 +57,7 @@ pub(crate) struct Group {
     pub(crate) members: Vec<Server>,
     urls: Vec<String>,
     identity: Arc<Shared>,
-    _dir: tempfile::TempDir,
+    dir: tempfile::TempDir,
 }
 
 impl Group {
@@ -63,7 +66,8 @@ impl Group {
     pub(crate) async fn start(brand: Brand, members: usize) -> Result<Self> {
         let dir = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR"))?;
         let mut group = match &brand {
-            Brand::Kapelle => kapelle(dir, members)?,
+            Brand::Kapelle => kapelle(&brand, Path::new(members::KAPELLE), dir, members)?,
+            Brand::Earlier(program) => kapelle(&brand, program, dir, members)?,
             Brand::Etcd(program) => etcd(dir, program, members)?,
         };
         for door in group.doors(members, Reach::Spread).await? {
@@ -89,8 +93,13 @@ impl Group {
         Ok(())
     }
 
-    /// So many connections.
+    /// So many connections of an administrator.
     pub(crate) async fn doors(&self, count: usize, reach: Reach) -> Result<Vec<Door>> {
+        self.doors_of(&self.identity, count, reach).await
+    }
+
+    /// So many connections of somebody.
+    pub(crate) async fn doors_of(&self, identity: &Arc<Shared>, count: usize, reach: Reach) -> Result<Vec<Door>> {
         let leader = match reach {
             Reach::Leader => self.leader().await?,
             Reach::Spread | Reach::Any => 0,
@@ -100,13 +109,22 @@ impl Group {
             Reach::Spread => vec![self.urls[number % self.urls.len()].clone()],
             Reach::Any => self.urls.clone(),
         };
-        (0..count).map(|number| self.door(&urls(number))).collect()
+        (0..count).map(|number| self.door(identity, &urls(number))).collect()
     }
 
-    fn door(&self, urls: &[String]) -> Result<Door> {
+    /// A user whom Kapelle's masters know, with what roles give it.
+    pub(crate) fn user(&self, name: &str, groups: &[&str]) -> Result<Arc<Shared>> {
+        let groups = groups.iter().map(|group| (*group).to_owned()).collect();
+        let subject = Subject::User { name: name.to_owned(), uid: String::new(), groups };
+        Ok(Shared::new(members::somebody(self.dir.path(), &subject)?)?)
+    }
+
+    fn door(&self, identity: &Arc<Shared>, urls: &[String]) -> Result<Door> {
         Ok(match &self.brand {
-            Brand::Kapelle => Door::Kapelle(rpc::Client::connect_with(urls, Security::Tls(self.identity.clone()))?),
-            Brand::Etcd(_) => Door::Etcd(etcd::Client::connect(urls, &self.identity)?),
+            Brand::Kapelle | Brand::Earlier(_) => {
+                Door::Kapelle(rpc::Client::connect_with(urls, Security::Tls(identity.clone()))?)
+            }
+            Brand::Etcd(_) => Door::Etcd(etcd::Client::connect(urls, identity)?),
         })
     }
 
@@ -115,7 +133,7 @@ impl Group {
         let until = Instant::now() + PATIENCE;
         loop {
             for (index, url) in self.urls.iter().enumerate() {
-                let door = self.door(std::slice::from_ref(url))?;
+                let door = self.door(&self.identity, std::slice::from_ref(url))?;
                 if matches!(tokio::time::timeout(Duration::from_secs(1), door.leads()).await, Ok(Ok(true))) {
                     return Ok(index);
                 }
@@ -134,10 +152,10 @@ impl Group {
 }
 
 /// Everybody is called as an administrator.
-fn kapelle(dir: tempfile::TempDir, count: usize) -> Result<Group> {
-    let Members { servers, urls } = members::kapelle(dir.path(), count)?;
+fn kapelle(brand: &Brand, program: &Path, dir: tempfile::TempDir, count: usize) -> Result<Group> {
+    let Members { servers, urls } = members::kapelle(program, dir.path(), count)?;
     let identity = members::administrator(dir.path())?;
-    Ok(Group { brand: Brand::Kapelle, members: servers, urls, identity: Shared::new(identity)?, _dir: dir })
+    Ok(Group { brand: brand.clone(), members: servers, urls, identity: Shared::new(identity)?, dir })
 }
 
 /// Clients show the same kind of certificate as the members, which is the kind that masters have.
@@ -147,5 +165,5 @@ fn etcd(dir: tempfile::TempDir, program: &Path, count: usize) -> Result<Group> {
     let files = Files::write(dir.path(), &identity)?;
     let Members { servers, urls } = members::etcd(dir.path(), program, count, &files)?;
     let brand = Brand::Etcd(program.to_owned());
-    Ok(Group { brand, members: servers, urls, identity: Shared::new(identity)?, _dir: dir })
+    Ok(Group { brand, members: servers, urls, identity: Shared::new(identity)?, dir })
 }

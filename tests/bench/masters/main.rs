@@ -1,6 +1,7 @@
 //! Masters beside etcd on the same disk, in turn in one run: `ETCD=/path/to/etcd cargo bench -p kapelle --bench masters`.
 //!
-//! `ETCD` may name several binaries, separated by `:`; without it only Kapelle is measured. Arguments choose scenes by name.
+//! `ETCD` may name several binaries, separated by `:`; without it only Kapelle is measured. `BEFORE` names an earlier
+//! build of Kapelle, which then takes its turns as well. Arguments choose scenes by name.
 //! `KAPELLE_BENCH_ROUNDS` and `KAPELLE_BENCH_SECONDS` say how often and how long, `KAPELLE_BENCH_OBJECTS` how many objects
 //! are stored where it takes many. Nothing here passes or fails: it prints.
 
@@ -28,13 +29,14 @@ mod table;
 use settings::Settings;
 
 /// A scene's name, and what it measures.
-const SCENES: [(&str, &str); 7] = [
+const SCENES: [(&str, &str); 8] = [
     ("puts", "durable writes of 1 KiB"),
     ("in-process", "durable writes without the API, beside etcd's puts"),
     ("gets", "linearizable reads"),
     ("list", "paging through everything"),
     ("watch", "what a change costs with many watchers"),
     ("restart", "memory, and the time from a start after kill -9 to the first answer"),
+    ("rights", "a decision among 10,000 bindings, requests of who has rights by roles, and when a binding counts"),
     ("gap", "how long nobody can write when the leader is killed"),
 ];
 
@@ -66,6 +68,7 @@ async fn play(name: &str, settings: &Settings) -> anyhow::Result<()> {
         "list" => scenes::list::play(settings).await,
         "watch" => scenes::watch::play(settings).await,
         "restart" => scenes::restart::play(settings).await,
+        "rights" => scenes::rights::play(settings).await,
         _ => scenes::gap::play(settings).await,
     }
 }

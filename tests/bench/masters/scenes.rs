@@ -6,4 +6,5 @@ pub(crate) mod in_process;
 pub(crate) mod list;
 pub(crate) mod puts;
 pub(crate) mod restart;
+pub(crate) mod rights;
 pub(crate) mod watch;

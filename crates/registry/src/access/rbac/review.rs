@@ -31,6 +31,12 @@ pub struct RulesOf {
 }
 
 impl Roles {
+    /// Whether somebody may do something by these roles.
+    #[must_use]
+    pub fn allows(&self, user: &User, asked: &Attributes<'_>) -> bool {
+        self.decide(user, asked).is_some()
+    }
+
     /// Whether somebody may do something by these roles, and why.
     #[must_use]
     pub fn verdict(&self, user: &User, asked: &Attributes<'_>) -> Verdict {
