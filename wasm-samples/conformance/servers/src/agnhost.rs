@@ -2,6 +2,7 @@
 
 mod connect;
 mod convert;
+mod discovery;
 mod guestbook;
 mod hostname;
 mod liveness;
@@ -32,6 +33,7 @@ pub fn main(arguments: Vec<String>) {
         "pause" => pause(),
         "porter" => run(porter::main(&flags)),
         "serve-hostname" => run(hostname::main(&flags)),
+        "test-service-account-issuer-discovery" => run(discovery::main(&flags)),
         "test-webserver" => run(web::main(&flags)),
         "webhook" => run(webhook::main(&flags)),
         other => give_up(format!("this build of agnhost has no command {other:?}")),

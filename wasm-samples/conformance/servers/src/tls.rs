@@ -7,10 +7,10 @@ use p256::ecdsa::{Signature, SigningKey};
 use p256::elliptic_curve::rand_core::OsRng;
 use p256::pkcs8::EncodePrivateKey as _;
 use rcgen::{CertificateParams, PublicKeyData, SignatureAlgorithm};
-use tokio_rustls::TlsAcceptor;
-use tokio_rustls::rustls::ServerConfig;
 use tokio_rustls::rustls::pki_types::pem::PemObject as _;
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
+use tokio_rustls::rustls::{ClientConfig, RootCertStore, ServerConfig};
+use tokio_rustls::{TlsAcceptor, TlsConnector};
 
 use crate::flags::Flags;
 use crate::give_up;
@@ -28,6 +28,17 @@ pub fn from_files(certificate: &str, key: &str) -> TlsAcceptor {
     let chain = chain.unwrap_or_else(|error| give_up(format!("{certificate}: {error}")));
     let key = PrivateKeyDer::from_pem_file(key).unwrap_or_else(|error| give_up(format!("{key}: {error}")));
     acceptor(chain, key)
+}
+
+/// What a client needs that believes the authorities of a file alone.
+pub fn connector(authorities: &str) -> Result<TlsConnector, Box<dyn std::error::Error>> {
+    let mut roots = RootCertStore::empty();
+    for authority in CertificateDer::pem_file_iter(authorities)? {
+        roots.add(authority?)?;
+    }
+    let config = ClientConfig::builder_with_provider(Arc::new(rustls_rustcrypto::provider()));
+    let config = config.with_safe_default_protocol_versions()?.with_root_certificates(roots).with_no_client_auth();
+    Ok(Arc::new(config).into())
 }
 
 pub fn acceptor(chain: Vec<CertificateDer<'static>>, key: PrivateKeyDer<'static>) -> TlsAcceptor {
