@@ -32,7 +32,7 @@ impl Decider<'_> {
             return Err(Error::already_exists(&key));
         }
         self.own_new(&mut object);
-        let mut ops = vec![put(&key, &object, Expect::Absent)?];
+        let mut ops = vec![put(&key, &mut object, Expect::Absent)?];
         ops.extend(claims);
         let warnings = warnings::of(&object);
         Ok(Decision { txn: Txn { ops }, object: Arc::new(object), fate: Fate::Created, warnings })

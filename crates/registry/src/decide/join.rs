@@ -41,8 +41,8 @@ impl Decider<'_> {
         metadata.creation_timestamp = Some(self.stamp.now.into());
         metadata.labels.extend(fresh.metadata.unwrap_or_default().labels);
         anew.status = fresh.status;
-        let object = Object::from(anew);
-        let ops = vec![put(key, &object, Expect::Revision(record.revision))?];
+        let mut object = Object::from(anew);
+        let ops = vec![put(key, &mut object, Expect::Revision(record.revision))?];
         Ok(Decision { txn: Txn { ops }, object: Arc::new(object), fate: Fate::Changed, warnings: Vec::new() })
     }
 }

@@ -175,7 +175,7 @@ impl Decider<'_> {
 }
 
 /// Stores an object instead of what was looked at.
-fn put(key: &Key, object: &Object, expect: Expect) -> Result<Op, Error> {
+fn put(key: &Key, object: &mut Object, expect: Expect) -> Result<Op, Error> {
     let bytes = encode(object);
     if bytes.len() > OBJECT_BYTES_MAX {
         let message = format!(
@@ -189,17 +189,20 @@ fn put(key: &Key, object: &Object, expect: Expect) -> Result<Op, Error> {
     Ok(Op::Put { key: key.clone(), bytes, expect })
 }
 
-/// The bytes to store. The revision is the store's to say.
-fn encode(object: &Object) -> bytes::Bytes {
-    if object.custom().is_none() && object.metadata().is_some_and(|meta| meta.resource_version.is_empty()) {
-        return object.encode_bytes();
-    }
-    let mut object = object.clone();
-    object.metadata_mut().resource_version.clear();
-    if let Some(object) = object.custom_mut() {
-        object.unsay();
-    }
-    object.encode_bytes()
+/// The bytes to store. The revision is the store's to say, so it is taken out for as long as that takes.
+fn encode(object: &mut Object) -> bytes::Bytes {
+    let said = std::mem::take(&mut object.metadata_mut().resource_version);
+    let bytes = if object.custom().is_some() {
+        let mut object = object.clone();
+        if let Some(object) = object.custom_mut() {
+            object.unsay();
+        }
+        object.encode_bytes()
+    } else {
+        object.encode_bytes()
+    };
+    object.metadata_mut().resource_version = said;
+    bytes
 }
 
 fn valid(key: &Key, causes: Vec<Cause>) -> Result<(), Error> {

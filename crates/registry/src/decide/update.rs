@@ -77,7 +77,11 @@ impl Decider<'_> {
     pub(super) fn draft_changed(&self, sent: &Object, subresource: Subresource) -> Result<Object, Error> {
         let record = self.existing(&sent.key())?;
         let before = metadata(&record.object());
-        let mut draft = sent.clone();
+        let mut draft = match subresource {
+            // Whoever writes a status need not say the rest, but whoever judges it sees it.
+            Subresource::Status => status(&self.looked_at(record), sent, self.stamp.now),
+            _ => sent.clone(),
+        };
         let metadata = draft.metadata_mut();
         metadata.uid = before.uid;
         metadata.creation_timestamp = before.creation_timestamp;
@@ -96,7 +100,7 @@ impl Decider<'_> {
             return Ok(gone(record, new));
         }
         let claims = self.allocate(key, Some(&record.object()), &mut new)?;
-        let mut ops = vec![put(key, &new, Expect::Revision(record.revision))?];
+        let mut ops = vec![put(key, &mut new, Expect::Revision(record.revision))?];
         ops.extend(claims);
         Ok(Decision { txn: Txn { ops }, object: Arc::new(new), fate: Fate::Changed, warnings: Vec::new() })
     }
