@@ -184,7 +184,9 @@ async fn reviews_tell_what_a_request_would_be_answered() {
     assert_eq!(street.may(root, own, asks("delete", "anything", "")).await.0, json!(true));
     let node = node_caller(&street.house.registry, "w1").await;
     assert_eq!(street.may(node.clone(), own, asks("list", "services", "")).await.0, json!(true));
-    assert_eq!(street.may(node, own, asks("list", "secrets", "")).await.0, json!(false));
+    let (allowed, why) = street.may(node, own, asks("list", "secrets", "")).await;
+    assert_eq!(allowed, json!(false));
+    assert!(why.as_str().unwrap().ends_with("a node may only get what its Pods use, by name"), "{why}");
 
     let others = "subjectaccessreviews";
     let of = |who: Value| {

@@ -1,6 +1,6 @@
 //! Answers to the question what somebody may do: by the same decision that a request of theirs would get.
 
-use api::{Key, Kind, Served, Subresource, Verb, rbac_v1::PolicyRule, rights::ALL, users::MASTERS};
+use api::{Error, Key, Kind, Reason, Served, Subresource, Verb, rbac_v1::PolicyRule, rights::ALL, users::MASTERS};
 
 use super::{
     Attributes, ResourceAttributes,
@@ -57,10 +57,14 @@ impl Registry {
             Caller::Cluster | Caller::Master { .. } | Caller::Admin { .. } => allowed(Allowed::Masters.to_string()),
             Caller::User(user) => self.inner.rights.of(&self.state()).verdict(user, asked),
             Caller::Node { name, .. } => match asked {
-                Attributes::Resource(asked) if self.would_allow(caller, asked) => {
-                    allowed(format!("node {name:?} needs it for its Pods"))
-                }
-                Attributes::Resource(_) | Attributes::NonResource { .. } => refused,
+                Attributes::Resource(asked) => match self.asked_by_node(caller, asked) {
+                    Ok(()) => allowed(format!("node {name:?} needs it for its Pods")),
+                    Err(Error { message, .. }) => Verdict { allowed: false, reason: message },
+                },
+                Attributes::NonResource { .. } => Verdict {
+                    allowed: false,
+                    reason: "nodes have no rights to paths but those that are open".to_owned(),
+                },
             },
             Caller::Newcomer { .. } | Caller::Nobody => refused,
         }
@@ -102,16 +106,22 @@ impl Registry {
     }
 
     /// What a request of a node would be answered.
-    fn would_allow(&self, caller: &Caller, asked: &ResourceAttributes<'_>) -> bool {
+    fn asked_by_node(&self, caller: &Caller, asked: &ResourceAttributes<'_>) -> Result<(), Error> {
+        let no =
+            |why: &str| Err(Error::new(Reason::Forbidden, format!("User {:?} cannot do this: {why}", caller.user())));
         let is_it = |served: &Served| served.info().group == asked.group && served.info().plural == asked.resource;
-        let Some(kind) = Served::all().find(is_it).map(Served::kind) else { return false };
+        let Some(kind) = Served::all().find(is_it).map(Served::kind) else {
+            return no("nodes need built-in kinds alone, and this is none");
+        };
         let (Some(verb), Some(subresource)) = (verb(asked.verb), Subresource::from_word(asked.subresource)) else {
-            return false;
+            return no("nodes need no such verb or subresource");
         };
         let (verb, subresource) = match subresource {
             Subresource::Log => (Verb::Log, Subresource::None),
             // For which Pod a token is to be is not part of the question.
-            Subresource::Token => return false,
+            Subresource::Token => {
+                return no("it is given tokens bound to its Pods, of which the question does not speak");
+            }
             Subresource::None
             | Subresource::Status
             | Subresource::Scale
@@ -128,7 +138,7 @@ impl Registry {
         let namespace = if kind == Kind::Namespace { "" } else { asked.namespace };
         let key = Key::namespaced(kind, namespace, asked.name);
         let access = Access::Objects(Asked { verb, key: &key, subresource, fields: None });
-        caller.authorise(access, || self.state(), &self.inner.node_uses).is_ok()
+        caller.authorise(access, || self.state(), &self.inner.node_uses)
     }
 }
 
