@@ -27,6 +27,7 @@ use life::PodLife;
 
 pub use container::Ended;
 pub use probes::ProbeKind;
+pub(crate) use status::{CREATING, INITIALIZING};
 
 /// Identifies one incarnation of a Pod.
 pub type Uid = Arc<str>;

@@ -364,9 +364,12 @@ impl PodLife {
         let status = status::of(self.facts(), self.reported.as_ref(), now);
         if self.reported.as_ref() != Some(&status) {
             self.reported = Some(status.clone());
-            let mut pod = core_v1::Pod { status: Some(status), ..core_v1::Pod::clone(&self.pod) };
-            // The status is this node's alone, so no revision is a precondition; the uid is.
-            pod.metadata_mut().resource_version.clear();
+            // The status is this node's alone, so no revision is a precondition; the uid is. Nothing else is read of it.
+            let mut pod = core_v1::Pod { status: Some(status), ..core_v1::Pod::default() };
+            let metadata = pod.metadata_mut();
+            self.pod.name().clone_into(&mut metadata.name);
+            self.pod.namespace().clone_into(&mut metadata.namespace);
+            self.pod.uid().clone_into(&mut metadata.uid);
             effects.push(Effect::Report(Arc::new(pod)));
         }
     }

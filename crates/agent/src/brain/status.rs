@@ -17,6 +17,10 @@ use super::{
     container::{CRASH_LOOP, Container, Past, Step},
 };
 
+/// Why a container waits that is being made, and one that waits for those before it.
+pub(crate) const CREATING: &str = "ContainerCreating";
+pub(crate) const INITIALIZING: &str = "PodInitializing";
+
 /// The word for an end for want of memory, in statuses and events alike.
 const OUT_OF_MEMORY: &str = "OOMKilled";
 
@@ -123,7 +127,12 @@ fn containers(pod: Facts<'_>, init: bool) -> Vec<ContainerStatus> {
 }
 
 fn one(pod: Facts<'_>, container: &Container) -> ContainerStatus {
-    let began = container.number > 0 && !matches!(container.step, Step::Idle | Step::Preparing | Step::Waiting { .. });
+    let began = match container.step {
+        Step::Running { .. } | Step::Done(_) => container.number > 0,
+        Step::Idle | Step::Waiting { .. } | Step::Preparing | Step::Starting => false,
+    };
+    // That its image is there is no news by itself: a status costs a write.
+    let ran = began || container.last.is_some();
     let ready = if container.init { container.succeeded() } else { container.is_ready() && !pod.is_ending };
     ContainerStatus {
         name: container.spec.name.clone(),
@@ -132,7 +141,7 @@ fn one(pod: Facts<'_>, container: &Container) -> ContainerStatus {
         ready,
         restart_count: container.restarts,
         image: container.spec.image.clone(),
-        image_id: container.image_id.clone(),
+        image_id: if ran { container.image_id.clone() } else { String::new() },
         container_id: if began { container_id(pod.uid, container, container.number) } else { String::new() },
         started: Some(container.is_running() && container.probes.started()),
         ..ContainerStatus::default()
@@ -151,9 +160,9 @@ fn state(pod: Facts<'_>, container: &Container) -> ContainerState {
     match &container.step {
         // As in Kubernetes: until a container of a Pod with init containers has begun, the Pod is initializing.
         Step::Idle | Step::Preparing | Step::Starting if pod.containers.iter().any(|other| other.init) => {
-            waiting("PodInitializing", "")
+            waiting(INITIALIZING, "")
         }
-        Step::Idle | Step::Preparing | Step::Starting => waiting("ContainerCreating", ""),
+        Step::Idle | Step::Preparing | Step::Starting => waiting(CREATING, ""),
         Step::Waiting { reason, message, .. } => waiting(reason, message),
         Step::Running { since } => {
             let running = ContainerStateRunning { started_at: Some((*since).into()) };

@@ -8,14 +8,18 @@ use std::{
 
 use api::{
     DeleteOptions, Key, Object, Reason, Subresource, Timestamp, Write,
-    core_v1::Pod,
+    core_v1::{ContainerStatus, Pod},
     event::{self, EventType},
     kinds::Resource as _,
+    pod::{Phase, phase},
 };
 use rpc::Client;
-use tokio::sync::{Notify, watch};
+use tokio::{
+    sync::{Notify, watch},
+    time::Instant,
+};
 
-use crate::brain::Note;
+use crate::brain::{CREATING, INITIALIZING, Note};
 
 /// The source of this node's events.
 const COMPONENT: &str = "kapelle-agent";
@@ -25,6 +29,9 @@ pub const BATCH_WRITES_MAX: usize = 256;
 
 /// The most events that wait; more are dropped, since statuses matter more.
 const EVENTS_MAX: usize = 10_000;
+
+/// How long after a Pod has begun that is said, unless there is more to say of it.
+const BEGUN_AFTER: Duration = Duration::from_millis(100);
 
 /// How long to wait before a batch that failed as a whole is sent again.
 const RETRY: Duration = Duration::from_millis(200);
@@ -56,10 +63,12 @@ impl Reports {
         reports
     }
 
-    /// Writes the status of a Pod.
+    /// Writes the status of a Pod. That it has begun is said a little later: mostly it runs by then, and one write says both.
     pub(crate) fn status(&self, pod: Arc<Pod>) {
-        let write = Write::Update(Object::from(Pod::clone(&pod)), Subresource::Status);
-        self.lock().status(pod.uid().into(), write);
+        let from = has_only_begun(&pod).then(|| Instant::now() + BEGUN_AFTER);
+        let uid = pod.uid().into();
+        let pod = Arc::try_unwrap(pod).unwrap_or_else(|pod| Pod::clone(&pod));
+        self.lock().status(uid, Wish { write: Write::Update(Object::from(pod), Subresource::Status), from });
         self.wake.notify_one();
     }
 
@@ -109,10 +118,13 @@ impl Reports {
     async fn write(self, client: Client) {
         let mut is_heard = true;
         loop {
-            let batch = self.lock().take();
+            let (batch, due) = self.lock().take(Instant::now());
             if batch.is_empty() {
                 self.idle.send_replace(true);
-                self.wake.notified().await;
+                match due {
+                    Some(due) => drop(tokio::time::timeout_at(due, self.wake.notified()).await),
+                    None => self.wake.notified().await,
+                }
                 continue;
             }
             self.idle.send_replace(false);
@@ -156,8 +168,26 @@ impl Reports {
 #[derive(Default)]
 struct Queue {
     /// The latest wish for each Pod, by uid.
-    pods: HashMap<Arc<str>, Write>,
+    pods: HashMap<Arc<str>, Wish>,
     events: Vec<Write>,
+}
+
+/// What is to be written of a Pod.
+#[derive(Debug)]
+struct Wish {
+    write: Write,
+    /// Not before this.
+    from: Option<Instant>,
+}
+
+impl Wish {
+    fn at_once(write: Write) -> Self {
+        Self { write, from: None }
+    }
+
+    fn is_due(&self, now: Instant) -> bool {
+        self.from.is_none_or(|from| from <= now)
+    }
 }
 
 /// A write on its way.
@@ -169,15 +199,19 @@ struct Queued {
 }
 
 impl Queue {
-    fn status(&mut self, pod: Arc<str>, write: Write) {
-        // A removal that waits is the last word.
-        if !matches!(self.pods.get(&pod), Some(Write::Delete(..))) {
-            self.pods.insert(pod, write);
+    fn status(&mut self, pod: Arc<str>, mut wish: Wish) {
+        match self.pods.get(&pod) {
+            // A removal that waits is the last word.
+            Some(Wish { write: Write::Delete(..), .. }) => return,
+            // Nobody waits longer because more was said since.
+            Some(before) => wish.from = wish.from.and_then(|from| Some(from.min(before.from?))),
+            None => {}
         }
+        self.pods.insert(pod, wish);
     }
 
     fn remove(&mut self, pod: Arc<str>, write: Write) {
-        self.pods.insert(pod, write);
+        self.pods.insert(pod, Wish::at_once(write));
     }
 
     fn event(&mut self, write: Write) {
@@ -190,27 +224,40 @@ impl Queue {
         self.pods.is_empty() && self.events.is_empty()
     }
 
-    /// The next batch, statuses first.
-    fn take(&mut self) -> Vec<Queued> {
-        let uids: Vec<Arc<str>> = self.pods.keys().take(BATCH_WRITES_MAX).cloned().collect();
+    /// The next batch, statuses first; and when there will be another, if that takes no news.
+    fn take(&mut self, now: Instant) -> (Vec<Queued>, Option<Instant>) {
+        let due = self.pods.iter().filter(|(_, wish)| wish.is_due(now)).map(|(uid, _)| uid);
+        let uids: Vec<Arc<str>> = due.take(BATCH_WRITES_MAX).cloned().collect();
         let removed = uids.into_iter().filter_map(|uid| self.pods.remove_entry(&uid));
-        let mut batch: Vec<_> = removed.map(|(uid, write)| Queued { pod: Some(uid), write }).collect();
+        let mut batch: Vec<_> = removed.map(|(uid, wish)| Queued { pod: Some(uid), write: wish.write }).collect();
         let more = BATCH_WRITES_MAX.saturating_sub(batch.len()).min(self.events.len());
         batch.extend(self.events.drain(..more).map(|write| Queued { pod: None, write }));
         // After a burst the queue gives its memory back.
         if self.is_empty() {
             *self = Self::default();
         }
-        batch
+        (batch, self.pods.values().filter_map(|wish| wish.from).min())
     }
 
     /// Tries again what may still succeed, unless there is a newer wish.
     fn put_back(&mut self, queued: Queued) {
         match queued.pod {
-            Some(uid) => drop(self.pods.entry(uid).or_insert(queued.write)),
+            Some(uid) => drop(self.pods.entry(uid).or_insert(Wish::at_once(queued.write))),
             None => self.events.push(queued.write),
         }
     }
+}
+
+/// Whether the status of a Pod says no more than that its containers are being made.
+fn has_only_begun(pod: &Pod) -> bool {
+    let Some(status) = &pod.status else { return false };
+    let is_made = |container: &ContainerStatus| {
+        let waiting = container.state.as_ref().and_then(|state| state.waiting.as_ref());
+        let reason = waiting.map_or("", |waiting| waiting.reason.as_str());
+        matches!(reason, CREATING | INITIALIZING) && container.last_state.is_none()
+    };
+    let containers = status.init_container_statuses.iter().chain(&status.container_statuses);
+    phase(pod) == Phase::Pending && containers.into_iter().all(is_made)
 }
 
 /// The same thing happened again: count it.
@@ -262,28 +309,47 @@ mod tests {
         }
         reports.remove(pod("b", "").key(), &"b".into());
         reports.status(pod("b", "Running"));
-        let batch = reports.lock().take();
+        let (batch, _) = reports.lock().take(Instant::now());
         assert_eq!(phases(&batch), [("a", "Running".to_owned()), ("b", String::new())]);
         assert!(reports.is_empty());
 
         // A write that failed gives way to what was said since.
         reports.status(pod("a", "Succeeded"));
         batch.into_iter().for_each(|queued| reports.lock().put_back(queued));
-        let batch = reports.lock().take();
+        let (batch, _) = reports.lock().take(Instant::now());
         assert_eq!(phases(&batch), [("a", "Succeeded".to_owned()), ("b", String::new())]);
+    }
+
+    #[test]
+    fn that_a_pod_has_begun_is_said_later_unless_there_is_more_to_say() {
+        let (reports, now) = (Reports::new("n1"), Instant::now());
+        let later = now + 2 * BEGUN_AFTER;
+        for uid in ["a", "b"] {
+            reports.status(pod(uid, "Pending"));
+        }
+        let (batch, due) = reports.lock().take(now);
+        assert_eq!(phases(&batch), []);
+        assert!(due.is_some_and(|due| due > now) && !reports.is_empty());
+        reports.status(pod("a", "Running"));
+        assert_eq!(phases(&reports.lock().take(now).0), [("a", "Running".to_owned())]);
+        let again = Write::Update(Object::from(Pod::clone(&pod("b", "Pending"))), Subresource::Status);
+        reports.lock().status("b".into(), Wish { write: again, from: Some(later + BEGUN_AFTER) });
+        let (batch, due) = reports.lock().take(later);
+        assert_eq!(phases(&batch), [("b", "Pending".to_owned())], "nobody waits longer because the same is said again");
+        assert_eq!(due, None);
     }
 
     #[test]
     fn statuses_go_before_events_and_events_have_a_limit() {
         let reports = Reports::new("n1");
-        let about = pod("a", "");
+        let about = pod("a", "Running");
         let note = Note { warning: true, reason: "Failed", message: "it failed".to_owned() };
         for _ in 0..=EVENTS_MAX {
             reports.tell(&about, &note, Timestamp(0));
         }
         reports.status(about.clone());
         assert_eq!(reports.lock().events.len(), EVENTS_MAX);
-        let batch = reports.lock().take();
+        let (batch, _) = reports.lock().take(Instant::now());
         assert_eq!((batch.len(), phases(&batch).len()), (BATCH_WRITES_MAX, 1));
         assert!(batch[0].pod.is_some());
         let Write::Create(Object::Event(event)) = &batch[1].write else { unreachable!("an event") };
