@@ -24,7 +24,7 @@ struct Sample {
     describe: &'static str,
 }
 
-const SAMPLES: [Sample; 31] = [
+const SAMPLES: [Sample; 32] = [
     Sample {
         resource: "namespace",
         kind: "Namespace",
@@ -312,6 +312,15 @@ const SAMPLES: [Sample; 31] = [
         columns: &["NAME", "SIGNERNAME"],
         wide: "SIGNERNAME",
         describe: "Trust Bundle",
+    },
+    Sample {
+        resource: "podcertificaterequest.certificates.k8s.io",
+        kind: "PodCertificateRequest",
+        manifest: "apiVersion: certificates.k8s.io/v1\nkind: PodCertificateRequest\nmetadata: {name: sample, labels: {size: small}}\nspec: {signerName: example.org/house, podName: web, podUID: u1, serviceAccountName: default, serviceAccountUID: u2, nodeName: w1, nodeUID: u3, stubPKCS10Request: MIG6MGICAQAwADBZMBMGByqGSM49AgEGCCqGSM49AwEHA0IABM5BPshj2woUyzofmM/CFCWBpDg/Jhw7JDE5Z7DSKcEsH2TMBsTy+xcDUkgR3DrNpAmLEME+RZ0tgAy6gc5nRNCgADAKBggqhkjOPQQDAgNIADBFAiBIlHeunV131vMWzBITo181ADZUoP+c7Spgx4xF7aJJGwIhAPkqkvAAsYndQSmladGNWT8QqprKsL8UoY3/Sm5lUtms}\n",
+        change: ("size: small", "size: large"),
+        columns: &["NAME", "PODNAME", "SERVICEACCOUNTNAME", "NODENAME", "SIGNERNAME", "STATE"],
+        wide: "Pending",
+        describe: "Signer Name",
     },
 ];
 

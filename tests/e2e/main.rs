@@ -24,6 +24,7 @@ mod kubernetes_service;
 mod load;
 #[path = "../patience.rs"]
 mod patience;
+mod pod_certificates;
 mod pods;
 mod port_forward;
 mod script;

@@ -191,7 +191,7 @@ impl Shared {
             runs: runs.clone(),
             images: images.clone(),
             sandbox,
-            sources: Sources::new(self.client.clone(), self.memory.clone(), config.host),
+            sources: Sources::new(self.client.clone(), self.memory.clone(), config.host, self.reports.clone()),
             dirs: self.dirs.clone(),
             networks: Networks::new(self.proxy.clone(), config.allow_external),
             proxy: self.proxy.clone(),

@@ -41,6 +41,8 @@ pub mod apps {
 pub mod certificates {
     pub mod certificate_signing_request;
     pub(crate) mod cluster_trust_bundle;
+    mod issuing;
+    pub mod pod_certificate_request;
 }
 
 /// Kinds of the group `coordination.k8s.io`.
@@ -234,6 +236,10 @@ macro_rules! table {
             42 ClusterTrustBundle: certificates_v1::ClusterTrustBundle, certificates::cluster_trust_bundle::ClusterTrustBundleStrategy, {
                 "certificates.k8s.io" "v1", "clustertrustbundles" ("clustertrustbundle") [], false,
                 in [], with [], "kapelle.certificates.v1.ClusterTrustBundle"
+            };
+            43 PodCertificateRequest: certificates_v1::PodCertificateRequest, certificates::pod_certificate_request::PodCertificateRequestStrategy, {
+                "certificates.k8s.io" "v1", "podcertificaterequests" ("podcertificaterequest") [], true,
+                in [], with [Status], "kapelle.certificates.v1.PodCertificateRequest"
             };
             50 User: identity_v1::User, identity::user::UserStrategy, {
                 "kapelle.dev" "v1", "users" ("user") [], false,

@@ -50,6 +50,11 @@ pub const API_SERVICE_BUNDLE_BYTES_MAX: usize = 256 << 10;
 /// The authorities of a ClusterTrustBundle, in bytes: Kubernetes' limit.
 pub const TRUST_BUNDLE_BYTES_MAX: usize = 1 << 20;
 
+/// The request within a PodCertificateRequest, in bytes: Kubernetes' limit.
+pub const POD_REQUEST_BYTES_MAX: usize = 10 << 10;
+/// The certificates that a PodCertificateRequest is answered with, in bytes: Kubernetes' limit.
+pub const CERTIFICATE_CHAIN_BYTES_MAX: usize = 100 << 10;
+
 /// Conditions of any status.
 pub const CONDITIONS_MAX: usize = 64;
 /// Images that a node reports.

@@ -288,6 +288,9 @@ impl Warnings {
         if let Some(bundle) = &source.cluster_trust_bundle {
             self.ignored(format_args!("{at}.clusterTrustBundle"), [("user", bundle.user.is_some(), NO_USERS)]);
         }
+        if let Some(certificate) = &source.pod_certificate {
+            self.ignored(format_args!("{at}.podCertificate"), [("user", certificate.user.is_some(), NO_USERS)]);
+        }
     }
 
     fn files(&mut self, default_user: Option<i64>, items: &[KeyToPath], at: &str) {

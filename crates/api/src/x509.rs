@@ -4,16 +4,23 @@
 //! things that have to be spelled anew. All of it is pure; who holds the authority's key signs (`rpc`).
 
 pub mod der;
+mod leaf;
 pub mod pem;
+mod pod_identity;
 mod request;
 #[cfg(test)]
 mod tests;
 
+pub use leaf::Leaf;
+pub use pod_identity::{POD_IDENTITY, POD_IDENTITY_NAME, PodIdentity};
 pub use request::{AlternativeNames, PublicKey, REQUEST_BYTES_MAX, Request, Subject};
 
 use x509_parser::prelude::{FromDer as _, X509Certificate};
 
-use crate::{Timestamp, certificates_v1::CertificateSigningRequest};
+use crate::{
+    Timestamp,
+    certificates_v1::{CertificateSigningRequest, PodCertificateRequest},
+};
 
 /// The label of a certificate in PEM.
 pub const CERTIFICATE: &str = "CERTIFICATE";
@@ -38,6 +45,8 @@ pub struct Template {
     pub subject: Vec<u8>,
     /// The key: `SubjectPublicKeyInfo` in DER.
     pub key: Vec<u8>,
+    /// Which Pod the owner is, if it is one.
+    pub pod: Option<PodIdentity>,
     /// Other names of the owner.
     pub names: AlternativeNames,
     /// What for.
@@ -52,9 +61,18 @@ pub struct Template {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Order {
     /// The request as it was when that was decided; another state of it is not answered.
-    pub request: CertificateSigningRequest,
+    pub request: Asked,
     /// What to sign.
     pub certificate: Template,
+}
+
+/// What was asked for, and by which sort of request.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Asked {
+    /// By somebody, and approved.
+    Signing(CertificateSigningRequest),
+    /// For a Pod.
+    Pod(PodCertificateRequest),
 }
 
 /// What is wrong with a text that is to hold certificates and nothing else; `None` if nothing is. Kubernetes' words.

@@ -11,7 +11,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use api::Error;
+use api::{Error, x509::PodIdentity};
 use axum::{Router, body::Body};
 use http::{Request, Response};
 use hyper::{body::Incoming, service::service_fn, upgrade::OnUpgrade};
@@ -26,7 +26,7 @@ use registry::{
 };
 use rpc::{
     connections::{Busy, ConnectionLimits, Leave, Party, Slot},
-    identity::Shared,
+    identity::{Shared, Subject},
     reception::{Arrival, Reception, Visitor},
 };
 use tokio::{
@@ -174,6 +174,8 @@ struct Port {
 struct Session {
     /// Whom its certificate names.
     caller: Arc<Caller>,
+    /// Which Pod that is, if it is one: it must be there still.
+    pod: Option<Box<PodIdentity>>,
     from: IpAddr,
     account: Account,
     /// When its certificate ends.
@@ -223,7 +225,7 @@ impl Session {
     /// does not know is done on the account of the connection.
     async fn asker(&self, shown: Option<Shown>, registry: &Registry) -> Result<Asker, Error> {
         let (party, asker) = match shown {
-            None => return Ok(Asker { caller: self.caller.clone(), token: None }),
+            None => return self.certified(registry).await,
             Some(Shown::Own(subject)) => {
                 let caller = Arc::new(Caller::new(subject.clone(), self.from));
                 (Party::Known(subject), Asker { caller, token: None })
@@ -241,10 +243,25 @@ impl Session {
             }
         };
         if *self.caller != Caller::Nobody {
-            return Ok(Asker { caller: self.caller.clone(), token: None });
+            return self.certified(registry).await;
         }
         self.slot.prove(party);
         Ok(asker)
+    }
+
+    /// Whom the certificate names. That of a Pod counts as a token would that is bound to it.
+    async fn certified(&self, registry: &Registry) -> Result<Asker, Error> {
+        let token = match &self.pod {
+            None => None,
+            Some(pod) => match registry.recognise_pod(&self.caller, pod) {
+                Some(known) => Some(known),
+                None => {
+                    let _permit = self.account.enter().await?;
+                    Some(registry.authenticate_pod(&self.caller, pod).await?)
+                }
+            },
+        };
+        Ok(Asker { caller: self.caller.clone(), token })
     }
 }
 
@@ -256,10 +273,14 @@ impl Port {
             Err(error) => return debug!(%error, "a connection was not taken in"),
         };
         let from = peer.ip();
+        let pod = match &subject {
+            Some(Subject::Pod { pod, .. }) => Some(pod.clone()),
+            Some(_) | None => None,
+        };
         let caller = subject.map_or(Caller::Nobody, |subject| Caller::new(subject, from));
         if stream.get_ref().1.alpn_protocol() != Some(PEER_PROTOCOL) {
             let account = self.budget.account(&caller, from);
-            let session = Session { caller: Arc::new(caller), from, account, until, slot, next: Mutex::default() };
+            let session = Session { caller: Arc::new(caller), pod, from, account, until, slot, next: Mutex::default() };
             return self.converse(stream, session).await;
         }
         match caller {

@@ -7,9 +7,7 @@ use std::{
 };
 
 use api::{
-    Key, Kind, Observation, Reason, Timestamp, Write, WriteOutcome,
-    kinds::{Resource as _, core::service::kubernetes_key},
-    x509::Order,
+    Key, Kind, Observation, Reason, Timestamp, Write, WriteOutcome, kinds::core::service::kubernetes_key, x509::Order,
 };
 
 use crate::{

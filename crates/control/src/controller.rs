@@ -61,6 +61,10 @@ controllers! {
     CertificateSigning: certificates::signing, "certificatesigningrequest-signing-controller";
     /// Forgets requests for certificates that are done with.
     CertificateCleaning: certificates::cleaning, "certificatesigningrequest-cleaner-controller";
+    /// Signs certificates by which Pods are known to masters.
+    PodCertificateSigning: certificates::pod_signing, "podcertificaterequest-signing-controller";
+    /// Forgets requests for Pods' certificates.
+    PodCertificateCleaning: certificates::pod_cleaning, "podcertificaterequest-cleaner-controller";
     /// Forgets old Events.
     EventLog: lifecycle::event_log, "event-controller";
     /// Keeps a number of equal Pods.

@@ -141,7 +141,7 @@ impl Party {
             Self::Arriving(_) => Sort::Arriving,
             Self::Nobody(_) => Sort::Nobody,
             Self::Known(Subject::Admin { .. }) => Sort::Admins,
-            Self::Known(Subject::User { .. }) => Sort::Users,
+            Self::Known(Subject::User { .. } | Subject::Pod { .. }) => Sort::Users,
             Self::Known(Subject::Node { .. }) => Sort::Nodes,
             Self::Known(Subject::Master { .. }) => Sort::Masters,
             Self::User(_) => Sort::Users,

@@ -19,7 +19,7 @@ mod tests;
 mod tls;
 mod token;
 
-pub use authority::{Authority, Csr, KeyPair};
+pub use authority::{Authority, Csr, KeyPair, KeySort};
 pub use bearer::{Bearer, BearerHash};
 pub use foreign::{believing, believing_anybody};
 pub use front_proxy::{Believed, FrontProxy};

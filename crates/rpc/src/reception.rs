@@ -112,7 +112,7 @@ impl Arrival {
         let until = shown.and_then(|certificate| Subject::end_of(certificate));
         let party = match &subject {
             None => Party::Nobody(peer.ip()),
-            Some(Subject::User { name, .. }) => Party::User(name.clone()),
+            Some(user @ (Subject::User { .. } | Subject::Pod { .. })) => Party::User(user.to_string()),
             Some(subject) => Party::Known(subject.clone()),
         };
         match slot.change(party) {

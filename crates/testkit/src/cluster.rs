@@ -17,7 +17,7 @@ use api::{
     core_v1,
     custom::{Definition, Definitions},
     event,
-    kinds::{Resource, certificates::certificate_signing_request::issued},
+    kinds::Resource,
     well_known::{DEFAULT_NAMESPACE, SYSTEM_NAMESPACE},
     x509::Order,
 };
@@ -37,10 +37,10 @@ use crate::{
 };
 
 /// A certificate that was decided on, signed by an authority of its own: nobody here believes it.
-fn signed(order: &Order) -> Write {
+fn signed(order: &Order, now: Timestamp) -> Write {
     let authority = Authority::found("simulated").and_then(|authority| authority.certify(&order.certificate));
     let certificate = authority.unwrap_or_else(|error| panic!("no certificate: {error}"));
-    Write::Update(issued(&order.request, certificate.into()).into(), Subresource::Status)
+    Write::Update(order.request.issued(certificate, now), Subresource::Status)
 }
 
 /// When every simulation begins.
@@ -336,7 +336,7 @@ impl Cluster {
             }
             Effect::Sign { ticket, order } => {
                 let at = self.later();
-                self.agenda.add(at, Happening::Asked(self.incarnation, ticket, signed(&order)));
+                self.agenda.add(at, Happening::Asked(self.incarnation, ticket, signed(&order, self.now)));
             }
             Effect::WakeAt(at) => self.agenda.add(at.max(self.now), Happening::Told(self.incarnation, Event::Woken)),
         }

@@ -31,7 +31,7 @@ use api::{
     Key, Kind, Propagation, Timestamp,
     admissionregistration_v1::ValidatingAdmissionPolicy,
     apiregistration_v1::ApiService,
-    certificates_v1::{CertificateSigningRequest, CertificateSigningRequestCondition},
+    certificates_v1::{CertificateSigningRequest, CertificateSigningRequestCondition, PodCertificateRequest},
     core_v1::{self, EndpointAddress, EndpointSubset, Endpoints, Pod},
     kinds::{Resource, certificates::certificate_signing_request::APPROVED},
     meta_v1::ObjectMeta,
@@ -184,7 +184,13 @@ fn certificates(cluster: &Cluster) -> String {
         let [name, signer, life, condition] = [0, 2, 4, 5].map(|column| cells[column].to_string());
         format!("{name} by {signer} for {life}: {condition}\n")
     };
-    cluster.all::<CertificateSigningRequest>().into_iter().map(row).collect()
+    let of_pod = |request: PodCertificateRequest| {
+        let cells = table::row(&request.into(), now);
+        let [name, pod, signer, state] = [0, 1, 4, 5].map(|column| cells[column].to_string());
+        format!("{name} for Pod {pod} by {signer}: {state}\n")
+    };
+    let of_pods = cluster.all::<PodCertificateRequest>().into_iter().map(of_pod);
+    cluster.all::<CertificateSigningRequest>().into_iter().map(row).chain(of_pods).collect()
 }
 
 fn behave(cluster: &mut Cluster, image: &str, words: &[&str]) -> Result<String, String> {

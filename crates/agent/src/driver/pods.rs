@@ -6,6 +6,7 @@
 pub(crate) mod agent_server;
 mod authority;
 mod beneath;
+mod certificates;
 pub(crate) mod containers;
 pub(crate) mod dirs;
 mod environment;
@@ -19,6 +20,7 @@ pub(crate) mod probing;
 pub(crate) mod runs;
 pub(crate) mod sources;
 mod tokens;
+mod upkeep;
 mod volumes;
 pub(crate) mod watch;
 
@@ -97,7 +99,7 @@ mod tests {
             runs: runs.clone(),
             images: images.clone(),
             sandbox,
-            sources: Sources::new(client, Memory::open(dir).unwrap(), Ipv4Addr::LOCALHOST),
+            sources: Sources::new(client, Memory::open(dir).unwrap(), Ipv4Addr::LOCALHOST, Reports::new("n1")),
             dirs: PodDirs::below(dir),
             networks: Networks::new(proxy.clone(), false),
             proxy,

@@ -9,7 +9,7 @@ use rpc::{
     identity::{Authority, Csr, Identity, KeyPair, Shared, Subject},
 };
 
-use super::{memory::Memory, pods::sources::Sources};
+use super::{memory::Memory, pods::sources::Sources, reports::Reports};
 
 /// A client of masters of which none answers. Call it within a Tokio runtime.
 pub(crate) fn client() -> Client {
@@ -30,7 +30,7 @@ pub(crate) async fn sources(remembered: &[Object]) -> (tempfile::TempDir, Source
         memory.keep_used(object).await;
     }
     memory.set_old(true);
-    (dir, Sources::new(client(), memory, Ipv4Addr::new(192, 168, 0, 1)))
+    (dir, Sources::new(client(), memory, Ipv4Addr::new(192, 168, 0, 1), Reports::new("n1")))
 }
 
 /// A watch shows objects that are new.

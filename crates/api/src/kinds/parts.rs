@@ -2,13 +2,13 @@
 
 use super::{
     Object,
-    certificates::certificate_signing_request,
+    certificates::{certificate_signing_request, pod_certificate_request},
     core::{namespace, pod},
 };
 use crate::{
     Subresource,
     autoscaling_v1::{Scale, ScaleSpec, ScaleStatus},
-    certificates_v1::CertificateSigningRequest,
+    certificates_v1::{CertificateSigningRequest, PodCertificateRequest},
     core_v1::{Namespace, Pod},
     meta_v1::ObjectMeta,
     validate::{Causes, Path, meta},
@@ -45,8 +45,12 @@ impl Object {
         }
     }
 
-    /// Judges what is said about a CertificateSigningRequest through a part of it; whether this is one.
+    /// Judges what is said about a request for a certificate through a part of it; whether this is one.
     pub(crate) fn validate_decision(&self, causes: &mut Causes, old: &Self, part: Subresource) -> bool {
+        if let (Some(old), Some(new)) = (old.get::<PodCertificateRequest>(), self.get()) {
+            pod_certificate_request::validate_part(causes, old, new);
+            return true;
+        }
         let (Some(old), Some(new)) = (old.get::<CertificateSigningRequest>(), self.get()) else { return false };
         // Who decides may label what it decides about.
         let none = ObjectMeta::default();

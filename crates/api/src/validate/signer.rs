@@ -1,12 +1,37 @@
 //! Names of signers, such as `example.com/house`.
 
+use std::collections::BTreeMap;
+
 use super::{
     causes::{Causes, Path},
+    meta,
     names::{LABEL_BYTES_MAX, SUBDOMAIN_BYTES_MAX, dns_label, dns_subdomain},
 };
 
 /// The longest name: a domain, and a namespace with a name in it, as Kubernetes has it.
 const BYTES_MAX: usize = SUBDOMAIN_BYTES_MAX + 1 + LABEL_BYTES_MAX + 1 + SUBDOMAIN_BYTES_MAX;
+
+/// The shortest life that may be asked for a Pod's certificate, in seconds: Kubernetes' own.
+pub(crate) const LIFE_MIN_S: i32 = 3600;
+/// The longest one, in seconds: Kubernetes' own.
+const LIFE_MAX_S: i32 = 91 * 24 * 3600;
+/// The same for signers of `kubernetes.io`.
+const KUBERNETES_LIFE_MAX_S: i32 = 24 * 3600;
+
+/// The longest life of a Pod's certificate that may be asked of a signer, in seconds.
+pub(crate) fn life_max_s(signer: &str) -> i32 {
+    let domain = signer.split('/').next().unwrap_or_default();
+    let is_kubernetes = domain == "kubernetes.io" || domain.ends_with(".kubernetes.io");
+    if is_kubernetes { KUBERNETES_LIFE_MAX_S } else { LIFE_MAX_S }
+}
+
+/// Judges what the author of a Pod wants a signer to know: keys have a domain.
+pub(crate) fn annotations(causes: &mut Causes, annotations: &BTreeMap<String, String>, at: &Path<'_>) {
+    meta::annotations(causes, annotations, at);
+    for key in annotations.keys().filter(|key| !key.contains('/')) {
+        causes.invalid(at, key, "must be a domain-prefixed key (such as \"acme.io/foo\")");
+    }
+}
 
 /// Judges the name of a signer.
 pub(crate) fn name(causes: &mut Causes, name: &str, at: &Path<'_>) {

@@ -9,7 +9,7 @@ use super::{
     meta, names, resources, signer,
 };
 use crate::core_v1::{
-    ClusterTrustBundleProjection, DownwardApiVolumeFile, KeyToPath, ProjectedVolumeSource,
+    ClusterTrustBundleProjection, DownwardApiVolumeFile, KeyToPath, PodCertificateProjection, ProjectedVolumeSource,
     ServiceAccountTokenProjection, Volume, VolumeProjection, VolumeSource,
 };
 
@@ -18,6 +18,9 @@ const SUPPORTED: [&str; 5] = ["configMap", "downwardAPI", "emptyDir", "projected
 /// The shortest and the longest life of a token that may be asked for, in seconds: Kubernetes' own.
 const TOKEN_LIFE_MIN_S: i64 = 600;
 const TOKEN_LIFE_MAX_S: i64 = 1 << 32;
+/// The keys that nodes make, and those that Kubernetes' nodes make beside them: the library that makes ours has none of these.
+const KEY_TYPES: [&str; 3] = ["ECDSAP256", "ECDSAP384", "ED25519"];
+const KEY_TYPES_NOT_MADE: [&str; 3] = ["ECDSAP521", "RSA3072", "RSA4096"];
 /// The largest file mode: 0777.
 const FILE_MODE_MAX: i32 = 0o777;
 
@@ -149,8 +152,8 @@ fn projection(causes: &mut Causes, source: &VolumeProjection, at: &Path<'_>) {
     let given: Vec<&str> = types.iter().filter(|(_, given)| *given).map(|(name, _)| *name).collect();
     match given.as_slice() {
         [] => {
-            let sources =
-                "must specify a source: clusterTrustBundle, configMap, downwardAPI, secret or serviceAccountToken";
+            let sources = "must specify a source: clusterTrustBundle, configMap, downwardAPI, podCertificate, secret or \
+                           serviceAccountToken";
             causes.required(at, sources);
         }
         [_] => {}
@@ -158,10 +161,8 @@ fn projection(causes: &mut Causes, source: &VolumeProjection, at: &Path<'_>) {
             causes.forbidden(at, format_args!("may not specify more than 1 source, but has {}", several.join(", ")))
         }
     }
-    if source.pod_certificate.is_some() {
-        let why = "nobody issues certificates to Pods; supported sources: clusterTrustBundle, configMap, downwardAPI, secret, \
-                   serviceAccountToken";
-        causes.forbidden(&at.field("podCertificate"), why);
+    if let Some(certificate) = &source.pod_certificate {
+        pod_certificate(causes, certificate, &at.field("podCertificate"));
     }
     if let Some(bundle) = &source.cluster_trust_bundle {
         trust_bundle(causes, bundle, &at.field("clusterTrustBundle"));
@@ -205,6 +206,43 @@ fn trust_bundle(causes: &mut Causes, bundle: &ClusterTrustBundleProjection, at: 
         (None, None) => causes.required(at, "either name or signerName must be specified"),
     }
     local_path(causes, &bundle.path, &at.field("path"));
+}
+
+fn pod_certificate(causes: &mut Causes, wanted: &PodCertificateProjection, at: &Path<'_>) {
+    signer::name(causes, &wanted.signer_name, &at.field("signerName"));
+    signer::annotations(causes, &wanted.user_annotations, &at.field("userAnnotations"));
+    let key = at.field("keyType");
+    if KEY_TYPES_NOT_MADE.contains(&wanted.key_type.as_str()) {
+        let made = KEY_TYPES.join(", ");
+        causes.forbidden(&key, format_args!("nodes make no keys of type {}; use one of {made}", wanted.key_type));
+    } else {
+        causes.one_of(&key, &wanted.key_type, &KEY_TYPES);
+    }
+    let (life, longest) = (at.field("maxExpirationSeconds"), signer::life_max_s(&wanted.signer_name));
+    match wanted.max_expiration_seconds {
+        Some(asked @ ..signer::LIFE_MIN_S) => {
+            let why = format!("if provided, maxExpirationSeconds must be >= {}", signer::LIFE_MIN_S);
+            causes.invalid(&life, asked, why);
+        }
+        Some(asked) if asked > longest => {
+            causes.invalid(&life, asked, format_args!("if provided, maxExpirationSeconds must be <= {longest}"));
+        }
+        Some(_) | None => {}
+    }
+    let paths = [
+        ("credentialBundlePath", &wanted.credential_bundle_path),
+        ("keyPath", &wanted.key_path),
+        ("certificateChainPath", &wanted.certificate_chain_path),
+    ];
+    if paths.iter().all(|(_, path)| path.is_empty()) {
+        causes.required(at, "specify at least one of credentialBundlePath, keyPath, and certificateChainPath");
+    }
+    for (index, (field, path)) in paths.iter().enumerate().filter(|(_, (_, path))| !path.is_empty()) {
+        local_path(causes, path, &at.field(field));
+        if paths[..index].iter().any(|(_, other)| other == path) {
+            causes.invalid(&at.field(field), path, "conflicting duplicate paths");
+        }
+    }
 }
 
 fn account_token(causes: &mut Causes, token: &ServiceAccountTokenProjection, at: &Path<'_>) {

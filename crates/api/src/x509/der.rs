@@ -1,5 +1,8 @@
 //! The distinguished encoding of ASN.1, as much of it as certificates need: tag, length, content.
 
+/// How many bytes the length of what is read may have: nothing here is longer than that says.
+const LENGTH_BYTES_MAX: usize = 4;
+
 /// An integer.
 pub const INTEGER: u8 = 0x02;
 /// Bits; the first byte of the content says how many of the last one do not count.
@@ -52,6 +55,24 @@ pub fn value(tag: u8, content: &[u8]) -> Vec<u8> {
     }
     out.extend_from_slice(content);
     out
+}
+
+/// The content of the first thing of some bytes, and what is behind it; `None` if it is of another sort, or not written as
+/// [`value`] writes it.
+#[must_use]
+pub fn take(tag: u8, bytes: &[u8]) -> Option<(&[u8], &[u8])> {
+    let rest = bytes.strip_prefix(&[tag])?;
+    let (first, rest) = rest.split_first()?;
+    let count = usize::from(first & 0x7f);
+    let (length, rest) = if *first < 0x80 {
+        (count, rest)
+    } else {
+        let (length, rest) = rest.split_at_checked(count).filter(|_| (1..=LENGTH_BYTES_MAX).contains(&count))?;
+        (length.iter().fold(0, |length, byte| length << 8 | usize::from(*byte)), rest)
+    };
+    let (content, behind) = rest.split_at_checked(length)?;
+    let written = value(tag, content);
+    bytes.starts_with(&written).then_some((content, behind))
 }
 
 /// A thing that consists of others.

@@ -75,6 +75,8 @@ pub enum PublicKey {
     Ecdsa,
     /// Ed25519.
     Ed25519,
+    /// ECDSA on another curve.
+    OtherCurve,
     /// Another one.
     Other,
 }
@@ -93,6 +95,32 @@ impl Request {
         let parsed = parsed(&block.bytes)?;
         parsed.verify_signature().map_err(|error| format!("the signature is not that of the key: {error}"))?;
         Self::of(&parsed)
+    }
+
+    /// Reads the request for a Pod's certificate, which is in DER, and checks that it is signed with its own key.
+    ///
+    /// # Errors
+    /// Why it is none, in Kubernetes' words.
+    pub fn of_pod(bytes: &[u8]) -> Result<Self, String> {
+        let malformed = |_| "must be a valid PKCS#10 CSR".to_owned();
+        let parsed = parsed(bytes).map_err(malformed)?;
+        let request = Self::of(&parsed).map_err(malformed)?;
+        match request.key {
+            PublicKey::Rsa(3072 | 4096) | PublicKey::Ecdsa | PublicKey::Ed25519 => {}
+            PublicKey::Rsa(bits) => {
+                return Err(format!("\"{bits}-bit modulus\": RSA keys must have modulus size 3072 or 4096"));
+            }
+            PublicKey::OtherCurve => {
+                let why =
+                    "elliptic public keys must use curve P256 or P384: nobody here can check signatures of others";
+                return Err(why.to_owned());
+            }
+            PublicKey::Other => {
+                return Err("unknown public key type; supported types are Ed25519, ECDSA, and RSA".to_owned());
+            }
+        }
+        parsed.verify_signature().map_err(|_| "invalid signature".to_owned())?;
+        Ok(request)
     }
 
     /// Reads a request in DER without looking at its signature: only for whoever feeds damaged ones to the code that ships.
@@ -219,8 +247,8 @@ impl PublicKey {
         let is_curve = curve.is_some_and(|curve| curve == OID_EC_P256 || curve == OID_NIST_EC_P384);
         if algorithm.algorithm == OID_SIG_ED25519 {
             Self::Ed25519
-        } else if algorithm.algorithm == OID_KEY_TYPE_EC_PUBLIC_KEY && is_curve {
-            Self::Ecdsa
+        } else if algorithm.algorithm == OID_KEY_TYPE_EC_PUBLIC_KEY {
+            if is_curve { Self::Ecdsa } else { Self::OtherCurve }
         } else {
             Self::Other
         }

@@ -109,7 +109,7 @@ impl Pki {
         let request = Csr::from_der(&key.request().unwrap()).unwrap();
         let hosts = match subject {
             Subject::Master { .. } => vec!["127.0.0.1".to_owned()],
-            Subject::Node { .. } | Subject::Admin { .. } | Subject::User { .. } => Vec::new(),
+            Subject::Node { .. } | Subject::Admin { .. } | Subject::User { .. } | Subject::Pod { .. } => Vec::new(),
         };
         let chain = self.0.issue(&request, subject, &hosts, Duration::from_secs(3600)).unwrap();
         Shared::new(Identity::new(&chain, &key, self.0.certificate_pem()).unwrap()).unwrap()

@@ -35,7 +35,7 @@ pub(crate) fn reconcile(world: &World, key: &Key, now: Timestamp) -> Plan {
 }
 
 pub(crate) fn concerns(_world: &World, shift: &Shift, look: &mut dyn FnMut(Key)) {
-    super::concerns(shift, look);
+    super::concerns::<CertificateSigningRequest>(shift, look);
 }
 
 /// When a request is forgotten, as it is now.

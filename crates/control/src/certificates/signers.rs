@@ -61,7 +61,7 @@ pub(super) fn template(
         let (from, until) = validity(spec, now);
         let is_asked = |word: &str| spec.usages.iter().any(|usage| usage == word);
         let usages = USAGES.into_iter().filter(|(word, _)| is_asked(word)).map(|(_, usage)| usage).collect();
-        Ok(Template { subject, key: asked.key_der, names: asked.names, usages, from, until })
+        Ok(Template { subject, key: asked.key_der, pod: None, names: asked.names, usages, from, until })
     }))
 }
 
@@ -71,7 +71,7 @@ fn sound(asked: &Request) -> Result<(), String> {
         PublicKey::Rsa(bits) if bits < RSA_BITS_MIN => {
             return Err(format!("the RSA key has {bits} bits; it needs {RSA_BITS_MIN} at least"));
         }
-        PublicKey::Other => {
+        PublicKey::OtherCurve | PublicKey::Other => {
             return Err("the key is of another sort than RSA, ECDSA on P-256 or P-384, and Ed25519".to_owned());
         }
         PublicKey::Rsa(_) | PublicKey::Ecdsa | PublicKey::Ed25519 => {}

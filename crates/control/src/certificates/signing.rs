@@ -4,7 +4,7 @@ use api::{
     Key, Timestamp,
     certificates_v1::{CertificateSigningRequest, CertificateSigningRequestCondition as Condition},
     kinds::certificates::certificate_signing_request::{APPROVED, DENIED, FAILED, certificate, said},
-    x509::Order,
+    x509::{Asked, Order},
 };
 
 use super::signers;
@@ -22,7 +22,7 @@ pub(crate) fn reconcile(world: &World, key: &Key, now: Timestamp) -> Plan {
     match signers::template(world, request, now) {
         // Somebody else signs it.
         None => {}
-        Some(Ok(certificate)) => plan.sign(Order { request: request.clone(), certificate }),
+        Some(Ok(certificate)) => plan.sign(Order { request: Asked::Signing(request.clone()), certificate }),
         Some(Err(why)) => {
             plan.update_status(failed(request, why, now));
         }
@@ -31,7 +31,7 @@ pub(crate) fn reconcile(world: &World, key: &Key, now: Timestamp) -> Plan {
 }
 
 pub(crate) fn concerns(_world: &World, shift: &Shift, look: &mut dyn FnMut(Key)) {
-    super::concerns(shift, look);
+    super::concerns::<CertificateSigningRequest>(shift, look);
 }
 
 /// Whether a request was approved and nothing has come of it yet.

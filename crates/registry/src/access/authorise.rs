@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use api::{Error, Key, Kind, Reason, Subresource};
+use api::{Error, Key, Kind, Reason, Subresource, certificates_v1::PodCertificateRequest};
 use store::View;
 
 use super::{Access, Asked, Caller, NodeUses, Verb, rbac::Roles};
@@ -80,7 +80,7 @@ impl Caller {
             (_, Verb::Log) => no("nodes do not read logs"),
             (..) if asked.subresource.is_connection() => no("nodes open no connections through masters"),
             (Kind::Node | Kind::Service | Kind::EndpointSlice | Kind::ClusterTrustBundle, _) => Ok(()),
-            (Kind::Secret | Kind::ConfigMap, Verb::Get) => {
+            (Kind::Secret | Kind::ConfigMap | Kind::ServiceAccount, Verb::Get) => {
                 let needed = uses.of(&state()).has(node, key.kind, &key.namespace, &key.name);
                 if needed { Ok(()) } else { no("no Pod of this node uses it") }
             }
@@ -90,6 +90,11 @@ impl Caller {
                 if own { Ok(()) } else { no("a node sees its own Pods: select by spec.nodeName") }
             }
             (Kind::Pod, _) => own(key, is_bound(&state(), key, node)),
+            (Kind::PodCertificateRequest, Verb::List | Verb::Watch) => {
+                let own = asked.fields.and_then(|fields| fields.required("spec.nodeName")) == Some(node);
+                if own { Ok(()) } else { no("can only list/watch podcertificaterequests with nodeName field selector") }
+            }
+            (Kind::PodCertificateRequest, Verb::Get) => own(key, asked_by(&state(), key, node)),
             (Kind::Event, Verb::Get) => own(key, told_by(&state(), key, node)),
             _ => no("nodes do not need this"),
         }
@@ -107,7 +112,8 @@ impl Caller {
             (Kind::Node, Verb::Create, _) => no("masters make the Node of a worker when it joins"),
             (Kind::Node, ..) => no("a node may only change its status: labels, taints and ranges are administrators'"),
             // Only for its Pods, which is looked at with what is asked for.
-            (Kind::ServiceAccount, Verb::Create, Subresource::Token) => Ok(()),
+            (Kind::ServiceAccount, Verb::Create, Subresource::Token)
+            | (Kind::PodCertificateRequest, Verb::Create, Subresource::None) => Ok(()),
             (Kind::Pod, Verb::Update | Verb::Patch, Subresource::Status)
             | (Kind::Pod, Verb::Delete, Subresource::None)
             | (Kind::Pod, Verb::Create, Subresource::Eviction) => own(key, is_bound(&state(), key, node)),
@@ -147,6 +153,11 @@ fn unauthorized() -> Error {
 /// Allows a caller what is its own. For what is not it is told that nothing is there, which agents understand.
 fn own(key: &Key, is_own: bool) -> Result<(), Error> {
     if is_own { Ok(()) } else { Err(Error::not_found(key)) }
+}
+
+fn asked_by(view: &View, key: &Key, node: &str) -> bool {
+    let is_own = |request: &PodCertificateRequest| request.spec.as_ref().is_some_and(|spec| spec.node_name == node);
+    view.get(key).is_some_and(|record| record.object().get().is_some_and(is_own))
 }
 
 fn told_by(view: &View, key: &Key, node: &str) -> bool {

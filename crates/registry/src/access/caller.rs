@@ -2,7 +2,12 @@
 
 use std::{collections::BTreeMap, net::IpAddr, sync::Arc};
 
-use api::users::{ANONYMOUS, AUTHENTICATED, MASTERS, NODE_PREFIX, NODES, UNAUTHENTICATED};
+use api::{
+    users::{
+        ANONYMOUS, AUTHENTICATED, MASTERS, NODE_PREFIX, NODES, UNAUTHENTICATED, service_account, service_account_groups,
+    },
+    x509::PodIdentity,
+};
 use rpc::identity::Subject;
 
 /// Who sent a request.
@@ -53,6 +58,21 @@ pub struct User {
     pub extra: BTreeMap<String, Vec<String>>,
 }
 
+/// The user as whom a Pod is known by its certificate: its ServiceAccount, in the words of a token that is bound to the Pod.
+fn certified(pod: PodIdentity, fingerprint: &str) -> User {
+    let said = [
+        ("credential-id", format!("X509SHA256={fingerprint}")),
+        ("node-name", pod.node_name),
+        ("node-uid", pod.node_uid),
+        ("pod-name", pod.pod_name),
+        ("pod-uid", pod.pod_uid),
+    ];
+    let extra = said.into_iter().map(|(what, is)| (format!("authentication.kubernetes.io/{what}"), vec![is])).collect();
+    let groups = service_account_groups(&pod.namespace).into_iter().chain([AUTHENTICATED.to_owned()]).collect();
+    let name = service_account(&pod.namespace, &pod.service_account_name);
+    User { name, uid: pod.service_account_uid, groups, extra }
+}
+
 impl Caller {
     /// The caller that a certificate or token names, shown by a connection from an address.
     #[must_use]
@@ -65,6 +85,7 @@ impl Caller {
                 groups.push(AUTHENTICATED.to_owned());
                 Self::User(Arc::new(User { name, uid, groups, extra: BTreeMap::new() }))
             }
+            Subject::Pod { pod, fingerprint } => Self::User(Arc::new(certified(*pod, &fingerprint))),
         }
     }
 

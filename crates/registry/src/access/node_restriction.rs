@@ -4,16 +4,24 @@
 //! A worker that was broken into must not draw the traffic of others to itself: its Pods have addresses of its own range,
 //! and the node is where masters have seen it.
 
-use std::net::{IpAddr, Ipv4Addr};
+use std::{
+    net::{IpAddr, Ipv4Addr},
+    sync::Arc,
+};
 
 use api::{
     Cidr, Error, Key, Kind, Object, Reason, Subresource, Write,
+    certificates_v1::PodCertificateRequest,
     core_v1::{Event, Node, NodeAddress, Pod, PodStatus},
+    kinds::Resource as _,
 };
 use store::View;
 
 use super::Caller;
 use crate::nodes::{holder, is_bound, source_host};
+
+/// Says that a Pod only shows what its node runs by itself.
+const MIRROR_POD_ANNOTATION: &str = "kubernetes.io/config.mirror";
 
 impl Caller {
     /// Allows the content of a write, or says why not. Whether the caller may write this object was decided before.
@@ -46,6 +54,7 @@ impl Writer<'_> {
             Write::Update(Object::Pod(_), Subresource::Status) | Write::Delete(Key { kind: Kind::Pod, .. }, _) => {
                 self.admit_pod(view, write)
             }
+            Write::Create(Object::PodCertificateRequest(request)) => self.admit_request(view, request),
             Write::Create(Object::Event(event)) | Write::Update(Object::Event(event), _) => self.admit_event(event),
             Write::Create(_) | Write::Update(..) | Write::Delete(..) => Ok(()),
         }
@@ -113,6 +122,46 @@ impl Writer<'_> {
         Ok(())
     }
 
+    /// A node asks for certificates of its own Pods, as what they are, from signers that they name.
+    fn admit_request(self, view: &View, request: &PodCertificateRequest) -> Result<(), Error> {
+        let (key, spec) = (request.key(), request.spec.clone().unwrap_or_default());
+        let no = |why: &str| Err(forbidden(&key, why));
+        if spec.node_name != self.name {
+            return no(&format!(
+                "PodCertificateRequest.Spec.NodeName={:?}, which is not the requesting node {:?}",
+                spec.node_name, self.name
+            ));
+        }
+        same(view, &key, &Key::cluster(Kind::Node, self.name), &spec.node_uid)?;
+        let beside = |kind, name: &str| Key::namespaced(kind, key.namespace.clone(), name);
+        let pod = same(view, &key, &beside(Kind::Pod, &spec.pod_name), &spec.pod_uid)?;
+        let named = format!("pod {:?}", format!("{}/{}", key.namespace, spec.pod_name));
+        let Some(pod) = pod.get::<Pod>() else { return no(&format!("{named} is no pod")) };
+        let runs = pod.spec.clone().unwrap_or_default();
+        if runs.node_name != self.name {
+            return no(&format!("{named} is not running on node {:?} named in the PodCertificateRequest", self.name));
+        }
+        if pod.metadata().is_some_and(|meta| meta.annotations.contains_key(MIRROR_POD_ANNOTATION)) {
+            return no(&format!("{named} is a mirror pod"));
+        }
+        if runs.service_account_name != spec.service_account_name {
+            return no(&format!(
+                "PodCertificateRequest for {named} contains serviceAccountName ({:?}) that differs from running pod ({:?})",
+                spec.service_account_name, runs.service_account_name
+            ));
+        }
+        let account = beside(Kind::ServiceAccount, &spec.service_account_name);
+        same(view, &key, &account, &spec.service_account_uid)?;
+        let volumes = runs.volumes.iter().filter_map(|volume| volume.volume_source.as_ref()?.projected.as_ref());
+        let mut wanted =
+            volumes.flat_map(|projected| &projected.sources).filter_map(|source| source.pod_certificate.as_ref());
+        if !wanted.any(|wanted| wanted.signer_name == spec.signer_name) {
+            let signer = &spec.signer_name;
+            return no(&format!("{named} does not mount a podCertificate projected volume for signer {signer:?}"));
+        }
+        Ok(())
+    }
+
     /// An Event of a node must name that node as its source.
     fn admit_event(self, event: &Event) -> Result<(), Error> {
         if source_host(event) == self.name {
@@ -136,6 +185,26 @@ fn pod_addresses(status: &PodStatus) -> Vec<(&'static str, String)> {
     all.map(|(field, address)| (field, address.clone())).collect()
 }
 
+/// An object that a request speaks of, if it is the one that is meant. That this master does not know it, or knows another one
+/// under its name, may mean that it has not heard of it yet: the same request may succeed later.
+fn same(view: &View, request: &Key, of: &Key, uid: &str) -> Result<Arc<Object>, Error> {
+    let found = view.get(of).map(|record| record.object());
+    match found {
+        Some(object) if !uid.is_empty() && object.metadata().is_some_and(|meta| meta.uid == uid) => Ok(object),
+        Some(_) => Err(Error::conflict(
+            request,
+            format!(
+                "PodCertificateRequest names {} {:?} with uid {uid:?}, which is not that of the one that is there",
+                of.kind, of.name
+            ),
+        )),
+        None => Err(Error::conflict(
+            request,
+            format!("there is no {} {:?} as the PodCertificateRequest names it", of.kind, of.name),
+        )),
+    }
+}
+
 fn forbidden(key: &Key, why: &str) -> Error {
     let message = format!("{} \"{}\" is forbidden: {why}", key.kind.resource_name(), key.name);
     Error::new(Reason::Forbidden, message).about(key)
@@ -144,10 +213,7 @@ fn forbidden(key: &Key, why: &str) -> Error {
 #[cfg(test)]
 mod tests {
     #![expect(clippy::unwrap_used, reason = "tests")]
-    use api::{
-        core_v1::{EventSource, HostIp, NodeSpec, NodeStatus, PodIp, PodSpec},
-        kinds::Resource as _,
-    };
+    use api::core_v1::{EventSource, HostIp, NodeSpec, NodeStatus, PodIp, PodSpec};
     use store::{Expect, Op, State, Txn};
 
     use super::*;

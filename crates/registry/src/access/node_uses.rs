@@ -1,4 +1,4 @@
-//! Which Secrets and ConfigMaps the Pods of each node use: the graph by which Kubernetes' node authorizer decides, kept as the
+//! Which Secrets, ConfigMaps and ServiceAccounts the Pods of each node use: the graph by which Kubernetes' node authorizer decides, kept as the
 //! Pods change, so that a question costs the same however many of them there are.
 
 use std::sync::Arc;
@@ -49,7 +49,7 @@ struct Use {
 }
 
 impl Uses {
-    /// Whether a Pod of a node uses a Secret or ConfigMap.
+    /// Whether a Pod of a node uses a Secret, ConfigMap or ServiceAccount.
     pub(super) fn has(&self, node: &str, kind: Kind, namespace: &Arc<str>, name: &str) -> bool {
         let namespace = namespace.clone();
         self.counts.contains_key(&Use { node: node.to_owned(), kind, namespace, name: name.to_owned() })
@@ -86,12 +86,15 @@ fn uses_of(record: &Arc<Record>) -> Vec<Use> {
     named.into_iter().map(used).collect()
 }
 
-/// The Secrets and ConfigMaps that a Pod names: as volumes, as environment, or to pull its images. One may come more than once.
+/// The Secrets and ConfigMaps that a Pod names, as volumes, as environment, or to pull its images, and its ServiceAccount. One may come more than once.
 fn named(pod: &Pod) -> Vec<(Kind, String)> {
     let mut found = Named::default();
     let Some(spec) = &pod.spec else { return found.0 };
     spec.volumes.iter().for_each(|volume| found.volume(volume));
     spec.init_containers.iter().chain(&spec.containers).for_each(|container| found.container(container));
+    if !spec.service_account_name.is_empty() {
+        found.0.push((Kind::ServiceAccount, spec.service_account_name.clone()));
+    }
     spec.image_pull_secrets.iter().for_each(|secret| found.add(Kind::Secret, Some(secret)));
     found.0
 }

@@ -4,7 +4,8 @@
 
 use api::{
     Error, Key, Kind, Object, Reason, Subresource, Write,
-    certificates_v1::{CertificateSigningRequest, ClusterTrustBundle},
+    certificates_v1::{CertificateSigningRequest, ClusterTrustBundle, PodCertificateRequest},
+    error::Cause,
     kinds::certificates::certificate_signing_request::CLIENT_SIGNER,
     users::MASTERS,
     x509,
@@ -35,7 +36,7 @@ pub(crate) struct Certifying<'a> {
 impl Certifying<'_> {
     /// Whether objects of a kind are about certificates.
     pub(crate) fn is_of(kind: Kind) -> bool {
-        matches!(kind, Kind::CertificateSigningRequest | Kind::ClusterTrustBundle)
+        matches!(kind, Kind::CertificateSigningRequest | Kind::ClusterTrustBundle | Kind::PodCertificateRequest)
     }
 
     /// Refuses a request for what nobody gets by one, and one in the name of somebody else.
@@ -75,6 +76,11 @@ impl Certifying<'_> {
             let is_upkeep = Grant { new: self.new, old: self.old }.is_upkeep();
             return Some(("attest", signer)).filter(|(_, signer)| !signer.is_empty() && !is_upkeep);
         }
+        if let (Some(new), Some(old)) = (self.new.get::<PodCertificateRequest>(), self.old) {
+            let old = old.get::<PodCertificateRequest>()?;
+            let signer = old.spec.as_ref().map(|spec| spec.signer_name.clone()).unwrap_or_default();
+            return Some(("sign", signer)).filter(|_| old.status != new.status);
+        }
         let (new, old) = (self.new.get::<CertificateSigningRequest>()?, self.old?.get::<CertificateSigningRequest>()?);
         let signer = old.spec.as_ref().map(|spec| spec.signer_name.clone()).unwrap_or_default();
         match self.write {
@@ -97,12 +103,20 @@ impl User {
         if has(&signer) || has(&format!("{domain}/*")) {
             return Ok(());
         }
-        let what = if verb == "attest" { "for" } else { "requests with" };
-        let why = format!("user not permitted to {verb} {what} signerName {signer:?}");
+        let key = certifying.new.key();
         let remedy = format!(
             "a role allows it that has the verb {verb} on {SIGNERS}.{GROUP} named {signer:?} or \"{domain}/*\""
         );
-        Err(forbidden(&certifying.new.key(), &format!("{why}; {remedy}")))
+        if key.kind == Kind::PodCertificateRequest {
+            let name = &self.name;
+            let message =
+                format!("Forbidden: User {name:?} is not permitted to {verb:?} for signer {signer:?}; {remedy}");
+            let (reason, field) = ("FieldValueForbidden", "spec.signerName".to_owned());
+            return Err(Error::invalid(&key, vec![Cause { reason, field, message }]));
+        }
+        let what = if verb == "attest" { "for" } else { "requests with" };
+        let why = format!("user not permitted to {verb} {what} signerName {signer:?}");
+        Err(forbidden(&key, &format!("{why}; {remedy}")))
     }
 }
 

@@ -19,7 +19,7 @@ use crate::{
 /// How often an answer without end looks whether its caller still is somebody, beside when anything is deleted.
 const LOOK_EVERY: Duration = Duration::from_secs(10);
 
-/// Who has shown a token.
+/// Who has shown a token, or what counts as long as one would.
 #[derive(Clone, Debug)]
 pub struct Authenticated {
     /// Who it is.
@@ -29,6 +29,10 @@ pub struct Authenticated {
 }
 
 impl Authenticated {
+    pub(super) fn new(caller: Arc<Caller>, user: Arc<User>, claims: Arc<Claims>) -> Self {
+        Self { caller, user, claims }
+    }
+
     pub(super) fn user(&self) -> &User {
         &self.user
     }
@@ -83,7 +87,7 @@ impl Registry {
         let now = self.now();
         claims.check(now, audiences).map_err(|refused| Unknown::ForGood(refused.to_string()))?;
         let user = Arc::new(bound::whose(view, &claims, now).map_err(|gone| Unknown::ForNow(gone.to_string()))?);
-        Ok(Authenticated { caller: Arc::new(Caller::User(user.clone())), user, claims })
+        Ok(Authenticated::new(Arc::new(Caller::User(user.clone())), user, claims))
     }
 
     /// Waits until what somebody's token speaks of is gone, or is in fewer groups than it was. The end of the token alone ends

@@ -6,6 +6,7 @@
 
 mod authenticate;
 mod bound;
+mod certified;
 mod claims;
 mod issue;
 mod jose;

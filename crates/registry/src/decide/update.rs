@@ -8,7 +8,7 @@ use api::{
     core_v1::{Namespace, Pod},
     defaults,
     kinds::{
-        certificates::certificate_signing_request,
+        certificates::{certificate_signing_request, pod_certificate_request},
         core::{namespace, pod},
     },
     meta_v1, validate, warnings,
@@ -66,6 +66,9 @@ impl Decider<'_> {
             let mut causes = validate::update_part(old, &new, subresource);
             if subresource == Subresource::Status {
                 causes.extend(self.judged(Some(old), &new)?);
+                if let (Some(old), Some(new), []) = (old.get(), new.get(), &causes[..]) {
+                    causes.extend(pod_certificate_request::untimely(old, new, self.stamp.now));
+                }
             }
             valid(&key, causes)?;
         }

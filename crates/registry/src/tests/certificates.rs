@@ -12,7 +12,7 @@ use api::{
         certificates::certificate_signing_request::{certificate, conditions},
     },
     rbac_v1::{ClusterRole, ClusterRoleBinding, PolicyRule, RoleRef, Subject},
-    x509::{Order, Request, Template, Usage},
+    x509::{Asked, Order, Request, Template, Usage},
 };
 use rcgen::{CertificateParams, DistinguishedName, DnType};
 use rpc::identity::Authority;
@@ -74,11 +74,15 @@ async fn says(
 }
 
 /// Somebody who has the rights to requests and their parts, and on signers some verb for some name.
-async fn somebody(root: &Registry, name: &str, signers: Option<(&str, &str)>) -> Registry {
+pub(super) async fn somebody(root: &Registry, name: &str, signers: Option<(&str, &str)>) -> Registry {
     let words = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect::<Vec<_>>();
     let group = words(&["certificates.k8s.io"]);
-    let resources =
-        ["certificatesigningrequests", "certificatesigningrequests/approval", "certificatesigningrequests/status"];
+    let resources = [
+        "certificatesigningrequests",
+        "certificatesigningrequests/approval",
+        "certificatesigningrequests/status",
+        "podcertificaterequests/status",
+    ];
     let verbs = words(&["create", "get", "update", "patch"]);
     let bundles = PolicyRule {
         verbs: verbs.clone(),
@@ -253,6 +257,7 @@ async fn a_certificate_is_issued_for_the_request_as_it_was_judged() {
     let certificate_wanted = Template {
         subject: asked.subject.der,
         key: asked.key_der,
+        pod: None,
         names: asked.names,
         usages: vec![Usage::ClientAuth],
         from,
@@ -260,10 +265,10 @@ async fn a_certificate_is_issued_for_the_request_as_it_was_judged() {
     };
     let seen = present(root, "a").await;
     says(root, "a", Subresource::Approval, &[("Denied", "True")]).await.unwrap();
-    let order = Order { request: seen, certificate: certificate_wanted };
+    let order = Order { request: Asked::Signing(seen), certificate: certificate_wanted };
     let late = root.issue(&authority, &order).await.unwrap_err();
     assert_eq!(late.reason, Reason::Conflict, "somebody has denied it meanwhile");
-    let order = Order { request: present(root, "a").await, ..order };
+    let order = Order { request: Asked::Signing(present(root, "a").await), ..order };
     root.issue(&authority, &order).await.unwrap();
     let end = api::x509::end_of(certificate(&present(root, "a").await)).unwrap();
     assert_eq!(end, Timestamp(order.certificate.until.0 / 1000 * 1000));

@@ -7,6 +7,7 @@ mod certificates;
 mod custom;
 mod joining;
 mod objects;
+mod pod_certificates;
 mod pod_security;
 mod pulling;
 mod rights;

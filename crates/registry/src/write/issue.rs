@@ -1,8 +1,6 @@
 //! Certificates that were decided on: signed, and stored with their requests.
 
-use api::{
-    Error, Subresource, Write, WriteOutcome, kinds::certificates::certificate_signing_request::issued, x509::Order,
-};
+use api::{Error, Subresource, Write, WriteOutcome, x509::Order};
 use rpc::identity::Authority;
 
 use crate::{Registry, write::WriteOptions};
@@ -14,7 +12,7 @@ impl Registry {
     /// If the authority has ended, or as [`Registry::submit`].
     pub async fn issue(&self, authority: &Authority, order: &Order) -> WriteOutcome {
         let signed = authority.certify(&order.certificate).map_err(Error::internal)?;
-        let write = Write::Update(issued(&order.request, signed.into()).into(), Subresource::Status);
+        let write = Write::Update(order.request.issued(signed, self.now()), Subresource::Status);
         self.submit(write, WriteOptions::default()).await.map(|written| written.object.object())
     }
 }

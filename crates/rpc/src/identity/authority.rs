@@ -5,7 +5,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use api::x509::Template;
+use api::x509::{Template, der, pem};
 use rcgen::{
     BasicConstraints, CertificateParams, CertificateSigningRequestParams, DistinguishedName, ExtendedKeyUsagePurpose,
     IsCa, Issuer, KeyUsagePurpose,
@@ -40,13 +40,53 @@ pub struct Authority {
     pin: Pin,
 }
 
+/// The sorts of keys that can be made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum KeySort {
+    /// ECDSA on P-256.
+    EcdsaP256,
+    /// ECDSA on P-384.
+    EcdsaP384,
+    /// Ed25519.
+    Ed25519,
+}
+
+impl KeySort {
+    /// The sort that Kubernetes calls so.
+    #[must_use]
+    pub fn from_word(word: &str) -> Option<Self> {
+        match word {
+            "ECDSAP256" => Some(Self::EcdsaP256),
+            "ECDSAP384" => Some(Self::EcdsaP384),
+            "ED25519" => Some(Self::Ed25519),
+            _ => None,
+        }
+    }
+
+    fn algorithm(self) -> &'static rcgen::SignatureAlgorithm {
+        match self {
+            Self::EcdsaP256 => &rcgen::PKCS_ECDSA_P256_SHA256,
+            Self::EcdsaP384 => &rcgen::PKCS_ECDSA_P384_SHA384,
+            Self::Ed25519 => &rcgen::PKCS_ED25519,
+        }
+    }
+}
+
 impl KeyPair {
     /// A new key: ECDSA on P-256, which everything understands.
     ///
     /// # Errors
     /// If there is no randomness.
     pub fn generate() -> Result<Self, IdentityError> {
-        Ok(Self(rcgen::KeyPair::generate_for(&rcgen::PKCS_ECDSA_P256_SHA256)?))
+        Self::generate_as(KeySort::EcdsaP256)
+    }
+
+    /// A new key of a sort.
+    ///
+    /// # Errors
+    /// If there is no randomness.
+    pub fn generate_as(sort: KeySort) -> Result<Self, IdentityError> {
+        Ok(Self(rcgen::KeyPair::generate_for(sort.algorithm())?))
     }
 
     /// Reads a key.
@@ -57,10 +97,11 @@ impl KeyPair {
         Ok(Self(rcgen::KeyPair::from_pem(text).map_err(|error| IdentityError::malformed("key", error))?))
     }
 
-    /// The key in PEM.
+    /// The key in PEM: PKCS#8 in its first version, which everything reads.
     #[must_use]
     pub fn to_pem(&self) -> String {
-        self.0.serialize_pem()
+        let der = self.0.serialize_der();
+        first_version(&der).map_or_else(|| self.0.serialize_pem(), |plain| pem::encode("PRIVATE KEY", &plain))
     }
 
     /// A request for a certificate for this key, DER. What the certificate says is the authority's decision.
@@ -222,10 +263,21 @@ impl Authority {
 fn usages(subject: &Subject) -> Vec<ExtendedKeyUsagePurpose> {
     match subject {
         Subject::Master { .. } => vec![ExtendedKeyUsagePurpose::ClientAuth, ExtendedKeyUsagePurpose::ServerAuth],
-        Subject::Node { .. } | Subject::Admin { .. } | Subject::User { .. } => {
+        Subject::Node { .. } | Subject::Admin { .. } | Subject::User { .. } | Subject::Pod { .. } => {
             vec![ExtendedKeyUsagePurpose::ClientAuth]
         }
     }
+}
+
+/// A key without what a later version puts behind it: the public key, which old readers stumble over.
+fn first_version(key: &[u8]) -> Option<Vec<u8>> {
+    let (body, _) = der::take(der::SEQUENCE, key)?;
+    let (_, rest) = der::take(der::INTEGER, body)?;
+    let (algorithm, rest) = der::take(der::SEQUENCE, rest)?;
+    let (secret, _) = der::take(der::OCTET_STRING, rest)?;
+    let parts =
+        [der::value(der::INTEGER, &[0]), der::value(der::SEQUENCE, algorithm), der::value(der::OCTET_STRING, secret)];
+    Some(der::group(der::SEQUENCE, &parts))
 }
 
 fn valid_until(mut params: CertificateParams, end: SystemTime) -> CertificateParams {

@@ -3,7 +3,7 @@
 
 use api::{
     Timestamp,
-    x509::{CERTIFICATE, Template, Usage, der, pem},
+    x509::{CERTIFICATE, POD_IDENTITY, Template, Usage, der, pem},
 };
 use rcgen::{PKCS_ECDSA_P256_SHA256, SigningKey as _};
 use rustls_pki_types::CertificateDer;
@@ -114,6 +114,11 @@ fn extensions(template: &Template, issuer: &X509Certificate<'_>) -> Vec<Vec<u8>>
     if let Some(identifier) = key_identifier(issuer) {
         let identifier = der::value(der::SEQUENCE, &der::value(der::context(0), identifier));
         extensions.push(extension(AUTHORITY_KEY, false, &identifier));
+    }
+    if let Some(pod) = &template.pod {
+        // Not critical: the library that checks certificates here refuses those with critical extensions which it does not know.
+        // Nobody is misled who does not know it either, since such a certificate has no name.
+        extensions.push(extension(POD_IDENTITY, false, &pod.der()));
     }
     if !template.names.is_empty() {
         extensions.push(extension(ALTERNATIVE_NAMES, false, &template.names.der()));

@@ -5,12 +5,16 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use api::users::{MASTERS as ADMINS, NODE_PREFIX, NODES};
+use api::{
+    users::{MASTERS as ADMINS, NODE_PREFIX, NODES, service_account},
+    x509::PodIdentity,
+};
 use rcgen::{DistinguishedName, DnType, DnValue, string::PrintableString};
 use rustls_pki_types::CertificateDer;
+use sha2::{Digest as _, Sha256};
 use x509_parser::{
     der_parser::{Oid, oid},
-    oid_registry::{OID_X509_COMMON_NAME, OID_X509_SERIALNUMBER},
+    oid_registry::{OID_X509_COMMON_NAME, OID_X509_EXT_SUBJECT_ALT_NAME, OID_X509_SERIALNUMBER},
     prelude::{FromDer as _, X509Certificate, X509Name},
 };
 
@@ -30,6 +34,9 @@ const RESERVED: &str = "system:kapelle";
 
 /// The attribute of a name in which Kubernetes looks for a user's uid: 1.3.6.1.4.1.57683.2.
 const UID: Oid<'static> = oid!(1.3.6.1.4.1.57683.2);
+
+/// The extension that says which Pod the owner is: see [`PodIdentity`].
+const POD: Oid<'static> = oid!(1.3.6.1.4.1.57683.1);
 
 /// Who the owner of a certificate is.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -61,6 +68,13 @@ pub enum Subject {
         /// The user's groups, in their order.
         groups: Vec<String>,
     },
+    /// A Pod, as its ServiceAccount: no name, and an extension that says which Pod. It counts as long as the Pod is there.
+    Pod {
+        /// Which one.
+        pod: Box<PodIdentity>,
+        /// SHA-256 of the certificate, in hexadecimal.
+        fingerprint: String,
+    },
 }
 
 impl Subject {
@@ -72,6 +86,16 @@ impl Subject {
         let (_, parsed) =
             X509Certificate::from_der(certificate).map_err(|error| IdentityError::malformed("certificate", error))?;
         let name = parsed.subject();
+        let mut pods = parsed.extensions().iter().filter(|extension| extension.oid == POD).peekable();
+        if pods.peek().is_some() {
+            let is_only = name.iter_attributes().next().is_none() && !has_names(&parsed);
+            let pod = pods.next().and_then(|extension| PodIdentity::read(extension.value)).filter(|_| is_only);
+            let pod = pod.filter(|_| pods.next().is_none()).map(Box::new);
+            let pod =
+                pod.ok_or_else(|| IdentityError::malformed("certificate", "it does not say which Pod it is of"))?;
+            let fingerprint = Sha256::digest(certificate).iter().map(|byte| format!("{byte:02x}")).collect();
+            return Ok(Self::Pod { pod, fingerprint });
+        }
         Self::parse(name)
             .ok_or_else(|| IdentityError::malformed("certificate", format!("nobody of the cluster is {name}")))
     }
@@ -129,6 +153,9 @@ impl Subject {
             Self::User { .. } => {
                 Err(IdentityError::malformed("subject", format!("{self} asks with a CertificateSigningRequest")))
             }
+            Self::Pod { .. } => {
+                Err(IdentityError::malformed("subject", format!("{self} asks with a PodCertificateRequest")))
+            }
         }
     }
 }
@@ -140,8 +167,14 @@ impl fmt::Display for Subject {
             Self::Master { member } => write!(f, "{MASTER_PREFIX}{member:016x}"),
             Self::Node { name, .. } => write!(f, "{NODE_PREFIX}{name}"),
             Self::Admin { name } | Self::User { name, .. } => f.write_str(name),
+            Self::Pod { pod, .. } => f.write_str(&service_account(&pod.namespace, &pod.service_account_name)),
         }
     }
+}
+
+/// Whether a certificate has other names for its owner.
+fn has_names(certificate: &X509Certificate<'_>) -> bool {
+    certificate.extensions().iter().any(|extension| extension.oid == OID_X509_EXT_SUBJECT_ALT_NAME)
 }
 
 /// What stands in a name once, or nothing; `None` if it stands there twice, or in letters that nobody reads.

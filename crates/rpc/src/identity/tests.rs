@@ -8,7 +8,7 @@ use std::{
 
 use api::{
     Timestamp,
-    x509::{AlternativeNames, Request, Template, Usage, der},
+    x509::{AlternativeNames, PodIdentity, Request, Template, Usage, der},
 };
 use rustls_pki_types::ServerName;
 use tokio::net::{TcpListener, TcpStream};
@@ -16,7 +16,7 @@ use tokio_rustls::{TlsAcceptor, TlsConnector};
 
 use crate::{Explained, explained};
 
-use super::{Authority, BadToken, Bearer, Csr, Identity, KeyPair, Shared, Subject, Token, pinned_client};
+use super::{Authority, BadToken, Bearer, Csr, Identity, KeyPair, KeySort, Shared, Subject, Token, pinned_client};
 
 const DAY: Duration = Duration::from_secs(24 * 3600);
 
@@ -34,7 +34,7 @@ fn identity_until(authority: &Authority, subject: &Subject, end: SystemTime) -> 
     let request = Csr::from_der(&key.request().unwrap()).unwrap();
     let hosts = match subject {
         Subject::Master { .. } => vec!["127.0.0.1".to_owned(), "master.example".to_owned()],
-        Subject::Node { .. } | Subject::Admin { .. } | Subject::User { .. } => Vec::new(),
+        Subject::Node { .. } | Subject::Admin { .. } | Subject::User { .. } | Subject::Pod { .. } => Vec::new(),
     };
     let chain = authority.issue_until(&request, subject, &hosts, end).unwrap();
     Identity::new(&chain, &key, authority.certificate_pem()).unwrap()
@@ -245,6 +245,7 @@ fn certified(
     let template = Template {
         subject,
         key: request.key_der,
+        pod: None,
         names: AlternativeNames { dns: vec!["ann.example".to_owned()], ..AlternativeNames::default() },
         usages: vec![Usage::DigitalSignature, Usage::KeyEncipherment, purpose],
         from: time(now - Duration::from_secs(300)),
@@ -287,6 +288,49 @@ async fn whoever_was_certified_is_known_by_name_and_groups() {
     let (chain, key) = certified(&other, ann, Usage::ClientAuth, DAY).unwrap();
     let strange = Shared::new(Identity::new(&chain, &key, authority.certificate_pem()).unwrap()).unwrap();
     assert!(handshake(&server, strange.client()).await.is_err());
+}
+
+#[tokio::test]
+async fn a_pod_is_known_by_an_extension_and_by_nothing_else() {
+    let authority = Authority::found("a").unwrap();
+    let server = Shared::new(identity(&authority, &master(), DAY)).unwrap();
+    let pod = PodIdentity {
+        namespace: "shop".to_owned(),
+        service_account_name: "till".to_owned(),
+        pod_name: "till-1".to_owned(),
+        ..PodIdentity::default()
+    };
+    let now = Timestamp::from(SystemTime::now());
+    let of = |sort: KeySort, subject: Vec<u8>, dns: &[&str]| {
+        let key = KeyPair::generate_as(sort).unwrap();
+        let stub = Request::of_pod(&key.request().unwrap()).unwrap();
+        let dns = dns.iter().map(|name| (*name).to_owned()).collect();
+        let template = Template {
+            subject,
+            key: stub.key_der,
+            pod: Some(pod.clone()),
+            names: AlternativeNames { dns, ..AlternativeNames::default() },
+            usages: vec![Usage::DigitalSignature, Usage::ClientAuth],
+            from: now,
+            until: now.after(DAY),
+        };
+        (authority.certify(&template).unwrap(), key)
+    };
+    for sort in ["ECDSAP256", "ECDSAP384", "ED25519"].map(|word| KeySort::from_word(word).unwrap()) {
+        let (chain, key) = of(sort, dn(&[]), &[]);
+        assert!(key.to_pem().starts_with("-----BEGIN PRIVATE KEY-----\n"));
+        let key = KeyPair::from_pem(&key.to_pem()).unwrap();
+        let shown = Shared::new(Identity::new(&chain, &key, authority.certificate_pem()).unwrap()).unwrap();
+        let Ok(Some(Subject::Pod { pod: known, fingerprint })) = handshake(&server, shown.client()).await else {
+            panic!("{sort:?} is not known")
+        };
+        assert_eq!((*known, fingerprint.len()), (pod.clone(), 64));
+    }
+    for (subject, dns) in [(dn(&[(CN, "ann")]), &[][..]), (dn(&[]), &["kubernetes.default.svc"])] {
+        let (chain, key) = of(KeySort::EcdsaP256, subject, dns);
+        let refused = Identity::new(&chain, &key, authority.certificate_pem()).unwrap_err();
+        assert!(refused.to_string().contains("does not say which Pod"), "{refused}");
+    }
 }
 
 #[test]

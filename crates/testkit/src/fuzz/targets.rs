@@ -55,6 +55,7 @@ pub fn targets() -> Vec<Target> {
         target("token", 4 * KIB, 64, texts::tokens, texts::read_token),
         Target { mend: texts::sign, ..target("account-token", 16 * KIB, 64, texts::claims, texts::read_account_token) },
         target("certificate-request", 16 * KIB, 300, certificates::requests, certificates::read_request),
+        target("pod-identity", 4 * KIB, 300, certificates::identities, certificates::read_identity),
         target("trust-bundle", 16 * KIB, 300, certificates::bundles, certificates::read_bundle),
         target("url", 4 * KIB, 128, texts::urls, texts::read_url),
         target("labels", 4 * KIB, 300, texts::labels, texts::read_labels),

@@ -79,7 +79,8 @@ impl Root {
     /// Puts a file in the place of one below, at once: who reads it finds the one or the other. Only where no guest may write.
     pub(crate) fn replace(&self, path: &Path, bytes: &[u8], mode: Mode) -> io::Result<()> {
         let name = path.file_name().unwrap_or_default();
-        let mut new = OsString::from(".new-");
+        // No file of a volume is called so: names with two dots before them are nobody's.
+        let mut new = OsString::from("..new-");
         new.push(name);
         self.write(&path.with_file_name(&new), bytes, mode)?;
         let dir = self.directory(path.parent().unwrap_or(Path::new("")))?;

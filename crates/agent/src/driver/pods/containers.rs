@@ -26,6 +26,7 @@ use super::{
     logs, manifest,
     runs::{Running, Runs},
     sources::Sources,
+    upkeep::Upkeep,
     volumes,
 };
 use crate::{
@@ -68,8 +69,8 @@ impl Containers {
     /// for thousands.
     pub(crate) async fn start(self: Arc<Self>, run: Run, pod: Arc<Pod>, address: Ipv4Addr) {
         self.runs.begin(run.clone());
-        let tokens = manifest::container(&pod, &run.container)
-            .map(|container| volumes::token_files(&self.dirs, &pod, container))
+        let upkeep = manifest::container(&pod, &run.container)
+            .map(|container| Upkeep::of(&self.dirs, &pod, container))
             .unwrap_or_default();
         let (container, addresses) = match Box::pin(self.begin(&run, pod, address)).await {
             Ok(begun) => begun,
@@ -78,10 +79,10 @@ impl Containers {
                 return self.inbox.say(Event::NotStarted(run, failure)).await;
             }
         };
-        let exit = if tokens.is_empty() {
+        let exit = if upkeep.is_empty() {
             self.stay(&run, &container).await
         } else {
-            let fresh = Box::pin(self.sources.tokens.refresh(&tokens));
+            let fresh = Box::pin(upkeep.keep(&self.sources));
             tokio::select! {
                 exit = self.stay(&run, &container) => exit,
                 never = fresh => match never {},
@@ -192,6 +193,7 @@ impl Containers {
 
     /// Removes what a Pod left on this node.
     pub(crate) async fn clean(&self, pod: Uid) {
+        self.sources.certificates.forget(&pod);
         if let Err(error) = self.dirs.remove(&pod).await {
             let dir = self.dirs.of(&pod);
             tracing::warn!(%error, dir = %dir.display(), "what a Pod left could not be removed");

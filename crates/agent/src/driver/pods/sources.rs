@@ -21,12 +21,13 @@ use tokio::sync::Semaphore;
 
 use super::{
     authority::Authorities,
+    certificates::{Bundle, Certificates, Wanted as WantedCertificate},
     manifest,
     tokens::{Tokens, Wanted},
 };
 use crate::{
     brain::Failure,
-    driver::{memory::Memory, node::machine},
+    driver::{memory::Memory, node::machine, reports::Reports},
 };
 
 /// The values of ConfigMaps and Secrets by their keys.
@@ -46,14 +47,16 @@ pub(crate) struct Sources {
     /// Whoever asks a master has one.
     turns: Arc<Semaphore>,
     pub(crate) tokens: Tokens,
+    pub(crate) certificates: Certificates,
     authorities: Authorities,
 }
 
 impl Sources {
-    pub(crate) fn new(client: Client, memory: Memory, host: Ipv4Addr) -> Self {
+    pub(crate) fn new(client: Client, memory: Memory, host: Ipv4Addr, reports: Reports) -> Self {
         let turns = Arc::new(Semaphore::new(ASKED_AT_A_TIME));
         let tokens = Tokens::new(client.clone(), turns.clone());
-        Self { client, memory, host, turns, tokens, authorities: Authorities::default() }
+        let certificates = Certificates::new(client.clone(), turns.clone(), reports);
+        Self { client, memory, host, turns, tokens, certificates, authorities: Authorities::default() }
     }
 
     /// The values of a ConfigMap or Secret; `None` if it does not exist and may be missing.
@@ -135,6 +138,19 @@ impl Sources {
             Err(error) if lies_there && error.reason.retryable() => Ok(None),
             answer => answer.map(Some),
         }
+    }
+
+    /// A key with a certificate; `None` where they lie already and no master answers: the Pod goes on with those, and gets others
+    /// later.
+    pub(crate) async fn certificate(
+        &self,
+        wanted: &WantedCertificate,
+        lies_there: bool,
+    ) -> Result<Option<Bundle>, Failure> {
+        if lies_there && self.memory.is_old() {
+            return Ok(None);
+        }
+        self.certificates.bundle(wanted, lies_there).await
     }
 
     /// A field of a Pod that has an address, as the downward API names it.

@@ -10,10 +10,7 @@ use std::{
 
 use api::{
     Kind,
-    core_v1::{
-        Container, DownwardApiVolumeFile, KeyToPath, Pod, ServiceAccountTokenProjection, Volume, VolumeMount,
-        VolumeProjection,
-    },
+    core_v1::{Container, DownwardApiVolumeFile, KeyToPath, Pod, Volume, VolumeMount, VolumeProjection},
     expansion::Environment,
     kinds::Resource as _,
 };
@@ -21,11 +18,8 @@ use rustix::fs::Mode;
 use sandbox::{Access, Host, Mount};
 
 use super::{
-    beneath::Root,
-    dirs::PodDirs,
-    environment::too_large,
-    sources::Sources,
-    tokens::{TokenFile, Wanted},
+    beneath::Root, certificates::Wanted as WantedCertificate, dirs::PodDirs, environment::too_large, sources::Sources,
+    tokens::Wanted,
 };
 use crate::brain::Failure;
 
@@ -101,7 +95,8 @@ async fn make(sources: &Sources, dirs: &PodDirs, pod: &Pod, volume: &Volume) -> 
     let fill = move || {
         std::fs::create_dir_all(&made)?;
         let root = Root::open(&made)?;
-        files.iter().try_for_each(|(path, file)| root.write(Path::new(path), &file.bytes, file.mode(mode)))
+        // A container that runs already may be reading them.
+        files.iter().try_for_each(|(path, file)| root.replace(Path::new(path), &file.bytes, file.mode(mode)))
     };
     blocking(fill).await.map_err(|error| wrong(format!("volume {:?}: {error}", volume.name)))?;
     Ok(dir)
@@ -135,8 +130,12 @@ async fn files(sources: &Sources, pod: &Pod, volume: &Volume, dir: &Path) -> Res
         return fields(sources, pod, &downward.items);
     }
     let mut files = Files::new();
-    for projection in source.projected.iter().flat_map(|projected| &projected.sources) {
-        files.extend(projected(sources, pod, projection, dir).await?);
+    let projections = source.projected.iter().flat_map(|projected| &projected.sources);
+    for (index, projection) in projections.enumerate() {
+        files.extend(match &projection.pod_certificate {
+            Some(wanted) => certified(sources, &WantedCertificate::by(pod, &volume.name, index, wanted), dir).await?,
+            None => projected(sources, pod, projection, dir).await?,
+        });
     }
     Ok(files)
 }
@@ -182,26 +181,42 @@ async fn projected(sources: &Sources, pod: &Pod, projection: &VolumeProjection, 
     projection.downward_api.as_ref().map_or(Ok(Files::new()), |downward| fields(sources, pod, &downward.items))
 }
 
-/// The files with tokens in the volumes that a container mounts.
-pub(crate) fn token_files(dirs: &PodDirs, pod: &Pod, container: &Container) -> Vec<TokenFile> {
+/// A key and its certificate.
+async fn certified(sources: &Sources, wanted: &WantedCertificate, dir: &Path) -> Result<Files, Failure> {
+    let bundle = sources.certificate(wanted, wanted.lies_in(dir)).await?;
+    let files = bundle.map(|bundle| wanted.files(&bundle)).unwrap_or_default();
+    Ok(files.into_iter().map(|(path, text)| (path, Content { bytes: text.into_bytes(), mode: None })).collect())
+}
+
+/// A source of a volume whose files are written anew while the container runs that mounts it.
+pub(crate) struct Projected<'a> {
+    pub(crate) volume: &'a Volume,
+    /// Its place among those of the volume.
+    pub(crate) index: usize,
+    pub(crate) source: &'a VolumeProjection,
+    /// The volume's directory.
+    pub(crate) dir: PathBuf,
+    /// What files there have that have no mode of their own.
+    pub(crate) mode: Mode,
+}
+
+/// The sources of the projected volumes that a container mounts.
+pub(crate) fn projections<'a>(
+    dirs: &'a PodDirs,
+    pod: &'a Pod,
+    container: &'a Container,
+) -> impl Iterator<Item = Projected<'a>> {
     let is_mounted = |volume: &&Volume| container.volume_mounts.iter().any(|mount| mount.name == volume.name);
     let volumes = pod.spec.iter().flat_map(|spec| &spec.volumes).filter(is_mounted);
-    let files = |volume: &Volume| {
+    volumes.flat_map(move |volume| {
         let source = volume.volume_source.as_ref();
         let sources =
             source.and_then(|source| source.projected.as_ref()).map_or(&[][..], |projected| &projected.sources);
-        let tokens = sources.iter().filter_map(|source| source.service_account_token.as_deref());
         let mode = Content { bytes: Vec::new(), mode: None }.mode(default_mode(volume));
         let dir = dirs.volumes(pod.uid()).join(&volume.name);
-        let file = |token: &ServiceAccountTokenProjection| TokenFile {
-            wanted: Wanted::by(pod, token),
-            volume: dir.clone(),
-            path: token.path.clone(),
-            mode,
-        };
-        tokens.map(file).collect::<Vec<_>>()
-    };
-    volumes.flat_map(files).collect()
+        let projected = move |(index, source)| Projected { volume, index, source, dir: dir.clone(), mode };
+        sources.iter().enumerate().map(projected)
+    })
 }
 
 async fn keyed(
@@ -250,7 +265,7 @@ mod tests {
         core_v1::{
             ClusterTrustBundleProjection, ConfigMap, ConfigMapVolumeSource, DownwardApiVolumeSource,
             EmptyDirVolumeSource, LocalObjectReference, ObjectFieldSelector, PodSpec, ProjectedVolumeSource,
-            VolumeSource,
+            ServiceAccountTokenProjection, VolumeSource,
         },
     };
 

@@ -195,14 +195,45 @@ fn what_a_sandbox_cannot_give_is_refused() {
             spec.volumes[3].name: Invalid value: "C": a lowercase RFC 1123 label must consist of lower case alphanumeric characters or '-', and must start and end with an alphanumeric character (e.g. 'my-name' or '123-abc')
             spec.volumes[3]: Forbidden: may not specify more than 1 volume type, but has secret, configMap
             spec.volumes[3].secret.secretName: Required value
-            spec.volumes[4].projected.sources[0].podCertificate: Forbidden: nobody issues certificates to Pods; supported sources: clusterTrustBundle, configMap, downwardAPI, secret, serviceAccountToken
-            spec.volumes[4].projected.sources[1]: Required value: must specify a source: clusterTrustBundle, configMap, downwardAPI, secret or serviceAccountToken
+            spec.volumes[4].projected.sources[0].podCertificate.signerName: Required value
+            spec.volumes[4].projected.sources[0].podCertificate.keyType: Unsupported value: "": supported values: "ECDSAP256", "ECDSAP384", "ED25519"
+            spec.volumes[4].projected.sources[0].podCertificate: Required value: specify at least one of credentialBundlePath, keyPath, and certificateChainPath
+            spec.volumes[4].projected.sources[1]: Required value: must specify a source: clusterTrustBundle, configMap, downwardAPI, podCertificate, secret or serviceAccountToken
             spec.volumes[4].projected.sources[3].serviceAccountToken.path: Invalid value: "/t": must be a relative path
             spec.volumes[4].projected.sources[3].serviceAccountToken.expirationSeconds: Invalid value: 599: may not specify a duration less than 10 minutes
             spec.volumes[5].configMap.defaultMode: Invalid value: 512: must be a number between 0 and 0777 (octal), both inclusive
             spec.volumes[5].configMap.items[0].path: Invalid value: "/abs": must be a relative path
             spec.volumes[6].downwardAPI.items[0].path: Invalid value: "a/../b": must not contain '..'
             spec.volumes[6].downwardAPI.items[0].fieldRef.fieldPath: Unsupported value: "spec.nodeName": supported values: "metadata.annotations", "metadata.labels", "metadata.name", "metadata.namespace", "metadata.uid"
+        "#]],
+    );
+}
+
+#[test]
+fn a_certificate_in_a_volume_is_one_that_a_node_can_make() {
+    let volume = |fields: &str| {
+        pod(&format!(
+            "volumes: [{{name: a, projected: {{sources: [{{podCertificate: {{signerName: kubernetes.io/a, {fields}}}}}]}}}}]"
+        ))
+    };
+    valid(&volume("keyType: ED25519, keyPath: a, certificateChainPath: b, maxExpirationSeconds: 86400"));
+    check(
+        &volume(
+            "keyType: RSA4096, keyPath: ../a, certificateChainPath: ../a, maxExpirationSeconds: 86401, userAnnotations: {a: b}",
+        ),
+        &expect![[r#"
+            spec.volumes[0].projected.sources[0].podCertificate.userAnnotations: Invalid value: "a": must be a domain-prefixed key (such as "acme.io/foo")
+            spec.volumes[0].projected.sources[0].podCertificate.keyType: Forbidden: nodes make no keys of type RSA4096; use one of ECDSAP256, ECDSAP384, ED25519
+            spec.volumes[0].projected.sources[0].podCertificate.maxExpirationSeconds: Invalid value: 86401: if provided, maxExpirationSeconds must be <= 86400
+            spec.volumes[0].projected.sources[0].podCertificate.keyPath: Invalid value: "../a": must not contain '..'
+            spec.volumes[0].projected.sources[0].podCertificate.certificateChainPath: Invalid value: "../a": must not contain '..'
+            spec.volumes[0].projected.sources[0].podCertificate.certificateChainPath: Invalid value: "../a": conflicting duplicate paths
+        "#]],
+    );
+    check(
+        &volume("keyType: ECDSAP256, credentialBundlePath: a, maxExpirationSeconds: 3599"),
+        &expect![[r#"
+            spec.volumes[0].projected.sources[0].podCertificate.maxExpirationSeconds: Invalid value: 3599: if provided, maxExpirationSeconds must be >= 3600
         "#]],
     );
 }
