@@ -74,6 +74,12 @@ pub(crate) mod events {
     pub(crate) mod event;
 }
 
+/// Kinds of the group `flowcontrol.apiserver.k8s.io`.
+pub mod flowcontrol {
+    pub mod flow_schema;
+    pub mod priority_level_configuration;
+}
+
 /// Kinds of the group `kapelle.dev`.
 pub mod identity {
     pub mod user;
@@ -234,6 +240,14 @@ macro_rules! table {
             42 ClusterTrustBundle: certificates_v1::ClusterTrustBundle, certificates::cluster_trust_bundle::ClusterTrustBundleStrategy, {
                 "certificates.k8s.io" "v1", "clustertrustbundles" ("clustertrustbundle") [], false,
                 in [], with [], "kapelle.certificates.v1.ClusterTrustBundle"
+            };
+            43 FlowSchema: flowcontrol_v1::FlowSchema, flowcontrol::flow_schema::FlowSchemaStrategy, {
+                "flowcontrol.apiserver.k8s.io" "v1", "flowschemas" ("flowschema") [], false,
+                in [], with [Status], "kapelle.flowcontrol.v1.FlowSchema"
+            };
+            44 PriorityLevelConfiguration: flowcontrol_v1::PriorityLevelConfiguration, flowcontrol::priority_level_configuration::PriorityLevelConfigurationStrategy, {
+                "flowcontrol.apiserver.k8s.io" "v1", "prioritylevelconfigurations" ("prioritylevelconfiguration") [], false,
+                in [], with [Status], "kapelle.flowcontrol.v1.PriorityLevelConfiguration"
             };
             50 User: identity_v1::User, identity::user::UserStrategy, {
                 "kapelle.dev" "v1", "users" ("user") [], false,

@@ -11,7 +11,7 @@ use base64::{Engine as _, prelude::BASE64_URL_SAFE_NO_PAD};
 use http::{Method, Request, StatusCode, header};
 use http_body_util::BodyExt as _;
 use hyper::client::conn::http2::SendRequest;
-use registry::{WriteOptions, budget::FLOW_REQUESTS_MAX};
+use registry::{WriteOptions, fair::FLOW_REQUESTS_MAX};
 use rpc::{Client, Query, Security};
 use rustls::ClientConfig;
 use serde_json::{Value, json};
