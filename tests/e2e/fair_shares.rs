@@ -12,7 +12,7 @@ use crate::{
 };
 
 /// One seat of 600, which cannot borrow; and a level that leaves others no more of their own, but lends all that it has.
-const OBJECTS: &str = r#"
+const OBJECTS: &str = r#"---
 {"apiVersion": "flowcontrol.apiserver.k8s.io/v1", "kind": "PriorityLevelConfiguration", "metadata": {"name": "narrow"},
  "spec": {"type": "Limited", "limited": {"nominalConcurrencyShares": 1, "borrowingLimitPercent": 0,
   "limitResponse": {"type": "Reject"}}}}
