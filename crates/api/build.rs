@@ -5,7 +5,7 @@ use std::path::Path;
 use prost::Message as _;
 
 /// The files whose messages become types of this crate; the services are compiled by `rpc`.
-const FILES: [&str; 19] = [
+const FILES: [&str; 20] = [
     "kapelle/options/v1/options.proto",
     "kapelle/meta/v1/meta.proto",
     "kapelle/core/v1/core.proto",
@@ -23,6 +23,7 @@ const FILES: [&str; 19] = [
     "kapelle/admissionregistration/v1/admissionregistration.proto",
     "kapelle/apiextensions/v1/apiextensions.proto",
     "kapelle/apiregistration/v1/apiregistration.proto",
+    "kapelle/flowcontrol/v1/flowcontrol.proto",
     "kapelle/identity/v1/identity.proto",
     "kapelle/api/v1/object.proto",
 ];

@@ -24,7 +24,7 @@ struct Sample {
     describe: &'static str,
 }
 
-const SAMPLES: [Sample; 32] = [
+const SAMPLES: [Sample; 34] = [
     Sample {
         resource: "namespace",
         kind: "Namespace",
@@ -222,6 +222,24 @@ const SAMPLES: [Sample; 32] = [
         columns: &["NAME", "CREATED AT"],
         wide: "CREATED AT",
         describe: "deployments",
+    },
+    Sample {
+        resource: "flowschema.flowcontrol.apiserver.k8s.io",
+        kind: "FlowSchema",
+        manifest: "apiVersion: flowcontrol.apiserver.k8s.io/v1\nkind: FlowSchema\nmetadata: {name: sample, labels: {size: small}}\nspec: {priorityLevelConfiguration: {name: workload-low}, matchingPrecedence: 700, rules: [{subjects: [{kind: User, user: {name: ann}}], nonResourceRules: [{verbs: [get], nonResourceURLs: [/a]}]}]}\n",
+        change: ("size: small", "size: large"),
+        columns: &["NAME", "PRIORITYLEVEL", "MATCHINGPRECEDENCE", "DISTINGUISHERMETHOD", "AGE", "MISSINGPL"],
+        wide: "MISSINGPL",
+        describe: "workload-low",
+    },
+    Sample {
+        resource: "prioritylevelconfiguration.flowcontrol.apiserver.k8s.io",
+        kind: "PriorityLevelConfiguration",
+        manifest: "apiVersion: flowcontrol.apiserver.k8s.io/v1\nkind: PriorityLevelConfiguration\nmetadata: {name: sample, labels: {size: small}}\nspec: {type: Limited, limited: {nominalConcurrencyShares: 0, limitResponse: {type: Reject}}}\n",
+        change: ("size: small", "size: large"),
+        columns: &["NAME", "TYPE", "NOMINALCONCURRENCYSHARES", "QUEUES", "HANDSIZE", "QUEUELENGTHLIMIT", "AGE"],
+        wide: "QUEUES",
+        describe: "Reject",
     },
     Sample {
         resource: "user.kapelle.dev",

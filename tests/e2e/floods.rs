@@ -28,7 +28,7 @@ fn set_files(cluster: &Cluster, files: usize) {
     assert!(Command::new("prlimit").args(["--pid", &pid, &limit]).status().unwrap().success());
 }
 
-fn runtime() -> tokio::runtime::Runtime {
+pub(crate) fn runtime() -> tokio::runtime::Runtime {
     tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap()
 }
 
@@ -41,7 +41,7 @@ fn the_file_limit_is_raised_and_told() {
 }
 
 /// A connection without a certificate, which has proven whom it calls.
-async fn nobody(cluster: &Cluster) -> std::io::Result<TlsStream<tokio::net::TcpStream>> {
+pub(crate) async fn nobody(cluster: &Cluster) -> std::io::Result<TlsStream<tokio::net::TcpStream>> {
     let ca = CertificateDer::from_pem_file(cluster.dir().join("pki/ca.crt")).unwrap();
     let config = rpc::identity::pinned_client(rpc::identity::Pin::of(&ca).unwrap());
     let tcp = tokio::net::TcpStream::connect(cluster.contact()).await?;

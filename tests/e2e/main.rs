@@ -17,6 +17,7 @@ mod cluster;
 mod crash;
 mod demo;
 mod egress;
+mod fair_shares;
 mod floods;
 mod in_cluster;
 mod kubectl;

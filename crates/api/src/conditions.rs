@@ -1,6 +1,6 @@
 //! Conditions: the same fields in every type of them, read and written by one rule.
 
-use crate::{Timestamp, apiextensions_v1, apiregistration_v1, apps_v1, core_v1, meta_v1};
+use crate::{Timestamp, apiextensions_v1, apiregistration_v1, apps_v1, core_v1, flowcontrol_v1, meta_v1};
 
 /// A Pod, or a node: may be given work.
 pub const READY: &str = "Ready";
@@ -97,6 +97,8 @@ condition!(core_v1::NodeCondition);
 condition!(core_v1::NamespaceCondition);
 condition!(apiregistration_v1::ApiServiceCondition);
 condition!(apps_v1::ReplicaSetCondition);
+condition!(flowcontrol_v1::FlowSchemaCondition);
+condition!(flowcontrol_v1::PriorityLevelConfigurationCondition);
 condition!(meta_v1::Condition);
 condition!(apiextensions_v1::CustomResourceDefinitionCondition);
 condition!(

@@ -76,6 +76,12 @@ pub(crate) mod events {
     pub(crate) mod event;
 }
 
+/// Kinds of the group `flowcontrol.apiserver.k8s.io`.
+pub mod flowcontrol {
+    pub mod flow_schema;
+    pub mod priority_level_configuration;
+}
+
 /// Kinds of the group `kapelle.dev`.
 pub mod identity {
     pub mod user;
@@ -240,6 +246,14 @@ macro_rules! table {
             43 PodCertificateRequest: certificates_v1::PodCertificateRequest, certificates::pod_certificate_request::PodCertificateRequestStrategy, {
                 "certificates.k8s.io" "v1", "podcertificaterequests" ("podcertificaterequest") [], true,
                 in [], with [Status], "kapelle.certificates.v1.PodCertificateRequest"
+            };
+            44 FlowSchema: flowcontrol_v1::FlowSchema, flowcontrol::flow_schema::FlowSchemaStrategy, {
+                "flowcontrol.apiserver.k8s.io" "v1", "flowschemas" ("flowschema") [], false,
+                in [], with [Status], "kapelle.flowcontrol.v1.FlowSchema"
+            };
+            45 PriorityLevelConfiguration: flowcontrol_v1::PriorityLevelConfiguration, flowcontrol::priority_level_configuration::PriorityLevelConfigurationStrategy, {
+                "flowcontrol.apiserver.k8s.io" "v1", "prioritylevelconfigurations" ("prioritylevelconfiguration") [], false,
+                in [], with [Status], "kapelle.flowcontrol.v1.PriorityLevelConfiguration"
             };
             50 User: identity_v1::User, identity::user::UserStrategy, {
                 "kapelle.dev" "v1", "users" ("user") [], false,

@@ -23,6 +23,7 @@ pub mod error;
 pub mod event;
 pub mod expansion;
 pub mod fieldset;
+pub mod flow_control;
 mod formats;
 pub mod int_or_string;
 pub mod json;
@@ -69,8 +70,8 @@ pub use pb::kapelle::{
     apiregistration::v1 as apiregistration_v1, apps::v1 as apps_v1, authentication::v1 as authentication_v1,
     authorization::v1 as authorization_v1, autoscaling::v1 as autoscaling_v1, certificates::v1 as certificates_v1,
     coordination::v1 as coordination_v1, core::v1 as core_v1, discovery::v1 as discovery_v1, events::v1 as events_v1,
-    identity::v1 as identity_v1, meta::v1 as meta_v1, policy::v1 as policy_v1, rbac::v1 as rbac_v1,
-    storagemigration::v1 as storagemigration_v1,
+    flowcontrol::v1 as flowcontrol_v1, identity::v1 as identity_v1, meta::v1 as meta_v1, policy::v1 as policy_v1,
+    rbac::v1 as rbac_v1, storagemigration::v1 as storagemigration_v1,
 };
 pub use time::Timestamp;
 pub use verbs::{

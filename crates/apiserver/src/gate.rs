@@ -7,26 +7,67 @@ use std::sync::Arc;
 
 use api::{Error, Verb};
 use axum::body::Body;
-use http::{HeaderMap, Method, Request, Response};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, Uri};
 use images::oci::MayMount;
-use registry::{Access, Caller, Registry};
+use registry::{
+    Access, Caller, Registry,
+    fair::{Class, Seat},
+};
 
 use crate::{
-    impersonate,
+    asked, impersonate,
     rest::{self, path},
 };
 
-/// Lets a request in, or says why not, by its head alone. Answers as whom it came in: its sender, or whoever the sender wants to
-/// be and may.
+/// In which answers say to which schema and level their requests belonged.
+const SCHEMA_HEADER: HeaderName = HeaderName::from_static("x-kubernetes-pf-flowschema-uid");
+const LEVEL_HEADER: HeaderName = HeaderName::from_static("x-kubernetes-pf-prioritylevel-uid");
+
+/// What became of a request at the gate.
+pub(crate) struct Passed {
+    /// Where it belongs.
+    class: Class,
+    /// As whom it came in, its sender or whoever the sender wants to be and may, and its seat; or why not.
+    pub(crate) entry: Result<(Arc<Caller>, Seat), Error>,
+}
+
+/// Lets a request in, or says why not, by its head alone. It takes a seat before anything else is asked about it: first its
+/// sender's, and then, in place of it, that of whoever the sender wants to be.
 pub(crate) async fn pass(
     registry: &Registry,
     sender: Arc<Caller>,
     language: Language,
-    (method, path, headers): (&Method, &str, &HeaderMap),
-) -> Result<Arc<Caller>, Error> {
-    let caller = impersonate::wanted(&registry.for_caller(sender.clone()), headers).await?.unwrap_or(sender);
-    registry.for_caller(caller.clone()).authorise(language.access(method, path)).await?;
-    Ok(caller)
+    (method, uri, headers): (&Method, &Uri, &HeaderMap),
+) -> Passed {
+    let (path, mut lower) = (asked::unescaped(uri.path()), String::new());
+    let asked = asked::attributes(method, uri, &path, &mut lower);
+    let own = registry.for_caller(sender.clone());
+    let mut class = own.class(&asked);
+    let entry = async {
+        let seat = own.seat(&class).await?;
+        let Some(caller) = impersonate::wanted(&own, headers).await? else {
+            own.authorise(language.access(method, uri.path())).await?;
+            return Ok((sender, seat));
+        };
+        // Whoever holds one seat while it waits for another could wait for itself.
+        drop(seat);
+        let theirs = registry.for_caller(caller.clone());
+        class = theirs.class(&asked);
+        let seat = theirs.seat(&class).await?;
+        theirs.authorise(language.access(method, uri.path())).await?;
+        Ok((caller, seat))
+    }
+    .await;
+    Passed { class, entry }
+}
+
+impl Passed {
+    /// What answers tell of where their requests belonged; nothing of what nobody has made yet.
+    pub(crate) fn headers(&self) -> impl Iterator<Item = (HeaderName, HeaderValue)> + use<> {
+        let uids = [(SCHEMA_HEADER, self.class.schema_uid()), (LEVEL_HEADER, self.class.level_uid())];
+        let told = uids.map(|(name, uid)| Some((name, HeaderValue::from_str(uid).ok().filter(|uid| !uid.is_empty())?)));
+        told.into_iter().flatten()
+    }
 }
 
 /// Notes beside a request that it may mount a blob from another repository, if it wants to and may read there.

@@ -5,6 +5,7 @@
 //! translate; `websocket` is what a connection may go on with (`upgrade`); `webhooks` calls those whom the Registry asks. The law: nothing about an object is decided here, and neither the state nor its log is seen; `registry` and
 //! `images` are asked.
 
+mod asked;
 mod basic;
 mod bearer;
 mod cork;

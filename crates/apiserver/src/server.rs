@@ -23,6 +23,7 @@ use images::{Images, MANIFEST_BYTES_MAX, oci};
 use registry::{
     Authenticated, Caller, PEER_PROTOCOL, Registry,
     budget::{Account, BODY_BYTES_MAX, Budget, Permit},
+    fair::Seat,
 };
 use rpc::{
     connections::{Busy, ConnectionLimits, Leave, Party, Slot},
@@ -234,7 +235,7 @@ impl Session {
                 let token = match registry.recognise(&token) {
                     Some(known) => known,
                     None => {
-                        let _permit = self.account.enter().await?;
+                        let _permit = self.account.take()?;
                         registry.authenticate(&token).await?
                     }
                 };
@@ -256,7 +257,7 @@ impl Session {
             Some(pod) => match registry.recognise_pod(&self.caller, pod) {
                 Some(known) => Some(known),
                 None => {
-                    let _permit = self.account.enter().await?;
+                    let _permit = self.account.take()?;
                     Some(registry.authenticate_pod(&self.caller, pod).await?)
                 }
             },
@@ -390,11 +391,8 @@ impl Port {
         let asker = session.asker(shown, &self.languages.registry).await?;
         origin::check(request, &asker.caller, language, &self.hosts)?;
         let is_by_token = !Arc::ptr_eq(&asker.caller, &session.caller);
-        let permit = if is_by_token {
-            self.budget.account(&asker.caller, session.from).enter().await
-        } else {
-            session.account.enter().await
-        };
+        let permit =
+            if is_by_token { self.budget.account(&asker.caller, session.from).take() } else { session.account.take() };
         Ok((asker, permit?))
     }
 
@@ -441,7 +439,7 @@ impl Languages {
 
     pub(crate) async fn answer(
         &self,
-        mut request: Request<Body>,
+        request: Request<Body>,
         caller: Arc<Caller>,
         from: IpAddr,
     ) -> Result<Response<Body>, Infallible> {
@@ -450,11 +448,27 @@ impl Languages {
             Ok(caller) => caller,
             Err(error) => return Ok(language.refusal(error)),
         };
-        let head = (request.method(), request.uri().path(), request.headers());
-        let caller = match gate::pass(&self.registry, caller, language, head).await {
-            Ok(caller) => caller,
-            Err(error) => return Ok(language.refusal(error)),
+        let head = (request.method(), request.uri(), request.headers());
+        let passed = gate::pass(&self.registry, caller, language, head).await;
+        let told = passed.headers();
+        let mut response = match passed.entry {
+            Ok((caller, seat)) => self.respond(request, language, caller, (from, seat)).await?,
+            Err(error) => language.refusal(error),
         };
+        if language == Language::Rest {
+            response.headers_mut().extend(told.map(|(name, uid)| (Some(name), uid)));
+        }
+        Ok(response)
+    }
+
+    /// Answers a request that was let in. The seat is given back when the answer begins: what goes on holds none.
+    async fn respond(
+        &self,
+        mut request: Request<Body>,
+        language: Language,
+        caller: Arc<Caller>,
+        (from, _seat): (IpAddr, Seat),
+    ) -> Result<Response<Body>, Infallible> {
         if language == Language::Oci {
             gate::note_mount(&self.registry.for_caller(caller.clone()), &mut request).await;
         }

@@ -29,7 +29,7 @@ const MANAGED_LABEL: &str = "kube-aggregator.kubernetes.io/automanaged";
 const MANAGED: &str = "onstart";
 
 /// The masters' groups by priority, as Kubernetes has them; the core group comes before.
-const GROUPS: [(&str, i32); 11] = [
+const GROUPS: [(&str, i32); 12] = [
     ("", 18_000),
     ("apps", 17_800),
     ("events.k8s.io", 17_750),
@@ -40,6 +40,7 @@ const GROUPS: [(&str, i32); 11] = [
     ("admissionregistration.k8s.io", 16_700),
     ("coordination.k8s.io", 16_500),
     ("discovery.k8s.io", 16_200),
+    ("flowcontrol.apiserver.k8s.io", 16_100),
     ("storagemigration.k8s.io", 15_800),
 ];
 

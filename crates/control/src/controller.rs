@@ -4,7 +4,7 @@
 use api::{Key, Timestamp, well_known::DEFAULT_SCHEDULER};
 
 use crate::{
-    aggregation, certificates, identity, lifecycle, network, nodes,
+    aggregation, certificates, flow_control, identity, lifecycle, network, nodes,
     plan::Plan,
     policy, rbac, scheduler, workloads,
     world::{Shift, World},
@@ -85,6 +85,10 @@ controllers! {
     BootstrapRoles: rbac::bootstrap, "rbac-bootstrap";
     /// Gathers the rules of ClusterRoles in others.
     ClusterRoleAggregation: rbac::aggregation, "clusterrole-aggregation-controller";
+    /// Makes and keeps the priority levels and flow schemas that every cluster has.
+    BootstrapFlowControl: flow_control::bootstrap, "priority-and-fairness-config-producer";
+    /// Says whether the levels of flow schemas exist.
+    DanglingFlowSchema: flow_control::dangling, "priority-and-fairness-config-consumer";
     /// Takes Pods off nodes that are lost or not tolerated.
     PodLife: workloads::pod_life, "taint-eviction-controller";
     /// Chooses a node for a Pod.

@@ -29,6 +29,7 @@ mod config;
 mod controller;
 pub mod driver;
 mod flight;
+mod flow_control;
 mod identity;
 mod lifecycle;
 mod names;

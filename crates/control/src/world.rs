@@ -21,13 +21,14 @@ use std::{
 use api::{
     ChangeType, Key, Kind, Object, Observation, Revision, Timestamp, Write,
     apiextensions_v1::CustomResourceDefinition,
-    core_v1::{Node, Pod},
+    core_v1::{Namespace, Node, Pod},
     custom,
     kinds::Resource,
     meta_v1::OwnerReference,
     object::CustomKind,
     pod,
     selector::Labels,
+    well_known::NAMESPACES,
 };
 
 pub(crate) use self::index::{Load, owner_of};
@@ -113,6 +114,12 @@ impl Shift {
     /// The object's key, if it is a `T`.
     pub(crate) fn key_of<T: Resource>(&self) -> Option<&Key> {
         Some(&self.key).filter(|key| key.kind == T::KIND)
+    }
+
+    /// Whether a master begins to lead: the last of the cluster's own namespaces appears, as it does to each that does.
+    pub(crate) fn is_beginning(&self) -> bool {
+        let is_last = NAMESPACES.last().is_some_and(|last| *self.key.name == **last);
+        is_last && self.became::<Namespace>().is_some() && self.before.is_none()
     }
 
     /// The object before the change, if it existed and is a `T`.

@@ -66,7 +66,7 @@ pub use api::{
     ApplyOutcome, DeleteOptions, Error, Key, Kind, Object, Propagation, ReadAt, Reason, Revision, apiregistration_v1,
     apps_v1, autoscaling_v1, certificates_v1, coordination_v1, core_v1, discovery_v1,
     error::Cause,
-    identity_v1,
+    flowcontrol_v1, identity_v1,
     kinds::{Resource, Scale},
     meta_v1, rbac_v1, storagemigration_v1,
 };

@@ -50,6 +50,7 @@ pub use defined::Form;
 pub use limits::{
     budget,
     events::{EVENTS_MAX, NODE_BURST, NODE_PER_SECOND},
+    fair,
     quota::QUOTA_BYTES,
 };
 pub use membership::{
@@ -66,7 +67,7 @@ use accounts::Keys;
 use admission::Admission;
 use decide::Rules;
 use defined::Defined;
-use limits::events::Events;
+use limits::{events::Events, fair::FairShares};
 use membership::{heartbeats::Heartbeats, routes::Routes};
 use read::{pages::Pins, watch::WATCHES_MAX};
 
@@ -84,6 +85,7 @@ struct Inner {
     rules: Rules,
     admission: Admission,
     rights: Rights,
+    fair_shares: FairShares,
     node_uses: NodeUses,
     /// Who calls webhooks; empty until [`Registry::call_webhooks_by`].
     calls: OnceLock<Arc<dyn Calls>>,
@@ -131,6 +133,7 @@ impl Registry {
             rules: Rules { service_cidr: options.service_cidr },
             admission: Admission::default(),
             rights: Rights::default(),
+            fair_shares: FairShares::default(),
             node_uses: NodeUses::default(),
             calls: OnceLock::new(),
             pins: Pins::default(),

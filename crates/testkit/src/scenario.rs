@@ -19,7 +19,7 @@
 //! | `restart-control` | the controllers start again, knowing nothing |
 //! | `hold NAME 3` | from now on at least three Pods labelled `app: NAME` must be ready at every step |
 //! | `advance 5s` | time passes; answers what the controllers said |
-//! | `show KIND/NAME`, `show KIND/NAMESPACE/NAME` | how old an object is, what a ConfigMap holds, and what is doubtful in a policy |
+//! | `show KIND/NAME`, `show KIND/NAMESPACE/NAME` | how old an object is, what a ConfigMap holds, what is said of a flow schema, and what is doubtful in a policy |
 //! | `api-services` | who serves the versions of the API, and whether they do |
 //! | `approve NAME`, `certificates` | a CertificateSigningRequest is approved; what became of each |
 //! | `pods`, `sets`, `rollout NAME`, `endpoints NAME`, `listed NAME`, `events`, `objects` | what there is |
@@ -33,6 +33,7 @@ use api::{
     apiregistration_v1::ApiService,
     certificates_v1::{CertificateSigningRequest, CertificateSigningRequestCondition, PodCertificateRequest},
     core_v1::{self, EndpointAddress, EndpointSubset, Endpoints, Pod},
+    flowcontrol_v1::FlowSchema,
     kinds::{Resource, certificates::certificate_signing_request::APPROVED},
     meta_v1::ObjectMeta,
     table,
@@ -368,6 +369,9 @@ fn show(cluster: &Cluster, key: &Key) -> String {
     let mut lines = vec![format!("{key}, {}s old", cluster.now.since(made.unwrap_or(cluster.now)).as_secs())];
     let map = object.get::<core_v1::ConfigMap>();
     lines.extend(map.iter().flat_map(|map| &map.data).map(|(key, value)| format!("{key}: {value}")));
+    let schema = object.get::<FlowSchema>().and_then(|schema| schema.status.as_ref());
+    let said = schema.into_iter().flat_map(|status| &status.conditions);
+    lines.extend(said.map(|said| format!("{}: {}, {}", said.r#type, said.status, said.message)));
     let status = object.get::<ValidatingAdmissionPolicy>().and_then(|policy| policy.status.as_ref());
     let doubts = status.into_iter().flat_map(|status| &status.type_checking).flat_map(|told| &told.expression_warnings);
     lines.extend(doubts.map(|told| {

@@ -8,14 +8,14 @@ use prost::{DecodeError, Message as _};
 
 use super::{
     Allocation, Kind, Object, Resource, Scale, admissionregistration, apiextensions, apiregistration, apps,
-    certificates, conversion::Conversion as _, coordination, core, custom::CustomStrategy, discovery, events, identity,
-    rbac, storagemigration, strategy::Strategy as _,
+    certificates, conversion::Conversion as _, coordination, core, custom::CustomStrategy, discovery, events,
+    flowcontrol, identity, rbac, storagemigration, strategy::Strategy as _,
 };
 use crate::{
     Served, Subresource, Timestamp, admissionregistration_v1, apiextensions_v1, apiregistration_v1, apps_v1,
     certificates_v1, coordination_v1, core_v1,
     custom::{JsonPath, paths_of},
-    discovery_v1, events_v1, identity_v1,
+    discovery_v1, events_v1, flowcontrol_v1, identity_v1,
     object::{CustomObject, Version},
     rbac_v1, storagemigration_v1,
     table::{Cell, Column, Common},

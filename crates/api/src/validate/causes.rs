@@ -2,8 +2,8 @@
 
 use std::fmt;
 
-use super::names::Syntax;
-use crate::{Kind, error::Cause};
+use super::{limits::CONDITIONS_MAX, names::Syntax};
+use crate::{Kind, conditions::Condition, error::Cause};
 
 /// A place in an object, written out only if something is wrong there.
 #[derive(Clone, Copy, Debug)]
@@ -217,6 +217,20 @@ impl Causes {
             self.required(at, &format!("one of {}", supported.join(", ")));
         } else {
             self.one_of(at, value, supported);
+        }
+    }
+
+    /// Conditions of a status: few, and each of a type of its own.
+    pub(crate) fn conditions<C: Condition>(&mut self, at: &Path<'_>, conditions: &[C]) {
+        let few = self.at_most(at, conditions.len(), CONDITIONS_MAX);
+        for (index, condition) in conditions.iter().enumerate().filter(|_| few) {
+            let (kind, at) = (condition.kind(), at.index(index));
+            if kind.is_empty() {
+                self.required(&at.field("type"), "must not be empty");
+            }
+            if conditions[..index].iter().any(|before| before.kind() == kind) {
+                self.duplicate(&at.field("type"), kind);
+            }
         }
     }
 

@@ -6,12 +6,11 @@
 
 use api::{
     Key, Kind, Object, Timestamp,
-    core_v1::Namespace,
     kinds::Resource,
     meta_v1::{LabelSelector, ObjectMeta},
     rbac_v1::{AggregationRule, ClusterRole, ClusterRoleBinding, PolicyRule, Role, RoleRef, Subject},
     rights,
-    well_known::{NAMESPACES, SYSTEM_NAMESPACE},
+    well_known::SYSTEM_NAMESPACE,
 };
 
 use super::given::{
@@ -52,11 +51,9 @@ pub(crate) fn reconcile(world: &World, key: &Key, _now: Timestamp) -> Plan {
     plan
 }
 
-/// All are looked at when the last of the cluster's own namespaces appears, as it does to each master that begins to lead. Nothing
-/// that happens later matters.
+/// All are looked at when a master begins to lead. Nothing that happens later matters.
 pub(crate) fn concerns(_world: &World, shift: &Shift, look: &mut dyn FnMut(Key)) {
-    let is_last = |key: &Key| NAMESPACES.last().is_some_and(|last| *key.name == **last);
-    if shift.became::<Namespace>().is_some() && is_last(&shift.key) && shift.before.is_none() {
+    if shift.is_beginning() {
         keys().for_each(look);
     }
 }

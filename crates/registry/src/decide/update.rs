@@ -80,11 +80,9 @@ impl Decider<'_> {
     pub(super) fn draft_changed(&self, sent: &Object, subresource: Subresource) -> Result<Object, Error> {
         let record = self.existing(&sent.key())?;
         let before = metadata(&record.object());
-        let mut draft = match subresource {
-            // Whoever writes a status need not say the rest, but whoever judges it sees it.
-            Subresource::Status => status(&self.looked_at(record), sent, self.stamp.now),
-            _ => sent.clone(),
-        };
+        // Whoever writes a status need not say the rest, but whoever judges it sees it.
+        let of_all = || status(&self.looked_at(record), sent, self.stamp.now);
+        let mut draft = if subresource == Subresource::Status { of_all() } else { sent.clone() };
         let metadata = draft.metadata_mut();
         metadata.uid = before.uid;
         metadata.creation_timestamp = before.creation_timestamp;

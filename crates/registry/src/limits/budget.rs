@@ -1,46 +1,34 @@
-//! How many requests are answered at a time, and how many bytes of them are held: Kubernetes' priority and fairness in spirit.
-//! Administrators, users, nodes and masters, and those without a certificate have shares of their own, so that users who ask
-//! too much cannot make nodes look dead, and nobody can keep an administrator out. Within its share each node, each user, the
-//! accounts of each namespace together, and each address without a certificate have a limit of their own: one *flow*.
+//! How many requests are held at a time, and how many bytes of them: floors that no object can take away. Administrators,
+//! users, nodes and masters, and those without a certificate have shares of their own, so that users who ask too much cannot make
+//! nodes look dead, and nobody can keep an administrator out. Within its share each node, each user, the accounts of each
+//! namespace together, and each address without a certificate have a limit of their own: one *flow*.
 //!
-//! What is too much is refused at once, with the time after which to try again, rather than queued until everybody has given
-//! up; but requests of a user's flow wait for each other for a while, in order: whoever asks in a loop slows itself.
+//! What is too much is refused at once, with the time after which to try again. How many requests of users are answered at a
+//! time, and which of them wait, priority levels say (`fair`).
 //!
 //! Bytes of bodies count as they are read, whatever the request says of its length.
 
 use std::{
     collections::HashMap,
     net::IpAddr,
-    sync::{
-        Arc, Mutex, PoisonError, Weak,
-        atomic::{AtomicUsize, Ordering},
-    },
-    time::Duration,
+    sync::{Arc, Mutex, PoisonError, Weak},
 };
 
-use api::{Error, Reason, users::as_service_account};
-use tokio::{
-    sync::{Semaphore, SemaphorePermit},
-    time::timeout,
-};
+use api::{Error, Reason};
+use tokio::sync::Semaphore;
 
+use super::fair::{FLOW_REQUESTS_MAX, FLOW_WAITING_MAX, USER_REQUESTS_MAX, party};
 use crate::{access::Caller, decide::OBJECT_BYTES_MAX};
 
 /// The most requests of administrators that are answered at the same time: the sum of Kubernetes' limits for reads and writes.
 const ADMIN_REQUESTS_MAX: usize = 600;
 
-/// The same for users.
-const USER_REQUESTS_MAX: usize = 600;
+/// The most requests of users that are held, answered or waiting: a request that waits is its head alone.
+const USER_HELD_MAX: usize = 8192;
 
-/// The most requests of one user, or of the accounts of one namespace, that are answered at the same time: more than a client
-/// needs, and few enough that others hardly notice if each of them lists everything.
-pub const FLOW_REQUESTS_MAX: usize = 16;
-
-/// The most of them that wait for their turn; one more is refused.
-pub const FLOW_WAITING_MAX: usize = 100;
-
-/// How long one of them may wait: a quarter of the time that Kubernetes gives a request.
-const FLOW_WAIT_MAX: Duration = Duration::from_secs(15);
+/// The most requests of one user, or of the accounts of one namespace, that are held, whatever they wait for: room for those that
+/// are answered and those that wait in several priority levels.
+const FLOW_HELD_MAX: usize = 512;
 
 /// The most requests of nodes and masters at the same time: a whole cluster's agents after a restart.
 const SYSTEM_REQUESTS_MAX: usize = 4096;
@@ -106,19 +94,12 @@ enum Flow {
 struct Share {
     requests: Semaphore,
     units: Semaphore,
-    /// How many wait for their turn.
-    waiting: AtomicUsize,
 }
-
-/// Somebody who waits, until it is dropped.
-struct Waiting<'a>(&'a AtomicUsize);
 
 /// What one caller may use: its class's share, and of that what its own flow may have. Cloning shares it.
 #[derive(Clone, Debug)]
 pub struct Account {
     shares: Arc<[Arc<Share>]>,
-    /// Whether requests wait for each other at the last of the shares.
-    waits: bool,
 }
 
 /// Leave to be answered, given back when it is dropped.
@@ -143,7 +124,7 @@ impl Default for Budget {
     fn default() -> Self {
         Self {
             admins: Share::new(ADMIN_REQUESTS_MAX, ADMIN_BYTES_MAX),
-            users: Share::new(USER_REQUESTS_MAX, USER_BYTES_MAX),
+            users: Share::new(USER_HELD_MAX, USER_BYTES_MAX),
             system: Share::new(SYSTEM_REQUESTS_MAX, SYSTEM_BYTES_MAX),
             nobody: Share::new(NOBODY_REQUESTS_MAX, NOBODY_BYTES_MAX),
             flows: Arc::default(),
@@ -156,12 +137,14 @@ impl Budget {
     pub fn account(&self, caller: &Caller, from: IpAddr) -> Account {
         let shares = match caller {
             Caller::Admin { .. } => Arc::from([self.admins.clone()]),
-            Caller::User(user) => Arc::from([self.users.clone(), self.flow(Flow::User(whose(&user.name).to_owned()))]),
+            // Whoever is in the group is one, however it is known.
+            Caller::User(user) if user.is_master() => Arc::from([self.admins.clone()]),
+            Caller::User(user) => Arc::from([self.users.clone(), self.flow(Flow::User(party(&user.name).to_owned()))]),
             Caller::Cluster | Caller::Master { .. } | Caller::Newcomer { .. } => Arc::from([self.system.clone()]),
             Caller::Node { name, .. } => Arc::from([self.system.clone(), self.flow(Flow::Node(name.clone()))]),
             Caller::Nobody => Arc::from([self.nobody.clone(), self.flow(Flow::Address(from))]),
         };
-        Account { shares, waits: matches!(caller, Caller::User(_)) }
+        Account { shares }
     }
 
     /// A flow is kept as long as somebody uses it.
@@ -171,7 +154,7 @@ impl Budget {
             return share;
         }
         let share = match flow {
-            Flow::User(_) => Share::new(FLOW_REQUESTS_MAX, FLOW_BYTES_MAX),
+            Flow::User(_) => Share::new(FLOW_HELD_MAX, FLOW_BYTES_MAX),
             Flow::Node(_) => Share::new(NODE_REQUESTS_MAX, NODE_BYTES_MAX),
             Flow::Address(_) => Share::new(ADDRESS_REQUESTS_MAX, ADDRESS_BYTES_MAX),
         };
@@ -190,28 +173,6 @@ impl Account {
     /// 429 with the seconds after which to try again.
     pub fn take(&self) -> Result<Permit, Error> {
         self.take_all(|share| &share.requests, 1)?;
-        self.permit()
-    }
-
-    /// Leave for one request; if its flow has too many under way, after a while.
-    ///
-    /// # Errors
-    /// As [`Account::take`], if too many wait already, or if its turn does not come.
-    pub async fn enter(&self) -> Result<Permit, Error> {
-        let (Some((flow, classes)), true) = (self.shares.split_last(), self.waits) else { return self.take() };
-        if flow.requests.try_acquire().map(SemaphorePermit::forget).is_err() {
-            flow.turn().await?;
-        }
-        let taken = classes.iter().try_for_each(|class| class.requests.try_acquire().map(SemaphorePermit::forget));
-        if taken.is_err() {
-            flow.requests.add_permits(1);
-            return Err(busy());
-        }
-        self.permit()
-    }
-
-    /// Leave whose requests are taken.
-    fn permit(&self) -> Result<Permit, Error> {
         let permit =
             Permit { held: Held { units: Arc::new(Units { account: self.clone(), count: Mutex::default() }) } };
         permit.held.grow(1)?;
@@ -277,52 +238,8 @@ fn give_back(shares: &[Arc<Share>], of: fn(&Share) -> &Semaphore, count: usize) 
 
 impl Share {
     fn new(requests: usize, bytes: usize) -> Arc<Self> {
-        let units = Semaphore::new(bytes / UNIT_BYTES);
-        Arc::new(Self { requests: Semaphore::new(requests), units, waiting: AtomicUsize::new(0) })
+        Arc::new(Self { requests: Semaphore::new(requests), units: Semaphore::new(bytes / UNIT_BYTES) })
     }
-
-    /// Takes one request when its turn comes.
-    async fn turn(&self) -> Result<(), Error> {
-        let _waiting = Waiting::new(&self.waiting).ok_or_else(slow_down)?;
-        match timeout(FLOW_WAIT_MAX, self.requests.acquire()).await {
-            Ok(Ok(permit)) => {
-                permit.forget();
-                Ok(())
-            }
-            // It is never closed.
-            Ok(Err(_)) | Err(_) => Err(slow_down()),
-        }
-    }
-}
-
-impl<'a> Waiting<'a> {
-    fn new(waiting: &'a AtomicUsize) -> Option<Self> {
-        let more = |count: usize| (count < FLOW_WAITING_MAX).then_some(count + 1);
-        waiting.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more).ok().map(|_| Self(waiting))
-    }
-}
-
-impl Drop for Waiting<'_> {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
-    }
-}
-
-/// To which flow a user belongs: accounts to that of their namespace.
-fn whose(name: &str) -> &str {
-    let without_account = || {
-        let (_, account) = as_service_account(name)?;
-        name.strip_suffix(account)?.strip_suffix(':')
-    };
-    without_account().unwrap_or(name)
-}
-
-fn slow_down() -> Error {
-    let message = format!(
-        "too many requests of the same user or namespace: {FLOW_REQUESTS_MAX} are answered at a time and {FLOW_WAITING_MAX} wait; \
-         ask less often"
-    );
-    Error::new(Reason::TooManyRequests, message)
 }
 
 fn busy() -> Error {
@@ -333,6 +250,8 @@ fn busy() -> Error {
 const _: () = assert!(NODE_BYTES_MAX >= 2 * rpc::MESSAGE_BYTES_MAX && FLOW_BYTES_MAX >= 2 * rpc::MESSAGE_BYTES_MAX);
 const _: () = assert!(USER_BYTES_MAX >= 16 * rpc::MESSAGE_BYTES_MAX && ADMIN_BYTES_MAX >= USER_BYTES_MAX);
 const _: () = assert!(USER_REQUESTS_MAX > 16 * FLOW_REQUESTS_MAX, "one flow must leave room for many others");
+const _: () = assert!(FLOW_HELD_MAX >= 4 * (FLOW_REQUESTS_MAX + FLOW_WAITING_MAX), "several levels");
+const _: () = assert!(USER_HELD_MAX >= 16 * FLOW_HELD_MAX);
 const _: () = assert!(BODY_BYTES_MAX > OBJECT_BYTES_MAX && BODY_BYTES_MAX <= rpc::MESSAGE_BYTES_MAX);
 
 #[cfg(test)]
@@ -406,76 +325,29 @@ mod tests {
         assert_eq!(users.shares[0].units.available_permits(), ADMIN_BYTES_MAX / UNIT_BYTES, "everything came back");
     }
 
-    fn user(name: &str) -> Caller {
-        Caller::User(Arc::new(crate::access::User { name: name.to_owned(), ..Default::default() }))
+    fn user(name: &str, groups: &[&str]) -> Caller {
+        let groups = groups.iter().map(|group| (*group).to_owned()).collect();
+        Caller::User(Arc::new(crate::access::User { name: name.to_owned(), groups, ..Default::default() }))
     }
 
     #[test]
-    fn accounts_of_a_namespace_are_one_flow() {
-        for (name, expected) in [
-            ("system:serviceaccount:shop:till", "system:serviceaccount:shop"),
-            ("system:serviceaccount:shop:", "system:serviceaccount:shop"),
-            ("system:serviceaccount:shop", "system:serviceaccount:shop"),
-            ("ann", "ann"),
-            ("", ""),
-        ] {
-            assert_eq!(whose(name), expected);
-        }
-    }
-
-    #[tokio::test]
-    async fn who_asks_too_much_waits_for_itself_and_nobody_else_does() {
+    fn users_who_hold_too_much_leave_administrators_and_each_other_their_share() {
         let budget = Budget::default();
-        let till = account(&budget, &user("system:serviceaccount:shop:till"));
-        let mut permits = Vec::new();
-        for _ in 0..FLOW_REQUESTS_MAX {
-            permits.push(till.enter().await.unwrap());
-        }
-        // Another account of the namespace, by another connection, has to wait as well; nobody else has.
-        let clerk = account(&budget, &user("system:serviceaccount:shop:clerk"));
-        let waiting = tokio::spawn(async move { clerk.enter().await.map(drop) });
-        tokio::task::yield_now().await;
-        assert!(!waiting.is_finished());
-        for other in [user("system:serviceaccount:park:till"), user("ann"), admin(), node("w1")] {
-            assert!(account(&budget, &other).enter().await.is_ok(), "{other:?}");
-        }
-        permits.pop();
-        waiting.await.unwrap().unwrap();
-        permits.push(till.enter().await.unwrap());
-        // More than may wait are refused at once; who gives up waiting leaves its place.
-        let all: Vec<_> = (0..FLOW_WAITING_MAX)
-            .map(|_| {
-                let till = till.clone();
-                tokio::spawn(async move { till.enter().await.map(drop) })
-            })
+        let till = account(&budget, &user("system:serviceaccount:shop:till", &[]));
+        let held = all(&till);
+        assert_eq!(held.len(), FLOW_HELD_MAX);
+        let clerk = account(&budget, &user("system:serviceaccount:shop:clerk", &[]));
+        assert!(clerk.take().is_err(), "the accounts of a namespace are one");
+        let many: Vec<_> = (0..USER_HELD_MAX - FLOW_HELD_MAX)
+            .map(|number| account(&budget, &user(&format!("u{number}"), &[])).take().unwrap())
             .collect();
-        while till.shares[1].waiting.load(Ordering::Relaxed) < FLOW_WAITING_MAX {
-            tokio::task::yield_now().await;
+        let late = account(&budget, &user("late", &[]));
+        assert!(late.take().is_err());
+        assert_eq!(late.shares[1].requests.available_permits(), FLOW_HELD_MAX, "what it took it gave back");
+        for other in [admin(), node("w1"), user("root", &["system:masters"])] {
+            assert!(account(&budget, &other).take().is_ok(), "{other:?}");
         }
-        let error = till.enter().await.map(drop).unwrap_err();
-        assert_eq!((error.reason, error.retry_after_s), (Reason::TooManyRequests, Some(1)));
-        for late in all {
-            late.abort();
-            assert!(late.await.is_err());
-        }
-        drop(permits);
-        assert_eq!(till.shares[1].requests.available_permits(), FLOW_REQUESTS_MAX, "everything came back");
-        assert_eq!(till.shares[0].requests.available_permits(), USER_REQUESTS_MAX);
-        assert_eq!(till.shares[1].waiting.load(Ordering::Relaxed), 0);
-    }
-
-    #[tokio::test]
-    async fn many_users_together_leave_administrators_their_share() {
-        let budget = Budget::default();
-        let users: Vec<_> =
-            (0..USER_REQUESTS_MAX).map(|number| account(&budget, &user(&format!("u{number}")))).collect();
-        let mut permits = Vec::new();
-        for user in &users {
-            permits.push(user.enter().await.unwrap());
-        }
-        let late = account(&budget, &user("late"));
-        assert!(late.enter().await.is_err());
-        assert_eq!(late.shares[1].requests.available_permits(), FLOW_REQUESTS_MAX, "what it took it gave back");
-        assert!(account(&budget, &admin()).enter().await.is_ok());
+        drop((held, many));
+        assert_eq!(till.shares[0].requests.available_permits(), USER_HELD_MAX, "everything came back");
     }
 }

@@ -3,4 +3,5 @@
 
 pub mod budget;
 pub(crate) mod events;
+pub mod fair;
 pub(crate) mod quota;
