@@ -81,8 +81,12 @@ impl FairShares {
         scheme
     }
 
-    fn class(&self, view: &View, caller: &Caller, asked: &Attributes<'_>) -> Class {
-        let scheme = self.of(view);
+    /// The scheme at which somebody looked last; that of an empty state, if nobody has.
+    fn last(&self) -> Arc<Scheme> {
+        self.scheme.load_full().unwrap_or_else(|| Arc::new(Scheme::of(Vec::new(), Vec::new())))
+    }
+
+    fn class(&self, scheme: Arc<Scheme>, caller: &Caller, asked: &Attributes<'_>) -> Class {
         match caller {
             Caller::User(user) => self.place(scheme, &user.name, user.groups.iter().map(String::as_str), asked),
             Caller::Cluster
@@ -133,7 +137,15 @@ impl Registry {
     /// Where a request of this caller belongs, by what its head tells.
     #[must_use]
     pub fn class(&self, asked: &Attributes<'_>) -> Class {
-        self.inner.fair_shares.class(&self.state(), &self.caller, asked)
+        let shares = &self.inner.fair_shares;
+        let scheme = match &*self.caller {
+            // The state is not looked at for strangers, who take no seats.
+            Caller::Nobody | Caller::Newcomer { .. } => shares.last(),
+            Caller::User(_) | Caller::Cluster | Caller::Master { .. } | Caller::Admin { .. } | Caller::Node { .. } => {
+                shares.of(&self.state())
+            }
+        };
+        shares.class(scheme, &self.caller, asked)
     }
 
     /// Leave for a request of this caller: at once, unless it is a user's and all seats are taken.

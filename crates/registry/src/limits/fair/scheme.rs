@@ -78,7 +78,7 @@ impl Scheme {
         Self { tables: KINDS.map(|kind| view.objects(kind)), ..Self::of(schemas.collect(), levels.collect()) }
     }
 
-    fn of(mut schemas: Vec<FlowSchema>, mut levels: Vec<PriorityLevelConfiguration>) -> Self {
+    pub(super) fn of(mut schemas: Vec<FlowSchema>, mut levels: Vec<PriorityLevelConfiguration>) -> Self {
         for name in [EXEMPT, CATCH_ALL] {
             if !levels.iter().any(|level| name_of(level.metadata.as_ref()) == name) {
                 levels.extend(flow_control::level(name));
