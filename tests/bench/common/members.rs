@@ -77,13 +77,8 @@ fn token(program: &Path, dir: &Path) -> Result<String> {
 
 /// An administrator of the masters that were started there.
 pub(crate) fn administrator(dir: &Path) -> Result<Identity> {
-    somebody(dir, &Subject::Admin { name: "measurement".to_owned() })
-}
-
-/// Somebody whom the masters that were started there know.
-pub(crate) fn somebody(dir: &Path, subject: &Subject) -> Result<Identity> {
     let authority = Authority::load(&dir.join("m0/pki"))?.context("a master has its authority's key")?;
-    issue(&authority, subject, &[])
+    issue(&authority, &Subject::Admin { name: "measurement".to_owned() }, &[])
 }
 
 /// Members of etcd that know each other from the start, with mutual TLS everywhere, as masters have it.

@@ -7,6 +7,12 @@ use std::{
 };
 
 use anyhow::{Result, bail};
+use api::{
+    Key, Kind,
+    authentication_v1::TokenRequestSpec,
+    identity_v1::{User, UserSpec},
+    kinds::Resource as _,
+};
 use rpc::{
     Security,
     identity::{Authority, Shared, Subject},
@@ -57,7 +63,7 @@ pub(crate) struct Group {
     pub(crate) members: Vec<Server>,
     urls: Vec<String>,
     identity: Arc<Shared>,
-    dir: tempfile::TempDir,
+    _dir: tempfile::TempDir,
 }
 
 impl Group {
@@ -95,11 +101,11 @@ impl Group {
 
     /// So many connections of an administrator.
     pub(crate) async fn doors(&self, count: usize, reach: Reach) -> Result<Vec<Door>> {
-        self.doors_of(&self.identity, count, reach).await
+        self.doors_of(&Security::Tls(self.identity.clone()), count, reach).await
     }
 
     /// So many connections of somebody.
-    pub(crate) async fn doors_of(&self, identity: &Arc<Shared>, count: usize, reach: Reach) -> Result<Vec<Door>> {
+    pub(crate) async fn doors_of(&self, who: &Security, count: usize, reach: Reach) -> Result<Vec<Door>> {
         let leader = match reach {
             Reach::Leader => self.leader().await?,
             Reach::Spread | Reach::Any => 0,
@@ -109,22 +115,24 @@ impl Group {
             Reach::Spread => vec![self.urls[number % self.urls.len()].clone()],
             Reach::Any => self.urls.clone(),
         };
-        (0..count).map(|number| self.door(identity, &urls(number))).collect()
+        (0..count).map(|number| self.door(who, &urls(number))).collect()
     }
 
-    /// A user whom Kapelle's masters know, with what roles give it.
-    pub(crate) fn user(&self, name: &str, groups: &[&str]) -> Result<Arc<Shared>> {
-        let groups = groups.iter().map(|group| (*group).to_owned()).collect();
-        let subject = Subject::User { name: name.to_owned(), uid: String::new(), groups };
-        Ok(Shared::new(members::somebody(self.dir.path(), &subject)?)?)
+    /// A new user of Kapelle's masters, by its token.
+    pub(crate) async fn user(&self, name: &str, groups: &[&str]) -> Result<Security> {
+        let Some(Door::Kapelle(client)) = self.doors(1, Reach::Leader).await?.pop() else { bail!("etcd has no users") };
+        let spec = UserSpec { groups: groups.iter().map(|group| (*group).to_owned()).collect(), ..UserSpec::default() };
+        let mut user = User { spec: Some(spec), ..User::default() };
+        name.clone_into(&mut user.metadata_mut().name);
+        client.create(user.into()).await?;
+        let token = client.request_token(&Key::cluster(Kind::User, name), TokenRequestSpec::default()).await?.token;
+        Ok(Security::bearer(&self.identity.with(|identity| identity.authority_pem().to_owned()), &token)?)
     }
 
-    fn door(&self, identity: &Arc<Shared>, urls: &[String]) -> Result<Door> {
+    fn door(&self, who: &Security, urls: &[String]) -> Result<Door> {
         Ok(match &self.brand {
-            Brand::Kapelle | Brand::Earlier(_) => {
-                Door::Kapelle(rpc::Client::connect_with(urls, Security::Tls(identity.clone()))?)
-            }
-            Brand::Etcd(_) => Door::Etcd(etcd::Client::connect(urls, identity)?),
+            Brand::Kapelle | Brand::Earlier(_) => Door::Kapelle(rpc::Client::connect_with(urls, who.clone())?),
+            Brand::Etcd(_) => Door::Etcd(etcd::Client::connect(urls, &self.identity)?),
         })
     }
 
@@ -133,7 +141,7 @@ impl Group {
         let until = Instant::now() + PATIENCE;
         loop {
             for (index, url) in self.urls.iter().enumerate() {
-                let door = self.door(&self.identity, std::slice::from_ref(url))?;
+                let door = self.door(&Security::Tls(self.identity.clone()), std::slice::from_ref(url))?;
                 if matches!(tokio::time::timeout(Duration::from_secs(1), door.leads()).await, Ok(Ok(true))) {
                     return Ok(index);
                 }
@@ -155,7 +163,7 @@ impl Group {
 fn kapelle(brand: &Brand, program: &Path, dir: tempfile::TempDir, count: usize) -> Result<Group> {
     let Members { servers, urls } = members::kapelle(program, dir.path(), count)?;
     let identity = members::administrator(dir.path())?;
-    Ok(Group { brand: brand.clone(), members: servers, urls, identity: Shared::new(identity)?, dir })
+    Ok(Group { brand: brand.clone(), members: servers, urls, identity: Shared::new(identity)?, _dir: dir })
 }
 
 /// Clients show the same kind of certificate as the members, which is the kind that masters have.
@@ -165,5 +173,5 @@ fn etcd(dir: tempfile::TempDir, program: &Path, count: usize) -> Result<Group> {
     let files = Files::write(dir.path(), &identity)?;
     let Members { servers, urls } = members::etcd(dir.path(), program, count, &files)?;
     let brand = Brand::Etcd(program.to_owned());
-    Ok(Group { brand, members: servers, urls, identity: Shared::new(identity)?, dir })
+    Ok(Group { brand, members: servers, urls, identity: Shared::new(identity)?, _dir: dir })
 }

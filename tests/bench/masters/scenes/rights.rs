@@ -1,4 +1,5 @@
-//! What rights by roles cost: one decision, requests of a user beside an administrator's, and the time until a binding counts.
+//! What rights by roles cost: one decision, requests of a user by its token beside those of an administrator, and the time
+//! until a binding counts.
 
 use std::{
     hint::black_box,
@@ -179,7 +180,7 @@ async fn bind(group: &Group) -> Result<()> {
 
 /// Reads of all members and writes of the leader: by a user among the bindings, by an administrator, and of the earlier build.
 async fn requests(groups: &[Group], settings: &Settings) -> Result<()> {
-    let user = groups[0].user(ASKER, &["group-999"])?;
+    let user = groups[0].user(ASKER, &["group-999"]).await?;
     let mut who = vec![(&groups[0], Some(user), "a user".to_owned()), (&groups[0], None, "an admin".to_owned())];
     who.extend(groups[1..].iter().map(|group| (group, None, format!("{}, admin", group.name()))));
     for (what, reach) in [("reads", Reach::Spread), ("writes", Reach::Leader)] {
@@ -210,7 +211,7 @@ async fn requests(groups: &[Group], settings: &Settings) -> Result<()> {
 
 /// How long after the answer to whoever gave or took a binding each member does as it says.
 async fn in_force(group: &Group, settings: &Settings) -> Result<()> {
-    let late = group.user("late", &[])?;
+    let late = group.user("late", &[]).await?;
     let doors = group.doors_of(&late, 3, Reach::Spread).await?;
     let Door::Kapelle(writer) = group.doors(1, Reach::Leader).await?.remove(0) else { return Ok(()) };
     let (mut given, mut taken) = (Vec::new(), Vec::new());
