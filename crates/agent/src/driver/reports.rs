@@ -31,7 +31,7 @@ pub const BATCH_WRITES_MAX: usize = 256;
 const EVENTS_MAX: usize = 10_000;
 
 /// How long after a Pod has begun that is said, unless there is more to say of it.
-const BEGUN_AFTER: Duration = Duration::from_millis(100);
+const BEGUN_AFTER: Duration = Duration::from_secs(1);
 
 /// How long to wait before a batch that failed as a whole is sent again.
 const RETRY: Duration = Duration::from_millis(200);
