@@ -29,7 +29,7 @@ var guests = []guest{
 	{"wasm32-wasip2/release/agnhost.wasm", []image.ImageID{image.Agnhost, image.AgnhostPrev},
 		"`connect`, `crd-conversion-webhook`, `entrypoint-tester`, `guestbook`, `liveness`, `logs-generator`, `mounttest`, " +
 			"`netexec`, `pause`, `porter`, `serve-hostname`, `test-service-account-issuer-discovery`, " +
-			"`test-webserver`, `webhook`; over TCP alone, and without a shell"},
+			"`test-webserver`, `webhook`; over TCP alone; and the shell of `busybox`"},
 	{"wasm32-wasip1/release/busybox.wasm", []image.ImageID{image.BusyBox},
 		"`sh -c` with the commonest commands"},
 	{"wasm32-wasip2/release/httpd.wasm", []image.ImageID{image.Nginx, image.NginxNew},
