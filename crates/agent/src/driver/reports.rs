@@ -93,9 +93,11 @@ impl Reports {
         self.wake.notify_one();
     }
 
-    /// Waits until everything is written, but not for long.
+    /// Waits until everything is written, but not for long: what was to be said later is said at once.
     pub(crate) async fn flush(&self) {
         let mut idle = self.idle.subscribe();
+        self.lock().pods.values_mut().for_each(|wish| wish.from = None);
+        self.wake.notify_one();
         let empty = async {
             while !self.is_empty() || !*idle.borrow_and_update() {
                 if idle.changed().await.is_err() {
@@ -337,6 +339,16 @@ mod tests {
         let (batch, due) = reports.lock().take(later);
         assert_eq!(phases(&batch), [("b", "Pending".to_owned())], "nobody waits longer because the same is said again");
         assert_eq!(due, None);
+    }
+
+    #[tokio::test]
+    async fn whoever_stops_says_at_once_what_was_to_be_said_later() {
+        let (reports, now) = (Reports::new("n1"), Instant::now());
+        reports.status(pod("a", "Pending"));
+        // Nobody writes here.
+        reports.flush().await;
+        let (batch, due) = reports.lock().take(now);
+        assert_eq!((phases(&batch), due), (vec![("a", "Pending".to_owned())], None));
     }
 
     #[test]
