@@ -168,6 +168,17 @@ fn any_json() -> impl Strategy<Value = Value> {
     })
 }
 
+#[test]
+fn parts_that_say_nothing_come_back_as_they_went() {
+    for kind in Kind::ALL {
+        for part in ["metadata", "spec", "status"] {
+            let Ok(decoded) = decode(*kind, &json!({ part: {} }), Strictness::Warn) else { continue };
+            let again = decode(*kind, &encode(&decoded.object), Strictness::Strict).unwrap();
+            assert_eq!(again.object, decoded.object, "{kind}: {part}");
+        }
+    }
+}
+
 proptest! {
     #[test]
     fn bytes_that_are_no_message_do_no_harm(bytes in collection::vec(any::<u8>(), 0..200)) {
