@@ -12,7 +12,7 @@ mod request;
 mod tests;
 
 pub use leaf::Leaf;
-pub use pod_identity::{POD_IDENTITY, POD_IDENTITY_NAME, PodIdentity};
+pub use pod_identity::{POD_IDENTITY, PodIdentity};
 pub use request::{AlternativeNames, PublicKey, REQUEST_BYTES_MAX, Request, Subject};
 
 use x509_parser::prelude::{FromDer as _, X509Certificate};

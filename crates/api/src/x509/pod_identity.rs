@@ -6,9 +6,6 @@ use super::der;
 /// The extension: 1.3.6.1.4.1.57683.1.
 pub const POD_IDENTITY: &[u8] = &[0x2b, 0x06, 0x01, 0x04, 0x01, 0x83, 0xc2, 0x53, 0x01];
 
-/// The same as people write it.
-pub const POD_IDENTITY_NAME: &str = "1.3.6.1.4.1.57683.1";
-
 /// A Pod, and what it is by.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct PodIdentity {
@@ -34,25 +31,15 @@ impl PodIdentity {
     /// The content of the extension: a sequence of texts, each under its number.
     #[must_use]
     pub fn der(&self) -> Vec<u8> {
-        let Self {
-            namespace,
-            namespace_uid,
-            service_account_name,
-            service_account_uid,
-            pod_name,
-            pod_uid,
-            node_name,
-            node_uid,
-        } = self;
         let texts = [
-            namespace,
-            namespace_uid,
-            service_account_name,
-            service_account_uid,
-            pod_name,
-            pod_uid,
-            node_name,
-            node_uid,
+            &self.namespace,
+            &self.namespace_uid,
+            &self.service_account_name,
+            &self.service_account_uid,
+            &self.pod_name,
+            &self.pod_uid,
+            &self.node_name,
+            &self.node_uid,
         ];
         let part = |(number, text): (u8, &String)| der::value(der::context(number), text.as_bytes());
         der::group(der::SEQUENCE, &(0..).zip(texts).map(part).collect::<Vec<_>>())
@@ -111,9 +98,8 @@ mod tests {
         assert_eq!(PodIdentity::read(&swapped), None);
     }
 
-    /// Made by the program that drafted the design, as its text shows it.
     #[test]
-    fn another_program_writes_the_same() {
+    fn each_part_stands_under_its_number() {
         let few = PodIdentity { pod_uid: "u".to_owned(), ..identity() };
         let by_hand = [
             &[0x30, 38][..],

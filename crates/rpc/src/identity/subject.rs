@@ -7,7 +7,7 @@ use std::{
 
 use api::{
     users::{MASTERS as ADMINS, NODE_PREFIX, NODES, service_account},
-    x509::PodIdentity,
+    x509::{POD_IDENTITY, PodIdentity},
 };
 use rcgen::{DistinguishedName, DnType, DnValue, string::PrintableString};
 use rustls_pki_types::CertificateDer;
@@ -34,9 +34,6 @@ const RESERVED: &str = "system:kapelle";
 
 /// The attribute of a name in which Kubernetes looks for a user's uid: 1.3.6.1.4.1.57683.2.
 const UID: Oid<'static> = oid!(1.3.6.1.4.1.57683.2);
-
-/// The extension that says which Pod the owner is: see [`PodIdentity`].
-const POD: Oid<'static> = oid!(1.3.6.1.4.1.57683.1);
 
 /// Who the owner of a certificate is.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -86,7 +83,8 @@ impl Subject {
         let (_, parsed) =
             X509Certificate::from_der(certificate).map_err(|error| IdentityError::malformed("certificate", error))?;
         let name = parsed.subject();
-        let mut pods = parsed.extensions().iter().filter(|extension| extension.oid == POD).peekable();
+        let mut pods =
+            parsed.extensions().iter().filter(|extension| extension.oid.as_bytes() == POD_IDENTITY).peekable();
         if pods.peek().is_some() {
             let is_only = name.iter_attributes().next().is_none() && !has_names(&parsed);
             let pod = pods.next().and_then(|extension| PodIdentity::read(extension.value)).filter(|_| is_only);
