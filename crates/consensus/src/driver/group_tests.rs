@@ -142,7 +142,10 @@ impl Seat {
                 }
             }
         };
-        timeout(PATIENCE, attempts).await.unwrap()
+        let Ok(output) = timeout(PATIENCE, attempts).await else {
+            panic!("{} is not heard: {:?}", self.contact, self.status())
+        };
+        output
     }
 
     /// Changes the members as soon as the group is ready for it.

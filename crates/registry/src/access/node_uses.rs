@@ -1,5 +1,5 @@
-//! Which Secrets, ConfigMaps and ServiceAccounts the Pods of each node use: the graph by which Kubernetes' node authorizer decides, kept as the
-//! Pods change, so that a question costs the same however many of them there are.
+//! Which Secrets, ConfigMaps and ServiceAccounts the Pods of each node use: the graph by which Kubernetes' node authorizer
+//! decides, kept as the Pods change, so that a question costs the same however many of them there are.
 
 use std::sync::Arc;
 
@@ -86,7 +86,8 @@ fn uses_of(record: &Arc<Record>) -> Vec<Use> {
     named.into_iter().map(used).collect()
 }
 
-/// The Secrets and ConfigMaps that a Pod names, as volumes, as environment, or to pull its images, and its ServiceAccount. One may come more than once.
+/// The Secrets and ConfigMaps that a Pod names, as volumes, as environment, or to pull its images, and its ServiceAccount. One
+/// may come more than once.
 fn named(pod: &Pod) -> Vec<(Kind, String)> {
     let mut found = Named::default();
     let Some(spec) = &pod.spec else { return found.0 };
