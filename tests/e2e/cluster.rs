@@ -221,6 +221,14 @@ impl Cluster {
         let address = self.field(&format!("service/{name}"), "/spec/clusterIP");
         format!("http://{address}:{}", self.field(&format!("service/{name}"), "/spec/ports/0/port"))
     }
+
+    /// A file that a Pod shows over HTTP, as `kv-http` does.
+    pub(crate) fn shown(&self, pod: &str, file: &str) -> String {
+        let url = format!("http://{}:8080/{file}", self.field(&format!("pod/{pod}"), "/status/podIP"));
+        let (status, body) = http_get(&url).unwrap();
+        assert_eq!(status, 200, "{file}: {body}");
+        body
+    }
 }
 
 impl Drop for Cluster {

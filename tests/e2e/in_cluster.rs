@@ -1,7 +1,7 @@
 //! Programs in Pods and the API: who they are there, what they reach, and what they may.
 
 use crate::{
-    cluster::{Answer, Cluster, http_get},
+    cluster::{Answer, Cluster},
     kubectl::Kubectl,
     patience::wait_until,
 };
@@ -38,14 +38,6 @@ spec:
   containers: [{name: quiet, image: 'kv-http:v1'}]
 ";
 
-/// A file of the Pod that shows its identity.
-fn shown(cluster: &Cluster, file: &str) -> String {
-    let (status, body) =
-        http_get(&format!("http://{}:8080/{file}", cluster.field("pod/shows", "/status/podIP"))).unwrap();
-    assert_eq!(status, 200, "{file}: {body}");
-    body
-}
-
 #[test]
 fn a_pods_files_are_all_that_a_program_needs_to_be_its_account() {
     let cluster = Cluster::start();
@@ -56,8 +48,8 @@ fn a_pods_files_are_all_that_a_program_needs_to_be_its_account() {
         |pod: &str| cluster.kapelle(&format!("get pod {pod} -o json")).ok().contains("kubernetes.io/serviceaccount");
     assert_eq!((mounted("shows"), mounted("quiet")), (true, false));
 
-    let (token, authority) = (shown(&cluster, "token"), shown(&cluster, "ca.crt"));
-    assert_eq!(shown(&cluster, "namespace"), "default");
+    let (token, authority) = (cluster.shown("shows", "token"), cluster.shown("shows", "ca.crt"));
+    assert_eq!(cluster.shown("shows", "namespace"), "default");
     let file = cluster.dir().join("of-the-pod.crt");
     std::fs::write(&file, authority).unwrap();
     let Some(kubectl) = Kubectl::find(&cluster) else { return };

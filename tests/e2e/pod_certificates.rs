@@ -6,7 +6,7 @@ use std::{
 };
 
 use crate::{
-    cluster::{Answer, Cluster, http_get},
+    cluster::{Answer, Cluster},
     kubectl::Kubectl,
     patience::wait_until,
 };
@@ -40,11 +40,8 @@ spec:
 
 /// A file of the Pod.
 fn shown(cluster: &Cluster, file: &str) -> PathBuf {
-    let url = format!("http://{}:8080/{file}", cluster.field("pod/shows", "/status/podIP"));
-    let (status, body) = http_get(&url).unwrap();
-    assert_eq!(status, 200, "{file}: {body}");
     let path = cluster.dir().join(file);
-    std::fs::write(&path, body).unwrap();
+    std::fs::write(&path, cluster.shown("shows", file)).unwrap();
     path
 }
 

@@ -73,13 +73,7 @@ struct Story {
 
 impl Story {
     fn begin() -> Option<Self> {
-        let mut lab = Lab::new(&["m1", "w1", "w2"])?;
-        lab.master("m1", None);
-        lab.ready("m1");
-        for worker in ["w1", "w2"] {
-            lab.worker_of_one(worker, &[], "");
-            lab.ready(worker);
-        }
+        let lab = Lab::of_one(&["w1", "w2"])?;
         lab.kapelle("m1", &format!("push {} hello-http:v1", sample("hello-http").display())).ok();
         lab.apply("m1", "pods.yaml", &pods()).ok();
         let known = wait_until("two endpoints", || match facts(&lab) {

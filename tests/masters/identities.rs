@@ -1,4 +1,5 @@
-//! What each identity may do, as SPECIFICATION's table says: every cell is asked of a real cluster, with a real certificate or token.
+//! What each identity may do, as SPECIFICATION's table says: every cell is asked of a real cluster, with a real certificate or
+//! token.
 
 use std::path::{Path, PathBuf};
 
@@ -92,13 +93,7 @@ struct Story {
 
 impl Story {
     fn begin() -> Option<Self> {
-        let mut lab = Lab::new(&["m1", "w1", "w2"])?;
-        lab.master("m1", None);
-        lab.ready("m1");
-        for worker in ["w1", "w2"] {
-            lab.worker_of_one(worker, &[], "");
-            lab.ready(worker);
-        }
+        let lab = Lab::of_one(&["w1", "w2"])?;
         for image in ["hello-http:v1", "shop/hello:v1"] {
             lab.kapelle("m1", &format!("push {} {image}", sample("hello-http").display())).ok();
         }

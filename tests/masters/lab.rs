@@ -316,6 +316,18 @@ impl Lab {
         self.start_by(host, by, &arguments);
     }
 
+    /// One master and workers, which are ready; or nothing where namespaces cannot be made.
+    pub(crate) fn of_one(workers: &[&'static str]) -> Option<Self> {
+        let mut lab = Self::new(&[&["m1"], workers].concat())?;
+        lab.master("m1", None);
+        lab.ready("m1");
+        for worker in workers {
+            lab.worker_of_one(worker, &[], "");
+            lab.ready(worker);
+        }
+        Some(lab)
+    }
+
     /// `kill -9`.
     pub(crate) fn kill(&mut self, host: &str) {
         let index = self.index(host);

@@ -361,13 +361,7 @@ ports: [{{port: 7777}}]
 
 #[test]
 fn what_would_lead_a_host_astray_is_not_believed_and_is_told() {
-    let Some(mut lab) = Lab::new(&["m1", "w1", "w2"]) else { return };
-    lab.master("m1", None);
-    lab.ready("m1");
-    for worker in ["w1", "w2"] {
-        lab.worker_of_one(worker, &[], "");
-        lab.ready(worker);
-    }
+    let Some(lab) = Lab::of_one(&["w1", "w2"]) else { return };
     let routes = |lab: &Lab| lab.on("w1", "ip", &["route", "show", "proto", "75"]).stdout;
     let before = wait_until("a route to the other node", || match routes(&lab) {
         found if found.contains("via") => Ok(found),
