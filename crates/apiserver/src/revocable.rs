@@ -2,7 +2,7 @@
 
 use std::{
     pin::Pin,
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
 };
 
 use axum::body::Body as Answer;
@@ -11,10 +11,19 @@ use futures::future::BoxFuture;
 use http_body::{Body, Frame, SizeHint};
 use registry::{Authenticated, Registry};
 
+/// How many frames of an answer are sent without another look at its reader, as long as none is waited for: who it is was found
+/// out a moment ago. The answer to a call of gRPC has two.
+const FRAMES_AT_ONCE: usize = 2;
+
 /// An answer that ends when somebody is nobody any more.
 struct Revocable {
     answer: Answer,
-    revoked: BoxFuture<'static, ()>,
+    /// How many frames have been sent.
+    sent: usize,
+    registry: Registry,
+    reader: Authenticated,
+    /// Empty until the answer takes its time.
+    revoked: Option<BoxFuture<'static, ()>>,
 }
 
 /// The same answer, that ends when its reader's token counts no more. What is sent as a whole is sent anyhow.
@@ -23,7 +32,19 @@ pub(crate) fn revocable(answer: Answer, registry: &Registry, reader: &Authentica
         return answer;
     }
     let (registry, reader) = (registry.clone(), reader.clone());
-    Answer::new(Revocable { answer, revoked: Box::pin(async move { registry.until_revoked(&reader).await }) })
+    Answer::new(Revocable { answer, sent: 0, registry, reader, revoked: None })
+}
+
+impl Revocable {
+    /// Waits until the reader is nobody any more.
+    fn poll_revoked(&mut self, cx: &mut Context<'_>) -> Poll<axum::Error> {
+        let revoked = self.revoked.get_or_insert_with(|| {
+            let (registry, reader) = (self.registry.clone(), self.reader.clone());
+            Box::pin(async move { registry.until_revoked(&reader).await })
+        });
+        ready!(revoked.as_mut().poll(cx));
+        Poll::Ready(axum::Error::new("the reader's token counts no more"))
+    }
 }
 
 impl Body for Revocable {
@@ -32,9 +53,17 @@ impl Body for Revocable {
 
     fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
         let this = self.get_mut();
-        match this.revoked.as_mut().poll(cx) {
-            Poll::Ready(()) => Poll::Ready(Some(Err(axum::Error::new("the reader's token counts no more")))),
-            Poll::Pending => Pin::new(&mut this.answer).poll_frame(cx),
+        if this.sent >= FRAMES_AT_ONCE
+            && let Poll::Ready(error) = this.poll_revoked(cx)
+        {
+            return Poll::Ready(Some(Err(error)));
+        }
+        match Pin::new(&mut this.answer).poll_frame(cx) {
+            Poll::Ready(frame) => {
+                this.sent += 1;
+                Poll::Ready(frame)
+            }
+            Poll::Pending => this.poll_revoked(cx).map(|error| Some(Err(error))),
         }
     }
 

@@ -12,6 +12,7 @@ use std::{
 };
 
 use api::{Error, x509::PodIdentity};
+use arc_swap::ArcSwapOption;
 use axum::{Router, body::Body};
 use http::{Request, Response};
 use hyper::{body::Incoming, service::service_fn, upgrade::OnUpgrade};
@@ -182,7 +183,16 @@ struct Session {
     /// When its certificate ends.
     until: Option<SystemTime>,
     slot: Slot,
+    /// Who has shown the last token on it.
+    known: ArcSwapOption<Known>,
     next: Mutex<Option<Next>>,
+}
+
+/// Who has shown a token, and on whose account that one asks.
+struct Known {
+    token: String,
+    shown: Authenticated,
+    account: Account,
 }
 
 /// What a connection goes on with after HTTP.
@@ -197,6 +207,8 @@ struct Next {
 /// Who sends a request.
 struct Asker {
     caller: Arc<Caller>,
+    /// On whose account.
+    account: Account,
     /// By which token it is known, if it is by one that may cease to count.
     token: Option<Authenticated>,
 }
@@ -224,23 +236,24 @@ impl Session {
     /// certificate goes first, as in Kubernetes' API server, because its owner has proven that it holds the key. Without a
     /// certificate the connection counts from now on as that of the token's owner. Finding out about a token that this master
     /// does not know is done on the account of the connection.
-    async fn asker(&self, shown: Option<Shown>, registry: &Registry) -> Result<Asker, Error> {
+    async fn asker(&self, shown: Option<Shown>, registry: &Registry, budget: &Budget) -> Result<Asker, Error> {
         let (party, asker) = match shown {
             None => return self.certified(registry).await,
             Some(Shown::Own(subject)) => {
                 let caller = Arc::new(Caller::new(subject.clone(), self.from));
-                (Party::Known(subject), Asker { caller, token: None })
+                let account = budget.account(&caller, self.from);
+                (Party::Known(subject), Asker { caller, account, token: None })
             }
             Some(Shown::Signed(token)) => {
-                let token = match registry.recognise(&token) {
+                // Nearly always a connection shows the same token again.
+                let before = self.known.load_full().filter(|known| known.token == token);
+                let known = match before.filter(|known| registry.counts_still(&known.shown)) {
                     Some(known) => known,
-                    None => {
-                        let _permit = self.account.take()?;
-                        registry.authenticate(&token).await?
-                    }
+                    None => self.find_out(token, registry, budget).await?,
                 };
-                let caller = token.caller.clone();
-                (Party::User(caller.user()), Asker { caller, token: Some(token) })
+                let Known { token: _, shown, account } = &*known;
+                let (caller, account) = (shown.caller.clone(), account.clone());
+                (Party::User(caller.user()), Asker { caller, account, token: Some(shown.clone()) })
             }
         };
         if *self.caller != Caller::Nobody {
@@ -248,6 +261,21 @@ impl Session {
         }
         self.slot.prove(party);
         Ok(asker)
+    }
+
+    /// Who shows a token that was not shown here before, or of which something has changed since.
+    async fn find_out(&self, token: String, registry: &Registry, budget: &Budget) -> Result<Arc<Known>, Error> {
+        let shown = match registry.recognise(&token) {
+            Some(shown) => shown,
+            None => {
+                let _permit = self.account.take()?;
+                registry.authenticate(&token).await?
+            }
+        };
+        let account = budget.account(&shown.caller, self.from);
+        let known = Arc::new(Known { token, shown, account });
+        self.known.store(Some(known.clone()));
+        Ok(known)
     }
 
     /// Whom the certificate names. That of a Pod counts as a token would that is bound to it.
@@ -262,7 +290,7 @@ impl Session {
                 }
             },
         };
-        Ok(Asker { caller: self.caller.clone(), token })
+        Ok(Asker { caller: self.caller.clone(), account: self.account.clone(), token })
     }
 }
 
@@ -281,7 +309,16 @@ impl Port {
         let caller = subject.map_or(Caller::Nobody, |subject| Caller::new(subject, from));
         if stream.get_ref().1.alpn_protocol() != Some(PEER_PROTOCOL) {
             let account = self.budget.account(&caller, from);
-            let session = Session { caller: Arc::new(caller), pod, from, account, until, slot, next: Mutex::default() };
+            let session = Session {
+                caller: Arc::new(caller),
+                pod,
+                from,
+                account,
+                until,
+                slot,
+                known: ArcSwapOption::default(),
+                next: Mutex::default(),
+            };
             return self.converse(stream, session).await;
         }
         match caller {
@@ -352,7 +389,7 @@ impl Port {
         let (busy, upgrade) = (session.slot.busy(), request.extensions_mut().remove::<OnUpgrade>());
         let language = Language::of(request.uri().path(), request.headers());
         let (response, left) = match self.admit(&mut request, language, &session).await {
-            Ok((Asker { caller, token }, permit)) => {
+            Ok((Asker { caller, token, .. }, permit)) => {
                 let rules = Rules::new(&caller, language, held_max(language, request.uri().path()));
                 let rules = match grpc::course(request.uri().path()) {
                     Course::Endless if *caller != Caller::Nobody => rules.endless(),
@@ -388,12 +425,10 @@ impl Port {
             basic::to_bearer(request.headers_mut());
         }
         let shown = self.bearers.take(request.headers_mut())?;
-        let asker = session.asker(shown, &self.languages.registry).await?;
+        let asker = session.asker(shown, &self.languages.registry, &self.budget).await?;
         origin::check(request, &asker.caller, language, &self.hosts)?;
-        let is_by_token = !Arc::ptr_eq(&asker.caller, &session.caller);
-        let permit =
-            if is_by_token { self.budget.account(&asker.caller, session.from).take() } else { session.account.take() };
-        Ok((asker, permit?))
+        let permit = asker.account.take()?;
+        Ok((asker, permit))
     }
 
     /// Waits until a token counts no more.

@@ -99,7 +99,15 @@ async fn a_token_is_somebody_over_rest_grpc_and_the_registry_of_images() {
     assert_eq!(asked(&server, &admin, maps.clone(), &token, &Value::Null).await.0, 200);
     assert_eq!(asked(&server, &admin, maps.clone(), &token[1..], &Value::Null).await.0, 401);
 
+    // A connection on which somebody was known knows nobody else by that, and nobody who has gone.
+    let mut sender = server.sender(nobody.clone()).await;
+    let mut again = async |token: &str| {
+        told(&mut sender, asking(&server, Method::GET, "/api", token, &Value::Null)).await.0.as_u16()
+    };
+    assert_eq!([again(&token).await, again(&token).await], [200, 200]);
+    assert_eq!([again(&token[1..]).await, again(&token).await], [401, 200]);
     leave(&server).await;
+    assert_eq!([again(&token).await, again(&token).await], [401, 401]);
     assert_eq!(asked(&server, &nobody, maps, &token, &Value::Null).await.0, 401, "its account is gone");
 }
 

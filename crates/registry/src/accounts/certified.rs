@@ -34,9 +34,9 @@ impl Registry {
 
     fn certified(&self, view: &View, caller: &Arc<Caller>, pod: &PodIdentity) -> Result<Authenticated, Gone> {
         let claims = Arc::new(claims(pod));
-        let user = bound::whose(view, &claims, self.now())?;
+        let (user, grounds) = bound::whose(view, &claims, self.now())?;
         let user = if let Caller::User(user) = &**caller { user.clone() } else { Arc::new(user) };
-        Ok(Authenticated::new(caller.clone(), user, claims))
+        Ok(Authenticated::new(caller.clone(), user, claims, grounds))
     }
 }
 

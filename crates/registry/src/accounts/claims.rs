@@ -189,7 +189,7 @@ impl Claims {
     }
 
     /// Allows them at some time, for one of some audiences.
-    pub(crate) fn check(&self, now: Timestamp, audiences: &[String]) -> Result<(), Refused> {
+    pub(crate) fn check(&self, now: Timestamp, audiences: &[impl AsRef<str>]) -> Result<(), Refused> {
         let now = seconds(now);
         if self.exp <= now {
             return Err(Refused::Expired);
@@ -201,8 +201,8 @@ impl Claims {
     }
 
     /// Those of some audiences for which it is.
-    pub(crate) fn audiences<'a>(&'a self, of: &'a [String]) -> impl Iterator<Item = &'a String> {
-        of.iter().filter(|audience| self.aud.contains(audience))
+    pub(crate) fn audiences<'a, S: AsRef<str>>(&'a self, of: &'a [S]) -> impl Iterator<Item = &'a S> {
+        of.iter().filter(|audience| self.aud.iter().any(|known| known == audience.as_ref()))
     }
 
     /// The user that it stands for, in Kubernetes' words. `groups` are those that a User has now.
@@ -349,7 +349,7 @@ mod tests {
         for other in ["", "Vault", "vaul", "https://kubernetes.default.svc"] {
             assert_eq!(checked(&claims, 150, other), Err(Refused::Audience), "{other}");
         }
-        assert_eq!(claims.check(Timestamp(150_000), &[]), Err(Refused::Audience));
+        assert_eq!(claims.check(Timestamp(150_000), &[] as &[&str]), Err(Refused::Audience));
     }
 
     #[test]

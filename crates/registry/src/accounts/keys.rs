@@ -194,6 +194,11 @@ impl Registry {
 }
 
 impl Opened {
+    /// Of which revision of their Secret they are.
+    pub(super) fn revision(&self) -> Revision {
+        self.revision
+    }
+
     /// The keys.
     pub(super) fn keyring(&self) -> &Keyring {
         &self.keyring
@@ -220,7 +225,8 @@ impl Opened {
     }
 }
 
-fn key() -> Key {
+/// The Secret in which the keys are.
+pub(super) fn key() -> Key {
     Key::namespaced(Kind::Secret, api::well_known::SYSTEM_NAMESPACE, NAME)
 }
 

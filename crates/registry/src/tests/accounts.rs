@@ -197,14 +197,18 @@ async fn a_token_ends_with_what_it_speaks_of() {
         let token = token(&registry, "till", spec).await;
         assert!(whose(&registry, &token).await.is_ok());
         let shown = registry.authenticate(&token).await.unwrap();
+        assert!(registry.counts_still(&shown));
+        let before = shown.clone();
         let (watcher, open) = (registry.clone(), registry.clone());
         tokio::spawn(async move { watcher.watch_presence().await });
         let ended = tokio::spawn(async move { open.until_revoked(&shown).await });
         delete(&registry, key(kind, name)).await;
+        assert!(!registry.counts_still(&before), "{kind}");
         refused(&registry, &token, "was deleted").await;
         soon(ended).await.unwrap();
         create(&registry, make(kind)).await;
         refused(&registry, &token, "made anew").await;
+        assert!(!registry.counts_still(&before), "{kind}");
         delete(&registry, key(kind, name)).await;
         if kind != Kind::ServiceAccount {
             delete(&registry, key(Kind::ServiceAccount, "till")).await;
@@ -236,9 +240,12 @@ async fn keys_are_rotated_and_tokens_outlive_that_and_end_in_time() {
     assert_eq!(first.len(), 1);
     soon(registry.refresh_keys()).await.unwrap();
     assert_eq!(kids(), first, "it is not due");
+    let shown = registry.authenticate(&short).await.unwrap();
     pass(Duration::from_secs(3599));
+    assert!(registry.counts_still(&shown));
     assert!(whose(&registry, &short).await.is_ok());
     pass(Duration::from_secs(1));
+    assert!(!registry.counts_still(&shown));
     refused(&registry, &short, "expired").await;
 
     pass(Duration::from_secs(30 * 24 * 3600));
@@ -265,7 +272,10 @@ async fn keys_are_sealed_and_who_deletes_them_ends_all_tokens() {
     for word in ["signing", "retired", "kid", "MIG"] {
         assert!(!sealed.windows(word.len()).any(|bytes| bytes == word.as_bytes()), "{word}");
     }
+    let shown = registry.authenticate(&before).await.unwrap();
+    assert!(registry.counts_still(&shown));
     delete(&registry, place.clone()).await;
+    assert!(!registry.counts_still(&shown));
     refused(&registry, &before, "no keys").await;
     let after = token(&registry, "till", TokenRequestSpec::default()).await;
     assert!(whose(&registry, &after).await.is_ok());

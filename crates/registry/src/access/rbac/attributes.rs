@@ -48,12 +48,14 @@ impl<'a> Attributes<'a> {
     }
 
     /// The same in each of the groups in which the same objects are served.
-    pub(super) fn everywhere(&self) -> impl Iterator<Item = Self> {
-        let elsewhere = match self {
+    pub(super) fn everywhere(&self) -> impl Iterator<Item = Self> + use<'a> {
+        let asked = *self;
+        let elsewhere = move || match asked {
             Self::Resource(asked) => Some(asked.elsewhere().map(Self::Resource)),
             Self::NonResource { .. } => None,
         };
-        std::iter::once(*self).chain(elsewhere.into_iter().flatten())
+        // Most askers find what they need where they asked, and nobody looks elsewhere.
+        std::iter::once(asked).chain(std::iter::once_with(elsewhere).flatten().flatten())
     }
 }
 

@@ -126,7 +126,8 @@ impl User {
 
     /// Whether the user has all rights of some rules where an object is.
     fn has_all(&self, rules: &[PolicyRule], key: &Key, roles: &Roles) -> Result<(), Error> {
-        let held: Vec<PolicyRule> = roles.of(self, &key.namespace).flat_map(|grant| grant.rules).cloned().collect();
+        let held: Vec<PolicyRule> =
+            roles.of(self, &key.namespace).flat_map(|grant| grant.rules.iter()).cloned().collect();
         let missing = rights::missing(&held, rules);
         if missing.is_empty() {
             return Ok(());

@@ -2,7 +2,10 @@
 //!
 //! Whoever is refused learns of no role that it may not list, but of those that every cluster has, which are no secret.
 
-use std::{fmt::Write as _, sync::LazyLock};
+use std::{
+    fmt::Write as _,
+    sync::{Arc, LazyLock},
+};
 
 use api::{
     Error, Kind, Reason,
@@ -15,7 +18,7 @@ use api::{
 use super::{
     attributes::{Attributes, ResourceAttributes},
     roles::{Allowed, RoleName, Roles},
-    rules,
+    rules::{self, RuleSet},
 };
 use crate::access::User;
 
@@ -151,9 +154,7 @@ fn smallest<'a>(asked: &Attributes<'_>, roles: &'a Roles, reader: Reader<'_>) ->
     let everywhere =
         reader.may_list(ClusterRole::KIND, "", roles).then(|| roles.for_users("").take(LOOKED_THROUGH_MAX));
     let given = USERS_ROLES.iter().filter_map(|name| roles.rules.get_key_value(name));
-    let allowing = |(_, rules): &(&RoleName, &std::sync::Arc<[PolicyRule]>)| {
-        rules.iter().any(|rule| rules::allows(rule, asked)) && !rules.iter().any(is_everything)
-    };
+    let allowing = |(_, rules): &(&RoleName, &Arc<RuleSet>)| rules.allow(asked) && !rules.iter().any(is_everything);
     let found = here.into_iter().flatten().chain(everywhere.into_iter().flatten()).chain(given).filter(allowing);
     found.min_by_key(|(_, rules)| rules.iter().map(size).sum::<usize>()).map(|(role, _)| role)
 }

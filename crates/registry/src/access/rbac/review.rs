@@ -95,7 +95,7 @@ impl Registry {
             Caller::User(user) if user.groups.iter().any(|group| group == MASTERS) => everything(),
             Caller::User(user) => {
                 let roles = self.inner.rights.of(&self.state());
-                let rules = roles.of(user, namespace).flat_map(|grant| grant.rules).cloned().collect();
+                let rules = roles.of(user, namespace).flat_map(|grant| grant.rules.iter()).cloned().collect();
                 RulesOf { rules, incomplete: false }
             }
             // What a node may do depends on its Pods.

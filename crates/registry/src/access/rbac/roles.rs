@@ -13,7 +13,7 @@ use store::{Objects, Record, View};
 
 use super::{
     attributes::{Attributes, ResourceAttributes},
-    rules,
+    rules::RuleSet,
 };
 use crate::access::User;
 
@@ -48,7 +48,7 @@ impl Rights {
 pub struct Roles {
     /// Of which objects the rest was made, in the order of [`KINDS`].
     tables: [Objects; KINDS.len()],
-    pub(super) rules: OrdMap<RoleName, Arc<[PolicyRule]>>,
+    pub(super) rules: OrdMap<RoleName, Arc<RuleSet>>,
     /// By namespace; under the empty name stands what is given everywhere.
     given: HashMap<Arc<str>, Given>,
 }
@@ -81,7 +81,7 @@ pub(crate) enum Holder<'a> {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Grant<'a> {
     pub(crate) role: &'a RoleName,
-    pub(crate) rules: &'a [PolicyRule],
+    pub(super) rules: &'a RuleSet,
     /// The namespace of the binding; empty for a ClusterRoleBinding.
     namespace: &'a str,
     binding: &'a str,
@@ -135,7 +135,7 @@ impl Roles {
     fn give(&mut self, record: &Record) {
         let object = record.object();
         if let Some(rules) = rules_of(&object) {
-            self.rules.insert(RoleName::of(record), rules.into());
+            self.rules.insert(RoleName::of(record), Arc::new(RuleSet::new(rules)));
         }
         let (namespace, Some((role, subjects))) = (&record.key.namespace, binding_of(&object)) else { return };
         let (role, given) = (Self::meant(role, namespace), self.given.entry(namespace.clone()).or_default());
@@ -149,9 +149,7 @@ impl Roles {
         if user.is_master() {
             return Some(Allowed::Masters);
         }
-        let named = |asked: Attributes<'_>| {
-            self.of(user, asked.namespace()).find(|grant| grant.rules.iter().any(|rule| rules::allows(rule, &asked)))
-        };
+        let named = |asked: Attributes<'_>| self.of(user, asked.namespace()).find(|grant| grant.rules.allow(&asked));
         asked.everywhere().find_map(named).map(Allowed::Role)
     }
 
@@ -179,7 +177,7 @@ impl Roles {
     }
 
     /// The Roles of a namespace, or the ClusterRoles for the empty one, but for those that are meant for parts of the cluster.
-    pub(super) fn for_users(&self, namespace: &str) -> impl Iterator<Item = (&RoleName, &Arc<[PolicyRule]>)> {
+    pub(super) fn for_users(&self, namespace: &str) -> impl Iterator<Item = (&RoleName, &Arc<RuleSet>)> {
         let namespace: Arc<str> = namespace.into();
         let from = |name: &str| RoleName { namespace: namespace.clone(), name: name.into() };
         let (before, after) = (from("")..from(SYSTEM), from(BEHIND_SYSTEM)..);

@@ -1,4 +1,6 @@
-//! Whether a rule of a role allows what is asked, by Kubernetes' reading of its words.
+//! Whether the rules of a role allow what is asked, by Kubernetes' reading of their words.
+
+use std::ops::Deref;
 
 use api::{
     rbac_v1::PolicyRule,
@@ -6,6 +8,54 @@ use api::{
 };
 
 use super::attributes::{Attributes, ResourceAttributes};
+
+/// The rules of a role, and which of them speak of what: of the many that a role like `edit` has, few speak of one resource.
+#[derive(Debug)]
+pub(super) struct RuleSet {
+    rules: Box<[PolicyRule]>,
+    /// Which word of which rule names a resource, by the resource.
+    named: Box<[(usize, usize)]>,
+    /// Which rules speak of any resource.
+    of_any: Box<[usize]>,
+}
+
+impl RuleSet {
+    pub(super) fn new(rules: &[PolicyRule]) -> Self {
+        let words = || {
+            let of_rule = |(at, rule): (usize, &PolicyRule)| (0..rule.resources.len()).map(move |word| (at, word));
+            rules.iter().enumerate().flat_map(of_rule)
+        };
+        let resource = |(rule, word): (usize, usize)| resource(&rules[rule].resources[word]);
+        let (of_any, mut named): (Vec<_>, Vec<_>) = words().partition(|at| resource(*at) == ALL);
+        named.sort_by_key(|at| resource(*at));
+        let of_any = of_any.into_iter().map(|(rule, _)| rule).collect();
+        Self { rules: rules.into(), named: named.into(), of_any }
+    }
+
+    /// Whether one of them allows something.
+    pub(super) fn allow(&self, asked: &Attributes<'_>) -> bool {
+        let Attributes::Resource(ResourceAttributes { resource, .. }) = asked else {
+            return self.rules.iter().any(|rule| allows(rule, asked));
+        };
+        let of_word = |(rule, word): &(usize, usize)| self::resource(&self.rules[*rule].resources[*word]);
+        let named = &self.named[self.named.partition_point(|at| of_word(at) < *resource)..];
+        let of_it = named.iter().take_while(|at| of_word(at) == *resource).map(|(rule, _)| rule);
+        of_it.chain(&self.of_any).any(|rule| allows(&self.rules[*rule], asked))
+    }
+}
+
+impl Deref for RuleSet {
+    type Target = [PolicyRule];
+
+    fn deref(&self) -> &[PolicyRule] {
+        &self.rules
+    }
+}
+
+/// Of which resource a word speaks, with or without a part of it.
+fn resource(word: &str) -> &str {
+    word.split_once('/').map_or(word, |(resource, _)| resource)
+}
 
 /// Whether a rule allows something.
 pub(super) fn allows(rule: &PolicyRule, asked: &Attributes<'_>) -> bool {
@@ -91,6 +141,35 @@ mod tests {
             assert_eq!(allows(&named, &Attributes::Resource(asked)), expected);
             for name in ["z", ""] {
                 assert!(!allows(&named, &Attributes::Resource(ResourceAttributes { name, ..asked })));
+            }
+        }
+    }
+
+    /// Rules of many words, asked by way of the index and one after the other.
+    #[test]
+    fn a_set_of_rules_allows_what_one_of_them_does() {
+        let sets =
+            ["", "pods", "pods/log pods", "*/scale", "* pods", "pods/*", "a b|pods deployments|*/log", "podsx|pod"];
+        let asked = ["pods", "pods/log", "deployments", "deployments/scale", "*", "*/log", "pod", ""];
+        for set in sets {
+            let rule = |text: &str| PolicyRule {
+                verbs: words("get"),
+                api_groups: words("apps"),
+                resources: words(text),
+                non_resource_urls: words("/a /b*"),
+                ..PolicyRule::default()
+            };
+            let rules: Vec<PolicyRule> = set.split('|').map(rule).collect();
+            let indexed = RuleSet::new(&rules);
+            assert_eq!(*indexed, *rules);
+            for text in asked {
+                let asked = Attributes::Resource(resource(text));
+                assert_eq!(indexed.allow(&asked), rules.iter().any(|rule| allows(rule, &asked)), "{set} {text}");
+                let other = Attributes::Resource(ResourceAttributes { verb: "delete", ..resource(text) });
+                assert!(!indexed.allow(&other));
+            }
+            for (path, expected) in [("/a", true), ("/bc", true), ("/c", false)] {
+                assert_eq!(indexed.allow(&Attributes::NonResource { verb: "get", path }), expected);
             }
         }
     }
