@@ -211,11 +211,11 @@ impl Brain {
     }
 
     fn observe(&mut self, change: Change, now: Timestamp, effects: &mut Vec<Effect>) {
-        let Some(pod) = change.object.get::<core_v1::Pod>() else { return };
+        let Some(pod) = core_v1::Pod::from_object(Arc::unwrap_or_clone(change.object)) else { return };
         let uid: Uid = pod.uid().into();
         match change.change {
             ChangeType::Deleted => self.vanish(&uid, now, effects),
-            ChangeType::Added | ChangeType::Modified => self.see(uid, Arc::new(pod.clone()), now, effects),
+            ChangeType::Added | ChangeType::Modified => self.see(uid, Arc::new(pod), now, effects),
         }
     }
 

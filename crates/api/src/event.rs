@@ -2,7 +2,7 @@
 
 use std::hash::Hasher as _;
 
-use crate::{Key, Kind, Object, Timestamp, core_v1, meta_v1, well_known::DEFAULT_NAMESPACE};
+use crate::{Key, Kind, Object, Timestamp, core_v1, kinds::Resource, meta_v1, well_known::DEFAULT_NAMESPACE};
 
 /// Whether somebody should look.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -44,31 +44,44 @@ pub fn reference(about: &Object) -> core_v1::ObjectReference {
     }
 }
 
-/// A new event, seen once, at `now`.
+/// The same for an object whose kind is known.
+#[must_use]
+pub fn reference_to<R: Resource>(about: &R) -> core_v1::ObjectReference {
+    core_v1::ObjectReference {
+        kind: R::KIND.to_string(),
+        namespace: about.namespace().to_owned(),
+        name: about.name().to_owned(),
+        uid: about.uid().to_owned(),
+        api_version: R::KIND.api_version(),
+        resource_version: about.metadata().map(|meta| meta.resource_version.clone()).unwrap_or_default(),
+        field_path: String::new(),
+    }
+}
+
+/// A new event about an object, seen once, at `now`.
 ///
 /// Its name is a function of what it says (object and incarnation, type, reason, message, component): who meets the name
 /// taken has seen the same thing again and calls [`repeat`] on the one that exists.
 #[must_use]
 pub fn new(
-    about: &Object,
+    about: core_v1::ObjectReference,
     kind: EventType,
     reason: &str,
     message: &str,
     component: &str,
     now: Timestamp,
 ) -> core_v1::Event {
-    let involved = reference(about);
     let message = cut(message, MESSAGE_BYTES_MAX).to_owned();
     // Events on objects that have no namespace are kept in the default one, as Kubernetes does.
-    let namespace = if involved.namespace.is_empty() { DEFAULT_NAMESPACE } else { &involved.namespace };
+    let namespace = if about.namespace.is_empty() { DEFAULT_NAMESPACE } else { &about.namespace };
     let metadata = meta_v1::ObjectMeta {
-        name: name(&involved, [kind.word(), reason, &message, component]),
+        name: name(&about, [kind.word(), reason, &message, component]),
         namespace: namespace.to_owned(),
         ..Default::default()
     };
     core_v1::Event {
         metadata: Some(metadata),
-        involved_object: Some(involved),
+        involved_object: Some(about),
         reason: reason.to_owned(),
         message,
         source: Some(core_v1::EventSource { component: component.to_owned(), host: String::new() }),

@@ -346,7 +346,7 @@ impl Master {
         let status = Pod { status: Some(reported), ..bound.clone() };
         self.wishes.push_back((None, Write::Update(status.into(), Subresource::Status)));
         if self.events {
-            let told = event::new(object, EventType::Normal, reason, message, "kubelet", self.now);
+            let told = event::new(event::reference(object), EventType::Normal, reason, message, "kubelet", self.now);
             self.wishes.push_back((None, Write::Create(told.into())));
         }
     }

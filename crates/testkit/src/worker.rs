@@ -238,8 +238,8 @@ impl Worker {
             // That things go well is not worth telling in a story.
             Effect::Tell(_, note) if !note.warning => Vec::new(),
             Effect::Tell(pod, note) => {
-                let about = Object::from(Pod::clone(&pod));
-                let told = event::new(&about, EventType::Warning, note.reason, &note.message, "kubelet", now);
+                let about = event::reference_to(&*pod);
+                let told = event::new(about, EventType::Warning, note.reason, &note.message, "kubelet", now);
                 self.say(Write::Create(told.into()))
             }
             Effect::WakeAt(at) => later(at.since(now), Event::Woken),

@@ -29,7 +29,7 @@ mod table;
 use settings::Settings;
 
 /// A scene's name, and what it measures.
-const SCENES: [(&str, &str); 8] = [
+const SCENES: [(&str, &str); 9] = [
     ("puts", "durable writes of 1 KiB"),
     ("in-process", "durable writes without the API, beside etcd's puts"),
     ("gets", "linearizable reads"),
@@ -37,6 +37,7 @@ const SCENES: [(&str, &str); 8] = [
     ("watch", "what a change costs with many watchers"),
     ("restart", "memory, and the time from a start after kill -9 to the first answer"),
     ("rights", "a decision among 10,000 bindings, requests of who has rights by roles, and when a binding counts"),
+    ("neighbours", "what users notice of another one who lists everything in a loop"),
     ("gap", "how long nobody can write when the leader is killed"),
 ];
 
@@ -69,6 +70,7 @@ async fn play(name: &str, settings: &Settings) -> anyhow::Result<()> {
         "watch" => scenes::watch::play(settings).await,
         "restart" => scenes::restart::play(settings).await,
         "rights" => scenes::rights::play(settings).await,
+        "neighbours" => scenes::neighbours::play(settings).await,
         _ => scenes::gap::play(settings).await,
     }
 }

@@ -8,7 +8,7 @@ use std::{
 
 use api::{
     DeleteOptions, Key, Object, Reason, Subresource, Timestamp, Write,
-    core_v1::{ContainerStatus, Pod},
+    core_v1::{ContainerStatus, ObjectReference, Pod},
     event::{self, EventType},
     kinds::Resource as _,
     pod::{Phase, phase},
@@ -82,11 +82,15 @@ impl Reports {
     /// Tells users something of a Pod.
     pub(crate) fn tell(&self, pod: &Arc<Pod>, note: &Note, now: Timestamp) {
         let kind = if note.warning { EventType::Warning } else { EventType::Normal };
-        self.event(&Object::from(Pod::clone(pod)), kind, note.reason, &note.message, now);
+        self.event_about(event::reference_to(&**pod), kind, note.reason, &note.message, now);
     }
 
     /// Tells users something of any object.
     pub(crate) fn event(&self, about: &Object, kind: EventType, reason: &str, message: &str, now: Timestamp) {
+        self.event_about(event::reference(about), kind, reason, message, now);
+    }
+
+    fn event_about(&self, about: ObjectReference, kind: EventType, reason: &str, message: &str, now: Timestamp) {
         let mut event = event::new(about, kind, reason, message, COMPONENT, now);
         event.source.get_or_insert_default().host = self.node.to_string();
         self.lock().event(Write::Create(Object::from(event)));

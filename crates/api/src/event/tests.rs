@@ -1,10 +1,10 @@
 //! Events: names that tell the same thing apart from another.
 
-use super::{EventType, MESSAGE_BYTES_MAX, new, repeat};
+use super::{EventType, MESSAGE_BYTES_MAX, new, reference, repeat};
 use crate::{Timestamp, core_v1, fixtures::object, validate};
 
 fn event(yaml: &str, reason: &str, second: i64) -> core_v1::Event {
-    new(&object(yaml), EventType::Warning, reason, "no room", "scheduler", Timestamp(second * 1000))
+    new(reference(&object(yaml)), EventType::Warning, reason, "no room", "scheduler", Timestamp(second * 1000))
 }
 
 const POD: &str = "{kind: Pod, metadata: {name: web, namespace: shop, uid: u1}}";
@@ -32,7 +32,7 @@ fn what_is_made_may_be_stored_and_counted() {
 fn events_of_objects_without_a_namespace_live_in_default() {
     let long = "ä".repeat(MESSAGE_BYTES_MAX);
     let node = object(&format!("{{kind: Node, metadata: {{name: {}}}}}", "n".repeat(253)));
-    let event = new(&node, EventType::Normal, "Ready", &long, "control", Timestamp(0));
+    let event = new(reference(&node), EventType::Normal, "Ready", &long, "control", Timestamp(0));
     assert_eq!(event.metadata.as_ref().map(|meta| meta.namespace.as_str()), Some("default"));
     assert_eq!(event.message.len(), MESSAGE_BYTES_MAX, "cut between characters");
     assert_eq!(validate::create(&event.into()), []);

@@ -34,7 +34,8 @@ async fn the_brain_is_woken_when_its_time_has_come() {
     let (events, inputs) = mpsc::channel(8);
     let (writes, mut out) = mpsc::channel(8);
     let clock = || Timestamp(NOW.load(Ordering::Relaxed));
-    let old = api::event::new(&pod("a").object(), EventType::Normal, "Said", "long ago", "test", Timestamp(0));
+    let about = api::event::reference(&pod("a").object());
+    let old = api::event::new(about, EventType::Normal, "Said", "long ago", "test", Timestamp(0));
     NOW.store(HOUR - 5, Ordering::Relaxed);
     let driver = tokio::spawn(run(Brain::new(Config::default()), inputs, writes, clock));
     events.send(vec![Event::Observed(vec![added(old.into(), 1)]), Event::Synced]).await.expect("it listens");

@@ -39,7 +39,7 @@ pub(crate) fn concerns(_world: &World, shift: &Shift, look: &mut dyn FnMut(Key))
 /// The write that records a note: a new Event, or one more count of the Event that says the same.
 pub(crate) fn record(world: &World, note: &Note, component: &str, now: Timestamp) -> Write {
     let Note { about, kind, reason, message } = note;
-    let new = event::new(about, *kind, reason, message, component, now);
+    let new = event::new(event::reference(about), *kind, reason, message, component, now);
     let Some(present) = world.get::<core_v1::Event>(&new.key()) else { return Write::Create(new.into()) };
     let mut present = present.clone();
     event::repeat(&mut present, now);
