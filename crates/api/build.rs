@@ -5,7 +5,7 @@ use std::path::Path;
 use prost::Message as _;
 
 /// The files whose messages become types of this crate; the services are compiled by `rpc`.
-const FILES: [&str; 20] = [
+const FILES: [&str; 21] = [
     "kapelle/options/v1/options.proto",
     "kapelle/meta/v1/meta.proto",
     "kapelle/core/v1/core.proto",
@@ -25,6 +25,7 @@ const FILES: [&str; 20] = [
     "kapelle/apiregistration/v1/apiregistration.proto",
     "kapelle/flowcontrol/v1/flowcontrol.proto",
     "kapelle/identity/v1/identity.proto",
+    "kapelle/scheduling/v1/scheduling.proto",
     "kapelle/api/v1/object.proto",
 ];
 

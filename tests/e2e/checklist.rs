@@ -24,7 +24,7 @@ struct Sample {
     describe: &'static str,
 }
 
-const SAMPLES: [Sample; 34] = [
+const SAMPLES: [Sample; 37] = [
     Sample {
         resource: "namespace",
         kind: "Namespace",
@@ -240,6 +240,33 @@ const SAMPLES: [Sample; 34] = [
         columns: &["NAME", "TYPE", "NOMINALCONCURRENCYSHARES", "QUEUES", "HANDSIZE", "QUEUELENGTHLIMIT", "AGE"],
         wide: "QUEUES",
         describe: "Reject",
+    },
+    Sample {
+        resource: "resourcequota",
+        kind: "ResourceQuota",
+        manifest: "apiVersion: v1\nkind: ResourceQuota\nmetadata: {name: sample, labels: {size: small}}\nspec: {hard: {services.nodeports: 1000, limits.cpu: 1000}}\n",
+        change: ("size: small", "size: large"),
+        columns: &["NAME", "REQUEST", "LIMIT", "AGE"],
+        wide: "LIMIT",
+        describe: "services.nodeports",
+    },
+    Sample {
+        resource: "limitrange",
+        kind: "LimitRange",
+        manifest: "apiVersion: v1\nkind: LimitRange\nmetadata: {name: sample, labels: {size: small}}\nspec: {limits: [{type: Pod, max: {cpu: 1000}}]}\n",
+        change: ("size: small", "size: large"),
+        columns: &["NAME", "CREATED AT"],
+        wide: "CREATED AT",
+        describe: "Max Limit/Request Ratio",
+    },
+    Sample {
+        resource: "priorityclass.scheduling.k8s.io",
+        kind: "PriorityClass",
+        manifest: "apiVersion: scheduling.k8s.io/v1\nkind: PriorityClass\nmetadata: {name: sample, labels: {size: small}}\nvalue: 7\npreemptionPolicy: Never\n",
+        change: ("size: small", "size: large"),
+        columns: &["NAME", "VALUE", "GLOBAL-DEFAULT", "AGE"],
+        wide: "PREEMPTIONPOLICY",
+        describe: "Value:",
     },
     Sample {
         resource: "user.kapelle.dev",

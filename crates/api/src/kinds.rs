@@ -56,11 +56,13 @@ pub mod core {
     pub(crate) mod config_map;
     pub(crate) mod endpoints;
     pub(crate) mod event;
+    pub mod limit_range;
     pub mod namespace;
     pub(crate) mod node;
     pub mod pod;
     pub(crate) mod pod_template;
     pub(crate) mod replication_controller;
+    pub(crate) mod resource_quota;
     pub(crate) mod secret;
     pub mod service;
     pub(crate) mod service_account;
@@ -93,6 +95,11 @@ pub(crate) mod rbac {
     pub(crate) mod cluster_role_binding;
     pub(crate) mod role;
     pub(crate) mod role_binding;
+}
+
+/// Kinds of the group `scheduling.k8s.io`.
+pub mod scheduling {
+    pub mod priority_class;
 }
 
 /// Kinds of the group `storagemigration.k8s.io`.
@@ -254,6 +261,18 @@ macro_rules! table {
             45 PriorityLevelConfiguration: flowcontrol_v1::PriorityLevelConfiguration, flowcontrol::priority_level_configuration::PriorityLevelConfigurationStrategy, {
                 "flowcontrol.apiserver.k8s.io" "v1", "prioritylevelconfigurations" ("prioritylevelconfiguration") [], false,
                 in [], with [Status], "kapelle.flowcontrol.v1.PriorityLevelConfiguration"
+            };
+            46 ResourceQuota: core_v1::ResourceQuota, core::resource_quota::ResourceQuotaStrategy, {
+                "" "v1", "resourcequotas" ("resourcequota") ["quota"], true,
+                in [], with [Status], "kapelle.core.v1.ResourceQuota"
+            };
+            47 LimitRange: core_v1::LimitRange, core::limit_range::LimitRangeStrategy, {
+                "" "v1", "limitranges" ("limitrange") ["limits"], true,
+                in [], with [], "kapelle.core.v1.LimitRange"
+            };
+            48 PriorityClass: scheduling_v1::PriorityClass, scheduling::priority_class::PriorityClassStrategy, {
+                "scheduling.k8s.io" "v1", "priorityclasses" ("priorityclass") ["pc"], false,
+                in [], with [], "kapelle.scheduling.v1.PriorityClass"
             };
             50 User: identity_v1::User, identity::user::UserStrategy, {
                 "kapelle.dev" "v1", "users" ("user") [], false,

@@ -38,6 +38,8 @@ pub mod patch;
 pub mod pod;
 pub mod pod_security;
 pub mod quantity;
+pub mod quota;
+pub mod resources;
 pub mod rights;
 pub mod schema;
 pub mod selector;
@@ -71,7 +73,7 @@ pub use pb::kapelle::{
     authorization::v1 as authorization_v1, autoscaling::v1 as autoscaling_v1, certificates::v1 as certificates_v1,
     coordination::v1 as coordination_v1, core::v1 as core_v1, discovery::v1 as discovery_v1, events::v1 as events_v1,
     flowcontrol::v1 as flowcontrol_v1, identity::v1 as identity_v1, meta::v1 as meta_v1, policy::v1 as policy_v1,
-    rbac::v1 as rbac_v1, storagemigration::v1 as storagemigration_v1,
+    rbac::v1 as rbac_v1, scheduling::v1 as scheduling_v1, storagemigration::v1 as storagemigration_v1,
 };
 pub use time::Timestamp;
 pub use verbs::{

@@ -14,7 +14,7 @@ use prost::Message as _;
 
 use crate::{
     admissionregistration_v1, api_v1, apiextensions_v1, apiregistration_v1, apps_v1, certificates_v1, coordination_v1,
-    core_v1, discovery_v1, flowcontrol_v1, identity_v1, meta_v1, rbac_v1, storagemigration_v1,
+    core_v1, discovery_v1, flowcontrol_v1, identity_v1, meta_v1, rbac_v1, scheduling_v1, storagemigration_v1,
 };
 pub use custom::{
     CustomColumn, CustomKind, CustomObject, CustomVersion, KindName, NAMES_MAX, Outline, ScalePaths, has_room_for_names,

@@ -1,5 +1,7 @@
 //! Questions that everybody asks of a Pod.
 
+pub mod amounts;
+
 use std::collections::BTreeMap;
 
 use crate::{

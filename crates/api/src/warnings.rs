@@ -11,7 +11,7 @@ use crate::{
         PodTemplateSpec, ResourceRequirements, SecurityContext, VolumeMount, VolumeProjection, VolumeSource,
     },
     defaults::pod::{DNS_POLICY, TERMINATION_MESSAGE_PATH, TERMINATION_MESSAGE_POLICY},
-    well_known::DEFAULT_SCHEDULER,
+    well_known::{DEFAULT_SCHEDULER, PREEMPT_LOWER},
 };
 
 const NO_USERS: &str = "a sandbox has no users and groups";
@@ -21,7 +21,7 @@ const NO_PROCESSES: &str = "a sandbox has no processes";
 const NO_TERMINAL: &str = "a sandbox has no terminal, and its input ends when it is asked to stop";
 const NO_SCHEDULING: &str = "the scheduler does not consider it yet";
 const NO_LABEL_KEYS: &str = "name the labels in labelSelector";
-const NO_PRIORITIES: &str = "all Pods are equal to the scheduler";
+const NO_PREEMPTION: &str = "no Pod takes the place of another yet; it waits before those of a lower priority";
 const NO_DNS: &str = "names are resolved by the sandbox itself: Services by name, all others as the node does";
 const NO_LINKS: &str = "no variables are set for Services; find them by name, such as web or web.NAMESPACE";
 const NO_HOST_NAMES: &str = "a sandbox has no host name";
@@ -105,14 +105,15 @@ impl Warnings {
                 "{at}.schedulerName: no scheduler {name:?} is part of the cluster: the Pod waits until one binds it to a node"
             ));
         }
+        // Every Pod gets a policy; where no other is less important, nothing is missing.
+        let may_preempt = spec.preemption_policy.as_deref() == Some(PREEMPT_LOWER)
+            && spec.priority.is_none_or(|priority| priority > 0);
         let readiness = "readiness is what the containers' probes say";
         let pod_resources = "amounts of the whole Pod are not considered; set them on the containers";
         self.ignored(
             at,
             [
-                ("priorityClassName", !spec.priority_class_name.is_empty(), NO_PRIORITIES),
-                ("priority", spec.priority.is_some_and(|priority| priority != 0), NO_PRIORITIES),
-                ("preemptionPolicy", spec.preemption_policy.is_some(), NO_PRIORITIES),
+                ("preemptionPolicy", may_preempt, NO_PREEMPTION),
                 ("schedulingGroup", spec.scheduling_group.is_some(), NO_SCHEDULING),
                 ("readinessGates", !spec.readiness_gates.is_empty(), readiness),
                 ("evictionResponders", !spec.eviction_responders.is_empty(), "evictions ask nobody"),

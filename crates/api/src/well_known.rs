@@ -43,6 +43,11 @@ pub const REMOTE_EXTRA_HEADER_PREFIX: &str = "X-Remote-Extra-";
 /// The scheduler that a Pod names if it means the cluster's own.
 pub const DEFAULT_SCHEDULER: &str = "default-scheduler";
 
+/// The Pod may take the place of others with a lower priority.
+pub const PREEMPT_LOWER: &str = "PreemptLowerPriority";
+/// The Pod waits for a place.
+pub const PREEMPT_NEVER: &str = "Never";
+
 /// The label by which selectors find a Namespace by its name.
 pub const NAMESPACE_NAME_LABEL: &str = "kubernetes.io/metadata.name";
 /// The label by which an EndpointSlice names its Service.

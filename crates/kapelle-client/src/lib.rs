@@ -68,7 +68,7 @@ pub use api::{
     error::Cause,
     flowcontrol_v1, identity_v1,
     kinds::{Resource, Scale},
-    meta_v1, rbac_v1, storagemigration_v1,
+    meta_v1, rbac_v1, scheduling_v1, storagemigration_v1,
 };
 pub use rpc::{Retries, Warned, forward::Tunnel};
 pub use serde_json::{self, Value, json};

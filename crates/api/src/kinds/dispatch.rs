@@ -9,7 +9,7 @@ use prost::{DecodeError, Message as _};
 use super::{
     Allocation, Kind, Object, Resource, Scale, admissionregistration, apiextensions, apiregistration, apps,
     certificates, conversion::Conversion as _, coordination, core, custom::CustomStrategy, discovery, events,
-    flowcontrol, identity, rbac, storagemigration, strategy::Strategy as _,
+    flowcontrol, identity, rbac, scheduling, storagemigration, strategy::Strategy as _,
 };
 use crate::{
     Served, Subresource, Timestamp, admissionregistration_v1, apiextensions_v1, apiregistration_v1, apps_v1,
@@ -17,7 +17,7 @@ use crate::{
     custom::{JsonPath, paths_of},
     discovery_v1, events_v1, flowcontrol_v1, identity_v1,
     object::{CustomObject, Version},
-    rbac_v1, storagemigration_v1,
+    rbac_v1, scheduling_v1, storagemigration_v1,
     table::{Cell, Column, Common},
     validate::{Causes, names::Syntax},
     warnings::Warnings,

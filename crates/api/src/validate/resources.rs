@@ -1,14 +1,19 @@
-//! Amounts: what containers ask for and may use, what nodes have.
+//! Amounts: what containers ask for and may use, what nodes have, what is limited.
 
 use std::collections::BTreeMap;
 
-use super::causes::{Causes, Path};
-use crate::{core_v1::ResourceRequirements, meta_v1, quantity::Quantity};
+use super::{
+    causes::{Causes, Path},
+    names,
+};
+use crate::{
+    core_v1::ResourceRequirements,
+    meta_v1,
+    quantity::Quantity,
+    resources::{OFFERED, is_extended, is_huge_pages, is_native, is_standard, is_whole, may_be_overcommitted},
+};
 
 type List = BTreeMap<String, meta_v1::Quantity>;
-
-/// What nodes offer to containers.
-const OFFERED: [&str; 3] = ["cpu", "ephemeral-storage", "memory"];
 
 /// Reads a quantity that must not be negative.
 pub(crate) fn quantity(causes: &mut Causes, text: &meta_v1::Quantity, at: &Path<'_>) -> Option<Quantity> {
@@ -25,6 +30,37 @@ pub(crate) fn quantity(causes: &mut Causes, text: &meta_v1::Quantity, at: &Path<
     }
 }
 
+/// Reads an amount of a resource, which for some must be a whole number.
+pub(crate) fn amount(causes: &mut Causes, name: &str, text: &meta_v1::Quantity, at: &Path<'_>) -> Option<Quantity> {
+    let quantity = quantity(causes, text, at)?;
+    if is_whole(name) && !quantity.is_whole() {
+        causes.invalid(at, &text.string, "must be an integer");
+        return None;
+    }
+    Some(quantity)
+}
+
+/// Checks the name of any resource.
+pub(crate) fn name(causes: &mut Causes, name: &str, at: &Path<'_>) {
+    let problems = names::qualified(name);
+    if problems.is_empty() && !name.contains('/') && !is_standard(name) {
+        causes.invalid(at, name, "must be a standard resource type or fully qualified");
+    }
+    problems.into_iter().for_each(|why| causes.invalid(at, name, why));
+}
+
+/// Checks the name of a resource that containers may ask for in some cluster.
+pub(crate) fn name_of_containers(causes: &mut Causes, resource: &str, at: &Path<'_>) {
+    name(causes, resource, at);
+    if !resource.contains('/') {
+        if !OFFERED.contains(&resource) && !is_huge_pages(resource) {
+            causes.invalid(at, resource, "must be a standard resource for containers");
+        }
+    } else if !is_native(resource) && !is_extended(resource) {
+        causes.invalid(at, resource, "doesn't follow extended resource name standard");
+    }
+}
+
 /// Checks a list of any resources.
 pub(crate) fn list(causes: &mut Causes, list: &List, at: &Path<'_>) {
     for (name, text) in list {
@@ -35,13 +71,23 @@ pub(crate) fn list(causes: &mut Causes, list: &List, at: &Path<'_>) {
 /// Checks what a container asks for and may use.
 pub(crate) fn requirements(causes: &mut Causes, resources: &ResourceRequirements, at: &Path<'_>) {
     let (limits, requests) = (at.field("limits"), at.field("requests"));
-    offered(causes, &resources.limits, &limits);
-    offered(causes, &resources.requests, &requests);
-    list(causes, &resources.limits, &limits);
+    for (name, text) in &resources.limits {
+        offered(causes, name, &limits.key(name));
+        amount(causes, name, text, &limits.key(name));
+    }
     for (name, text) in &resources.requests {
-        let Some(request) = quantity(causes, text, &requests.key(name)) else { continue };
-        let Some(limit) = resources.limits.get(name) else { continue };
-        if Quantity::try_from(limit).is_ok_and(|limit| !limit.is_negative() && request > limit) {
+        offered(causes, name, &requests.key(name));
+        let Some(request) = amount(causes, name, text, &requests.key(name)) else { continue };
+        let Some(limit) = resources.limits.get(name) else {
+            if !may_be_overcommitted(name) {
+                causes.required(&limits, "Limit must be set for non overcommitable resources");
+            }
+            continue;
+        };
+        let Some(most) = Quantity::try_from(limit).ok().filter(|most| !most.is_negative()) else { continue };
+        if request != most && !may_be_overcommitted(name) {
+            causes.invalid(&requests, &text.string, format_args!("must be equal to {name} limit of {}", limit.string));
+        } else if request > most {
             let why = format!("must be less than or equal to {name} limit of {}", limit.string);
             causes.invalid(&requests, &text.string, why);
         }
@@ -51,9 +97,14 @@ pub(crate) fn requirements(causes: &mut Causes, resources: &ResourceRequirements
     }
 }
 
-/// A container that needs a device or huge pages must not start without them, so other names are refused.
-fn offered(causes: &mut Causes, list: &List, at: &Path<'_>) {
-    for name in list.keys() {
-        causes.one_of(&at.key(name), name, &OFFERED);
+/// A container that needs a device must not start without it: the scheduler looks for a node that has what others than Kubernetes
+/// have named. Nobody looks for huge pages, so those are refused.
+fn offered(causes: &mut Causes, name: &str, at: &Path<'_>) {
+    if is_native(name) {
+        causes.one_of(at, name, &OFFERED);
+    } else if !names::qualified(name).is_empty() {
+        causes.syntax(at, name, names::qualified);
+    } else if !is_extended(name) {
+        causes.invalid(at, name, "doesn't follow extended resource name standard");
     }
 }

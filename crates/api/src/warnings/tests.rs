@@ -36,7 +36,6 @@ fn every_field_without_effect_is_named() {
             spec.shareProcessNamespace: ignored: a sandbox has no processes
             spec.runtimeClassName: ignored: there is one runtime, the Wasm sandbox
             spec.schedulerName: no scheduler "mine" is part of the cluster: the Pod waits until one binds it to a node
-            spec.priorityClassName: ignored: all Pods are equal to the scheduler
             spec.readinessGates: ignored: readiness is what the containers' probes say
             spec.topologySpreadConstraints[0].minDomains: ignored: the scheduler does not consider it yet
             spec.topologySpreadConstraints[0].nodeTaintsPolicy: ignored: it is always Ignore

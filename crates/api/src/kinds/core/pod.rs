@@ -123,6 +123,12 @@ impl Strategy for PodStrategy {
 
     fn prepare_for_update(&self, new: &mut Pod, old: &Pod) {
         new.status.clone_from(&old.status);
+        // Writers who do not know what the Pod's class said need not say it again.
+        let (Some(new), Some(old)) = (&mut new.spec, &old.spec) else { return };
+        new.priority = new.priority.or(old.priority);
+        if new.preemption_policy.is_none() {
+            new.preemption_policy.clone_from(&old.preemption_policy);
+        }
     }
 
     fn update_status(&self, pod: &mut Pod, sent: &Pod) {

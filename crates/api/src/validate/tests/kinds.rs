@@ -2,7 +2,7 @@
 
 use expect_test::expect;
 
-use super::{check, object, valid};
+use super::{check, create, lines, object, valid};
 use crate::{core_v1::ReplicationController, limits::API_SERVICE_BUNDLE_BYTES_MAX, rbac_v1::RoleBinding};
 
 #[test]
@@ -158,4 +158,87 @@ fn the_rest_says_what_it_needs() {
         template: Required value
     "#]],
     );
+}
+
+#[test]
+fn quotas_limit_what_there_is_for_whom_there_is() {
+    check(
+        "{kind: ResourceQuota, metadata: {name: q, namespace: n}, spec: {hard: {gpus: 1, pods: 1500m, cpu: -1, example.com/x: 1,
+          requests.example.com/x: 2, requests.hugepages-2Mi: 4Mi}, scopes: [BestEffort, NotBestEffort, Odd],
+          scopeSelector: {matchExpressions: [{scopeName: Terminating, operator: In, values: [a]},
+            {scopeName: PriorityClass, operator: NotIn}, {scopeName: PriorityClass, operator: Exists, values: [a]},
+            {scopeName: PriorityClass, operator: Is}]}}}",
+        &expect![[r#"
+            spec.hard[cpu]: Invalid value: "-1": must be greater than or equal to 0
+            spec.hard[gpus]: Invalid value: "gpus": must be a standard resource type or fully qualified
+            spec.hard[gpus]: Invalid value: "gpus": must be a standard resource for quota
+            spec.hard[pods]: Invalid value: "1500m": must be an integer
+            spec.scopes: Invalid value: ["BestEffort", "NotBestEffort", "Odd"]: unsupported scope applied to resource
+            spec.scopes: Invalid value: ["BestEffort", "NotBestEffort", "Odd"]: unsupported scope applied to resource
+            spec.scopes: Invalid value: ["BestEffort", "NotBestEffort", "Odd"]: unsupported scope applied to resource
+            spec.scopes: Invalid value: ["BestEffort", "NotBestEffort", "Odd"]: unsupported scope
+            spec.scopes: Invalid value: ["BestEffort", "NotBestEffort", "Odd"]: conflicting scopes
+            spec.scopeSelector.matchExpressions: Invalid value: unsupported scope applied to resource
+            spec.scopeSelector.matchExpressions.operator: Invalid value: "In": must be 'Exists' when scope is any of ResourceQuotaScopeTerminating, ResourceQuotaScopeNotTerminating, ResourceQuotaScopeBestEffort, ResourceQuotaScopeNotBestEffort or ResourceQuotaScopeCrossNamespacePodAffinity
+            spec.scopeSelector.matchExpressions: Invalid value: unsupported scope applied to resource
+            spec.scopeSelector.matchExpressions.values: Required value: must be at least one value when `operator` is 'In' or 'NotIn' for scope selector
+            spec.scopeSelector.matchExpressions: Invalid value: unsupported scope applied to resource
+            spec.scopeSelector.matchExpressions.values: Invalid value: ["a"]: must be no value when `operator` is 'Exist' or 'DoesNotExist' for scope selector
+            spec.scopeSelector.matchExpressions: Invalid value: unsupported scope applied to resource
+            spec.scopeSelector.matchExpressions.operator: Invalid value: "Is": not a valid selector operator
+        "#]],
+    );
+}
+
+#[test]
+fn limits_must_leave_something() {
+    check(
+        "{kind: LimitRange, metadata: {name: l, namespace: n}, spec: {limits: [
+          {type: Container, min: {cpu: 2, memory: 2}, max: {cpu: 1, memory: 4}, default: {cpu: 3, storage: 1},
+            defaultRequest: {cpu: 4, a.b/c: 1}, maxLimitRequestRatio: {memory: 3}},
+          {type: Pod, default: {cpu: 1}, defaultRequest: {cpu: 1}, maxLimitRequestRatio: {cpu: 500m}},
+          {type: Pod}, {type: PersistentVolumeClaim}, {type: Node}]}}",
+        &expect![[r#"
+            spec.limits[0].default[storage]: Invalid value: "storage": must be a standard resource for containers
+            spec.limits[0].defaultRequest[storage]: Invalid value: "storage": must be a standard resource for containers
+            spec.limits[0].min[cpu]: Invalid value: "2": min value 2 is greater than max value 1
+            spec.limits[0].defaultRequest[cpu]: Invalid value: "4": default request value 4 is greater than max value 1
+            spec.limits[0].defaultRequest[cpu]: Invalid value: "4": default request value 4 is greater than default limit value 3
+            spec.limits[0].default[cpu]: Invalid value: "1": default value 3 is greater than max value 1
+            spec.limits[0].maxLimitRequestRatio[memory]: Invalid value: "3": ratio 3 is greater than max/min = 2.000000
+            spec.limits[1].default: Forbidden: may not be specified when `type` is 'Pod'
+            spec.limits[1].defaultRequest: Forbidden: may not be specified when `type` is 'Pod'
+            spec.limits[1].maxLimitRequestRatio[cpu]: Invalid value: "500m": ratio 500m is less than 1
+            spec.limits[2].type: Duplicate value: "Pod"
+            spec.limits[3].limits: Required value: either minimum or maximum storage value is required, but neither was provided
+            spec.limits[4].type: Invalid value: "Node": must be a standard limit type or fully qualified
+        "#]],
+    );
+}
+
+#[test]
+fn priorities_above_those_of_users_are_the_clusters_own() {
+    for (class, expected) in [
+        ("metadata: {name: a}, value: 1000000000", ""),
+        (
+            "metadata: {name: a}, value: 1000000001",
+            "value: Forbidden: maximum allowed value of a user defined priority is 1000000000\n",
+        ),
+        (
+            "metadata: {name: system-x}, value: 1",
+            "metadata.name: Forbidden: priority class names with 'system-' prefix are reserved for system use only. error: \
+             system-x is not a known system priority class\n",
+        ),
+        (
+            "metadata: {name: system-node-critical}, value: 1",
+            "metadata.name: Forbidden: priority class names with 'system-' prefix are reserved for system use only. error: \
+             value of system-node-critical PriorityClass must be 2000001000\n",
+        ),
+        (
+            "metadata: {name: a}, preemptionPolicy: Maybe",
+            "preemptionPolicy: Unsupported value: \"Maybe\": supported values: \"PreemptLowerPriority\", \"Never\"\n",
+        ),
+    ] {
+        assert_eq!(lines(&create(&object(&format!("{{kind: PriorityClass, {class}}}")))), expected, "{class}");
+    }
 }

@@ -119,13 +119,30 @@ fn amounts_are_readable_and_below_their_limits() {
             "resources: {requests: {cpu: 2, memory: -1Gi, nvidia.com/gpu: 1}, limits: {cpu: 1500m, memory: 1GB}}",
         ),
         &expect![[r#"
-            spec.containers[0].resources.requests[nvidia.com/gpu]: Unsupported value: "nvidia.com/gpu": supported values: "cpu", "ephemeral-storage", "memory"
             spec.containers[0].resources.limits[memory]: Invalid value: "1GB": is no quantity: its suffix is none of n, u, m, k, M, G, T, P, E, Ki, Mi, Gi, Ti, Pi, Ei; write a number and an optional suffix, such as 100m, 2, 1.5, 64Mi or 1e3
             spec.containers[0].resources.requests: Invalid value: "2": must be less than or equal to cpu limit of 1500m
             spec.containers[0].resources.requests[memory]: Invalid value: "-1Gi": must be greater than or equal to 0
+            spec.containers[0].resources.limits: Required value: Limit must be set for non overcommitable resources
         "#]],
     );
     valid(&container("resources: {requests: {cpu: 1500m}, limits: {cpu: 1.5, ephemeral-storage: 1Gi}}"));
+    valid(&container("resources: {requests: {nvidia.com/gpu: 2}, limits: {nvidia.com/gpu: 2}}"));
+    check(
+        &container(
+            "resources: {requests: {a.b/c: 1, hugepages-2Mi: 2Mi}, limits: {a.b/c: 2, a.b/d: 1500m, requests.a.b/e: 1, gpu: 1}}",
+        ),
+        &expect![[r#"
+            spec.containers[0].resources.limits[a.b/d]: Invalid value: "1500m": must be an integer
+            spec.containers[0].resources.limits[gpu]: Unsupported value: "gpu": supported values: "cpu", "ephemeral-storage", "memory"
+            spec.containers[0].resources.limits[requests.a.b/e]: Invalid value: "requests.a.b/e": doesn't follow extended resource name standard
+            spec.containers[0].resources.requests: Invalid value: "1": must be equal to a.b/c limit of 2
+            spec.containers[0].resources.requests[a.b/d]: Invalid value: "1500m": must be an integer
+            spec.containers[0].resources.requests[gpu]: Unsupported value: "gpu": supported values: "cpu", "ephemeral-storage", "memory"
+            spec.containers[0].resources.requests[hugepages-2Mi]: Unsupported value: "hugepages-2Mi": supported values: "cpu", "ephemeral-storage", "memory"
+            spec.containers[0].resources.limits: Required value: Limit must be set for non overcommitable resources
+            spec.containers[0].resources.requests[requests.a.b/e]: Invalid value: "requests.a.b/e": doesn't follow extended resource name standard
+        "#]],
+    );
 }
 
 #[test]
