@@ -6,7 +6,7 @@ use api::{Key, Timestamp, well_known::DEFAULT_SCHEDULER};
 use crate::{
     aggregation, certificates, flow_control, identity, lifecycle, network, nodes,
     plan::Plan,
-    policy, rbac, scheduler, workloads,
+    policy, quota, rbac, scheduler, workloads,
     world::{Shift, World},
 };
 
@@ -81,6 +81,8 @@ controllers! {
     KubernetesService: network::kubernetes_service, "kube-apiserver";
     /// Tells what is doubtful in policies.
     PolicyStatus: policy::policy_status, "validatingadmissionpolicy-status-controller";
+    /// Counts what ResourceQuotas limit.
+    ResourceQuota: quota, "resourcequota-controller";
     /// Makes the roles and bindings that every cluster has.
     BootstrapRoles: rbac::bootstrap, "rbac-bootstrap";
     /// Gathers the rules of ClusterRoles in others.

@@ -39,6 +39,7 @@ mod owners;
 mod plan;
 mod policy;
 mod queue;
+mod quota;
 mod rbac;
 mod scheduler;
 #[cfg(test)]

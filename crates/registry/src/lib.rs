@@ -60,6 +60,7 @@ pub use membership::{
 pub use open::{Membership, OpenError, open};
 pub use reach::{REACHES_MAX, Reach};
 pub use read::{Encoded, Endpoint, Found, Item, ListAt, ListPage, ListQuery, WatchFrom, WatchQuery};
+use write::Turns;
 pub use write::{AGREEMENT_TIMEOUT, Wanted, WriteOptions, Written};
 
 use access::{NodeUses, Rights};
@@ -94,6 +95,8 @@ struct Inner {
     heartbeats: Heartbeats,
     events: Events,
     routes: Routes,
+    /// Who writes where there are ResourceQuotas.
+    turns: Turns,
     /// With which certificate this master calls the agents of nodes; empty until [`Registry::introduce`].
     identity: OnceLock<Arc<Shared>>,
     /// The keys of ServiceAccounts' tokens.
@@ -141,6 +144,7 @@ impl Registry {
             heartbeats: Heartbeats::new((options.now)()),
             events: Events::default(),
             routes: Routes::default(),
+            turns: Turns::default(),
             identity: OnceLock::new(),
             keys: Keys::default(),
             only_node: OnceLock::new(),

@@ -23,5 +23,5 @@ pub use history::{DEFINITIONS_RING_BYTES_MAX, EVENTS_MAX, Expired, RING_BYTES_MA
 pub use machine::{Machine, Store, new};
 pub use record::{Event, Record};
 pub use state::{Applied, Objects, Refusal, State, View};
-pub use txn::{BadTxn, Expect, Op, Txn};
+pub use txn::{BadTxn, Expect, News, Op, Txn};
 pub use watch::Watch;

@@ -8,7 +8,7 @@ use std::{
 use api::{ChangeType, Key, Kind, Revision, object::CustomKind};
 use imbl::{OrdMap, ordmap::DiffItem};
 
-use crate::{Event, Expect, Op, Record, Txn};
+use crate::{Event, Expect, News, Op, Record, Txn};
 
 /// A name within a kind. Ordered by namespace, then name.
 type Slot = (Arc<str>, Arc<str>);
@@ -191,6 +191,17 @@ impl State {
                 Some(other) if other != owner => Err(Refusal::Claimed { name: name.clone(), owner: other.clone() }),
                 _ => Ok(()),
             },
+            Op::Still { kind, namespace, since, news } => {
+                let at = |record: &Record| match news {
+                    News::Created => record.created,
+                    News::Changed => record.revision,
+                };
+                let is_empty = self.root.table(*kind).is_none_or(OrdMap::is_empty);
+                let mut all = self.root.list(*kind, Some(namespace), None).filter(|_| !is_empty);
+                let refused =
+                    |record: &Arc<Record>| Refusal::Changed { key: record.key.clone(), current: record.revision };
+                all.find(|record| at(record) > *since).map_or(Ok(()), |record| Err(refused(record)))
+            }
             Op::Release { .. } | Op::Advance { .. } => Ok(()),
         }
     }
@@ -235,6 +246,7 @@ impl State {
                 self.root.claims.remove(name.as_str());
                 None
             }
+            Op::Still { .. } => None,
         }
     }
 
@@ -265,6 +277,7 @@ impl Root {
             }
             (Op::Release { name }, None) => digest.fold_bytes(name.as_bytes()),
             (Op::Advance { by }, None) => digest.fold(*by),
+            (Op::Still { since, .. }, None) => digest.fold(since.0),
             (Op::Put { .. } | Op::Delete { .. }, None) => digest.fold(0),
         }
     }
@@ -280,6 +293,24 @@ impl Root {
 
     fn get(&self, key: &Key) -> Option<&Arc<Record>> {
         self.table(key.kind)?.get(&(key.namespace.clone(), key.name.clone()))
+    }
+
+    /// See [`View::list`].
+    fn list<'a>(
+        &'a self,
+        kind: Kind,
+        namespace: Option<&'a str>,
+        after: Option<&Key>,
+    ) -> impl Iterator<Item = &'a Arc<Record>> + use<'a> {
+        static EMPTY: LazyLock<Arc<str>> = LazyLock::new(|| Arc::from(""));
+        let from = match after {
+            Some(key) => Bound::Excluded((key.namespace.clone(), key.name.clone())),
+            None => Bound::Included((namespace.map_or_else(|| EMPTY.clone(), Arc::from), EMPTY.clone())),
+        };
+        let table = self.table(kind).into_iter();
+        let within = move |record: &&Arc<Record>| namespace.is_none_or(|wanted| &*record.key.namespace == wanted);
+        let records = table.flat_map(move |table| table.range((from.clone(), Bound::Unbounded)));
+        records.map(|(_, record)| record).take_while(within)
     }
 
     pub(crate) fn insert(&mut self, record: Arc<Record>) -> Option<Arc<Record>> {
@@ -332,15 +363,7 @@ impl View {
         namespace: Option<&'a str>,
         after: Option<&Key>,
     ) -> impl Iterator<Item = &'a Arc<Record>> + use<'a> {
-        static EMPTY: LazyLock<Arc<str>> = LazyLock::new(|| Arc::from(""));
-        let from = match after {
-            Some(key) => Bound::Excluded((key.namespace.clone(), key.name.clone())),
-            None => Bound::Included((namespace.map_or_else(|| EMPTY.clone(), Arc::from), EMPTY.clone())),
-        };
-        let table = self.0.table(kind).into_iter();
-        let within = move |record: &&Arc<Record>| namespace.is_none_or(|wanted| &*record.key.namespace == wanted);
-        let records = table.flat_map(move |table| table.range((from.clone(), Bound::Unbounded)));
-        records.map(|(_, record)| record).take_while(within)
+        self.0.list(kind, namespace, after)
     }
 
     /// Every kind of the table, and those that users have defined and of which there are objects.

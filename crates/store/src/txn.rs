@@ -1,5 +1,7 @@
 //! What the log carries: groups of operations that happen together or not at all.
 
+use std::sync::Arc;
+
 use api::{
     Key, Kind, Revision,
     object::{CustomKind, CustomObject, KindName},
@@ -45,6 +47,18 @@ pub enum Op {
         /// The name.
         name: String,
     },
+    /// Changes nothing; refused if something has happened to the objects of a kind in a namespace since a revision. Whoever has
+    /// looked at all of them knows by it that it is still so.
+    Still {
+        /// The kind.
+        kind: Kind,
+        /// The namespace.
+        namespace: Arc<str>,
+        /// The revision of the state in which somebody has looked.
+        since: Revision,
+        /// What must not have happened.
+        news: News,
+    },
     /// Steps the revision forward without a change, and forgets the history: watches from before must list again. What a
     /// restored state begins with.
     Advance {
@@ -63,6 +77,15 @@ pub enum Expect {
     Absent,
     /// It exists at exactly this revision.
     Revision(Revision),
+}
+
+/// What may happen to objects that somebody has looked at. That some of them go is never news.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum News {
+    /// There is a new one.
+    Created,
+    /// There is a new one, or one is not what it was.
+    Changed,
 }
 
 /// Bytes that are not a transaction.
@@ -123,7 +146,7 @@ pub(crate) mod wire {
 
     #[derive(Clone, PartialEq, prost::Message)]
     pub(super) struct Op {
-        /// 1 put, 2 delete, 3 claim, 4 release, 5 advance (by `revision`).
+        /// 1 put, 2 delete, 3 claim, 4 release, 5 advance (by `revision`), 6 still (since `revision`).
         #[prost(uint32, tag = "1")]
         pub(super) action: u32,
         #[prost(uint32, tag = "2")]
@@ -150,6 +173,7 @@ const DELETE: u32 = 2;
 const CLAIM: u32 = 3;
 const RELEASE: u32 = 4;
 const ADVANCE: u32 = 5;
+const STILL: u32 = 6;
 
 impl From<&Op> for wire::Op {
     fn from(op: &Op) -> Self {
@@ -158,6 +182,15 @@ impl From<&Op> for wire::Op {
             Op::Delete { key, expect } => about(DELETE, key, *expect),
             Op::Claim { name, owner } => Self { claim: name.clone(), ..about(CLAIM, owner, Expect::Any) },
             Op::Release { name } => Self { action: RELEASE, claim: name.clone(), ..Self::default() },
+            Op::Still { kind, namespace, since, news } => Self {
+                action: STILL,
+                kind: kind.info().code,
+                custom: custom(*kind),
+                namespace: namespace.to_string(),
+                revision: Some(since.0),
+                absent: *news == News::Created,
+                ..Self::default()
+            },
             Op::Advance { by } => Self { action: ADVANCE, revision: Some(*by), ..Self::default() },
         }
     }
@@ -192,6 +225,11 @@ impl TryFrom<wire::Op> for Op {
             DELETE => Self::Delete { key: key()?, expect },
             CLAIM => Self::Claim { name: op.claim, owner: key()? },
             RELEASE => Self::Release { name: op.claim },
+            STILL => {
+                let Key { kind, namespace, .. } = key()?;
+                let news = if op.absent { News::Created } else { News::Changed };
+                Self::Still { kind, namespace, since: Revision(op.revision.unwrap_or_default()), news }
+            }
             ADVANCE => Self::Advance { by: op.revision.unwrap_or_default() },
             code => return Err(BadTxn::Unknown { what: "operation", code }),
         })

@@ -5,6 +5,7 @@
 //! seed and the same requests are the same, step by step.
 
 use std::{
+    borrow::Cow,
     collections::{BTreeMap, BTreeSet},
     net::{Ipv4Addr, SocketAddr},
     sync::Arc,
@@ -24,7 +25,7 @@ use api::{
 use control::{Brain, Config, Effect, Event, Ticket};
 use registry::{
     Form,
-    decide::{self, Fate, Rules, Sent, Stamp},
+    decide::{self, Bill, Fate, Rules, Sent, Stamp},
 };
 use rpc::identity::Authority;
 use store::{State, View};
@@ -179,7 +180,12 @@ impl Cluster {
         let definition = if let Kind::Custom(kind) = kind { definitions.get(kind) } else { None };
         let form = Form::of(kind.into(), definition.map(AsRef::as_ref));
         let sent = Sent { form, ..kind.into() };
-        let decision = decide::decide(&self.state.view(), write, sent, &stamp, &self.rules)?;
+        let view = self.state.view();
+        let write = &*decide::recounted(&view, Cow::Borrowed(write), self.now);
+        let mut decision = decide::decide(&view, write, sent, &stamp, &self.rules)?;
+        if let Some(bill) = Bill::of(&view, write, &decision) {
+            decision.txn.ops.extend(bill.charge(&view, self.now)?);
+        }
         if decision.fate == Fate::Unchanged {
             return Ok(decision.object);
         }

@@ -19,13 +19,13 @@
 //! | `restart-control` | the controllers start again, knowing nothing |
 //! | `hold NAME 3` | from now on at least three Pods labelled `app: NAME` must be ready at every step |
 //! | `advance 5s` | time passes; answers what the controllers said |
-//! | `show KIND/NAME`, `show KIND/NAMESPACE/NAME` | how old an object is, what a ConfigMap holds, what is said of a flow schema, and what is doubtful in a policy |
+//! | `show KIND/NAME`, `show KIND/NAMESPACE/NAME` | how old an object is, what a ConfigMap holds, what is said of a flow schema, what is used of a quota, and what is doubtful in a policy |
 //! | `api-services` | who serves the versions of the API, and whether they do |
 //! | `approve NAME`, `certificates` | a CertificateSigningRequest is approved; what became of each |
 //! | `pods`, `sets`, `rollout NAME`, `endpoints NAME`, `listed NAME`, `events`, `objects` | what there is |
 //! | `settled` | whether everything has become what was wanted |
 
-use std::{collections::BTreeMap, net::SocketAddr, time::Duration};
+use std::{collections::BTreeMap, iter::repeat, net::SocketAddr, time::Duration};
 
 use api::{
     Key, Kind, Propagation, Timestamp,
@@ -372,6 +372,11 @@ fn show(cluster: &Cluster, key: &Key) -> String {
     let schema = object.get::<FlowSchema>().and_then(|schema| schema.status.as_ref());
     let said = schema.into_iter().flat_map(|status| &status.conditions);
     lines.extend(said.map(|said| format!("{}: {}, {}", said.r#type, said.status, said.message)));
+    let quota = object.get::<core_v1::ResourceQuota>().and_then(|quota| quota.status.as_ref());
+    lines.extend(quota.into_iter().flat_map(|status| &status.hard).zip(repeat(quota)).map(|((name, hard), status)| {
+        let used = status.and_then(|status| status.used.get(name)).map_or("?", |used| &used.string);
+        format!("{name}: {used}/{}", hard.string)
+    }));
     let status = object.get::<ValidatingAdmissionPolicy>().and_then(|policy| policy.status.as_ref());
     let doubts = status.into_iter().flat_map(|status| &status.type_checking).flat_map(|told| &told.expression_warnings);
     lines.extend(doubts.map(|told| {

@@ -10,6 +10,7 @@ mod delete;
 mod join;
 mod owners;
 mod pod_security;
+mod quota;
 mod service_account;
 #[cfg(test)]
 mod tests;
@@ -23,6 +24,8 @@ use store::{Expect, Op, Record, Txn, View};
 use crate::defined::Form;
 pub use join::join;
 pub use pod_security::{AUDIT_VIOLATIONS, secure};
+pub use quota::{Bill, recounted};
+pub(crate) use quota::{is_recount, still};
 
 /// The largest object, in bytes of protobuf: Kubernetes' limit of an entry in its store, and well below that of our log.
 pub const OBJECT_BYTES_MAX: usize = 1_536 << 10;

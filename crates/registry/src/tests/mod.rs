@@ -10,6 +10,7 @@ mod objects;
 mod pod_certificates;
 mod pod_security;
 mod pulling;
+mod quotas;
 mod rights;
 mod users;
 

@@ -2,6 +2,7 @@
 
 mod apply;
 mod bootstrap;
+mod charge;
 mod issue;
 mod modify;
 mod requester;
@@ -19,12 +20,13 @@ use tokio::time::Instant;
 use tracing::debug;
 
 pub use apply::Wanted;
+pub(crate) use charge::Turns;
 
 use crate::{
     Registry,
     access::{Access, Asked, Caller, Certifying, Grant},
     admission::{Admitted, Manner, Matter, REQUEST_TIMEOUT, late},
-    decide::{self, Decision, Fate, Sent, Stamp},
+    decide::{self, Bill, Decision, Fate, Sent, Stamp},
     defined::{self, Form},
     limits::quota,
     read::{Found, ListPage, ListQuery},
@@ -182,16 +184,18 @@ impl Registry {
     ) -> Result<Written, Error> {
         self.inner.events.count(&self.caller, key.kind, self.now())?;
         let mut deadline = None;
+        let turn = self.turn_to_count(key).await?;
         for attempt in 0..ATTEMPTS_MAX {
             let nearly_full;
             let definition;
+            let bill;
             let decision = {
                 let view = self.state();
                 definition = self.definition(&view, key.kind);
                 let form = Form { definition: definition.as_deref(), ..sent.form };
                 // Whoever looks at the object that is there shares one decoded value.
                 let _present = view.get(key).map(|record| record.object());
-                let write = requester::told(make(&view, form)?, &self.caller);
+                let write = self.recounted(&view, requester::told(make(&view, form)?, &self.caller));
                 self.caller.admit(&view, &write)?;
                 self.stays(&write)?;
                 defined::has_room(&write)?;
@@ -205,16 +209,22 @@ impl Registry {
                         Box::pin(self.asked(admitted, options, until)).await
                     }
                 };
-                match decided {
+                let decision = match decided {
                     Err(error) if error.reason == Reason::AlreadyExists && generated(&write) => continue,
                     decision => self.secured(&view, &write, self.granted(&view, &write, decision?)?)?,
-                }
+                };
+                bill = Bill::of(&view, &write, &decision);
+                self.conditioned(&view, &write, decision)
             };
-            let decision = quota::warned(decision, nearly_full);
-            if options.dry_run || decision.txn.ops.is_empty() {
+            let mut decision = quota::warned(decision, nearly_full);
+            if options.dry_run {
+                bill.map_or(Ok(Vec::new()), |bill| bill.charge(&self.state(), self.now()))?;
                 return Ok(planned(decision));
             }
-            match self.propose(decision.txn.encode()).await? {
+            if decision.txn.ops.is_empty() {
+                return Ok(planned(decision));
+            }
+            match self.charged(&mut decision, bill.as_ref(), turn.is_some()).await? {
                 Ok(applied) => {
                     let written = written(decision, &applied);
                     return Ok(Written { object: written.object.defined(definition.as_ref()), ..written });

@@ -333,6 +333,6 @@ fn write_id(command: &Bytes) -> Option<u64> {
     let txn = Txn::decode(command.clone()).ok()?;
     txn.ops.iter().find_map(|op| match op {
         Op::Release { name } => name.strip_prefix("write/")?.parse().ok(),
-        Op::Put { .. } | Op::Delete { .. } | Op::Claim { .. } | Op::Advance { .. } => None,
+        Op::Put { .. } | Op::Delete { .. } | Op::Claim { .. } | Op::Still { .. } | Op::Advance { .. } => None,
     })
 }
