@@ -2,7 +2,13 @@
 
 use std::sync::Arc;
 
-use api::{Error, Key, Kind, Object, Reason, Subresource, defaults, error::Cause, meta_v1, validate, warnings};
+use api::{
+    Error, Key, Kind, Object, Reason, Subresource,
+    defaults,
+    error::Cause,
+    meta_v1,
+    pod, validate, warnings,
+};
 use store::{Expect, Txn};
 
 use super::{Decider, Decision, Fate, Stamp, forbidden, put, valid};
@@ -23,10 +29,11 @@ impl Decider<'_> {
         object.prepare_for_create();
         defaults::apply(&mut object);
         self.fill(&mut object)?;
-        self.take_account(&key, &mut object)?;
+        self.take_from_others(&key, &mut object)?;
         let mut causes = validate::create_as(self.sent.form.served, &object);
         causes.extend(self.judged(None, &object)?);
         valid(&key, causes)?;
+        self.keep_limits(&key, &object)?;
         let claims = self.allocate(&key, None, &mut object)?;
         if self.view.get(&key).is_some() {
             return Err(Error::already_exists(&key));
@@ -43,8 +50,19 @@ impl Decider<'_> {
         let mut object = self.begun(sent)?;
         defaults::apply(&mut object);
         self.fill(&mut object)?;
-        self.take_account(&object.key(), &mut object)?;
+        self.take_from_others(&object.key(), &mut object)?;
         Ok(object)
+    }
+
+    /// Gives a new Pod what other objects say of it.
+    fn take_from_others(&self, key: &Key, object: &mut Object) -> Result<(), Error> {
+        self.take_limits(key, object);
+        self.take_account(key, object)?;
+        if let Object::Pod(pod) = object {
+            let class = pod.spec.as_ref().map_or("", pod::qos_class);
+            class.clone_into(&mut pod.status.get_or_insert_default().qos_class);
+        }
+        Ok(())
     }
 
     /// A new object with its name and what nobody else may say of it.

@@ -8,6 +8,7 @@ mod allocate;
 mod create;
 mod delete;
 mod join;
+mod limit_range;
 mod owners;
 mod pod_security;
 mod quota;

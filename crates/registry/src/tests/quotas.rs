@@ -1,8 +1,8 @@
-//! ResourceQuotas, over a real log.
+//! ResourceQuotas and LimitRanges, over a real log.
 
 use api::{
     DeleteOptions, Error, Key, Kind, Object, ReadAt, Reason, Subresource, Write,
-    core_v1::ResourceQuota,
+    core_v1::{Pod, ResourceQuota},
     json::{Strictness, decode},
 };
 use futures::future::join_all;
@@ -103,4 +103,44 @@ async fn a_dry_run_is_refused_as_well_and_uses_nothing() {
     assert_eq!(used(&registry, "q").await, "pods 0/1");
     create(&registry, &pod("b", &json!({}))).await.unwrap();
     assert!(registry.submit(Write::Create(object(&pod("a", &json!({})))), options()).await.is_err());
+}
+
+#[tokio::test]
+async fn containers_get_what_a_limit_range_says_and_may_not_have_more() {
+    let House { registry, .. } = House::new().await;
+    let limits = json!({"limits": [
+        {"type": "Container", "min": {"cpu": "50m"}, "max": {"cpu": "500m", "memory": "500Mi"},
+            "default": {"cpu": "500m"}, "defaultRequest": {"cpu": "100m", "memory": "200Mi"},
+            "maxLimitRequestRatio": {"cpu": "10"}},
+        {"type": "Pod", "max": {"memory": "1Gi"}}]});
+    create(&registry, &named("LimitRange", "v1", "l", &limits)).await.unwrap();
+    let written = create(&registry, &pod("plain", &json!({}))).await.unwrap().object.object();
+    let plain = written.get::<Pod>().unwrap();
+    let own = plain.spec.as_ref().unwrap().containers[0].resources.clone().unwrap();
+    let shown = |list: &std::collections::BTreeMap<String, api::meta_v1::Quantity>| {
+        list.iter().map(|(name, amount)| format!("{name}={}", amount.string)).collect::<Vec<_>>().join(",")
+    };
+    assert_eq!((&*shown(&own.requests), &*shown(&own.limits)), ("cpu=100m,memory=200Mi", "cpu=500m,memory=500Mi"));
+    assert_eq!(plain.status.as_ref().unwrap().qos_class, "Burstable");
+    assert_eq!(
+        plain.metadata.as_ref().unwrap().annotations["kubernetes.io/limit-ranger"],
+        "LimitRanger plugin set: cpu, memory request for container c; cpu, memory limit for container c"
+    );
+    for (resources, why) in [
+        (
+            json!({"requests": {"cpu": "10m"}}),
+            "[minimum cpu usage per Container is 50m, but request is 10m, \
+            cpu max limit to request ratio per Container is 10, but provided ratio is 50.000000]",
+        ),
+        (json!({"limits": {"cpu": "1"}}), "maximum cpu usage per Container is 500m, but limit is 1"),
+        (
+            json!({"limits": {"memory": "2Gi"}}),
+            "[maximum memory usage per Container is 500Mi, but limit is 2Gi, \
+            maximum memory usage per Pod is 1Gi, but limit is 2Gi]",
+        ),
+    ] {
+        let large = pod("large", &json!({"containers": [{"name": "c", "image": "web:1", "resources": resources}]}));
+        let error = create(&registry, &large).await.unwrap_err();
+        assert_eq!((error.reason, error.message), (Reason::Forbidden, format!("pods \"large\" is forbidden: {why}")));
+    }
 }
