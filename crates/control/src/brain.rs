@@ -159,16 +159,16 @@ impl Brain {
                 self.world.hear(&node, at);
                 // A healthy node's task looks at the time by itself; only one that was given up has to know at once.
                 if self.world.get(&key).is_some_and(nodes::is_given_up) {
-                    self.queue.push(Task { controller: Controller::Node, key }, now);
+                    self.queue.push(Task { controller: Controller::Node, key }, 0, now);
                 }
             }
             Event::Gone { node, at } => {
                 self.world.lose(&node, at);
-                self.queue.push(Task { controller: Controller::Node, key: Key::cluster(Kind::Node, node) }, now);
+                self.queue.push(Task { controller: Controller::Node, key: Key::cluster(Kind::Node, node) }, 0, now);
             }
             Event::Masters(at) => {
                 self.world.find_masters(at);
-                self.queue.push(Task { controller: Controller::KubernetesService, key: kubernetes_key() }, now);
+                self.queue.push(Task { controller: Controller::KubernetesService, key: kubernetes_key() }, 0, now);
             }
             Event::Backends(answers) => {
                 self.world.hear_backends(answers);
@@ -184,15 +184,24 @@ impl Brain {
         let services = services.into_iter().map(|key| Task { controller: Controller::ApiService, key });
         let authentication =
             Task { controller: Controller::ExtensionAuthentication, key: identity::extension_authentication::key() };
-        services.chain([authentication]).for_each(|task| self.queue.push(task, now));
+        services.chain([authentication]).for_each(|task| self.queue.push(task, 0, now));
     }
 
     fn concern(&mut self, shift: &Shift, now: Timestamp) {
-        trigger::concerned(&self.world, shift, &mut |task| self.queue.push(task, now));
+        let (world, queue) = (&self.world, &mut self.queue);
+        trigger::concerned(world, shift, &mut |task| {
+            let rank = rank(world, &task);
+            queue.push(task, rank, now);
+        });
+    }
+
+    fn ask(&mut self, task: Task, now: Timestamp) {
+        let rank = rank(&self.world, &task);
+        self.queue.push(task, rank, now);
     }
 
     fn decide(&mut self, now: Timestamp, effects: &mut Vec<Effect>) {
-        while let Some(task) = self.queue.pop(now) {
+        while let Some(task) = self.queue.pop(now, |task| rank(&self.world, task)) {
             let plan = task.controller.reconcile(&self.world, &task.key, now);
             self.carry_out(&task, plan, now, effects);
         }
@@ -275,24 +284,25 @@ impl Brain {
     fn give_up(&mut self, ticket: Ticket, now: Timestamp) {
         let Some(flight) = self.flights.end(ticket) else { return };
         let shift = self.world.retract(&flight.key);
-        self.queue.push(flight.task.clone(), now);
+        self.ask(flight.task.clone(), now);
         self.landed(flight, &shift, now);
     }
 
     fn landed(&mut self, flight: Flight, shift: &Shift, now: Timestamp) {
         self.concern_others(&flight.task, shift, now);
-        flight.waiting.into_iter().for_each(|task| self.queue.push(task, now));
+        flight.waiting.into_iter().for_each(|task| self.ask(task, now));
     }
 
     /// As [`Brain::concern`], but for the task that caused the change: its own assumptions are no news to it.
     fn concern_others(&mut self, cause: &Task, shift: &Shift, now: Timestamp) {
-        let queue = &mut self.queue;
+        let (world, queue) = (&self.world, &mut self.queue);
         let mut push = |task| {
             if task != *cause {
-                queue.push(task, now);
+                let rank = rank(world, &task);
+                queue.push(task, rank, now);
             }
         };
-        trigger::concerned(&self.world, shift, &mut push);
+        trigger::concerned(world, shift, &mut push);
     }
 
     fn accepted(&mut self, flight: &Flight, now: Timestamp, effects: &mut Vec<Effect>) {
@@ -301,7 +311,7 @@ impl Brain {
             self.queue.succeed(&flight.task);
             self.world.set_trouble(&flight.task.key, None);
         }
-        self.queue.push(flight.task.clone(), now);
+        self.ask(flight.task.clone(), now);
         if let Some(note) = &flight.done {
             self.say(&flight.task, note, now, effects);
         }
@@ -347,6 +357,11 @@ impl Brain {
         }
         self.wake_at = due;
     }
+}
+
+/// Before which others a task is looked at: Pods that wait for a node come by their priority.
+fn rank(world: &World, task: &Task) -> i32 {
+    if task.controller == Controller::Scheduler { world.priority(&task.key) } else { 0 }
 }
 
 #[cfg(test)]

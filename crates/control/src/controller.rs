@@ -6,7 +6,7 @@ use api::{Key, Timestamp, well_known::DEFAULT_SCHEDULER};
 use crate::{
     aggregation, certificates, flow_control, identity, lifecycle, network, nodes,
     plan::Plan,
-    policy, quota, rbac, scheduler, workloads,
+    policy, priorities, quota, rbac, scheduler, workloads,
     world::{Shift, World},
 };
 
@@ -91,6 +91,8 @@ controllers! {
     BootstrapFlowControl: flow_control::bootstrap, "priority-and-fairness-config-producer";
     /// Says whether the levels of flow schemas exist.
     DanglingFlowSchema: flow_control::dangling, "priority-and-fairness-config-consumer";
+    /// Makes the PriorityClasses that every cluster has.
+    SystemPriorities: priorities, "scheduling-bootstrap";
     /// Takes Pods off nodes that are lost or not tolerated.
     PodLife: workloads::pod_life, "taint-eviction-controller";
     /// Chooses a node for a Pod.

@@ -38,6 +38,7 @@ mod nodes;
 mod owners;
 mod plan;
 mod policy;
+mod priorities;
 mod queue;
 mod quota;
 mod rbac;

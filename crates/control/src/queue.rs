@@ -1,7 +1,9 @@
-//! What has to be looked at: each task once, however often it was asked for, and not before its time.
+//! What has to be looked at: each task once, however often it was asked for, and not before its time. Those of a higher rank come
+//! first, those of the same rank in the order in which they were asked for.
 
 use std::{
-    collections::{BTreeSet, HashMap, HashSet, VecDeque},
+    cmp::Reverse,
+    collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque},
     time::Duration,
 };
 
@@ -28,7 +30,11 @@ const DOUBLINGS_MAX: u32 = 16;
 /// A work queue. A task that failed waits out its back-off, whatever happens meanwhile.
 #[derive(Debug, Default)]
 pub(crate) struct Queue {
+    /// Those without a rank, as nearly all are.
     ready: VecDeque<Task>,
+    /// Those with one, by it and by the order in which they came.
+    ranked: BTreeMap<(Reverse<i32>, u64), Task>,
+    came: u64,
     queued: HashSet<Task>,
     later: BTreeSet<(Timestamp, Task)>,
     /// The entry of each task in `later`.
@@ -43,11 +49,16 @@ struct Failures {
 }
 
 impl Queue {
-    /// Asks for a look now.
-    pub(crate) fn push(&mut self, task: Task, now: Timestamp) {
-        if !self.rests(&task, now) && self.queued.insert(task.clone()) {
-            self.ready.push_back(task);
+    /// Asks for a look now. A task keeps the rank with which it was asked for first.
+    pub(crate) fn push(&mut self, task: Task, rank: i32, now: Timestamp) {
+        if self.rests(&task, now) || !self.queued.insert(task.clone()) {
+            return;
         }
+        if rank == 0 {
+            return self.ready.push_back(task);
+        }
+        self.came += 1;
+        self.ranked.insert((Reverse(rank), self.came), task);
     }
 
     /// Asks for a look at a time; the earliest that was asked for counts.
@@ -85,12 +96,13 @@ impl Queue {
     }
 
     /// The next task whose time has come. What it was to look at later is forgotten: it will say so again.
-    pub(crate) fn pop(&mut self, now: Timestamp) -> Option<Task> {
+    pub(crate) fn pop(&mut self, now: Timestamp, rank: impl Fn(&Task) -> i32) -> Option<Task> {
         while let Some((_, task)) = self.later.first().filter(|(at, _)| *at <= now).cloned() {
             self.forget_due(&task);
-            self.push(task, now);
+            let rank = rank(&task);
+            self.push(task, rank, now);
         }
-        while let Some(task) = self.ready.pop_front() {
+        while let Some(task) = self.first() {
             self.queued.remove(&task);
             // It may have failed after it was asked for; its time is noted.
             if !self.rests(&task, now) {
@@ -99,6 +111,14 @@ impl Queue {
             }
         }
         None
+    }
+
+    fn first(&mut self) -> Option<Task> {
+        let is_urgent = self.ranked.first_key_value().is_some_and(|((Reverse(rank), _), _)| *rank > 0);
+        if !is_urgent && let Some(task) = self.ready.pop_front() {
+            return Some(task);
+        }
+        self.ranked.pop_first().map(|(_, task)| task)
     }
 
     /// Gives back the memory of a burst that is over.
@@ -140,10 +160,10 @@ mod tests {
     fn a_task_is_looked_at_once_however_often_it_was_asked_for() {
         let mut queue = Queue::default();
         for name in ["a", "b", "a"] {
-            queue.push(task(name), Timestamp(0));
+            queue.push(task(name), 0, Timestamp(0));
         }
         queue.push_at(task("a"), Timestamp(0));
-        let popped: Vec<Task> = std::iter::from_fn(|| queue.pop(Timestamp(0))).collect();
+        let popped: Vec<Task> = std::iter::from_fn(|| queue.pop(Timestamp(0), |_| 0)).collect();
         assert_eq!(popped, [task("a"), task("b")]);
     }
 
@@ -154,9 +174,9 @@ mod tests {
         queue.push_at(task("a"), Timestamp(300));
         queue.push_at(task("a"), Timestamp(400));
         assert_eq!(queue.next_due(), Some(Timestamp(300)));
-        assert_eq!(queue.pop(Timestamp(299)), None);
-        assert_eq!(queue.pop(Timestamp(300)), Some(task("a")));
-        assert_eq!((queue.pop(Timestamp(500)), queue.next_due()), (None, None));
+        assert_eq!(queue.pop(Timestamp(299), |_| 0), None);
+        assert_eq!(queue.pop(Timestamp(300), |_| 0), Some(task("a")));
+        assert_eq!((queue.pop(Timestamp(500), |_| 0), queue.next_due()), (None, None));
     }
 
     #[test]
@@ -166,17 +186,30 @@ mod tests {
         let mut waits = Vec::new();
         for _ in 0..12 {
             queue.fail(&task("a"), now);
-            queue.push(task("a"), now);
-            assert_eq!(queue.pop(now), None, "whatever happens meanwhile, it rests");
+            queue.push(task("a"), 0, now);
+            assert_eq!(queue.pop(now, |_| 0), None, "whatever happens meanwhile, it rests");
             let due = queue.next_due().unwrap_or_default();
             waits.push(due.since(now));
             now = due;
-            assert_eq!(queue.pop(now), Some(task("a")));
+            assert_eq!(queue.pop(now, |_| 0), Some(task("a")));
         }
         assert!(waits.windows(2).all(|pair| pair[0] <= pair[1]) && waits[0] < waits[5]);
         assert_eq!(waits.last(), Some(&BACK_OFF_MAX));
         queue.succeed(&task("a"));
-        queue.push(task("a"), now);
-        assert_eq!(queue.pop(now), Some(task("a")));
+        queue.push(task("a"), 0, now);
+        assert_eq!(queue.pop(now, |_| 0), Some(task("a")));
+    }
+
+    #[test]
+    fn of_those_that_wait_the_highest_rank_comes_first() {
+        let mut queue = Queue::default();
+        for (name, rank) in [("a", 0), ("low", -5), ("b", 10), ("top", 2_000), ("c", 10), ("d", 0)] {
+            queue.push(task(name), rank, Timestamp(0));
+        }
+        queue.push_at(task("due"), Timestamp(0));
+        let rank = |task: &Task| if &*task.key.name == "due" { 11 } else { 0 };
+        let popped: Vec<String> =
+            std::iter::from_fn(|| queue.pop(Timestamp(0), rank)).map(|task| task.key.name.to_string()).collect();
+        assert_eq!(popped, ["top", "due", "b", "c", "a", "d", "low"]);
     }
 }

@@ -275,6 +275,12 @@ impl World {
         self.index.unbound()
     }
 
+    /// The priority of a Pod.
+    pub(crate) fn priority(&self, key: &Key) -> i32 {
+        let object = self.entries.get(key).and_then(Entry::shown);
+        object.and_then(|object| object.get::<Pod>()?.spec.as_ref()?.priority).unwrap_or_default()
+    }
+
     /// The object with a uid.
     pub(crate) fn by_uid(&self, uid: &str) -> Option<&Key> {
         self.index.by_uid(uid)

@@ -34,6 +34,7 @@ impl Decider<'_> {
         causes.extend(self.judged(None, &object)?);
         valid(&key, causes)?;
         self.keep_limits(&key, &object)?;
+        let only_default = self.only_default(&key, &object)?;
         let claims = self.allocate(&key, None, &mut object)?;
         if self.view.get(&key).is_some() {
             return Err(Error::already_exists(&key));
@@ -41,6 +42,7 @@ impl Decider<'_> {
         self.own_new(&mut object);
         let mut ops = vec![put(&key, &mut object, Expect::Absent)?];
         ops.extend(claims);
+        ops.extend(only_default);
         let warnings = warnings::of(&object);
         Ok(Decision { txn: Txn { ops }, object: Arc::new(object), fate: Fate::Created, warnings })
     }
@@ -58,6 +60,7 @@ impl Decider<'_> {
     fn take_from_others(&self, key: &Key, object: &mut Object) -> Result<(), Error> {
         self.take_limits(key, object);
         self.take_account(key, object)?;
+        self.take_priority(key, object)?;
         if let Object::Pod(pod) = object {
             let class = pod.spec.as_ref().map_or("", pod::qos_class);
             class.clone_into(&mut pod.status.get_or_insert_default().qos_class);

@@ -11,6 +11,7 @@ mod join;
 mod limit_range;
 mod owners;
 mod pod_security;
+mod priority;
 mod quota;
 mod service_account;
 #[cfg(test)]

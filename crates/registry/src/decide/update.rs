@@ -73,7 +73,10 @@ impl Decider<'_> {
             valid(&key, causes)?;
         }
         let warnings = if subresource == Subresource::None { warnings::of(&new) } else { Vec::new() };
-        Ok(Decision { warnings, ..self.store(record, new)? })
+        let only_default = self.only_default(&key, &new)?;
+        let mut decision = self.store(record, new)?;
+        decision.txn.ops.extend(only_default);
+        Ok(Decision { warnings, ..decision })
     }
 
     /// An object that replaces another, or a part of one, as those see it who may change it before it is decided.

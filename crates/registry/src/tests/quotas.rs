@@ -1,4 +1,4 @@
-//! ResourceQuotas and LimitRanges, over a real log.
+//! ResourceQuotas, LimitRanges and PriorityClasses, over a real log.
 
 use api::{
     DeleteOptions, Error, Key, Kind, Object, ReadAt, Reason, Subresource, Write,
@@ -143,4 +143,56 @@ async fn containers_get_what_a_limit_range_says_and_may_not_have_more() {
         let error = create(&registry, &large).await.unwrap_err();
         assert_eq!((error.reason, error.message), (Reason::Forbidden, format!("pods \"large\" is forbidden: {why}")));
     }
+}
+
+fn class(name: &str, value: i32, is_default: bool) -> Value {
+    json!({"kind": "PriorityClass", "apiVersion": "scheduling.k8s.io/v1", "metadata": {"name": name},
+        "value": value, "globalDefault": is_default, "preemptionPolicy": "Never"})
+}
+
+#[tokio::test]
+async fn pods_have_the_priority_of_their_class() {
+    let House { registry, .. } = House::new().await;
+    let priority = |written: Written| {
+        let object = written.object.object();
+        let spec = object.get::<Pod>().unwrap().spec.clone().unwrap();
+        format!("{} {} {}", spec.priority_class_name, spec.priority.unwrap(), spec.preemption_policy.unwrap())
+    };
+    let spec = |value: Value| pod("p", &value);
+    let options = || WriteOptions { dry_run: true, ..WriteOptions::default() };
+    let try_it = async |value: Value| registry.submit(Write::Create(object(&spec(value))), options()).await;
+    assert_eq!(priority(try_it(json!({})).await.unwrap()), " 0 PreemptLowerPriority");
+    create(&registry, &class("high", 1000, false)).await.unwrap();
+    create(&registry, &class("usual", 10, true)).await.unwrap();
+    assert_eq!(priority(try_it(json!({})).await.unwrap()), "usual 10 Never");
+    assert_eq!(priority(try_it(json!({"priorityClassName": "high"})).await.unwrap()), "high 1000 Never");
+    let system = try_it(json!({"priorityClassName": "system-node-critical"})).await.unwrap();
+    assert_eq!(priority(system), "system-node-critical 2000001000 PreemptLowerPriority");
+    for (value, why) in [
+        (json!({"priorityClassName": "none"}), "no PriorityClass with name none was found"),
+        (
+            json!({"priority": 7}),
+            "the integer value of priority (7) must not be provided in pod spec; priority admission controller computed \
+             10 from the given PriorityClass name",
+        ),
+        (
+            json!({"preemptionPolicy": "PreemptLowerPriority"}),
+            "the string value of PreemptionPolicy (PreemptLowerPriority) must not be provided in pod spec; priority \
+             admission controller computed Never from the given PriorityClass name",
+        ),
+    ] {
+        let error = try_it(value).await.unwrap_err();
+        assert_eq!((error.reason, error.message), (Reason::Forbidden, format!("pods \"p\" is forbidden: {why}")));
+    }
+    let second = create(&registry, &class("other", 20, true)).await.unwrap_err();
+    let why = "PriorityClass usual is already marked as default. Only one default can exist";
+    assert!(second.reason == Reason::Forbidden && second.message.ends_with(why), "{second}");
+}
+
+#[tokio::test]
+async fn of_many_defaults_at_once_one_remains() {
+    let House { registry, .. } = House::new().await;
+    let classes: Vec<Value> = (0..8).map(|n| class(&format!("c{n}"), n, true)).collect();
+    let outcomes = soon(join_all(classes.iter().map(|class| create(&registry, class)))).await;
+    assert_eq!(outcomes.iter().filter(|outcome| outcome.is_ok()).count(), 1);
 }
