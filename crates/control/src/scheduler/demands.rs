@@ -9,7 +9,9 @@ use api::{
     },
     kinds::Resource,
     meta_v1::LabelSelector,
-    pod::{self, Resources},
+    pod::{self, Resources, amounts},
+    quantity::Quantity,
+    resources,
     selector::Labels,
 };
 
@@ -21,6 +23,8 @@ pub(super) struct Demands<'a> {
     pub(super) pod: &'a Pod,
     pub(super) spec: &'a PodSpec,
     pub(super) requests: Resources,
+    /// What others than Kubernetes have named, and every node has that has enough of it left.
+    pub(super) devices: Vec<Device>,
     /// The controller, whose Pods are kept apart.
     pub(super) owner: Option<&'a str>,
     pub(super) spread: Vec<Spread<'a>>,
@@ -30,6 +34,13 @@ pub(super) struct Demands<'a> {
     pub(super) apart: Vec<Domains<'a>>,
     /// Where Pods are that this one would like to be near (or, if negative, away from), and how much.
     pub(super) likes: Vec<(i64, Domains<'a>)>,
+}
+
+/// A resource that others than Kubernetes have named, such as a device, of which the Pod asks for some.
+pub(super) struct Device {
+    pub(super) name: String,
+    /// The nodes with enough of it.
+    pub(super) on: BTreeSet<String>,
 }
 
 /// One limit on how unevenly Pods may be spread.
@@ -65,6 +76,7 @@ impl<'a> Demands<'a> {
             pod,
             spec,
             requests: pod::requests(pod),
+            devices: Device::all(world, spec),
             owner: owner_of(pod),
             spread: spec.topology_spread_constraints.iter().map(|limit| Spread::of(world, pod, spec, limit)).collect(),
             near: near.iter().map(domains).collect(),
@@ -94,6 +106,30 @@ fn preferred(affinity: Option<&Affinity>) -> Vec<(i64, &WeightedPodAffinityTerm)
     let likes = near.into_iter().flat_map(|near| &near.preferred_during_scheduling_ignored_during_execution);
     let dislikes = apart.into_iter().flat_map(|apart| &apart.preferred_during_scheduling_ignored_during_execution);
     likes.map(|term| (1, term)).chain(dislikes.map(|term| (-1, term))).collect()
+}
+
+impl Device {
+    fn all(world: &World, spec: &PodSpec) -> Vec<Self> {
+        let mut wanted = amounts::requests(spec);
+        wanted.retain(|name, amount| resources::is_extended(name) && !amount.is_zero());
+        wanted.into_iter().map(|(name, amount)| Self::of(world, name, amount)).collect()
+    }
+
+    /// Only on nodes that have such a thing it is looked what the Pods there take of it.
+    fn of(world: &World, name: String, amount: Quantity) -> Self {
+        let has_room = |node: &&Node| {
+            let room = node.status.as_ref().and_then(|status| Quantity::try_from(status.allocatable.get(&name)?).ok());
+            room.is_some_and(|room| taken(world, node, &name) + amount <= room)
+        };
+        let on = world.nodes().filter(has_room).map(|node| node.name().to_owned()).collect();
+        Self { name, on }
+    }
+}
+
+fn taken(world: &World, node: &Node, name: &str) -> Quantity {
+    let pods = world.pods_on(node.name()).filter(|pod| !pod::is_terminal(pod));
+    let of_pod = |pod: &Pod| amounts::requests(pod.spec.as_ref()?).get(name).copied();
+    pods.filter_map(of_pod).fold(Quantity::ZERO, |sum, amount| sum + amount)
 }
 
 impl<'a> Spread<'a> {

@@ -5,6 +5,7 @@ use std::fmt;
 use api::{
     conditions,
     core_v1::{Node, PodSpec, Taint},
+    kinds::Resource as _,
     pod,
 };
 
@@ -16,6 +17,7 @@ use crate::{nodes::UNSCHEDULABLE, world::Load};
 pub(super) enum Misfit {
     Cpu,
     Memory,
+    Device { name: String },
     Pods,
     Affinity,
     PodAffinity,
@@ -32,6 +34,7 @@ impl fmt::Display for Misfit {
         f.write_str(match self {
             Self::Cpu => "Insufficient cpu",
             Self::Memory => "Insufficient memory",
+            Self::Device { name } => return write!(f, "Insufficient {name}"),
             Self::Pods => "Too many pods",
             Self::Affinity => "node(s) didn't match Pod's node affinity/selector",
             Self::PodAffinity => "node(s) didn't match pod affinity rules",
@@ -62,7 +65,9 @@ pub(super) fn check(demands: &Demands<'_>, node: &Node, load: Option<&Load>) -> 
     if !selector::is_selected(demands.spec, node) {
         return because(Misfit::Affinity);
     }
-    let missing = missing(demands, load);
+    let mut missing = missing(demands, load);
+    let lacks = demands.devices.iter().filter(|device| !device.on.contains(node.name()));
+    missing.extend(lacks.map(|device| Misfit::Device { name: device.name.clone() }));
     if !missing.is_empty() {
         return Err(missing);
     }

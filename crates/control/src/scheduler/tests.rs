@@ -10,7 +10,7 @@ use expect_test::{Expect, expect};
 
 use crate::{
     controller::Controller,
-    testing::{NOW, PodTold, Told, key, labels, node, plan, pod, replica_set, world},
+    testing::{NOW, PodTold, Told, key, labels, node, plan, pod, replica_set, resources, world},
 };
 
 fn check(objects: impl IntoIterator<Item = Object>, expected: Expect) {
@@ -229,4 +229,43 @@ fn a_term_looks_at_the_pods_that_it_means_only() {
         world.take_looks()
     };
     assert_eq!(looks(1_000), looks(10));
+}
+
+#[test]
+fn devices_are_where_a_node_says_that_it_has_some_left() {
+    let with = |name: &str, count: &str| {
+        let mut node = node(name);
+        let status = node.status.get_or_insert_default();
+        status.allocatable.extend(resources(&[("example.com/dongle", count)]));
+        node
+    };
+    let wanting = |name: &str, count: &str| {
+        pod(name).spec(|spec| {
+            let own = spec.containers[0].resources.get_or_insert_default();
+            own.requests = resources(&[("example.com/dongle", count)]);
+        })
+    };
+    let objects = |wanted: &str| {
+        [
+            node("n1").object(),
+            with("n2", "3").object(),
+            with("n3", "2").object(),
+            wanting("b", "2").on("n2").object(),
+            wanting("c", "2").on("n3").phase("Succeeded").object(),
+            wanting("a", wanted).object(),
+        ]
+    };
+    check(
+        objects("2"),
+        expect![[r#"
+        bind Pod default/a to n3, then say Normal Scheduled: Successfully assigned default/a to n3
+    "#]],
+    );
+    check(
+        objects("4"),
+        expect![[r#"
+        status Pod default/a
+        say Warning FailedScheduling: 0/3 nodes are available: 3 Insufficient example.com/dongle.
+    "#]],
+    );
 }

@@ -4,10 +4,12 @@ use std::sync::Arc;
 
 use api::{
     Error, Key, Kind, Object, Reason, Subresource,
+    core_v1::Pod,
     defaults,
     error::Cause,
     meta_v1,
-    pod, validate, warnings,
+    pod::{self, amounts},
+    resources, validate, warnings,
 };
 use store::{Expect, Txn};
 
@@ -34,6 +36,7 @@ impl Decider<'_> {
         causes.extend(self.judged(None, &object)?);
         valid(&key, causes)?;
         self.keep_limits(&key, &object)?;
+        finds_devices(&key, &object)?;
         let only_default = self.only_default(&key, &object)?;
         let claims = self.allocate(&key, None, &mut object)?;
         if self.view.get(&key).is_some() {
@@ -124,6 +127,21 @@ impl Decider<'_> {
         metadata.self_link.clear();
         metadata.resource_version.clear();
     }
+}
+
+/// Only the scheduler knows which node has what others than Kubernetes have named, such as a device. A Pod that names its node
+/// itself would start without.
+fn finds_devices(key: &Key, object: &Object) -> Result<(), Error> {
+    let Some(spec) = object.get::<Pod>().and_then(|pod| pod.spec.as_ref()) else { return Ok(()) };
+    let requests = amounts::requests(spec);
+    let Some(name) = requests.keys().find(|name| resources::is_extended(name)) else { return Ok(()) };
+    if spec.node_name.is_empty() {
+        return Ok(());
+    }
+    let why = format_args!(
+        "spec.nodeName: the scheduler finds a node that has {name}; remove the field, and name the node in spec.nodeSelector"
+    );
+    Err(forbidden(key, why))
 }
 
 /// A name with a generated ending; empty if there is no beginning.

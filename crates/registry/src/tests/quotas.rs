@@ -196,3 +196,13 @@ async fn of_many_defaults_at_once_one_remains() {
     let outcomes = soon(join_all(classes.iter().map(|class| create(&registry, class)))).await;
     assert_eq!(outcomes.iter().filter(|outcome| outcome.is_ok()).count(), 1);
 }
+
+#[tokio::test]
+async fn who_needs_a_device_leaves_the_choice_of_a_node_to_the_scheduler() {
+    let House { registry, .. } = House::new().await;
+    let containers = json!([{"name": "c", "image": "i", "resources": {"limits": {"example.com/dongle": "1"}}}]);
+    create(&registry, &pod("free", &json!({"containers": containers}))).await.unwrap();
+    let error =
+        create(&registry, &pod("bound", &json!({"containers": containers, "nodeName": "n1"}))).await.unwrap_err();
+    assert!(error.message.contains("spec.nodeName: the scheduler finds a node that has example.com/dongle"), "{error}");
+}
