@@ -437,6 +437,11 @@ fn a_namespace_demands_of_its_pods_what_its_labels_say() {
 }
 
 #[test]
+fn a_namespace_has_no_more_than_its_quotas_and_limits_allow() {
+    session("quotas.txt", include_str!("scripts/quotas.txt"));
+}
+
+#[test]
 fn a_pod_runs_only_images_that_its_account_may_read() {
     session("pulling.txt", include_str!("scripts/pulling.txt"));
 }
