@@ -24,7 +24,6 @@ use images::{Images, MANIFEST_BYTES_MAX, oci};
 use registry::{
     Authenticated, Caller, PEER_PROTOCOL, Registry,
     budget::{Account, BODY_BYTES_MAX, Budget, Permit},
-    fair::Seat,
 };
 use rpc::{
     connections::{Busy, ConnectionLimits, Leave, Party, Slot},
@@ -51,7 +50,7 @@ use crate::{
     reply::Reply,
     rest::{self, aggregate::Aggregator},
     revocable::revocable,
-    sender,
+    seated, sender,
     upgrade::{self, Conversation},
 };
 
@@ -485,9 +484,15 @@ impl Languages {
         };
         let head = (request.method(), request.uri(), request.headers());
         let passed = gate::pass(&self.registry, caller, language, head).await;
-        let told = passed.headers();
+        let (told, kept_for) = (passed.headers(), passed.kept_for());
         let mut response = match passed.entry {
-            Ok((caller, seat)) => self.respond(request, language, caller, (from, seat)).await?,
+            Ok((caller, seat)) => {
+                let response = self.respond(request, language, caller, from).await?;
+                match kept_for {
+                    Some(kept_for) => response.map(|body| seated::keep(body, seat, kept_for)),
+                    None => response,
+                }
+            }
             Err(error) => language.refusal(error),
         };
         if language == Language::Rest {
@@ -496,13 +501,13 @@ impl Languages {
         Ok(response)
     }
 
-    /// Answers a request that was let in. The seat is given back when the answer begins: what goes on holds none.
+    /// Answers a request that was let in.
     async fn respond(
         &self,
         mut request: Request<Body>,
         language: Language,
         caller: Arc<Caller>,
-        (from, _seat): (IpAddr, Seat),
+        from: IpAddr,
     ) -> Result<Response<Body>, Infallible> {
         if language == Language::Oci {
             gate::note_mount(&self.registry.for_caller(caller.clone()), &mut request).await;
