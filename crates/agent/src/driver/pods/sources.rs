@@ -34,7 +34,7 @@ use crate::{
 pub(crate) type Values = BTreeMap<String, Vec<u8>>;
 
 /// How many requests go to masters at a time for what Pods need as they start. Hundreds of Pods that start at once share one
-/// connection, and hundreds of requests at once were seen to break it.
+/// connection, and a place among the requests that a master takes from a node, with all else that the node says.
 const ASKED_AT_A_TIME: usize = 8;
 
 /// Where variables and files come from. Cloning shares it.
