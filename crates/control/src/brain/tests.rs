@@ -55,6 +55,9 @@ impl Story {
                     self.flying.push((ticket, write));
                 }
                 Effect::Sign { ticket, order } => self.log += &format!("{}: sign {}\n", ticket.0, order.request.key()),
+                Effect::Approve { ticket, approval } => {
+                    self.log += &format!("{}: approve {}\n", ticket.0, approval.request.key());
+                }
                 Effect::WakeAt(at) => self.log += &format!("wake in {}ms\n", at.since(self.now).as_millis()),
             }
         }

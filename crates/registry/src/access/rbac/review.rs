@@ -2,6 +2,8 @@
 
 use api::{
     Error, Key, Kind, Reason, Served, Subresource, Verb,
+    certificates_v1::CertificateSigningRequestSpec,
+    kinds::certificates::certificate_signing_request::{Approval, Ground},
     rbac_v1::PolicyRule,
     rights::ALL,
     selector::{Condition, Fields},
@@ -50,6 +52,27 @@ impl Roles {
             Some(why) => Verdict { allowed: true, reason: why.to_string() },
             None => Verdict { allowed: false, reason: String::new() },
         }
+    }
+
+    /// The first ground on which a request for a certificate may be approved by itself, if there is one. As elsewhere roles decide,
+    /// of nodes too: what their Pods need is not the question.
+    #[must_use]
+    pub fn ground(&self, approval: &Approval) -> Option<Ground> {
+        let CertificateSigningRequestSpec { username, uid, groups, extra, .. } =
+            approval.request.spec.clone().unwrap_or_default();
+        let extra = extra.into_iter().map(|(key, values)| (key, values.items)).collect();
+        let user = User { name: username, uid, groups, extra };
+        let may = |ground: &&Ground| {
+            let asked = ResourceAttributes {
+                verb: Verb::Create.word(),
+                group: Kind::CertificateSigningRequest.info().group,
+                resource: Kind::CertificateSigningRequest.info().plural,
+                subresource: ground.subresource,
+                ..ResourceAttributes::default()
+            };
+            self.allows(&user, &asked.into())
+        };
+        approval.grounds.iter().find(may).copied()
     }
 }
 
