@@ -233,3 +233,45 @@ fn a_node_is_one_that_is_there_under_its_own_names() {
         with_certificate(&kubectl, &config, &format!("get pods -A --field-selector spec.nodeName={NODE}")).err();
     assert!(refused.contains("cannot list resource \"pods\""), "{refused}");
 }
+
+#[test]
+fn nodes_get_their_certificates_without_a_person_once_a_role_says_so() {
+    let cluster = Cluster::start();
+    let Some(kubectl) = Kubectl::find(&cluster) else { return };
+    let node = format!("system:node:{NODE}");
+    let usages = "client auth, digital signature";
+    let twin = Person::new(&node, "system:nodes");
+    let config = cluster.dir().join("bootstrap");
+    cluster.kapelle("user create bootstrap --group system:bootstrappers --for 1h").ok();
+    fs::write(&config, cluster.kapelle("kubeconfig bootstrap").ok()).unwrap();
+    let asks = "create clusterrole asks --verb=create,get --resource=certificatesigningrequests.certificates.k8s.io";
+    kubectl.ok(asks);
+    kubectl.ok("create clusterrolebinding asks --clusterrole=asks --group=system:bootstrappers");
+    let run = |input: &str, arguments: &str| {
+        Answer::of(kubectl.command().arg("--kubeconfig").arg(&config).args(words(arguments)), input)
+    };
+    run(&manifest("twin", KUBELET_CLIENT, usages, &twin.pem()), "create -f -").ok();
+    assert!(kubectl.ok("get csr twin").contains("Pending"));
+    kubectl.ok("create clusterrolebinding boots --group=system:bootstrappers \
+         --clusterrole=system:certificates.k8s.io:certificatesigningrequests:nodeclient");
+    let issued = outcome(&kubectl, "twin");
+    assert!(!issued.starts_with("failed"), "{issued}");
+    let said = kubectl.ok("get csr twin -o 'jsonpath={.status.conditions[0].reason}: {.status.conditions[0].message}'");
+    assert_eq!(said, "AutoApproved: Auto approving kubelet client certificate after SubjectAccessReview.");
+
+    // With that certificate the node asks for its next one, for itself alone.
+    let config = kubeconfig(&cluster, &kubectl, &twin, &issued);
+    let as_node = |input: &str, arguments: &str| {
+        Answer::of(kubectl.command().arg("--kubeconfig").arg(&config).args(words(arguments)), input)
+    };
+    let next = Person::new(&node, "system:nodes");
+    as_node(&manifest("next", KUBELET_CLIENT, usages, &next.pem()), "create -f -").ok();
+    let other = Person::new("system:node:other", "system:nodes");
+    let refused = as_node(&manifest("other", KUBELET_CLIENT, usages, &other.pem()), "create -f -").err();
+    assert!(refused.contains("can only create a node CSR with CN=system:node:"), "{refused}");
+    kubectl.ok("create clusterrolebinding renews --group=system:nodes \
+         --clusterrole=system:certificates.k8s.io:certificatesigningrequests:selfnodeclient");
+    assert!(!outcome(&kubectl, "next").starts_with("failed"));
+    assert!(as_node("", "get csr next -o yaml").ok().contains("Auto approving self kubelet client certificate"));
+    assert!(as_node("", "get csr twin").err().contains("NotFound"), "another asked for that one");
+}

@@ -28,5 +28,6 @@ mod patience;
 mod pod_certificates;
 mod pods;
 mod port_forward;
+mod refresh;
 mod script;
 mod strangers;

@@ -90,6 +90,34 @@ fn a_master_that_moves_comes_back_and_clients_follow() {
     lab.signal("m2", "CONT");
 }
 
+/// Each of the two finds where the group says only the one that stays, and it is not the one that leads.
+#[test]
+fn two_masters_of_three_move_at_once() {
+    let Some(mut lab) = Lab::new(&MASTERS) else { return };
+    lab.three_masters();
+    let movers = ["m1", "m2"];
+    for mover in movers {
+        lab.kill(mover);
+    }
+    for (number, mover) in (70..).zip(movers) {
+        lab.renumber(mover, number);
+    }
+    lab.master("m1", None);
+    lab.ready("m1");
+    let id = lab.id("m1", "m1");
+    wait_until("the first that moved to lead", || {
+        lab.kapelle("m3", &format!("cluster transfer-leader {id}")).printed()?;
+        match lab.leader("m3")? {
+            "m1" => Ok(()),
+            other => Err(format!("{other} leads")),
+        }
+    });
+    lab.master("m2", None);
+    lab.ready("m2");
+    lab.apply("m2", "moved.yaml", &manifest("moved")).ok();
+    are_known_everywhere(&lab, &MASTERS);
+}
+
 #[test]
 fn all_masters_move_at_once() {
     let Some(mut lab) = Lab::new(&MASTERS) else { return };

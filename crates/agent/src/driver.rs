@@ -44,8 +44,8 @@ use node::{
 };
 pub use pods::images::{GRANT_LIFE, MODULE_BYTES_MAX};
 use pods::{
-    Pods, agent_server::AgentServer, containers::Containers, dirs::PodDirs, images::Images, node_http::NodeHttp,
-    ports::Ports, probing::Prober, runs::Runs, sources::Sources, watch::PodWatch,
+    Pods, agent_server::AgentServer, containers::Containers, dirs::PodDirs, following::Follower, images::Images,
+    node_http::NodeHttp, ports::Ports, probing::Prober, runs::Runs, sources::Sources, watch::PodWatch,
 };
 use reports::Reports;
 pub use reports::{BATCH_WRITES_MAX, FLUSH_WITHIN};
@@ -142,6 +142,8 @@ pub async fn run(config: Config, shutdown: CancellationToken) -> Result<(), Agen
         inbox,
     };
     let pods = shared.pods(&config, sandbox);
+    let containers = pods.containers.clone();
+    tokio::spawn(async move { containers.follower.keep(&containers.sources).await });
     let (port, incoming) = listen(&config).await?;
     tokio::spawn(shared.agent_server(&config, &pods).serve(incoming, shutdown.clone()));
     shared.serve(&config, news).await;
@@ -192,6 +194,7 @@ impl Shared {
             images: images.clone(),
             sandbox,
             sources: Sources::new(self.client.clone(), self.memory.clone(), config.host, self.reports.clone()),
+            follower: Follower::default(),
             dirs: self.dirs.clone(),
             networks: Networks::new(self.proxy.clone(), config.allow_external),
             proxy: self.proxy.clone(),

@@ -2,7 +2,7 @@
 
 use std::hash::Hasher as _;
 
-use crate::{Key, Kind, Object, Timestamp, core_v1, kinds::Resource, meta_v1, well_known::DEFAULT_NAMESPACE};
+use crate::{Key, Kind, Object, Timestamp, core_v1, meta_v1, object::Resource, well_known::DEFAULT_NAMESPACE};
 
 /// Whether somebody should look.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -3,7 +3,7 @@
 
 use std::{fmt, sync::Arc};
 
-use crate::{Error, Key, Object, Revision, Subresource};
+use crate::{Error, Key, Object, Revision, Subresource, meta_v1};
 
 /// One wish to change the state.
 #[derive(Clone, Debug, PartialEq)]
@@ -75,6 +75,43 @@ pub struct DeleteOptions {
     pub resource_version: Option<Revision>,
     /// Do everything but delete.
     pub dry_run: bool,
+}
+
+impl DeleteOptions {
+    /// What options say in the form in which they are sent.
+    ///
+    /// # Errors
+    /// [`crate::Reason::BadRequest`] if there is nothing that a field means.
+    pub fn read(sent: &meta_v1::DeleteOptions) -> Result<Self, Error> {
+        let wrong = |field: &str, value: &dyn std::fmt::Display, right: &str| {
+            Error::bad_request(format!("{field}: \"{value}\" is not supported; use {right}"))
+        };
+        if let Some(seconds) = sent.grace_period_seconds.filter(|seconds| *seconds < 0) {
+            return Err(wrong("gracePeriodSeconds", &seconds, "0 or more"));
+        }
+        let propagation = match sent.propagation_policy.as_deref().unwrap_or_default() {
+            _ if sent.orphan_dependents == Some(true) => Propagation::Orphan,
+            "" | "Background" => Propagation::Background,
+            "Foreground" => Propagation::Foreground,
+            "Orphan" => Propagation::Orphan,
+            other => return Err(wrong("propagationPolicy", &other, "Background, Foreground or Orphan")),
+        };
+        let preconditions = sent.preconditions.clone().unwrap_or_default();
+        let version = preconditions.resource_version.filter(|version| !version.is_empty());
+        let version = version.map(|version| {
+            version.parse().map_err(|_| wrong("preconditions.resourceVersion", &version, "one of an earlier answer"))
+        });
+        if let Some(other) = sent.dry_run.iter().find(|value| *value != "All") {
+            return Err(wrong("dryRun", other, "All"));
+        }
+        Ok(Self {
+            grace_period_s: sent.grace_period_seconds,
+            propagation,
+            uid: preconditions.uid.filter(|uid| !uid.is_empty()),
+            resource_version: version.transpose()?,
+            dry_run: !sent.dry_run.is_empty(),
+        })
+    }
 }
 
 /// What happens to the objects that a deleted object owns.

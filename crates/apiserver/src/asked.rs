@@ -62,6 +62,12 @@ fn placed(rest: &str) -> (&str, &str) {
     }
 }
 
+/// How many objects a list is to have at most, if that is said.
+pub(crate) fn limit(uri: &Uri) -> Option<usize> {
+    let pairs = uri.query()?.split('&').filter_map(|pair| pair.strip_prefix("limit="));
+    pairs.filter_map(|limit| limit.parse().ok()).find(|limit| *limit > 0)
+}
+
 fn is_watch(uri: &Uri) -> bool {
     let query = uri.query().filter(|query| query.contains("watch") || query.contains('%'));
     query.is_some_and(|query| Query::parse(Some(query)).and_then(|query| query.is_watch()).unwrap_or(false))

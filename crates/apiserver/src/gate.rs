@@ -3,7 +3,7 @@
 //! Whatever is not named here is closed: nobody may use a new service or path until it is added to this file. Requests for
 //! objects are checked again by the [`Registry`], with the object's name.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use api::{Error, Verb};
 use axum::body::Body;
@@ -42,7 +42,8 @@ pub(crate) async fn pass(
     let (path, mut lower) = (asked::unescaped(uri.path()), String::new());
     let asked = asked::attributes(method, uri, &path, &mut lower);
     let own = registry.for_caller(sender.clone());
-    let mut class = own.class(&asked);
+    let limit = asked::limit(uri);
+    let mut class = own.class(&asked, limit);
     let entry = async {
         let seat = own.seat(&class).await?;
         let Some(caller) = impersonate::wanted(&own, headers).await? else {
@@ -52,7 +53,7 @@ pub(crate) async fn pass(
         // Whoever holds one seat while it waits for another could wait for itself.
         drop(seat);
         let theirs = registry.for_caller(caller.clone());
-        class = theirs.class(&asked);
+        class = theirs.class(&asked, limit);
         let seat = theirs.seat(&class).await?;
         theirs.authorise(language.access(method, uri.path())).await?;
         Ok((caller, seat))
@@ -62,6 +63,11 @@ pub(crate) async fn pass(
 }
 
 impl Passed {
+    /// For how long the seat is kept after the answer has begun, at most, if it is.
+    pub(crate) fn kept_for(&self) -> Option<Duration> {
+        self.class.kept_for()
+    }
+
     /// What answers tell of where their requests belonged; nothing of what nobody has made yet.
     pub(crate) fn headers(&self) -> impl Iterator<Item = (HeaderName, HeaderValue)> + use<> {
         let uids = [(SCHEMA_HEADER, self.class.schema_uid()), (LEVEL_HEADER, self.class.level_uid())];

@@ -19,6 +19,7 @@ mod reply;
 pub mod rest;
 mod revocable;
 mod rights;
+mod seated;
 mod sender;
 mod server;
 mod spdy;

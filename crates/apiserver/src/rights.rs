@@ -12,7 +12,10 @@ use api::{
     },
     error::Cause,
     rbac_v1::PolicyRule,
-    reviews::AUTHORIZATION,
+    reviews::{
+        AUTHORIZATION,
+        selectors::{self, Selected},
+    },
     users::{NODE_PREFIX, NODES},
 };
 use registry::{Access, Attributes, Caller, Registry, ResourceAttributes, RulesOf, User, Verdict};
@@ -37,7 +40,8 @@ pub(crate) async fn may_ask(registry: &Registry, namespace: &str) -> Result<(), 
 pub(crate) fn own(registry: &Registry, spec: &SelfSubjectAccessReviewSpec) -> Result<SubjectAccessReviewStatus, Error> {
     let SelfSubjectAccessReviewSpec { resource_attributes, non_resource_attributes } = spec;
     let asked = attributes("SelfSubjectAccessReview", resource_attributes.as_ref(), non_resource_attributes.as_ref())?;
-    Ok(status(registry.review(registry.caller(), &asked)))
+    let Selected { fields, evaluation_error } = selected(resource_attributes.as_ref());
+    Ok(status(registry.review(registry.caller(), &asked, &fields), evaluation_error))
 }
 
 /// Whether somebody may do something, in a namespace unless that is empty.
@@ -64,7 +68,8 @@ pub(crate) fn of_others(
     let extra: BTreeMap<String, Vec<String>> =
         extra.iter().map(|(key, ExtraValue { items })| (key.clone(), items.clone())).collect();
     let user = User { name: user.clone(), uid: uid.clone(), groups: groups.clone(), extra };
-    Ok(status(registry.explain(&as_caller(user), &asked)))
+    let Selected { fields, evaluation_error } = selected(resource_attributes.as_ref());
+    Ok(status(registry.explain(&as_caller(user), &asked, &fields), evaluation_error))
 }
 
 /// Who would send the requests of a user: what a node may do depends on its Pods, and on no role.
@@ -99,8 +104,13 @@ pub(crate) fn own_rules(registry: &Registry, namespace: &str) -> Result<SubjectR
     })
 }
 
-fn status(Verdict { allowed, reason }: Verdict) -> SubjectAccessReviewStatus {
-    SubjectAccessReviewStatus { allowed, reason, ..SubjectAccessReviewStatus::default() }
+fn status(Verdict { allowed, reason }: Verdict, evaluation_error: String) -> SubjectAccessReviewStatus {
+    SubjectAccessReviewStatus { allowed, reason, evaluation_error, denied: false }
+}
+
+/// With which objects of many it is to be done.
+fn selected(asked: Option<&authorization_v1::ResourceAttributes>) -> Selected {
+    asked.map(selectors::read).unwrap_or_default()
 }
 
 /// What is asked: about a resource or about a path.
@@ -119,11 +129,21 @@ fn attributes<'a>(
                 resource,
                 subresource,
                 name,
+                field_selector: _,
+                label_selector: _,
             } = asked;
+            let wrong = selectors::check(asked);
+            if !wrong.is_empty() {
+                return Err(Error::invalid_request(&format!("{kind}.{AUTHORIZATION}"), wrong));
+            }
             Ok(Attributes::Resource(ResourceAttributes { verb, group, resource, subresource, namespace, name }))
         }
         (None, Some(NonResourceAttributes { path, verb })) => Ok(Attributes::NonResource { verb, path }),
-        (Some(_), Some(_)) | (None, None) => {
+        (Some(_), Some(_)) => {
+            let why = "cannot be specified in combination with resourceAttributes";
+            Err(invalid(kind, "spec.nonResourceAttributes", why))
+        }
+        (None, None) => {
             let why = "exactly one of nonResourceAttributes or resourceAttributes must be specified";
             Err(invalid(kind, "spec.resourceAttributes", why))
         }

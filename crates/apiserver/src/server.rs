@@ -24,7 +24,6 @@ use images::{Images, MANIFEST_BYTES_MAX, oci};
 use registry::{
     Authenticated, Caller, PEER_PROTOCOL, Registry,
     budget::{Account, BODY_BYTES_MAX, Budget, Permit},
-    fair::Seat,
 };
 use rpc::{
     connections::{Busy, ConnectionLimits, Leave, Party, Slot},
@@ -51,7 +50,7 @@ use crate::{
     reply::Reply,
     rest::{self, aggregate::Aggregator},
     revocable::revocable,
-    sender,
+    seated, sender,
     upgrade::{self, Conversation},
 };
 
@@ -67,24 +66,27 @@ pub(crate) const HEAD_BYTES_MAX: usize = 64 << 10;
 /// How often a quiet HTTP/2 connection is tried, so that watches of dead clients end.
 const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(30);
 
-/// The most requests at a time on one HTTP/2 connection: an agent has a few watches, a controller perhaps a hundred.
+/// The most requests at a time on one HTTP/2 connection: an agent has a few watches, a controller perhaps a hundred. Clients keep
+/// more to themselves until others are answered. Whoever gives up all that it has asked for goes on with the connection.
 const STREAMS_MAX: u32 = 1024;
 
-/// The same for a node.
-const NODE_STREAMS_MAX: u32 = 256;
+/// The same for nodes and users.
+const SMALL_STREAMS_MAX: u32 = 256;
 
 /// The same for a client without a certificate, which joins or asks for health.
 const NOBODY_STREAMS_MAX: u32 = 16;
 
-/// How much a client of HTTP/2 may send that nobody has read yet, on a connection and on each of its streams, in bytes:
-/// enough to push an image over a long line.
-const WINDOW_BYTES: u32 = 256 << 10;
+/// How much a client of HTTP/2 may send that nobody has read yet on a stream, in bytes: enough to push an image over a long line.
+const STREAM_WINDOW_BYTES: u32 = 256 << 10;
 
-/// The same for nodes and clients without a certificate, of whom there are many: the least that HTTP/2 has.
-const SMALL_WINDOW_BYTES: u32 = (64 << 10) - 1;
+/// The same for nodes, users and clients without a certificate, of whom there are many: the least that HTTP/2 has.
+const SMALL_STREAM_WINDOW_BYTES: u32 = (64 << 10) - 1;
 
-/// The most streams that a client may have reset before they were looked at; one more ends the connection.
-const RESETS_MAX: usize = 20;
+/// The same on all streams of a connection: enough for short requests on all of them at once.
+const WINDOW_BYTES: u32 = 1 << 20;
+
+/// The same for nodes and users.
+const SMALL_WINDOW_BYTES: u32 = 256 << 10;
 
 /// The most streams that were reset because the client broke the protocol; one more ends the connection.
 const ERRORS_MAX: usize = 128;
@@ -485,9 +487,15 @@ impl Languages {
         };
         let head = (request.method(), request.uri(), request.headers());
         let passed = gate::pass(&self.registry, caller, language, head).await;
-        let told = passed.headers();
+        let (told, kept_for) = (passed.headers(), passed.kept_for());
         let mut response = match passed.entry {
-            Ok((caller, seat)) => self.respond(request, language, caller, (from, seat)).await?,
+            Ok((caller, seat)) => {
+                let response = self.respond(request, language, caller, from).await?;
+                match kept_for {
+                    Some(kept_for) => response.map(|body| seated::keep(body, seat, kept_for)),
+                    None => response,
+                }
+            }
             Err(error) => language.refusal(error),
         };
         if language == Language::Rest {
@@ -496,13 +504,13 @@ impl Languages {
         Ok(response)
     }
 
-    /// Answers a request that was let in. The seat is given back when the answer begins: what goes on holds none.
+    /// Answers a request that was let in.
     async fn respond(
         &self,
         mut request: Request<Body>,
         language: Language,
         caller: Arc<Caller>,
-        (from, _seat): (IpAddr, Seat),
+        from: IpAddr,
     ) -> Result<Response<Body>, Infallible> {
         if language == Language::Oci {
             gate::note_mount(&self.registry.for_caller(caller.clone()), &mut request).await;
@@ -517,15 +525,40 @@ impl Languages {
     }
 }
 
+/// What HTTP/2 grants a caller.
+struct Grant {
+    streams: u32,
+    stream_window: u32,
+    window: u32,
+}
+
+impl Grant {
+    const FULL: Self = Self { streams: STREAMS_MAX, stream_window: STREAM_WINDOW_BYTES, window: WINDOW_BYTES };
+    const SMALL: Self =
+        Self { streams: SMALL_STREAMS_MAX, stream_window: SMALL_STREAM_WINDOW_BYTES, window: SMALL_WINDOW_BYTES };
+    const NOBODY: Self = Self {
+        streams: NOBODY_STREAMS_MAX,
+        stream_window: SMALL_STREAM_WINDOW_BYTES,
+        window: SMALL_STREAM_WINDOW_BYTES,
+    };
+
+    /// Whether short requests on all streams at once are not taken for an attack.
+    const fn is_enough(&self) -> bool {
+        self.window >= rpc::window_for(self.streams) && self.window >= self.stream_window
+    }
+}
+
+const _: () = assert!(Grant::FULL.is_enough() && Grant::SMALL.is_enough() && Grant::NOBODY.is_enough());
+const _: () = assert!(rpc::WINDOW_BYTES >= rpc::window_for(STREAMS_MAX), "nor short answers on all of them");
+
 /// How HTTP is spoken with a caller.
 fn builder(caller: &Caller) -> auto::Builder<TokioExecutor> {
-    let (headers_timeout, streams, window) = match caller {
+    let (headers_timeout, grant) = match caller {
         Caller::Cluster | Caller::Master { .. } | Caller::Newcomer { .. } | Caller::Admin { .. } => {
-            (HEADERS_TIMEOUT, STREAMS_MAX, WINDOW_BYTES)
+            (HEADERS_TIMEOUT, Grant::FULL)
         }
-        Caller::User(_) => (HEADERS_TIMEOUT, STREAMS_MAX, SMALL_WINDOW_BYTES),
-        Caller::Node { .. } => (HEADERS_TIMEOUT, NODE_STREAMS_MAX, SMALL_WINDOW_BYTES),
-        Caller::Nobody => (NOBODY_HEADERS_TIMEOUT, NOBODY_STREAMS_MAX, SMALL_WINDOW_BYTES),
+        Caller::User(_) | Caller::Node { .. } => (HEADERS_TIMEOUT, Grant::SMALL),
+        Caller::Nobody => (NOBODY_HEADERS_TIMEOUT, Grant::NOBODY),
     };
     let mut builder = auto::Builder::new(TokioExecutor::new());
     builder.http1().timer(TokioTimer::new()).header_read_timeout(headers_timeout).max_buf_size(HEAD_BYTES_MAX);
@@ -533,11 +566,11 @@ fn builder(caller: &Caller) -> auto::Builder<TokioExecutor> {
         .http2()
         .timer(TokioTimer::new())
         .keep_alive_interval(KEEP_ALIVE_INTERVAL)
-        .max_concurrent_streams(streams)
+        .max_concurrent_streams(grant.streams)
         .max_header_list_size(HEAD_BYTES_MAX as u32)
-        .max_pending_accept_reset_streams(RESETS_MAX)
+        .max_pending_accept_reset_streams(grant.streams as usize)
         .max_local_error_reset_streams(ERRORS_MAX)
-        .initial_connection_window_size(window)
-        .initial_stream_window_size(window);
+        .initial_connection_window_size(grant.window)
+        .initial_stream_window_size(grant.stream_window);
     builder
 }

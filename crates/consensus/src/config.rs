@@ -99,8 +99,8 @@ pub struct Config {
     /// What an empty directory becomes.
     pub begin: Begin,
     /// Where others reach this member in this life; may be empty while there are none. A founder's is agreed at once. Whoever
-    /// comes back elsewhere tells it to each member that it calls, which then answers there: what the group agreed on is
-    /// changed later, by [`Change::Contact`](crate::Change::Contact), for which it must be reached already.
+    /// comes back elsewhere tells it to each member that it calls, which then answers there and tells the others: what the
+    /// group agreed on is changed later, by [`Change::Contact`](crate::Change::Contact), for which it must be reached already.
     pub contact: String,
     /// How other members are reached; without it the member talks to nobody. With it, [`open`](crate::open) must be called
     /// inside a tokio runtime, which then carries the connections.

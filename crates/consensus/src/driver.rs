@@ -298,7 +298,7 @@ impl<O> Consensus<O> {
     /// on something else. This is for members that moved and are not reached where the group says, perhaps because all moved.
     pub fn found_at(&self, member: MemberId, contact: &str) {
         if let Some(peers) = self.shared.peers.as_ref().filter(|_| contact.len() <= CONTACT_BYTES_MAX) {
-            peers.learn(member, contact.to_owned());
+            peers.found_at(member, contact.to_owned());
         }
     }
 

@@ -7,7 +7,9 @@ use std::{
 };
 
 use api::{
-    Key, Kind, Observation, Reason, Timestamp, Write, WriteOutcome, kinds::core::service::kubernetes_key, x509::Order,
+    Key, Kind, Observation, Reason, Timestamp, Write, WriteOutcome,
+    kinds::{Resource as _, certificates::certificate_signing_request::Approval, core::service::kubernetes_key},
+    x509::Order,
 };
 
 use crate::{
@@ -77,6 +79,14 @@ pub enum Effect {
         ticket: Ticket,
         /// What to sign.
         order: Box<Order>,
+    },
+    /// Approve this request if who sent it may have what it asks for, and say with [`Event::Settled`] what became of it, as of a
+    /// write: [`Reason::Forbidden`] if it may not.
+    Approve {
+        /// Names the write.
+        ticket: Ticket,
+        /// What to approve.
+        approval: Box<Approval>,
     },
     /// Send [`Event::Woken`] at this time. Replaces the time asked for before.
     WakeAt(Timestamp),
@@ -208,7 +218,7 @@ impl Brain {
     }
 
     fn carry_out(&mut self, task: &Task, plan: Plan, now: Timestamp, effects: &mut Vec<Effect>) {
-        if plan.steps.is_empty() && plan.order.is_none() {
+        if plan.steps.is_empty() && plan.order.is_none() && plan.approval.is_none() {
             self.queue.succeed(task);
         }
         // Somebody who was refused tries one step before the rest: if the reason persists, only one more write is wasted.
@@ -218,7 +228,12 @@ impl Brain {
             self.write(task, step, now, effects);
         }
         if let Some(order) = plan.order {
-            self.order(task, order, effects);
+            let key = order.request.key();
+            self.commission(task, key, effects, |ticket| Effect::Sign { ticket, order: Box::new(order) });
+        }
+        if let Some(approval) = plan.approval {
+            let key = approval.request.key();
+            self.commission(task, key, effects, |ticket| Effect::Approve { ticket, approval: Box::new(approval) });
         }
         for note in plan.notes {
             self.say(task, &note, now, effects);
@@ -242,16 +257,15 @@ impl Brain {
         effects.push(Effect::Write { ticket: self.flights.begin(flight), write });
     }
 
-    /// Has a certificate signed. What it will be nobody can assume.
-    fn order(&mut self, task: &Task, order: Order, effects: &mut Vec<Effect>) {
-        let key = order.request.key();
+    /// Has somebody write an object who knows more. What it will be nobody can assume.
+    fn commission(&mut self, task: &Task, key: Key, effects: &mut Vec<Effect>, effect: impl FnOnce(Ticket) -> Effect) {
         if let Some(flight) = self.flights.of(&key) {
             flight.waiting.insert(task.clone());
             return;
         }
         let (task, waiting) = (task.clone(), BTreeSet::new());
         let flight = Flight { task, key, done: None, refused: None, report: false, waiting };
-        effects.push(Effect::Sign { ticket: self.flights.begin(flight), order: Box::new(order) });
+        effects.push(effect(self.flights.begin(flight)));
     }
 
     /// Turns a note into an Event object. Events are for people: one that cannot be written is dropped, not retried.

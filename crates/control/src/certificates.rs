@@ -1,6 +1,8 @@
-//! Certificates that somebody asks for with a CertificateSigningRequest or for a Pod: which of them the cluster's authority signs,
-//! and when the requests are forgotten. The signing itself is an effect, since only masters hold the key.
+//! Certificates that somebody asks for with a CertificateSigningRequest or for a Pod: which of them are approved by themselves,
+//! which the cluster's authority signs, and when the requests are forgotten. The signing itself is an effect, since only masters
+//! hold the key.
 
+pub(crate) mod approving;
 pub(crate) mod cleaning;
 pub(crate) mod pod_cleaning;
 pub(crate) mod pod_signing;

@@ -57,6 +57,8 @@ controllers! {
     ExtensionAuthentication: identity::extension_authentication, "cluster-authentication-trust-controller";
     /// Says who serves the versions of the API, and whether they do.
     ApiService: aggregation, "kube-aggregator";
+    /// Approves requests for certificates of nodes.
+    CertificateApproving: certificates::approving, "certificatesigningrequest-approving-controller";
     /// Signs certificates that were asked for and approved.
     CertificateSigning: certificates::signing, "certificatesigningrequest-signing-controller";
     /// Forgets requests for certificates that are done with.

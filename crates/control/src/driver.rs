@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use api::{Timestamp, Write, x509::Order};
+use api::{Timestamp, Write, kinds::certificates::certificate_signing_request::Approval, x509::Order};
 use tokio::sync::mpsc;
 
 use crate::{Brain, Effect, Event, Ticket};
@@ -20,6 +20,8 @@ pub enum Errand {
     Write(Write),
     /// To sign this, and to write what was signed.
     Sign(Box<Order>),
+    /// To approve this, if who asks may have it.
+    Approve(Box<Approval>),
 }
 
 /// Runs the brain until `inputs` are closed or nobody takes `writes` any more.
@@ -43,6 +45,7 @@ pub async fn run(
             match effect {
                 Effect::Write { ticket, write } => batch.push((ticket, Errand::Write(write))),
                 Effect::Sign { ticket, order } => batch.push((ticket, Errand::Sign(order))),
+                Effect::Approve { ticket, approval } => batch.push((ticket, Errand::Approve(approval))),
                 Effect::WakeAt(time) => wake_at = Some(time),
             }
         }

@@ -3,7 +3,9 @@
 use std::{fmt, sync::Arc};
 
 use api::{
-    DeleteOptions, Key, Object, Propagation, Subresource, Timestamp, Write, event::EventType, kinds::Resource,
+    DeleteOptions, Key, Object, Propagation, Subresource, Timestamp, Write,
+    event::EventType,
+    kinds::{Resource, certificates::certificate_signing_request::Approval},
     x509::Order,
 };
 
@@ -18,6 +20,8 @@ pub(crate) struct Plan {
     pub(crate) steps: Vec<Step>,
     /// The certificate to sign.
     pub(crate) order: Option<Order>,
+    /// The request for a certificate to approve, if who sent it may have it.
+    pub(crate) approval: Option<Approval>,
     /// What to tell the users, whatever becomes of the writes.
     pub(crate) notes: Vec<Note>,
     /// When to look again although nothing changed.
@@ -89,6 +93,11 @@ impl Plan {
     /// Signs a certificate and stores it with its request, whose resourceVersion is the precondition.
     pub(crate) fn sign(&mut self, order: Order) {
         self.order = Some(order);
+    }
+
+    /// Approves a request for a certificate, whose resourceVersion is the precondition, if who sent it may have it.
+    pub(crate) fn approve(&mut self, approval: Approval) {
+        self.approval = Some(approval);
     }
 
     /// Tells the users something.

@@ -115,11 +115,12 @@ fn explain(nodes: usize, misfits: &BTreeMap<Misfit, usize>) -> String {
 }
 
 fn bind(pod: &Pod, node: &str) -> Write {
-    let mut pod = pod.clone();
-    // Only this incarnation; but a label that changes meanwhile is no reason to decide again.
-    pod.metadata_mut().resource_version.clear();
-    pod.spec.get_or_insert_default().node_name = node.to_owned();
-    Write::Update(Object::from(pod), Subresource::Binding)
+    let mut binding = Pod::default();
+    // Only this incarnation; but a label that changes meanwhile is no reason to decide again, and stays as it is.
+    let meta = binding.metadata_mut();
+    (meta.name, meta.namespace, meta.uid) = (pod.name().to_owned(), pod.namespace().to_owned(), pod.uid().to_owned());
+    binding.spec.get_or_insert_default().node_name = node.to_owned();
+    Write::Update(Object::from(binding), Subresource::Binding)
 }
 
 /// Reports why the Pod waits. Says whether that is news.

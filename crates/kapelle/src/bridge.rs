@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeSet, io, net::SocketAddr, sync::Arc, thread};
 
-use api::x509::Order;
+use api::{kinds::certificates::certificate_signing_request::Approval, x509::Order};
 use apiserver::Answers;
 use control::{
     Brain, Config, Event, Ticket,
@@ -151,18 +151,24 @@ async fn carry_out(hands: Hands, mut wishes: mpsc::Receiver<Vec<(Ticket, Errand)
 }
 
 async fn settle(hands: Hands, batch: Vec<(Ticket, Errand)>, events: mpsc::Sender<Vec<Event>>) {
-    let (mut writes, mut orders) = (Vec::new(), Vec::new());
+    let (mut writes, mut orders, mut approvals) = (Vec::new(), Vec::new(), Vec::new());
     for (ticket, errand) in batch {
         match errand {
             Errand::Write(write) => writes.push((ticket, write)),
             Errand::Sign(order) => orders.push((ticket, order)),
+            Errand::Approve(approval) => approvals.push((ticket, approval)),
         }
     }
     let (tickets, writes): (Vec<_>, Vec<_>) = writes.into_iter().unzip();
     let issue =
         async |(ticket, order): (Ticket, Box<Order>)| (ticket, hands.registry.issue(&hands.authority, &order).await);
-    let (written, issued) = tokio::join!(hands.registry.submit_all(writes), join_all(orders.into_iter().map(issue)));
-    let outcomes = tickets.into_iter().zip(written).chain(issued);
+    let approve = async |(ticket, approval): (Ticket, Box<Approval>)| (ticket, hands.registry.approve(&approval).await);
+    let (written, issued, approved) = tokio::join!(
+        hands.registry.submit_all(writes),
+        join_all(orders.into_iter().map(issue)),
+        join_all(approvals.into_iter().map(approve))
+    );
+    let outcomes = tickets.into_iter().zip(written).chain(issued).chain(approved);
     let settled = outcomes.map(|(ticket, outcome)| Event::Settled { ticket, outcome });
     // Nobody listens only while the process ends or another master has taken over.
     let _ = events.send(settled.collect()).await;

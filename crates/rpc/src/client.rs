@@ -35,6 +35,12 @@ pub const ANSWER_TIMEOUT: Duration = Duration::from_secs(20);
 /// How often a quiet connection is tried, and how long an answer may take: a dead host is noticed in ten seconds.
 const KEEP_ALIVE: (Duration, Duration) = (Duration::from_secs(5), Duration::from_secs(5));
 
+/// How much masters may send that nobody has read yet, on a stream, in bytes: enough for lists over a long line.
+const STREAM_WINDOW_BYTES: u32 = 2 << 20;
+
+/// The same on all streams of a connection.
+pub const WINDOW_BYTES: u32 = 4 << 20;
+
 /// How many objects are asked for at once; lists are read in pages of this size.
 const PAGE_SIZE: i64 = 500;
 
@@ -165,7 +171,8 @@ pub(crate) fn endpoint(url: &str) -> Result<Endpoint, Error> {
         .http2_keep_alive_interval(interval)
         .keep_alive_timeout(timeout)
         .keep_alive_while_idle(true)
-        .http2_adaptive_window(true))
+        .initial_stream_window_size(STREAM_WINDOW_BYTES)
+        .initial_connection_window_size(WINDOW_BYTES))
 }
 
 impl Client {

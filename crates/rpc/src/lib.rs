@@ -36,13 +36,13 @@ pub mod services {
 }
 
 pub use carried::Carried;
-pub use client::{Applied, ApplyOptions, Client, Deleted, List, Query, Warned};
+pub use client::{Applied, ApplyOptions, Client, Deleted, List, Query, WINDOW_BYTES, Warned};
 pub use clocks::{Explained, explained};
 pub use cluster::join;
 pub use heartbeats::BEAT_EVERY;
 pub use incoming::{Calling, Incoming, incoming};
 pub use mirror::Mirror;
-pub use padding::padding;
+pub use padding::{padding, window_for};
 pub use relay::relay;
 pub use retry::Retries;
 pub use security::Security;

@@ -24,7 +24,7 @@ use api::{
 };
 use control::{Brain, Config, Effect, Event, Ticket};
 use registry::{
-    Form,
+    Form, Roles,
     decide::{self, Bill, Fate, Rules, Sent, Stamp},
 };
 use rpc::identity::Authority;
@@ -343,6 +343,20 @@ impl Cluster {
             Effect::Sign { ticket, order } => {
                 let at = self.later();
                 self.agenda.add(at, Happening::Asked(self.incarnation, ticket, signed(&order, self.now)));
+            }
+            Effect::Approve { ticket, approval } => {
+                let at = self.later();
+                let happening = match Roles::new(&self.view()).ground(&approval) {
+                    Some(ground) => {
+                        let write = Write::Update(approval.on(ground, self.now).into(), Subresource::Approval);
+                        Happening::Asked(self.incarnation, ticket, write)
+                    }
+                    None => {
+                        let outcome = Err(Error::new(Reason::Forbidden, "no role allows it"));
+                        Happening::Told(self.incarnation, Event::Settled { ticket, outcome })
+                    }
+                };
+                self.agenda.add(at, happening);
             }
             Effect::WakeAt(at) => self.agenda.add(at.max(self.now), Happening::Told(self.incarnation, Event::Woken)),
         }

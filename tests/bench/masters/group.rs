@@ -99,6 +99,11 @@ impl Group {
         Ok(())
     }
 
+    /// Where the members answer.
+    pub(crate) fn urls(&self) -> &[String] {
+        &self.urls
+    }
+
     /// So many connections of an administrator.
     pub(crate) async fn doors(&self, count: usize, reach: Reach) -> Result<Vec<Door>> {
         self.doors_of(&Security::Tls(self.identity.clone()), count, reach).await

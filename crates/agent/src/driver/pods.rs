@@ -10,7 +10,10 @@ mod certificates;
 pub(crate) mod containers;
 pub(crate) mod dirs;
 mod environment;
+pub(crate) mod following;
+mod generations;
 pub(crate) mod images;
+mod keyed;
 mod log_choice;
 mod logs;
 mod manifest;
@@ -80,7 +83,7 @@ mod tests {
     use sandbox::Sandbox;
     use tokio::sync::mpsc::Receiver;
 
-    use super::{dirs::PodDirs, runs::Runs, sources::Sources, *};
+    use super::{dirs::PodDirs, following::Follower, runs::Runs, sources::Sources, *};
     use crate::{
         Event,
         brain::{Note, ProbeKind, Run},
@@ -100,6 +103,7 @@ mod tests {
             images: images.clone(),
             sandbox,
             sources: Sources::new(client, Memory::open(dir).unwrap(), Ipv4Addr::LOCALHOST, Reports::new("n1")),
+            follower: Follower::default(),
             dirs: PodDirs::below(dir),
             networks: Networks::new(proxy.clone(), false),
             proxy,

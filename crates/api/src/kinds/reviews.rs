@@ -1,5 +1,7 @@
 //! The kinds of what is only asked and answered: no object of them is kept, so that they have no row in the table of kinds.
 
+pub mod selectors;
+
 use crate::object::{KindInfo, Served, Source, Verb};
 
 /// The groups of questions about who somebody is, and about what somebody may do.

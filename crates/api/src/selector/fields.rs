@@ -78,6 +78,30 @@ impl Source {
     }
 }
 
+/// A condition on a field, whatever objects have it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Condition {
+    /// The path of the field.
+    pub path: String,
+    /// Whether the value must be this one, or must not.
+    pub equal: bool,
+    /// The value.
+    pub value: String,
+}
+
+impl Condition {
+    /// Reads the text of a `fieldSelector` parameter, whose fields may be those of any kind.
+    ///
+    /// # Errors
+    /// [`crate::Reason::BadRequest`] if it is not understood.
+    pub fn all(text: &str) -> Result<Vec<Self>, Error> {
+        short("fieldSelector", text)?;
+        let parts: Vec<&str> = split(text).into_iter().filter(|part| !part.is_empty()).collect();
+        few("fieldSelector", parts.len())?;
+        parts.into_iter().map(|part| condition(part).map_err(|why| unreadable(text, &why))).collect()
+    }
+}
+
 impl Fields {
     /// Selects every object.
     #[must_use]
@@ -92,11 +116,21 @@ impl Fields {
     /// message lists the fields that exist.
     pub fn parse(served: impl Into<Served>, text: &str) -> Result<Self, Error> {
         let served = served.into();
-        short("fieldSelector", text)?;
-        let parts: Vec<&str> = split(text).into_iter().filter(|part| !part.is_empty()).collect();
-        few("fieldSelector", parts.len())?;
-        let terms = parts.into_iter().map(|part| term(served, text, part)).collect::<Result<_, _>>()?;
-        Ok(Self { terms })
+        let terms = Condition::all(text)?.into_iter().map(|condition| {
+            term(served, condition).map_err(|Condition { path, .. }| {
+                let (kind, known) = (served.kind(), fields_of(served).collect::<Vec<_>>().join(", "));
+                let why = format!("field label not supported for {kind}: {path:?}; supported are {known}");
+                unreadable(text, &why)
+            })
+        });
+        Ok(Self { terms: terms.collect::<Result<_, _>>()? })
+    }
+
+    /// Those conditions by which objects of a kind can be selected. Without the others more objects are meant, never fewer.
+    #[must_use]
+    pub fn known(served: impl Into<Served>, conditions: &[Condition]) -> Self {
+        let served = served.into();
+        Self { terms: conditions.iter().filter_map(|condition| term(served, condition.clone()).ok()).collect() }
     }
 
     /// Whether the object is meant.
@@ -163,21 +197,26 @@ fn split(text: &str) -> Vec<&str> {
     parts
 }
 
-fn term(served: Served, text: &str, part: &str) -> Result<Term, Error> {
-    let fail = |why: String| Error::bad_request(format!("unable to parse field selector {text:?}: {why}"));
+/// A condition as a term of a selector for a kind, unless it is on a field by which such objects cannot be selected.
+fn term(served: Served, condition: Condition) -> Result<Term, Condition> {
+    let Some(source) = Source::of(served, &condition.path) else { return Err(condition) };
+    let Condition { path, equal, value } = condition;
+    let stored = Stored { kind: served.kind(), path: served.path_stored(&path), numbers: OnceLock::new() };
+    Ok(Term { path, source, stored, equal, value })
+}
+
+/// Reads one condition.
+fn condition(part: &str) -> Result<Condition, String> {
     let Some((left, right)) = part.split_once('=') else {
-        return Err(fail(format!("{part:?} has no operator; use =, == or !=")));
+        return Err(format!("{part:?} has no operator; use =, == or !="));
     };
     let (path, equal) = left.strip_suffix('!').map_or((left, true), |path| (path, false));
     let value = if equal { right.strip_prefix('=').unwrap_or(right) } else { right };
-    let value = unescape(value).map_err(fail)?;
-    let path = path.trim();
-    let Some(source) = Source::of(served, path) else {
-        let (kind, known) = (served.kind(), fields_of(served).collect::<Vec<_>>().join(", "));
-        return Err(fail(format!("field label not supported for {kind}: {path:?}; supported are {known}")));
-    };
-    let stored = Stored { kind: served.kind(), path: served.path_stored(path), numbers: OnceLock::new() };
-    Ok(Term { path: path.to_owned(), source, stored, equal, value })
+    Ok(Condition { path: path.trim().to_owned(), equal, value: unescape(value)? })
+}
+
+fn unreadable(text: &str, why: &str) -> Error {
+    Error::bad_request(format!("unable to parse field selector {text:?}: {why}"))
 }
 
 /// The fields whose value is not the text that is stored under their name.

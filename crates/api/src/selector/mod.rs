@@ -6,8 +6,8 @@ mod labels;
 
 use crate::{Error, limits::TERMS_MAX};
 
+pub use fields::{Condition, Fields, fields_of};
 pub(crate) use fields::{Field, flag, paths, read, selectable};
-pub use fields::{Fields, fields_of};
 pub use labels::{Labels, Operator, Requirement, print};
 
 /// The longest selector, in bytes.

@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{
     Kind,
-    meta_v1::{LabelSelector, ObjectMeta, OwnerReference},
+    meta_v1::{LabelSelector, LabelSelectorRequirement, ObjectMeta, OwnerReference},
     well_known::{FOREGROUND_FINALIZER, ORPHAN_FINALIZER},
 };
 
@@ -141,25 +141,37 @@ pub(crate) fn selector(causes: &mut Causes, selector: &LabelSelector, at: &Path<
     }
     for (index, expression) in selector.match_expressions.iter().enumerate() {
         let at = at.index(index);
-        causes.required_syntax(&at.field("key"), &expression.key, names::qualified);
-        let values = at.field("values");
-        if !causes.at_most(&values, expression.values.len(), TERM_VALUES_MAX) {
-            continue;
-        }
-        match expression.operator.as_str() {
-            "In" | "NotIn" if expression.values.is_empty() => {
-                causes.required(&values, "must be specified when `operator` is 'In' or 'NotIn'");
-            }
-            "Exists" | "DoesNotExist" if !expression.values.is_empty() => {
-                causes.forbidden(&values, "may not be specified when `operator` is 'Exists' or 'DoesNotExist'");
-            }
-            "In" | "NotIn" | "Exists" | "DoesNotExist" => {}
-            other => causes.unsupported(&at.field("operator"), other, &["In", "NotIn", "Exists", "DoesNotExist"]),
-        }
-        for (index, value) in expression.values.iter().enumerate() {
-            causes.syntax(&values.index(index), value, names::label_value);
-        }
+        requirement(causes, expression, &at);
+        causes.one_of(&at.field("operator"), &expression.operator, &OPERATORS);
     }
+}
+
+/// How a requirement compares.
+pub(crate) const OPERATORS: [&str; 4] = ["In", "NotIn", "Exists", "DoesNotExist"];
+
+/// A requirement on a label. Whether there is such an operator is for the caller to judge.
+pub(crate) fn requirement(causes: &mut Causes, requirement: &LabelSelectorRequirement, at: &Path<'_>) {
+    let LabelSelectorRequirement { key, operator, values } = requirement;
+    causes.required_syntax(&at.field("key"), key, names::qualified);
+    let at = at.field("values");
+    if operands(causes, operator, values, &at) {
+        let each = values.iter().enumerate();
+        each.for_each(|(index, value)| causes.syntax(&at.index(index), value, names::label_value));
+    }
+}
+
+/// What an operator compares with, if it is one. Returns whether there are few enough to be looked at.
+pub(crate) fn operands(causes: &mut Causes, operator: &str, values: &[String], at: &Path<'_>) -> bool {
+    match operator {
+        "In" | "NotIn" if values.is_empty() => {
+            causes.required(at, "must be specified when `operator` is 'In' or 'NotIn'");
+        }
+        "Exists" | "DoesNotExist" if !values.is_empty() => {
+            causes.forbidden(at, "may not be specified when `operator` is 'Exists' or 'DoesNotExist'");
+        }
+        _ => {}
+    }
+    causes.at_most(at, values.len(), TERM_VALUES_MAX)
 }
 
 /// What may not change in the metadata of an existing object. What the new one leaves out is not a change.

@@ -36,6 +36,18 @@ fn verb(target: &Target, asked: &Asked) -> Result<Verb, Error> {
 
 impl Target {
     /// The object that is meant.
+    /// Refuses what says that it is of another object than the URL.
+    pub(super) fn is_named(&self, said: &meta_v1::ObjectMeta) -> Result<(), Error> {
+        for (field, said, is) in
+            [("metadata.name", &said.name, &self.name), ("metadata.namespace", &said.namespace, &self.namespace)]
+        {
+            if !said.is_empty() && said != is {
+                return Err(Error::bad_request(format!("{field}: {said:?} is not {is:?}, which the URL names")));
+            }
+        }
+        Ok(())
+    }
+
     pub(super) fn key(&self) -> Key {
         Key::namespaced(self.served.kind(), self.namespace.as_str(), self.name.as_str())
     }

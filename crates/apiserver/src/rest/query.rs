@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use api::{DeleteOptions, Error, Propagation, Reason, Revision, error::Cause, json::Strictness, meta_v1};
+use api::{DeleteOptions, Error, Reason, Revision, error::Cause, json::Strictness, meta_v1};
 use rpc::url;
 
 const MATCH: &str = "resourceVersionMatch";
@@ -254,35 +254,15 @@ impl Query {
 
     /// How to delete: the body's options, with the query's where the body says nothing.
     pub(crate) fn delete(&self, body: &meta_v1::DeleteOptions) -> Result<DeleteOptions, Error> {
-        let grace = |seconds: u64| i64::try_from(seconds).unwrap_or(i64::MAX);
-        let grace_period_s = match body.grace_period_seconds {
-            Some(seconds) if seconds < 0 => return Err(wrong("gracePeriodSeconds", &seconds.to_string(), "0 or more")),
-            Some(seconds) => Some(seconds),
-            None => self.count("gracePeriodSeconds")?.map(grace),
-        };
-        let policy = body.propagation_policy.as_deref().unwrap_or_else(|| self.text("propagationPolicy"));
-        let orphan = body.orphan_dependents.unwrap_or(self.flag("orphanDependents")?);
-        let preconditions = body.preconditions.clone().unwrap_or_default();
-        let resource_version = preconditions.resource_version.filter(|version| !version.is_empty());
-        let resource_version = resource_version.map(|version| {
-            version.parse().map_err(|_| wrong("preconditions.resourceVersion", &version, "one of an earlier answer"))
-        });
-        Ok(DeleteOptions {
-            grace_period_s,
-            propagation: if orphan { Propagation::Orphan } else { propagation(policy)? },
-            uid: preconditions.uid.filter(|uid| !uid.is_empty()),
-            resource_version: resource_version.transpose()?,
-            dry_run: self.dry_run()? || dry_run(body.dry_run.iter().map(String::as_str))?,
-        })
-    }
-}
-
-fn propagation(policy: &str) -> Result<Propagation, Error> {
-    match policy {
-        "" | "Background" => Ok(Propagation::Background),
-        "Foreground" => Ok(Propagation::Foreground),
-        "Orphan" => Ok(Propagation::Orphan),
-        other => Err(wrong("propagationPolicy", other, "Background, Foreground or Orphan")),
+        let mut sent = body.clone();
+        if sent.grace_period_seconds.is_none() {
+            let grace = |seconds: u64| i64::try_from(seconds).unwrap_or(i64::MAX);
+            sent.grace_period_seconds = self.count("gracePeriodSeconds")?.map(grace);
+        }
+        sent.propagation_policy.get_or_insert_with(|| self.text("propagationPolicy").to_owned());
+        sent.orphan_dependents = Some(sent.orphan_dependents.unwrap_or(self.flag("orphanDependents")?));
+        let options = DeleteOptions::read(&sent)?;
+        Ok(DeleteOptions { dry_run: self.dry_run()? || options.dry_run, ..options })
     }
 }
 
@@ -308,6 +288,8 @@ fn wrong(name: &str, value: &str, right: &str) -> Error {
 #[cfg(test)]
 mod tests {
     #![expect(clippy::unwrap_used, reason = "tests")]
+
+    use api::Propagation;
 
     use super::*;
 

@@ -158,13 +158,22 @@ impl Rest {
         let params = asked.write()?;
         let content = body::read(&asked.headers, body).await?;
         let (binding, warnings) = content.message::<core_v1::Binding>(BINDING, params.strictness)?;
-        let node = binding.target.map(|target| target.name).filter(|name| !name.is_empty());
+        let to = binding.target.unwrap_or_default();
+        if !matches!(to.kind.as_str(), "" | "Node") {
+            return Err(Error::bad_request(format!(
+                "target.kind: Pods are bound to a \"Node\", not to a {:?}",
+                to.kind
+            )));
+        }
+        let node = Some(to.name).filter(|name| !name.is_empty());
         let node = node.ok_or_else(|| Error::bad_request("target.name: name the node to bind the Pod to"))?;
         let metadata = binding.metadata.unwrap_or_default();
+        target.is_named(&metadata)?;
         let mut pod = core_v1::Pod::default();
         let meta = pod.metadata_mut();
         (meta.name, meta.namespace, meta.uid) = (target.name.clone(), target.namespace.clone(), metadata.uid);
         meta.resource_version = metadata.resource_version;
+        (meta.labels, meta.annotations) = (metadata.labels, metadata.annotations);
         pod.spec.get_or_insert_default().node_name = node;
         self.registry.submit(Write::Update(pod.into(), Subresource::Binding), options(&params)).await?;
         let mut response = answer::success(StatusCode::CREATED, asked.encoding());
@@ -177,6 +186,7 @@ impl Rest {
         let content = body::read(&asked.headers, body).await?;
         let strictness = asked.query.write()?.strictness;
         let (eviction, warnings) = content.message::<policy_v1::Eviction>(EVICTION, strictness)?;
+        eviction.metadata.iter().try_for_each(|meta| target.is_named(meta))?;
         let write = Write::Delete(target.key(), asked.query.delete(&eviction.delete_options.unwrap_or_default())?);
         let options = WriteOptions { through: Subresource::Eviction, ..WriteOptions::default() };
         self.registry.submit(write, options).await?;

@@ -24,15 +24,7 @@ impl Rest {
         let content = body::read(&asked.headers, body).await?;
         let (request, mut warnings) = content.message::<TokenRequest>(TOKEN_REQUEST, params.strictness)?;
         let key = target.key();
-        let said = request.metadata.as_ref();
-        for (field, said, is) in [
-            ("metadata.name", said.map(|meta| &meta.name), &key.name),
-            ("metadata.namespace", said.map(|meta| &meta.namespace), &key.namespace),
-        ] {
-            if let Some(said) = said.filter(|said| !said.is_empty() && ***said != **is) {
-                return Err(Error::bad_request(format!("{field}: {said:?} is not {is:?}, which the URL names")));
-            }
-        }
+        request.metadata.iter().try_for_each(|meta| target.is_named(meta))?;
         let (answered, more) = self.registry.create_token(&key, request).await?;
         warnings.extend(more);
         let mut value = render::message(TOKEN_REQUEST, &answered);

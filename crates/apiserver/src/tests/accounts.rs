@@ -3,15 +3,22 @@
 use std::{sync::Arc, time::Duration};
 
 use api::{
-    DeleteOptions, Error, Key, Kind, Object, Write, authentication_v1::TokenRequest, core_v1::ServiceAccount,
+    DeleteOptions, Error, Key, Kind, Object, Write,
+    authentication_v1::TokenRequest,
+    core_v1::{ConfigMap, ServiceAccount},
     kinds::Resource as _,
+    meta_v1::ObjectMeta,
+    rbac_v1::{PolicyRule, Role, RoleBinding, RoleRef, Subject},
 };
 use axum::body::Body;
 use base64::{Engine as _, prelude::BASE64_URL_SAFE_NO_PAD};
 use http::{Method, Request, StatusCode, header};
 use http_body_util::BodyExt as _;
 use hyper::client::conn::http2::SendRequest;
-use registry::{WriteOptions, fair::FLOW_REQUESTS_MAX};
+use registry::{
+    WriteOptions,
+    fair::{FLOW_REQUESTS_MAX, OBJECTS_PER_SEAT},
+};
 use rpc::{Client, Query, Security};
 use rustls::ClientConfig;
 use serde_json::{Value, json};
@@ -208,9 +215,7 @@ async fn whoever_asks_too_much_waits_for_itself() {
     let (server, token) = till().await;
     // As every cluster has them: until they are made, nobody may wait.
     let levels = api::flow_control::levels().map(Object::from);
-    for object in levels.chain(api::flow_control::schemas().map(Object::from)) {
-        soon(server.house.registry.submit(Write::Create(object), WriteOptions::default())).await.unwrap();
-    }
+    make(&server, levels.chain(api::flow_control::schemas().map(Object::from))).await;
     let nobody = server.nobody();
     let (mut sender, mut prober) = (server.sender(nobody.clone()).await, server.sender(nobody.clone()).await);
     let ask = |body: Body| {
@@ -237,15 +242,71 @@ async fn whoever_asks_too_much_waits_for_itself() {
     assert_eq!(soon(waiting).await.unwrap().unwrap().status(), 201);
 }
 
+/// It is made while it is sent, so who does not read what it asks for has no seats for more.
+#[tokio::test]
+async fn a_list_keeps_its_seats_until_it_is_read() {
+    let (server, token) = till().await;
+    let levels = api::flow_control::levels().map(Object::from);
+    make(&server, levels.chain(api::flow_control::schemas().map(Object::from))).await;
+    let named = |name: &str| {
+        Some(ObjectMeta { name: name.to_owned(), namespace: "default".to_owned(), ..ObjectMeta::default() })
+    };
+    let words = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect::<Vec<_>>();
+    let rule = PolicyRule {
+        verbs: words(&["list"]),
+        api_groups: words(&[""]),
+        resources: words(&["configmaps"]),
+        ..PolicyRule::default()
+    };
+    let subject = Subject {
+        kind: "ServiceAccount".into(),
+        name: "till".into(),
+        namespace: "default".into(),
+        ..Subject::default()
+    };
+    let role_ref =
+        RoleRef { api_group: "rbac.authorization.k8s.io".into(), kind: "Role".into(), name: "reader".into() };
+    let binding = RoleBinding { metadata: named("reader"), subjects: vec![subject], role_ref: Some(role_ref) };
+    // More than the client takes in before it is read.
+    let maps = (0..4 * OBJECTS_PER_SEAT).map(|number| {
+        let data = [("k".to_owned(), "v".repeat(16 << 10))].into();
+        Object::from(ConfigMap { metadata: named(&format!("m{number}")), data, ..ConfigMap::default() })
+    });
+    make(&server, [Role { metadata: named("reader"), rules: vec![rule] }.into(), binding.into()]).await;
+    make(&server, maps).await;
+
+    let nobody = server.nobody();
+    let mut sender = server.sender(nobody.clone()).await;
+    let mut list = |query: &str| {
+        let path = format!("/api/v1/namespaces/default/configmaps{query}");
+        tokio::spawn(sender.send_request(asking(&server, Method::GET, &path, &token, &Value::Null)))
+    };
+    let mut lists = Vec::new();
+    for _ in 0..FLOW_REQUESTS_MAX / 4 {
+        lists.push(soon(list("")).await.unwrap().unwrap());
+    }
+    assert!(lists.iter().all(|answer| answer.status() == 200));
+    let mut more = list("?limit=1");
+    assert!(tokio::time::timeout(Duration::from_millis(200), &mut more).await.is_err(), "not even one object");
+    let other = tokens_of(&server, "park").await;
+    assert_eq!(soon(asked(&server, &nobody, (Method::GET, "/api"), &other, &Value::Null)).await.0, 200, "others");
+    drop(lists.pop());
+    assert_eq!(soon(more).await.unwrap().unwrap().status(), 200);
+}
+
+async fn make(server: &Server, objects: impl IntoIterator<Item = Object>) {
+    for object in objects {
+        soon(server.house.registry.submit(Write::Create(object), WriteOptions::default())).await.unwrap();
+    }
+}
+
 /// A token of the account `till` of another namespace.
 async fn tokens_of(server: &Server, namespace: &str) -> String {
     let mut place = api::core_v1::Namespace::default();
     namespace.clone_into(&mut place.metadata_mut().name);
     let mut account = ServiceAccount::default();
     (account.metadata_mut().name, account.metadata_mut().namespace) = ("till".to_owned(), namespace.to_owned());
-    for object in [Object::from(place), Object::from(account)] {
-        soon(server.house.registry.submit(Write::Create(object), WriteOptions::default())).await.unwrap();
-    }
+    make(server, [Object::from(place), Object::from(account)]).await;
     let key = Key::namespaced(Kind::ServiceAccount, namespace, "till");
     let made = soon(server.house.registry.create_token(&key, TokenRequest::default())).await.unwrap();
     made.0.status.unwrap().token

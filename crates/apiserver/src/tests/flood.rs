@@ -1,21 +1,23 @@
 //! Callers who ask too much, too slowly, or nothing at all.
 
-use std::convert::Infallible;
+use std::{convert::Infallible, sync::mpsc};
 
+use api::{Key, Kind, Reason};
 use axum::body::Body;
 use bytes::Bytes;
-use futures::{StreamExt as _, stream::FuturesUnordered};
+use futures::{StreamExt as _, future::join_all, stream::FuturesUnordered};
 use http::{Method, Request, StatusCode};
 use http_body_util::{BodyExt as _, StreamBody};
-use hyper::body::Frame;
+use hyper::{body::Frame, client::conn::http2};
+use hyper_util::rt::{TokioExecutor, TokioIo};
 use registry::{Caller, budget::ADDRESS_REQUESTS_MAX};
-use rpc::identity::Subject;
+use rpc::{Security, identity::Subject};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::TcpStream,
 };
 
-use super::{LIMITS, Server, node_caller, soon};
+use super::{LIMITS, Server, connect, node_caller, soon};
 
 /// Where nodes write.
 const EVENTS: &str = "/api/v1/namespaces/default/events";
@@ -68,6 +70,95 @@ async fn bodies_of_unknown_length_count_as_they_come() {
     let refused = soon(answers.next()).await.unwrap().unwrap();
     assert_eq!(refused.status(), StatusCode::TOO_MANY_REQUESTS);
     server.is_answered().await;
+}
+
+/// More requests at once than any connection takes.
+const FLOOD: usize = 1500;
+
+/// How often the tasks of a client have their turn until all that they can write is written.
+const TURNS: usize = 2000;
+
+/// Makes the server stand still for a client on a thread of its own.
+struct Brake(tokio::sync::mpsc::UnboundedSender<(mpsc::Sender<()>, mpsc::Receiver<()>)>);
+
+impl Brake {
+    /// The server stands still until what is answered here is dropped. What a client sends meanwhile arrives all at once.
+    fn pull(&self) -> mpsc::Sender<()> {
+        let ((stands, stood), (release, released)) = (mpsc::channel(), mpsc::channel());
+        self.0.send((stands, released)).unwrap();
+        stood.recv().unwrap();
+        release
+    }
+}
+
+/// Serves a client that is on a thread of its own.
+async fn serve<F: Future<Output = ()>>(client: impl FnOnce(Brake) -> F + Send + 'static) {
+    let (pull, mut pulled) = tokio::sync::mpsc::unbounded_channel();
+    let thread = std::thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(client(Brake(pull)));
+    });
+    while let Some((stands, released)) = pulled.recv().await {
+        stands.send(()).unwrap();
+        // The server's tasks are this thread's.
+        let _ = released.recv();
+    }
+    thread.join().unwrap();
+}
+
+/// Until all is written that can be.
+async fn written(mut sent: impl Future + Unpin) {
+    for _ in 0..TURNS {
+        assert!(futures::poll!(&mut sent).is_pending(), "the server stands still");
+        tokio::task::yield_now().await;
+    }
+}
+
+/// Hundreds of short requests at once looked like an attack: the connection was closed, and what was under way on it was lost.
+#[tokio::test]
+async fn who_asks_much_at_once_waits_or_is_told_so_and_keeps_its_connection() {
+    let server = Server::new().await;
+    let Caller::Node { name, uid, .. } = node_caller(&server.house.registry, "w1").await else { panic!("a node") };
+    for subject in [Subject::Node { name, uid }, Subject::Admin { name: "root".to_owned() }] {
+        let (security, url) = (Security::Tls(server.pki.identity(&subject)), server.url.clone());
+        serve(move |brake| async move {
+            let (client, key) = (rpc::Client::connect_with(&[url], security).unwrap(), Key::cluster(Kind::Node, "w1"));
+            soon(client.get(&key)).await.unwrap();
+            let mut all = join_all((0..FLOOD).map(|_| client.get(&key)));
+            let released = brake.pull();
+            written(&mut all).await;
+            drop(released);
+            let answers = soon(all).await;
+            let refused: Vec<_> = answers.iter().filter_map(|answer| answer.as_ref().err()).collect();
+            assert!(refused.len() < FLOOD, "somebody is answered");
+            for error in refused {
+                assert_eq!(error.reason, Reason::TooManyRequests, "{subject:?}: {error:?}");
+            }
+        })
+        .await;
+    }
+}
+
+/// Whoever gave up twenty requests before the server had looked at them lost its connection.
+#[tokio::test]
+async fn who_gives_up_many_requests_keeps_its_connection() {
+    let server = Server::new().await;
+    let (config, address, uri) = (server.pki.admin().client(), server.address, format!("{}/livez", server.url));
+    serve(move |brake| async move {
+        let stream = TokioIo::new(connect(address, config).await);
+        let (mut sender, connection) = http2::handshake(TokioExecutor::new(), stream).await.unwrap();
+        tokio::spawn(connection);
+        let ask = || Request::get(&uri).body(Body::empty()).unwrap();
+        assert_eq!(soon(sender.send_request(ask())).await.unwrap().status(), StatusCode::OK);
+        let released = brake.pull();
+        let mut given_up = join_all((0..200).map(|_| sender.send_request(ask())));
+        written(&mut given_up).await;
+        drop(given_up);
+        written(std::future::pending::<()>()).await;
+        drop(released);
+        assert_eq!(soon(sender.send_request(ask())).await.unwrap().status(), StatusCode::OK);
+    })
+    .await;
 }
 
 /// Without a certificate nothing long is read, however it is sent.

@@ -184,11 +184,15 @@ impl Server {
     }
 
     pub(crate) async fn connect_as(&self, config: Arc<rustls::ClientConfig>) -> TlsStream<TcpStream> {
-        let tcp = TcpStream::connect(self.address).await.unwrap();
-        tcp.set_nodelay(true).unwrap();
-        let name = rustls_pki_types::ServerName::from(self.address.ip());
-        TlsConnector::from(config).connect(name, tcp).await.unwrap()
+        connect(self.address, config).await
     }
+}
+
+async fn connect(address: SocketAddr, config: Arc<rustls::ClientConfig>) -> TlsStream<TcpStream> {
+    let tcp = TcpStream::connect(address).await.unwrap();
+    tcp.set_nodelay(true).unwrap();
+    let name = rustls_pki_types::ServerName::from(address.ip());
+    TlsConnector::from(config).connect(name, tcp).await.unwrap()
 }
 
 pub(crate) fn config_map(name: &str, value: &str) -> Object {

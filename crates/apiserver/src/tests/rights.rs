@@ -222,6 +222,71 @@ async fn reviews_tell_what_a_request_would_be_answered() {
 }
 
 #[tokio::test]
+async fn reviews_heed_the_fields_by_which_a_node_selects() {
+    let street = street().await;
+    let node = node_caller(&street.house.registry, "w1").await;
+    let (own, others) = ("selfsubjectaccessreviews", "subjectaccessreviews");
+    let pods =
+        |field: Value| json!({"resourceAttributes": {"verb": "watch", "resource": "pods", "fieldSelector": field}});
+    let raw = |text: &str| json!({"rawSelector": text});
+    let one = |operator: &str, values: Value| json!({"requirements": [{"key": "spec.nodeName", "operator": operator, "values": values}]});
+    for (field, allowed) in [
+        (raw("spec.nodeName=w1"), true),
+        (raw("status.phase!=Failed,spec.nodeName==w1,nobody=knows"), true),
+        (one("In", json!(["w1"])), true),
+        (raw("spec.nodeName=w2"), false),
+        (raw("spec.nodeName!=w1"), false),
+        (one("In", json!(["w2"])), false),
+        (one("NotIn", json!(["w1"])), false),
+        (one("In", json!(["w1", "w2"])), false),
+        (raw("nonsense"), false),
+    ] {
+        assert_eq!(street.may(node.clone(), own, pods(field.clone())).await.0, json!(allowed), "{field}");
+        let mut of_node = pods(field.clone());
+        of_node["user"] = "system:node:w1".into();
+        of_node["groups"] = json!(["system:nodes"]);
+        let root = Caller::Admin { name: "tester".to_owned() };
+        assert_eq!(street.may(root, others, of_node).await.0, json!(allowed), "{field}");
+    }
+    let requests = json!({"resourceAttributes": {
+        "verb": "list", "group": "certificates.k8s.io", "resource": "podcertificaterequests",
+        "fieldSelector": raw("spec.nodeName=w1"),
+    }});
+    assert_eq!(street.may(node, own, requests).await.0, json!(true));
+
+    let root = || Caller::Admin { name: "tester".to_owned() };
+    let line = format!("POST {REVIEWS}/{others}");
+    let maps = |more: Value| {
+        let mut asked = json!({"verb": "list", "resource": "configmaps", "namespace": "default"});
+        asked.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        json!({"spec": {"user": "bob", "groups": ["devs"], "resourceAttributes": asked}})
+    };
+    let odd = maps(json!({"fieldSelector": raw("nonsense"), "labelSelector": raw("a in (")}));
+    let (code, answer) = street.ask(root(), &line, &[], odd).await;
+    assert_eq!((code, &answer["status"]["allowed"]), (StatusCode::CREATED, &json!(true)), "no role depends on it");
+    assert_eq!(
+        answer["status"]["evaluationError"],
+        "spec.resourceAttributes.fieldSelector ignored due to parse error; spec.resourceAttributes.labelSelector ignored due to \
+         parse error"
+    );
+    let both = json!({"rawSelector": "a=b", "requirements": [{"key": "a", "operator": "Exists"}]});
+    for (more, why) in [
+        (
+            json!({"fieldSelector": {}}),
+            "fieldSelector.requirements: Required value: when spec.resourceAttributes.fieldSelector",
+        ),
+        (
+            json!({"labelSelector": both}),
+            "labelSelector.rawSelector: Invalid value: \"a=b\": may not specified at the same time",
+        ),
+    ] {
+        let (code, answer) = street.ask(root(), &line, &[], maps(more)).await;
+        assert_eq!(code, StatusCode::UNPROCESSABLE_ENTITY, "{answer}");
+        assert!(answer["message"].as_str().unwrap().contains(why), "{answer}");
+    }
+}
+
+#[tokio::test]
 async fn the_rules_of_the_asker_are_listed() {
     let street = street().await;
     let line = format!("POST {REVIEWS}/selfsubjectrulesreviews");

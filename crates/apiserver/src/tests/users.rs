@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use api::{
     DeleteOptions, Key, Kind, Object, Served, Write,
     authentication_v1::TokenRequest,
-    authorization_v1::{ResourceAttributes, SubjectAccessReviewSpec},
+    authorization_v1::{FieldSelectorAttributes, ResourceAttributes, SubjectAccessReviewSpec},
     json::{self, Strictness},
 };
 use axum::body::Body;
@@ -175,6 +175,23 @@ async fn grpc_answers_who_may_do_what() {
     );
     let refused = server.client().review_access(asked("list")).await.unwrap();
     assert!(!refused.allowed && refused.reason.contains("nearest comes ClusterRoleBinding \"watches\""), "{refused:?}");
+    let selector = |raw: &str| FieldSelectorAttributes { raw_selector: raw.to_owned(), ..Default::default() };
+    let of_node = |raw: &str| SubjectAccessReviewSpec {
+        user: "system:node:w1".to_owned(),
+        groups: vec!["system:nodes".to_owned()],
+        resource_attributes: Some(ResourceAttributes {
+            verb: "list".to_owned(),
+            resource: "pods".to_owned(),
+            field_selector: Some(selector(raw)),
+            ..ResourceAttributes::default()
+        }),
+        ..SubjectAccessReviewSpec::default()
+    };
+    let own = server.client().review_access(of_node("spec.nodeName=w1")).await.unwrap();
+    let others = server.client().review_access(of_node("spec.nodeName=w2")).await.unwrap();
+    assert!(own.allowed && !others.allowed, "{own:?} {others:?}");
+    let error = server.client().review_access(of_node("")).await.unwrap_err();
+    assert!(error.message.contains("requirements or rawSelector is required"), "{error}");
     let error = server.client().review_access(SubjectAccessReviewSpec::default()).await.unwrap_err();
     assert!(error.message.contains("spec.resourceAttributes"), "{error}");
     let security = Security::bearer(server.pki.0.certificate_pem(), &token(&server, &ann()).await).unwrap();

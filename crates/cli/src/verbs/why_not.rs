@@ -1,9 +1,12 @@
 //! `kapelle why-not USER VERB RESOURCE`: whether somebody may do something, and why.
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 use api::{
     Key, Kind,
-    authorization_v1::{NonResourceAttributes, ResourceAttributes, SubjectAccessReviewSpec},
+    authorization_v1::{
+        FieldSelectorAttributes, LabelSelectorAttributes, NonResourceAttributes, ResourceAttributes,
+        SubjectAccessReviewSpec,
+    },
     identity_v1::User,
     users::{AUTHENTICATED, NODE_PREFIX, NODES, as_service_account, service_account_groups},
 };
@@ -25,6 +28,12 @@ pub struct WhyNot {
     /// With which part of it, such as log or scale
     #[arg(long, default_value = "")]
     subresource: String,
+    /// Of many, only with those that have these labels: app=web,tier in (a,b)
+    #[arg(long, short = 'l')]
+    selector: Option<String>,
+    /// Of many, only with those that have these fields, on which depends what a node may see: spec.nodeName=w1
+    #[arg(long)]
+    field_selector: Option<String>,
     /// A group that the user is in, beside those that the cluster knows of; may be repeated
     #[arg(long = "group", value_name = "GROUP")]
     groups: Vec<String>,
@@ -35,8 +44,15 @@ pub struct WhyNot {
 
 impl WhyNot {
     pub(crate) async fn run(self, session: &Session) -> Result<()> {
+        let is_path = self.resource.starts_with('/');
+        let selects = self.selector.is_some() || self.field_selector.is_some();
+        ensure!(
+            !(is_path && selects),
+            "--selector and --field-selector choose objects, and {} is a path",
+            self.resource
+        );
         let groups = self.groups(session).await;
-        let (resource_attributes, non_resource_attributes) = if self.resource.starts_with('/') {
+        let (resource_attributes, non_resource_attributes) = if is_path {
             (None, Some(NonResourceAttributes { path: self.resource.clone(), verb: self.verb.clone() }))
         } else {
             (Some(self.attributes(session).await), None)
@@ -53,6 +69,9 @@ impl WhyNot {
         let decided = if status.allowed { "allowed" } else { "refused" };
         let why = if status.reason.is_empty() { String::new() } else { format!(": {}", status.reason) };
         outln!("{decided}{why}")?;
+        if !status.evaluation_error.is_empty() {
+            outln!("{}", status.evaluation_error)?;
+        }
         Ok(())
     }
 
@@ -93,6 +112,14 @@ impl WhyNot {
             resource: resource.to_owned(),
             subresource: subresource.to_owned(),
             name: self.name.clone().unwrap_or_default(),
+            field_selector: self
+                .field_selector
+                .clone()
+                .map(|raw_selector| FieldSelectorAttributes { raw_selector, requirements: Vec::new() }),
+            label_selector: self
+                .selector
+                .clone()
+                .map(|raw_selector| LabelSelectorAttributes { raw_selector, requirements: Vec::new() }),
         }
     }
 }

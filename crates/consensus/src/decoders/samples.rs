@@ -112,6 +112,7 @@ impl Draw<'_> {
             Frame::Message(append),
             Frame::Forward { id, term: self.number(), command: self.bytes() },
             Frame::Ask { id, wish: Wish::Lead(member) },
+            Frame::Contacts(self.members().contacts),
             Frame::Note(self.bytes()),
             Frame::Digest { index: id, digest: self.number() },
             Frame::Offer { length: id, message: self.message(eraftpb::MessageType::MsgSnapshot) },

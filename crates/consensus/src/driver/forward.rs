@@ -46,6 +46,7 @@ impl<O> Forwards<O> {
         Self { next: first >> 1, ticks: 0, decided: 0, commands: BTreeMap::new(), asked: BTreeMap::new() }
     }
 
+    /// The next number, which is never 0: that is the number of no request.
     pub(super) fn number(&mut self) -> u64 {
         self.next += 1;
         self.next

@@ -1,6 +1,8 @@
 //! Several whole members in one process, on real disks, connected by streams in memory.
 #![expect(clippy::unwrap_used, reason = "tests")]
 
+mod moves;
+
 use std::{
     collections::BTreeMap,
     io,
@@ -595,33 +597,6 @@ async fn the_last_master_becomes_a_new_group() {
         (0..400).for_each(|number| assert_eq!(all[number], Notes::line(number)));
         alone.consensus.shutdown().await;
     }
-}
-
-/// Two of three come back elsewhere, so that only the third could be reached where the group says: they tell it when they
-/// call, it answers there, and what is agreed follows.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn who_comes_back_elsewhere_is_answered_there() {
-    let mut group = Group::new(3, usual).await;
-    group.seats[0].insist(Notes::line(0)).await;
-    for at in [0, 1] {
-        group.stop(at).await;
-    }
-    for at in [0, 1] {
-        group.moves(at);
-    }
-    for at in [0, 1] {
-        let Seat { member, contact, .. } = group.seats[at].clone();
-        group.seats[at].insist(Notes::line(1 + at)).await;
-        group.seats[at].change(Change::Contact { member, contact }).await;
-    }
-    let elsewhere = |status: &Status| {
-        let contact = |at: usize| status.members.contacts.get(&group.seats[at].member).cloned();
-        (0..2).all(|at| contact(at) == Some(format!("moved-{at}")))
-    };
-    for seat in &group.seats {
-        seat.until("it knows who moved", elsewhere).await;
-    }
-    group.all_agree(&[0, 1, 2]).await;
 }
 
 /// The change to a new group is cut short at every step; opening completes it.

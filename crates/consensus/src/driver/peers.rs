@@ -4,6 +4,7 @@
 //! Nothing here waits for a peer: what does not fit into a queue is dropped and told to the brain, which sends it again.
 //! What comes in is taken from a connection only as fast as the raft thread works it off.
 
+mod contacts;
 mod frame;
 mod gate;
 mod incoming;
@@ -39,6 +40,7 @@ use crate::{
     codec::{CONTACT_BYTES_MAX, length_field},
     message::{Lane, Message},
 };
+use contacts::{Contacts, Places};
 use outbox::Outbox;
 
 /// Most bytes of votes, heartbeats and answers queued for a peer; they are some hundred bytes each.
@@ -57,9 +59,6 @@ const APPEND_BACKLOG_BYTES: usize = 32 << 20;
 /// Most connections of others that are served at once: three for each of the peers that a group may sensibly have.
 const INCOMING_MAX: usize = 256;
 
-/// Most callers whose contacts are remembered beside those of the members.
-const CALLERS_MAX: usize = 16;
-
 /// The longest note, in bytes: a heartbeat of a node is a few kilobytes.
 const NOTE_BYTES_MAX: usize = 1 << 20;
 
@@ -69,8 +68,8 @@ const FAREWELL: Duration = Duration::from_secs(1);
 /// Another member, and what waits for it.
 struct Peer {
     member: MemberId,
-    contact: RwLock<String>,
-    /// The contact changed.
+    places: RwLock<Places>,
+    /// It is to be called elsewhere.
     moved: [Notify; 2],
     control: Outbox<Bytes>,
     append: Outbox<Bytes>,
@@ -78,10 +77,10 @@ struct Peer {
 }
 
 impl Peer {
-    fn new(member: MemberId, contact: &str) -> Self {
+    fn new(member: MemberId, places: Vec<String>) -> Self {
         Self {
             member,
-            contact: RwLock::new(contact.to_owned()),
+            places: RwLock::new(Places::new(places)),
             moved: [Notify::new(), Notify::new()],
             control: Outbox::new(CONTROL_BYTES_MAX),
             append: Outbox::new(APPEND_BYTES_MAX),
@@ -90,17 +89,32 @@ impl Peer {
         }
     }
 
-    fn contact(&self) -> String {
-        self.contact.read().unwrap_or_else(PoisonError::into_inner).clone()
+    /// Where something waits that is not a snapshot.
+    fn outbox(&self, lane: Lane) -> &Outbox<Bytes> {
+        match lane {
+            Lane::Append => &self.append,
+            Lane::Control | Lane::Snapshot => &self.control,
+        }
     }
 
-    fn set_contact(&self, contact: &str) {
-        let mut known = self.contact.write().unwrap_or_else(PoisonError::into_inner);
-        if *known != contact {
-            contact.clone_into(&mut known);
-            drop(known);
+    /// Where to call it.
+    fn contact(&self) -> String {
+        self.places.read().unwrap_or_else(PoisonError::into_inner).current().to_owned()
+    }
+
+    fn set_places(&self, places: Vec<String>) {
+        if self.change_places(|known| known.renew(places)) {
             self.moved.iter().for_each(Notify::notify_one);
         }
+    }
+
+    /// It was not reached at a place.
+    fn give_up(&self, place: &str) {
+        self.change_places(|known| known.give_up(place));
+    }
+
+    fn change_places<T>(&self, change: impl FnOnce(&mut Places) -> T) -> T {
+        change(&mut self.places.write().unwrap_or_else(PoisonError::into_inner))
     }
 
     fn close(&self) {
@@ -114,11 +128,7 @@ impl Peer {
 #[derive(Default)]
 struct Known {
     peers: BTreeMap<MemberId, Arc<Peer>>,
-    /// Where callers said that they are reached, where the group agreed on something else or on nothing yet. A member that
-    /// joins must answer a leader that it never heard of, and one that moved can say so to the group only when it is
-    /// answered at its new place. Who calls was proven, and knows best.
-    callers: BTreeMap<MemberId, String>,
-    members: Members,
+    contacts: Contacts,
     is_closed: bool,
 }
 
@@ -149,6 +159,8 @@ pub(super) struct Peers {
     tell: Box<dyn Fn(News) + Send + Sync>,
     gate: Arc<Gate>,
     known: RwLock<Known>,
+    /// What is passed on of where members are reached.
+    heard: watch::Sender<BTreeMap<MemberId, String>>,
     control_backlog: Arc<Semaphore>,
     append_backlog: Arc<Semaphore>,
     incoming: AtomicUsize,
@@ -185,6 +197,7 @@ impl Peers {
             tell,
             gate,
             known: RwLock::default(),
+            heard: watch::Sender::default(),
             control_backlog: Arc::new(Semaphore::new(CONTROL_BACKLOG_BYTES)),
             append_backlog: Arc::new(Semaphore::new(APPEND_BACKLOG_BYTES)),
             incoming: AtomicUsize::new(0),
@@ -223,8 +236,7 @@ impl Peers {
     /// it surely did not leave.
     pub(super) fn send_one(&self, to: MemberId, frame: &Frame) -> bool {
         let Some(peer) = self.peer(to) else { return false };
-        let outbox = if frame.lane() == Lane::Append { &peer.append } else { &peer.control };
-        outbox.is_connected() && self.push(&peer, frame)
+        peer.outbox(frame.lane()).is_connected() && self.push(&peer, frame)
     }
 
     /// Sends an answer to one member, over the next connection if there is none now.
@@ -253,10 +265,7 @@ impl Peers {
     fn push(&self, peer: &Peer, frame: &Frame) -> bool {
         let bytes = frame.encode(self.cluster);
         let length = bytes.len();
-        match frame.lane() {
-            Lane::Append => peer.append.push(bytes, length),
-            Lane::Control | Lane::Snapshot => peer.control.push(bytes, length),
-        }
+        peer.outbox(frame.lane()).push(bytes, length)
     }
 
     /// Whether there is a connection to a member.
@@ -266,25 +275,34 @@ impl Peers {
 
     /// Calls those who belong to the group, and nobody else any more.
     pub(super) fn set_members(self: &Arc<Self>, members: &Members) {
-        let mut known = self.write();
-        let before = std::mem::replace(&mut known.members, members.clone());
-        // What was just agreed anew is newer than what somebody said before.
-        known.callers.retain(|caller, _| {
-            before.contacts.get(caller).is_none_or(|agreed| members.contacts.get(caller) == Some(agreed))
+        self.learn(|contacts| {
+            contacts.agree(members);
+            true
         });
-        self.adjust(&mut known);
     }
 
     /// Somebody called who may be new, or may have moved.
-    pub(super) fn learn(self: &Arc<Self>, caller: MemberId, contact: String) {
+    pub(super) fn found_at(self: &Arc<Self>, caller: MemberId, contact: String) {
+        self.learn(|contacts| contacts.say(caller, contact));
+    }
+
+    /// A caller passes on where others are, as it heard from them.
+    fn told(self: &Arc<Self>, caller: MemberId, heard: BTreeMap<MemberId, String>) {
+        self.learn(|contacts| contacts.tell(caller, heard));
+    }
+
+    /// Learns something of where members are, if it is news, and calls them there.
+    fn learn(self: &Arc<Self>, what: impl FnOnce(&mut Contacts) -> bool) {
         let mut known = self.write();
-        if contact.is_empty() || contacts(&known, self.member).get(&caller) == Some(&contact) {
+        if !what(&mut known.contacts) {
             return;
         }
-        if known.callers.len() >= CALLERS_MAX {
-            known.callers.pop_first();
-        }
-        known.callers.insert(caller, contact);
+        let heard = known.contacts.heard();
+        self.heard.send_if_modified(|before| {
+            let is_news = *before != heard;
+            *before = heard;
+            is_news
+        });
         self.adjust(&mut known);
     }
 
@@ -292,19 +310,19 @@ impl Peers {
         if known.is_closed {
             return;
         }
-        let contacts = contacts(known, self.member);
+        let places = known.contacts.places(self.member);
         known.peers.retain(|member, peer| {
-            let is_kept = contacts.contains_key(member);
+            let is_kept = places.contains_key(member);
             if !is_kept {
                 peer.close();
             }
             is_kept
         });
-        for (member, contact) in contacts {
+        for (member, places) in places {
             if let Some(peer) = known.peers.get(&member) {
-                peer.set_contact(&contact);
+                peer.set_places(places);
             } else {
-                let peer = Arc::new(Peer::new(member, &contact));
+                let peer = Arc::new(Peer::new(member, places));
                 self.call(&peer);
                 known.peers.insert(member, peer);
             }
@@ -373,7 +391,7 @@ impl Peers {
         if !self.contact.is_empty() {
             return self.contact.clone();
         }
-        let contact = self.read().members.contacts.get(&self.member).cloned().unwrap_or_default();
+        let contact = self.read().contacts.agreed(self.member).cloned().unwrap_or_default();
         if contact.len() > CONTACT_BYTES_MAX { String::new() } else { contact }
     }
 
@@ -388,15 +406,6 @@ impl Peers {
     fn write(&self) -> std::sync::RwLockWriteGuard<'_, Known> {
         self.known.write().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-/// Whom to call where: what callers said of themselves, else what the group agreed on.
-fn contacts(known: &Known, own: MemberId) -> BTreeMap<MemberId, String> {
-    let agreed = known.members.contacts.iter().filter(|(_, contact)| !contact.is_empty());
-    let mut contacts: BTreeMap<_, _> = agreed.map(|(member, contact)| (*member, contact.clone())).collect();
-    contacts.extend(known.callers.iter().map(|(member, contact)| (*member, contact.clone())));
-    contacts.remove(&own);
-    contacts
 }
 
 /// One of the connections that are served.

@@ -1,8 +1,11 @@
 //! The loop itself: nothing before everything is known, one write at a time for each object, patience after refusals.
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
-use api::{ChangeType, DeleteOptions, Error, Kind, Object, Reason, Timestamp, Write, core_v1, kinds::Resource as _};
+use api::{
+    ChangeType, DeleteOptions, Error, Key, Kind, Object, Reason, Subresource, Timestamp, Write, core_v1,
+    kinds::Resource as _,
+};
 use expect_test::{Expect, expect};
 
 use crate::{
@@ -16,6 +19,8 @@ struct Story {
     now: Timestamp,
     revision: u64,
     flying: Vec<(Ticket, Write)>,
+    /// What has happened by settled writes.
+    stored: BTreeMap<Key, Object>,
     log: String,
 }
 
@@ -26,6 +31,7 @@ impl Story {
             now: NOW,
             revision: 0,
             flying: Vec::new(),
+            stored: BTreeMap::new(),
             log: String::new(),
         };
         for object in objects {
@@ -49,6 +55,9 @@ impl Story {
                     self.flying.push((ticket, write));
                 }
                 Effect::Sign { ticket, order } => self.log += &format!("{}: sign {}\n", ticket.0, order.request.key()),
+                Effect::Approve { ticket, approval } => {
+                    self.log += &format!("{}: approve {}\n", ticket.0, approval.request.key());
+                }
                 Effect::WakeAt(at) => self.log += &format!("wake in {}ms\n", at.since(self.now).as_millis()),
             }
         }
@@ -63,13 +72,27 @@ impl Story {
     fn settle(&mut self) {
         for (ticket, write) in std::mem::take(&mut self.flying) {
             self.log += &format!("{} happened\n", ticket.0);
-            let (Write::Create(mut object) | Write::Update(mut object, _)) = write else { continue };
+            let mut object = match write {
+                Write::Update(binding, Subresource::Binding) => self.bound(&binding),
+                Write::Create(object) | Write::Update(object, _) => object,
+                Write::Delete(..) => continue,
+            };
             object.metadata_mut().uid = object.key().name.to_string();
             self.revision += 1;
+            self.stored.insert(object.key(), object.clone());
             let stored = added(object, self.revision);
             self.happen(Event::Settled { ticket, outcome: Ok(stored.object.clone().decoded()) });
             self.happen(Event::Observed(vec![stored]));
         }
+    }
+
+    /// The Pod of a binding, bound.
+    fn bound(&self, binding: &Object) -> Object {
+        let pod = self.stored.get(&binding.key()).and_then(|object| object.get::<core_v1::Pod>());
+        let mut pod = pod.expect("there is such a Pod").clone();
+        let node = binding.get::<core_v1::Pod>().and_then(api::pod::node_name).unwrap_or_default();
+        node.clone_into(&mut pod.spec.get_or_insert_default().node_name);
+        pod.into()
     }
 
     fn land(&mut self, kind: Kind) -> (Ticket, Write) {

@@ -65,6 +65,17 @@ pub(super) fn template(
     }))
 }
 
+/// The name under which a request asks for a certificate of a node as a client of the masters, if it is such a one.
+pub(super) fn node_client(spec: &CertificateSigningRequestSpec) -> Option<String> {
+    if spec.signer_name != KUBELET_CLIENT_SIGNER {
+        return None;
+    }
+    let asked = Request::read(&spec.request).ok()?;
+    let is_one = sound(&asked).and_then(|()| for_node_client(&asked, &spec.usages));
+    let name = asked.subject.common_name;
+    is_one.ok().map(|()| name).filter(|name| name.starts_with(NODE_PREFIX))
+}
+
 /// What holds for all signers: nothing is signed that two readers could read differently, and no key that is easily found.
 fn sound(asked: &Request) -> Result<(), String> {
     match asked.key {
@@ -111,6 +122,21 @@ fn is_of_client(usage: &str) -> bool {
 
 /// A node, as a client of the masters: just the one whose Node is there, with its uid.
 fn kubelet_client(world: &World, asked: &Request, usages: &[String]) -> Result<Vec<u8>, String> {
+    for_node_client(asked, usages)?;
+    let (name, node) = node(world, asked)?;
+    let uid = node.metadata.as_ref().map_or("", |meta| &meta.uid);
+    Ok(der::group(
+        der::SEQUENCE,
+        &[
+            der::attribute(ORGANIZATION, der::UTF8_STRING, NODES),
+            der::attribute(COMMON_NAME, der::UTF8_STRING, &format!("{NODE_PREFIX}{name}")),
+            der::attribute(SERIAL_NUMBER, der::PRINTABLE_STRING, uid),
+        ],
+    ))
+}
+
+/// What a node as a client of the masters asks for, whichever it is.
+fn for_node_client(asked: &Request, usages: &[String]) -> Result<(), String> {
     is_of_nodes(asked)?;
     let names = &asked.names;
     for (kind, is_empty) in [
@@ -123,17 +149,7 @@ fn kubelet_client(world: &World, asked: &Request, usages: &[String]) -> Result<V
             return Err(format!("{kind} subjectAltNames are not allowed"));
         }
     }
-    let (name, node) = node(world, asked)?;
-    exactly(usages, "client auth")?;
-    let uid = node.metadata.as_ref().map_or("", |meta| &meta.uid);
-    Ok(der::group(
-        der::SEQUENCE,
-        &[
-            der::attribute(ORGANIZATION, der::UTF8_STRING, NODES),
-            der::attribute(COMMON_NAME, der::UTF8_STRING, &format!("{NODE_PREFIX}{name}")),
-            der::attribute(SERIAL_NUMBER, der::PRINTABLE_STRING, uid),
-        ],
-    ))
+    exactly(usages, "client auth")
 }
 
 /// A node, as a server under its own addresses and name. Whoever believes the cluster's authority and looks at names must find

@@ -288,3 +288,42 @@ fn requests_are_forgotten_when_they_are_done_with() {
     assert_eq!(forgotten(issued(7200)), Some(3600));
     assert_eq!(forgotten(issued(600)), Some(600), "the certificate has ended");
 }
+
+/// On which grounds a request may be approved by itself.
+fn grounds(request: CertificateSigningRequest) -> Vec<&'static str> {
+    let plan = plan(&world([request.into(), w1().into()]), Controller::CertificateApproving, &key());
+    assert!(plan.steps.is_empty() && plan.order.is_none());
+    let grounds = plan.approval.into_iter().flat_map(|approval| approval.grounds);
+    grounds.map(|ground| ground.subresource).collect()
+}
+
+#[test]
+fn only_what_a_node_is_as_a_client_may_be_approved_by_itself() {
+    let by = |asked: &Asked, username: &str, conditions: &[&str]| {
+        let mut request = asked.request(conditions);
+        request.spec.get_or_insert_default().username = username.to_owned();
+        grounds(request)
+    };
+    let own = node(KUBELET_CLIENT_SIGNER);
+    assert_eq!(by(&own, "system:node:w1", &[]), ["selfnodeclient", "nodeclient"]);
+    assert_eq!(by(&own, "system:node:w2", &[]), ["nodeclient"], "another node is somebody else");
+    assert_eq!(by(&own, "bootstrap", &[]), ["nodeclient"]);
+    for said in ["Approved", "Denied", "Failed"] {
+        assert!(by(&own, "system:node:w1", &[said]).is_empty(), "{said}");
+    }
+    for other in [
+        ada(),
+        node(CLIENT_SIGNER),
+        node(KUBELET_SERVING_SIGNER),
+        Asked { name: "w1", ..node(KUBELET_CLIENT_SIGNER) },
+        Asked { groups: vec!["system:masters"], ..node(KUBELET_CLIENT_SIGNER) },
+        Asked { groups: vec!["system:nodes", "system:masters"], ..node(KUBELET_CLIENT_SIGNER) },
+        Asked { groups: Vec::new(), ..node(KUBELET_CLIENT_SIGNER) },
+        Asked { names: vec![dns("kubernetes.default.svc")], ..node(KUBELET_CLIENT_SIGNER) },
+        Asked { usages: OF_SERVERS, ..node(KUBELET_CLIENT_SIGNER) },
+        Asked { usages: &["client auth"], ..node(KUBELET_CLIENT_SIGNER) },
+        Asked { serial: "another", ..node(KUBELET_CLIENT_SIGNER) },
+    ] {
+        assert!(by(&other, other.name, &[]).is_empty(), "{} of {:?}", other.name, other.groups);
+    }
+}

@@ -5,7 +5,10 @@
 
 use std::sync::Arc;
 
-use api::{Error, Key, Kind, Reason, Subresource, certificates_v1::PodCertificateRequest};
+use api::{
+    Error, Key, Kind, Reason, Subresource,
+    certificates_v1::{CertificateSigningRequest, PodCertificateRequest},
+};
 use store::View;
 
 use super::{Access, Asked, Caller, NodeUses, Verb, rbac::Roles};
@@ -95,6 +98,12 @@ impl Caller {
                 if own { Ok(()) } else { no("can only list/watch podcertificaterequests with nodeName field selector") }
             }
             (Kind::PodCertificateRequest, Verb::Get) => own(key, asked_by(&state(), key, node)),
+            (Kind::CertificateSigningRequest, _) => {
+                let selected = asked.fields.and_then(|fields| fields.required("metadata.name")).unwrap_or_default();
+                let name = if key.name.is_empty() { selected } else { &*key.name };
+                let one = Key::cluster(key.kind, name);
+                own(&one, signed_for(&state(), &one, &self.user()))
+            }
             (Kind::Event, Verb::Get) => own(key, told_by(&state(), key, node)),
             _ => no("nodes do not need this"),
         }
@@ -111,8 +120,9 @@ impl Caller {
             (Kind::Node, _, Subresource::Status) => no("a node may only change its own status"),
             (Kind::Node, Verb::Create, _) => no("masters make the Node of a worker when it joins"),
             (Kind::Node, ..) => no("a node may only change its status: labels, taints and ranges are administrators'"),
-            // Only for its Pods, which is looked at with what is asked for.
+            // Only for its Pods and itself, which is looked at with what is asked for.
             (Kind::ServiceAccount, Verb::Create, Subresource::Token)
+            | (Kind::CertificateSigningRequest, Verb::Create, Subresource::None)
             | (Kind::PodCertificateRequest, Verb::Create, Subresource::None) => Ok(()),
             (Kind::Pod, Verb::Update | Verb::Patch, Subresource::Status)
             | (Kind::Pod, Verb::Delete, Subresource::None)
@@ -157,6 +167,11 @@ fn own(key: &Key, is_own: bool) -> Result<(), Error> {
 
 fn asked_by(view: &View, key: &Key, node: &str) -> bool {
     let is_own = |request: &PodCertificateRequest| request.spec.as_ref().is_some_and(|spec| spec.node_name == node);
+    view.get(key).is_some_and(|record| record.object().get().is_some_and(is_own))
+}
+
+fn signed_for(view: &View, key: &Key, user: &str) -> bool {
+    let is_own = |request: &CertificateSigningRequest| request.spec.as_ref().is_some_and(|spec| spec.username == user);
     view.get(key).is_some_and(|record| record.object().get().is_some_and(is_own))
 }
 

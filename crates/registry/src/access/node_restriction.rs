@@ -11,9 +11,14 @@ use std::{
 
 use api::{
     Cidr, Error, Key, Kind, Object, Reason, Subresource, Write,
-    certificates_v1::PodCertificateRequest,
+    certificates_v1::{CertificateSigningRequest, PodCertificateRequest},
     core_v1::{Event, Node, NodeAddress, Pod, PodStatus},
-    kinds::Resource as _,
+    kinds::{
+        Resource as _,
+        certificates::certificate_signing_request::{KUBELET_CLIENT_SIGNER, KUBELET_SERVING_SIGNER},
+    },
+    users::NODE_PREFIX,
+    x509,
 };
 use store::View;
 
@@ -55,6 +60,7 @@ impl Writer<'_> {
                 self.admit_pod(view, write)
             }
             Write::Create(Object::PodCertificateRequest(request)) => self.admit_request(view, request),
+            Write::Create(Object::CertificateSigningRequest(request)) => self.admit_certificate(request),
             Write::Create(Object::Event(event)) | Write::Update(Object::Event(event), _) => self.admit_event(event),
             Write::Create(_) | Write::Update(..) | Write::Delete(..) => Ok(()),
         }
@@ -158,6 +164,22 @@ impl Writer<'_> {
         if !wanted.any(|wanted| wanted.signer_name == spec.signer_name) {
             let signer = &spec.signer_name;
             return no(&format!("{named} does not mount a podCertificate projected volume for signer {signer:?}"));
+        }
+        Ok(())
+    }
+
+    /// A node asks for certificates of its own alone: nobody who approves what nodes ask for needs to look whose it is.
+    fn admit_certificate(self, request: &CertificateSigningRequest) -> Result<(), Error> {
+        let (key, spec) = (request.key(), request.spec.clone().unwrap_or_default());
+        if ![KUBELET_CLIENT_SIGNER, KUBELET_SERVING_SIGNER].contains(&spec.signer_name.as_str()) {
+            let why = format!("a node asks only the signers {KUBELET_CLIENT_SIGNER} and {KUBELET_SERVING_SIGNER}");
+            return Err(forbidden(&key, &why));
+        }
+        let asked = x509::Request::read(&spec.request);
+        let asked = asked.map_err(|why| forbidden(&key, &format!("unable to parse csr: {why}")))?;
+        let own = format!("{NODE_PREFIX}{}", self.name);
+        if asked.subject.common_name != own {
+            return Err(forbidden(&key, &format!("can only create a node CSR with CN={own}")));
         }
         Ok(())
     }

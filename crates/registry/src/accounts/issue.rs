@@ -7,7 +7,7 @@ use api::{
     authentication_v1::{BoundObjectReference, TokenRequest, TokenRequestSpec, TokenRequestStatus},
     core_v1::Pod,
     error::Cause,
-    json,
+    json::{self, Strictness},
 };
 use prost::Message as _;
 use serde_json::Value;
@@ -24,6 +24,7 @@ use super::{
 use crate::{
     Registry,
     access::{Access, Caller},
+    admission::Settled,
     nodes::is_on,
 };
 
@@ -58,9 +59,10 @@ impl Registry {
     /// If the caller may not, the account or what the token is to be bound to is not there, or what is asked for cannot be.
     pub async fn create_token(&self, whose: &Key, request: TokenRequest) -> Result<(TokenRequest, Vec<String>), Error> {
         self.authorise(Access::to_subresource(Verb::Create, whose, Subresource::Token)).await?;
-        let spec = request.spec.clone().unwrap_or_default();
         let (is_of_user, now) = (whose.kind == Kind::User, self.now());
         let life_s = if is_of_user { LIFE_MAX_S } else { LIFE_S };
+        let (request, warnings) = self.admit_token(whose, request, life_s).await?;
+        let spec = request.spec.clone().unwrap_or_default();
         let mut wanted = wanted(&spec, life_s)?;
         let keys = self.keys().await?;
         let about = if is_of_user {
@@ -72,7 +74,6 @@ impl Registry {
                 Err(_) => self.about_account(&self.view(ReadAt::Latest).await?, whose, &spec, now)?,
             }
         };
-        let warnings = self.admit_question(whose, Subresource::Token, || told(whose, &request)).await?;
         wanted.warnings.extend(warnings);
         let status = signed(&keys, about, &wanted, now)?;
         let spec = TokenRequestSpec { audiences: wanted.audiences, expiration_seconds: Some(wanted.life_s), ..spec };
@@ -80,6 +81,31 @@ impl Registry {
         (metadata.name, metadata.namespace) = (whose.name.to_string(), whose.namespace.to_string());
         metadata.creation_timestamp = Some(now.into());
         Ok((TokenRequest { metadata: Some(metadata), spec: Some(spec), status: Some(status) }, wanted.warnings))
+    }
+
+    /// The request as webhooks and policies have made it, if they let it in, and what its sender should know.
+    async fn admit_token(
+        &self,
+        whose: &Key,
+        request: TokenRequest,
+        life_s: i64,
+    ) -> Result<(TokenRequest, Vec<String>), Error> {
+        let settle = |question: Value| {
+            let mut request = heard(&question)?;
+            let spec = request.spec.get_or_insert_default();
+            wanted(spec, life_s)?;
+            spec.audiences = audiences_of(spec);
+            Ok(told(whose, &request))
+        };
+        let defaulted = || {
+            let mut request = request.clone();
+            request.spec.get_or_insert_default().expiration_seconds.get_or_insert(life_s);
+            told(whose, &request)
+        };
+        match self.admit_request(whose, Subresource::Token, defaulted, settle).await? {
+            Some(Settled { question, warnings }) => Ok((heard(&question)?, warnings)),
+            None => Ok((request, Vec::new())),
+        }
     }
 }
 
@@ -89,6 +115,12 @@ fn told(whose: &Key, request: &TokenRequest) -> Value {
     (value["apiVersion"], value["kind"]) = ("authentication.k8s.io/v1".into(), "TokenRequest".into());
     (value["metadata"]["name"], value["metadata"]["namespace"]) = ((*whose.name).into(), (*whose.namespace).into());
     value
+}
+
+/// The request that webhooks and policies are told.
+fn heard(value: &Value) -> Result<TokenRequest, Error> {
+    let (bytes, _) = json::decode_made_message(MESSAGE, value, Strictness::Ignore)?;
+    TokenRequest::decode(bytes).map_err(Error::internal)
 }
 
 /// A token that speaks of something, and when it ends.

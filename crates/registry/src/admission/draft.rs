@@ -1,6 +1,11 @@
 //! An object while others change it.
 
-use api::{Error, Object, Reason, Served, Subresource, json::Strictness};
+use api::{
+    Error, Object, Reason, Served, Subresource, core_v1,
+    json::{self, Strictness},
+    kinds::Resource as _,
+};
+use prost::Message;
 use serde_json::Value;
 
 use super::review::{Matter, Stands};
@@ -24,11 +29,6 @@ impl Draft {
         self.object
     }
 
-    /// The object as it is told; `null` if there is none.
-    pub(super) fn shown(&self, matter: &Matter<'_>, found: Served) -> Value {
-        self.object.as_ref().map_or(Value::Null, |object| matter.shown(object, found))
-    }
-
     /// Takes what somebody made of the object. Answers whether that is something else, and what of it nobody knows.
     ///
     /// # Errors
@@ -47,7 +47,12 @@ impl Draft {
                 (matter.form.formed(&decoded.object)?.into_owned(), decoded.unknown)
             }
             Stands::Scale => (scaled(old, value)?, Vec::new()),
-            Stands::Binding => (bound(old, value), Vec::new()),
+            Stands::Binding => {
+                is_named(matter, value)?;
+                let (binding, unknown) = read::<core_v1::Binding>(matter, value)?;
+                (bound(old, binding), unknown)
+            }
+            // Of these no object is changed, but what is asked.
             Stands::Eviction | Stands::Question => return Ok((false, Vec::new())),
         };
         // Who owns what is not theirs to say.
@@ -79,10 +84,35 @@ fn scaled(old: &Object, value: &Value) -> Result<Object, Error> {
     Ok(new)
 }
 
-fn bound(old: &Object, value: &Value) -> Object {
+/// The Pod as it is to be bound: to which node, and with what else beside all that it has.
+fn bound(old: &Object, core_v1::Binding { metadata, target }: core_v1::Binding) -> Object {
     let Object::Pod(pod) = old else { return old.clone() };
     let mut pod = pod.clone();
-    let node = value["target"]["name"].as_str().unwrap_or_default();
-    node.clone_into(&mut pod.spec.get_or_insert_default().node_name);
+    pod.spec.get_or_insert_default().node_name = target.unwrap_or_default().name;
+    let (said, metadata) = (metadata.unwrap_or_default(), pod.metadata_mut());
+    (metadata.labels, metadata.annotations) = (said.labels, said.annotations);
     Object::Pod(pod)
+}
+
+/// Refuses what somebody made that is of another object than the request.
+pub(super) fn is_named(matter: &Matter<'_>, value: &Value) -> Result<(), Error> {
+    let is = |field: &str, own: &str| value["metadata"][field].as_str().unwrap_or_default() == own;
+    if is("name", &matter.key.name) && is("namespace", &matter.key.namespace) {
+        return Ok(());
+    }
+    let why = "the name and namespace of what is asked about must be those of the request";
+    Err(Error::bad_request(why).about(&matter.key))
+}
+
+/// What stands for an object, as somebody has made it, and what of it nobody knows.
+///
+/// # Errors
+/// If it is no such message.
+pub(super) fn read<M: Message + Default>(matter: &Matter<'_>, value: &Value) -> Result<(M, Vec<String>), Error> {
+    let Some(message) = matter.message() else {
+        let why = "how somebody is to be connected cannot be changed, only refused";
+        return Err(Error::bad_request(why).about(&matter.key));
+    };
+    let (bytes, unknown) = json::decode_made_message(message, value, Strictness::Warn)?;
+    Ok((M::decode(bytes).map_err(Error::internal)?, unknown))
 }

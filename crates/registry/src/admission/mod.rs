@@ -22,7 +22,11 @@ mod webhooks;
 
 use std::time::Duration;
 
-use api::{Error, Key, Object, Reason, Subresource, Write};
+use api::{
+    DeleteOptions, Error, Key, Object, ReadAt, Reason, Served, Subresource, Write, authentication_v1::TokenRequest,
+    json, policy_v1::Eviction,
+};
+use prost::Message;
 use serde_json::Value;
 use store::View;
 
@@ -58,6 +62,8 @@ pub(crate) struct Asking<'a> {
     panel: &'a Panel,
     view: &'a View,
     matter: &'a Matter<'a>,
+    /// What is asked of the object, as others have made it so far.
+    question: Value,
     warnings: Vec<String>,
 }
 
@@ -77,7 +83,7 @@ impl Registry {
     /// As [`decide::decide`], if somebody refuses it, or if somebody who must be asked does not answer.
     pub(crate) async fn admitted(&self, admitted: Admitted<'_>, matter: &Matter<'_>) -> Result<Decision, Error> {
         let Admitted { panel, view, write, sent, stamp } = admitted;
-        let mut asking = Asking { registry: self, panel, view, matter, warnings: Vec::new() };
+        let mut asking = Asking::new(self, panel, view, matter);
         let outcome = asking.decided(write, sent, stamp).await;
         let warnings = std::mem::take(&mut asking.warnings);
         match outcome {
@@ -91,8 +97,8 @@ impl Registry {
 }
 
 impl Registry {
-    /// Asks others whether somebody may ask something of an object by one of its subresources: to be connected with it, or for a
-    /// token. `question` says what, such as a `PodExecOptions`. Answers what the asker should know.
+    /// Asks others whether somebody may be connected with an object by one of its subresources. `question` says how, such as a
+    /// `PodExecOptions`, which nobody may change. Answers what the asker should know.
     ///
     /// # Errors
     /// If there is no such object, if somebody refuses, or if somebody who must be asked does not answer.
@@ -102,28 +108,63 @@ impl Registry {
         subresource: Subresource,
         question: impl FnOnce() -> Value,
     ) -> Result<Vec<String>, Error> {
+        let asked = self.admit_request(key, subresource, question, Ok).await?;
+        Ok(asked.map(|Settled { warnings, .. }| warnings).unwrap_or_default())
+    }
+
+    /// As [`Registry::admit_question`], of something that others may change, such as a `TokenRequest`: `settle` says whether it
+    /// is right as they have made it, and what those are shown who may refuse it. Answers that; `None` if nobody was asked.
+    ///
+    /// # Errors
+    /// As [`Registry::admit_question`], and as `settle`.
+    pub(crate) async fn admit_request(
+        &self,
+        key: &Key,
+        subresource: Subresource,
+        question: impl FnOnce() -> Value,
+        settle: impl FnOnce(Value) -> Result<Value, Error>,
+    ) -> Result<Option<Settled>, Error> {
         let view = self.state();
         let Some(panel) = self.inner.admission.panel(&view, key.kind, Matter::question(subresource)) else {
-            return Ok(Vec::new());
+            return Ok(None);
         };
-        let object = view.get(key).ok_or_else(|| Error::not_found(key))?.object();
-        let matter = Matter::asking(key.clone(), subresource, &self.caller, question());
-        let (view, panel, matter) = (&view, &*panel, &matter);
-        let mut asking = Asking { registry: self, panel, view, matter, warnings: Vec::new() };
+        let question = question();
+        let record = match view.get(key) {
+            Some(record) => record.clone(),
+            // It may have been made by another master just now.
+            None => self.view(ReadAt::Latest).await?.get(key).ok_or_else(|| Error::not_found(key))?.clone(),
+        };
+        let object = record.object();
+        let matter = Matter::asking(key.clone(), subresource, &self.caller, question);
+        let mut asking = Asking::new(self, &panel, &view, &matter);
         let asked = async {
             asking.mutate(&mut Draft::new(Some(Object::clone(&object))), None).await?;
+            asking.question = settle(std::mem::take(&mut asking.question))?;
             asking.validate(Some(&object), None).await
         };
         let outcome = tokio::time::timeout(REQUEST_TIMEOUT, asked).await.unwrap_or_else(|_| Err(late()));
-        let warnings = asking.warnings;
+        let Asking { question, warnings, .. } = asking;
         outcome.map_err(|error| error.warning(warnings.clone()))?;
-        Ok(warnings)
+        Ok(Some(Settled { question, warnings }))
     }
+}
+
+/// What is asked of an object after everybody was asked about it.
+pub(crate) struct Settled {
+    pub(crate) question: Value,
+    /// What the asker should know.
+    pub(crate) warnings: Vec<String>,
 }
 
 /// They took too long together.
 pub(crate) fn late() -> Error {
     Error::new(Reason::Timeout, "request did not complete within requested timeout")
+}
+
+impl<'a> Asking<'a> {
+    fn new(registry: &'a Registry, panel: &'a Panel, view: &'a View, matter: &'a Matter<'a>) -> Self {
+        Self { registry, panel, view, matter, question: matter.question.clone(), warnings: Vec::new() }
+    }
 }
 
 impl Asking<'_> {
@@ -138,8 +179,9 @@ impl Asking<'_> {
         let old = self.view.get(&write.key()).map(|record| record.object());
         let changed = self.mutated(write, sent, stamp, old.as_deref()).await?;
         let decision = changed.as_ref().map_or(decision, decide)?;
-        let new = match write {
+        let new = match changed.as_ref().unwrap_or(write) {
             Write::Delete(..) => self.evicted(old.as_deref()),
+            Write::Update(binding, Subresource::Binding) => Some(binding),
             Write::Create(_) | Write::Update(..) => Some(&*decision.object),
         };
         self.validate(new, old.as_deref()).await?;
@@ -166,8 +208,59 @@ impl Asking<'_> {
         Ok(match (write, draft.into_object()) {
             (Write::Create(_), Some(object)) => Some(Write::Create(object)),
             (Write::Update(_, part), Some(object)) => Some(Write::Update(object, *part)),
+            (Write::Delete(key, sent), Some(_)) if self.matter.stands == Stands::Eviction => {
+                Some(Write::Delete(key.clone(), self.evicting(sent)?))
+            }
             (Write::Create(_) | Write::Update(..) | Write::Delete(..), _) => None,
         })
+    }
+
+    /// How an object is to go, as others have made it.
+    fn evicting(&self, sent: &DeleteOptions) -> Result<DeleteOptions, Error> {
+        let (Eviction { delete_options, .. }, _) = draft::read(self.matter, &self.question)?;
+        let wished = DeleteOptions::read(&delete_options.unwrap_or_default())?;
+        // Whether anything is to happen at all, those who are asked have been told.
+        Ok(DeleteOptions { dry_run: sent.dry_run, ..wished })
+    }
+
+    /// An object as it is told in a version, or what stands for it, as others have made it.
+    fn told(&self, object: &Object, found: Served) -> Value {
+        match self.matter.stands {
+            Stands::Whole | Stands::Scale | Stands::Binding => self.matter.shown(object, found),
+            Stands::Eviction | Stands::Question => self.question.clone(),
+        }
+    }
+
+    /// As [`Asking::told`], of a draft; `null` if it has no object.
+    fn drafted(&self, draft: &Draft, found: Served) -> Value {
+        draft.object().map_or(Value::Null, |object| self.told(object, found))
+    }
+
+    /// Takes what somebody made of what it was told. Answers whether that is something else, and what of it nobody knows.
+    fn replace(&mut self, draft: &mut Draft, found: Served, value: &Value) -> Result<(bool, Vec<String>), Error> {
+        match self.matter.stands {
+            Stands::Whole | Stands::Scale | Stands::Binding => draft.replace(self.matter, found, value),
+            Stands::Question if *value == self.question => Ok((false, Vec::new())),
+            Stands::Eviction => self.ask_otherwise::<Eviction>(value),
+            Stands::Question => self.ask_otherwise::<TokenRequest>(value),
+        }
+    }
+
+    fn ask_otherwise<M: Message + Default>(&mut self, value: &Value) -> Result<(bool, Vec<String>), Error> {
+        let (read, unknown) = draft::read::<M>(self.matter, value)?;
+        let message = self.matter.message().unwrap_or_default();
+        let mut made = json::encode_message(message, &read.encode_to_vec())?;
+        for field in ["apiVersion", "kind"] {
+            made[field] = self.question[field].clone();
+        }
+        draft::is_named(self.matter, &made)?;
+        if made.to_string().len() > decide::OBJECT_BYTES_MAX {
+            let why = format!("what is asked would have more than the limit of {} bytes", decide::OBJECT_BYTES_MAX);
+            return Err(Error::new(Reason::RequestEntityTooLarge, why).about(&self.matter.key));
+        }
+        let changed = made != self.question;
+        self.question = made;
+        Ok((changed, unknown))
     }
 
     /// The object that is to go, if the wish that it goes is an object of its own.

@@ -94,7 +94,7 @@ impl Asking<'_> {
             }
             Err(error) => return Err(internal(format!("admission webhook {:?}: {error}", hook.name))),
         }
-        let replaced = draft.replace(self.matter, found, &value);
+        let replaced = self.replace(draft, found, &value);
         let (changed, unknown) =
             replaced.map_err(|error| internal(format!("admission webhook {:?}: {error}", hook.name)))?;
         self.warn(unknown.into_iter().map(|field| format!("admission webhook {:?}: {field}", hook.name)));
@@ -141,7 +141,7 @@ impl Asking<'_> {
         let old = old.filter(|_| self.matter.has_old()).map_or(Value::Null, |old| self.matter.shown(old, found));
         let namespace = self.namespace();
         let others = About { object: &old, old_object: &old, request: &request, namespace: &namespace, params };
-        let mut object = draft.shown(self.matter, found);
+        let mut object = self.drafted(draft, found);
         match bound.policy.is_about(&About { object: &object, ..others }) {
             Ok(true) => {}
             Ok(false) => return Ok(None),
@@ -161,7 +161,7 @@ impl Asking<'_> {
                     continue;
                 }
             }
-            match draft.replace(self.matter, found, &value) {
+            match self.replace(draft, found, &value) {
                 Ok((changed, unknown)) => {
                     is_changed |= changed;
                     let name = &bound.policy_name;
@@ -169,7 +169,7 @@ impl Asking<'_> {
                 }
                 Err(error) => self.denied_by(bound, &error.to_string())?,
             }
-            object = draft.shown(self.matter, found);
+            object = self.drafted(draft, found);
         }
         Ok(Some(is_changed))
     }

@@ -17,8 +17,11 @@ use store::View;
 
 use crate::{Caller, defined::Form};
 
-/// The message of the part `scale`.
+/// The messages of what stands for an object.
 const SCALE: &str = "kapelle.autoscaling.v1.Scale";
+const BINDING: &str = "kapelle.core.v1.Binding";
+const EVICTION: &str = "kapelle.policy.v1.Eviction";
+const TOKEN_REQUEST: &str = "kapelle.authentication.v1.TokenRequest";
 
 /// A write about which others are asked, as they see it.
 #[derive(Debug)]
@@ -33,8 +36,8 @@ pub(crate) struct Matter<'a> {
     pub(super) dry_run: bool,
     caller: &'a Caller,
     options: Value,
-    /// What is asked of the object, if nothing is written.
-    question: Value,
+    /// What is asked of the object, if nothing is written, or how it is to go.
+    pub(super) question: Value,
 }
 
 /// How a write is asked for, beside what it is.
@@ -85,7 +88,10 @@ impl<'a> Matter<'a> {
         let dry_run = options["dryRun"].is_array();
         let versions = form.definition.into_iter().flat_map(|definition| definition.served().map(Version::as_served));
         let (subresource, versions) = (subresource.word(), versions.collect());
-        let question = Value::Null;
+        let question = match write {
+            Write::Delete(_, sent) if stands == Stands::Eviction => evicting(&key, sent, dry_run),
+            Write::Create(_) | Write::Update(..) | Write::Delete(..) => Value::Null,
+        };
         Self { operation, form, versions, subresource, stands, key, dry_run, caller, options, question }
     }
 
@@ -199,35 +205,51 @@ impl<'a> Matter<'a> {
             }
             Stands::Binding => {
                 let node = object.get::<Pod>().and_then(pod::node_name).unwrap_or_default();
+                let mut metadata = named(&self.key);
+                let said = object.metadata();
+                for (field, said) in
+                    [("labels", said.map(|meta| &meta.labels)), ("annotations", said.map(|meta| &meta.annotations))]
+                {
+                    if let Some(said) = said.filter(|said| !said.is_empty()) {
+                        metadata[field] = json!(said);
+                    }
+                }
                 json!({
-                    "apiVersion": "v1", "kind": "Binding", "metadata": self.metadata(),
+                    "apiVersion": "v1", "kind": "Binding", "metadata": metadata,
                     "target": {"kind": "Node", "name": node},
                 })
             }
-            Stands::Eviction => json!({
-                "apiVersion": "policy/v1", "kind": "Eviction", "metadata": self.metadata(), "deleteOptions": {},
-            }),
-            Stands::Question => self.question.clone(),
+            Stands::Eviction | Stands::Question => self.question.clone(),
         }
     }
 
-    /// Sets fields in what is told. Nothing can be set in what stands for an object that is not written.
+    /// The message of what stands for the object. How somebody is connected has none: others may refuse it, and not change it.
+    pub(super) fn message(&self) -> Option<&'static str> {
+        match self.stands {
+            Stands::Scale => Some(SCALE),
+            Stands::Binding => Some(BINDING),
+            Stands::Eviction => Some(EVICTION),
+            Stands::Question if self.operation == Operation::Create => Some(TOKEN_REQUEST),
+            Stands::Whole | Stands::Question => None,
+        }
+    }
+
+    /// Sets fields in what is told.
     ///
     /// # Errors
     /// Why they cannot be set.
     pub(super) fn configure(&self, found: Served, value: &mut Value, configuration: &Value) -> Result<(), String> {
-        let message = match self.stands {
-            Stands::Whole => found.info().message,
-            Stands::Scale => SCALE,
-            Stands::Binding | Stands::Eviction | Stands::Question => "",
-        };
         let unknown = || "what is asked about has no fields that could be set".to_owned();
         match self.form.in_version(found).kind().filter(|_| self.stands == Stands::Whole) {
             Some(kind) => {
                 let root = (&kind).root(&found.info().api_version()).ok_or_else(unknown)?;
                 apply::configure(root, value, configuration)
             }
-            None => apply::configure(BuiltIn::message(message).ok_or_else(unknown)?, value, configuration),
+            None => {
+                let message = if self.stands == Stands::Whole { Some(found.info().message) } else { self.message() };
+                let message = message.and_then(BuiltIn::message).ok_or_else(unknown)?;
+                apply::configure(message, value, configuration)
+            }
         }
     }
 
@@ -242,10 +264,20 @@ impl<'a> Matter<'a> {
         let record = (!name.is_empty()).then(|| view.get(&Key::cluster(Kind::Namespace, name.clone())))??;
         Some(record.object())
     }
+}
 
-    fn metadata(&self) -> Value {
-        json!({"name": *self.key.name, "namespace": *self.key.namespace})
+fn named(key: &Key) -> Value {
+    json!({"name": *key.name, "namespace": *key.namespace})
+}
+
+/// The wish that a Pod goes.
+fn evicting(key: &Key, sent: &DeleteOptions, dry_run: bool) -> Value {
+    let mut options = deleted(sent, dry_run);
+    // What nobody said is not told, and within an Eviction the options have a type already.
+    if let Some(fields) = options.as_object_mut() {
+        fields.retain(|field, value| !matches!(field.as_str(), "apiVersion" | "kind") && *value != "Background");
     }
+    json!({"apiVersion": "policy/v1", "kind": "Eviction", "metadata": named(key), "deleteOptions": options})
 }
 
 fn written(kind: &str, manner: Manner<'_>) -> Value {

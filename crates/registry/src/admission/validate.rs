@@ -79,7 +79,7 @@ impl Asking<'_> {
             Ok(params) => params,
             Err(misfit) => return into.unfit(bound, &misfit),
         };
-        let shown = |object: Option<&Object>| object.map_or(Value::Null, |object| self.matter.shown(object, found));
+        let shown = |object: Option<&Object>| object.map_or(Value::Null, |object| self.told(object, found));
         let (object, old) = (shown(new), shown(old.filter(|_| self.matter.has_old())));
         let (request, namespace) = (self.matter.request(found), self.namespace());
         for params in &params {

@@ -53,7 +53,7 @@ impl Asking<'_> {
         let matter = self.matter;
         let found = self.labelled(new, old, |labelled| hook.selection.find(&matter.subject(), labelled));
         let Some(found) = found else { return Ok(None) };
-        let shown = |object: Option<&Object>| object.map_or(Value::Null, |object| matter.shown(object, found));
+        let shown = |object: Option<&Object>| object.map_or(Value::Null, |object| self.told(object, found));
         let shown = Shown { found, object: shown(new), old: shown_old(matter, old, found) };
         if hook.conditions.is_empty() {
             return Ok(Some(shown));

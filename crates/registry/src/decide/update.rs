@@ -61,7 +61,11 @@ impl Decider<'_> {
         }
         if matches!(
             subresource,
-            Subresource::Owners | Subresource::Status | Subresource::Finalize | Subresource::Approval
+            Subresource::Owners
+                | Subresource::Status
+                | Subresource::Finalize
+                | Subresource::Approval
+                | Subresource::Binding
         ) {
             let mut causes = validate::update_part(old, &new, subresource);
             if subresource == Subresource::Status {

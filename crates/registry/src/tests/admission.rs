@@ -21,6 +21,8 @@ use serde_json::{Value, json};
 use super::{House, config_map};
 use crate::{Call, CallError, Calls, Registry, Wanted, WriteOptions, Written};
 
+mod requests;
+
 type Answers = dyn Fn(&str, &Value) -> Result<Value, CallError> + Send + Sync;
 
 /// Answers in the place of webhooks, and keeps what they were asked.
@@ -442,6 +444,15 @@ async fn whoever_wants_to_be_connected_is_asked_about_as_well() {
     assert!(error.message.ends_with("denied the request: no shells"), "{error}");
 }
 
+/// A ServiceAccount `till` of a cluster that signs tokens.
+async fn till(court: &Court) -> Key {
+    court.registry.sign_by(&Authority::found("test").unwrap()).unwrap();
+    let mut account = core_v1::ServiceAccount::default();
+    (account.metadata_mut().name, account.metadata_mut().namespace) = ("till".to_owned(), "default".to_owned());
+    court.create(account.into()).await.unwrap();
+    Key::namespaced(Kind::ServiceAccount, "default", "till")
+}
+
 #[tokio::test]
 async fn whoever_wants_a_token_is_asked_about_as_well() {
     let court = Court::new(|url, _| match url {
@@ -449,11 +460,7 @@ async fn whoever_wants_a_token_is_asked_about_as_well() {
         _ => allow(),
     })
     .await;
-    court.registry.sign_by(&Authority::found("test").unwrap()).unwrap();
-    let mut account = core_v1::ServiceAccount::default();
-    (account.metadata_mut().name, account.metadata_mut().namespace) = ("till".to_owned(), "default".to_owned());
-    court.create(account.into()).await.unwrap();
-    let key = Key::namespaced(Kind::ServiceAccount, "default", "till");
+    let key = till(&court).await;
     let spec = TokenRequestSpec { audiences: vec!["vault".to_owned()], ..TokenRequestSpec::default() };
     let request = || TokenRequest { spec: Some(spec.clone()), ..TokenRequest::default() };
     court.apply(validating(json!([hook("s", "", "serviceaccounts/token", json!({}))]))).await;

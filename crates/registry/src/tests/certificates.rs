@@ -9,7 +9,7 @@ use api::{
     },
     kinds::{
         Resource as _,
-        certificates::certificate_signing_request::{certificate, conditions},
+        certificates::certificate_signing_request::{Approval, Ground, certificate, conditions},
     },
     rbac_v1::{ClusterRole, ClusterRoleBinding, PolicyRule, RoleRef, Subject},
     x509::{Asked, Order, Request, Template, Usage},
@@ -302,4 +302,77 @@ async fn who_vouches_for_a_signer_has_the_right_to() {
     let label = json!({"metadata": {"labels": {"a": "b"}}});
     let labels = bob.patch(&key, PatchKind::Merge, label, Subresource::None, WriteOptions::default()).await;
     refused(labels, Reason::Forbidden);
+}
+
+/// A request with the usages of a client of the masters.
+fn of_node(name: &str, signer: &str, common_name: &str) -> CertificateSigningRequest {
+    let mut request = request(name, signer, pem(common_name, "system:nodes"));
+    request.spec.get_or_insert_default().usages = vec!["digital signature".to_owned(), "client auth".to_owned()];
+    request
+}
+
+fn as_node(name: &str) -> Caller {
+    Caller::Node { name: name.to_owned(), uid: format!("{name}-uid"), from: None }
+}
+
+#[tokio::test]
+async fn a_node_asks_for_itself_and_reads_what_it_asked() {
+    let house = House::new().await;
+    let root = &house.registry;
+    let w1 = root.for_caller(as_node("w1"));
+    let w2 = root.for_caller(as_node("w2"));
+    let (kubelet, serving) = ("kubernetes.io/kube-apiserver-client-kubelet", "kubernetes.io/kubelet-serving");
+    for (signer, name, why) in [
+        (kubelet, "system:node:w2", "can only create a node CSR with CN=system:node:w1"),
+        (serving, "system:node:w2", "can only create a node CSR with CN=system:node:w1"),
+        (kubelet, "root", "can only create a node CSR"),
+        (CLIENT, "system:node:w1", "a node asks only the signers"),
+        ("example.org/house", "system:node:w1", "a node asks only the signers"),
+    ] {
+        let error = create(&w1, of_node("x", signer, name)).await.unwrap_err();
+        assert!(error.reason == Reason::Forbidden && error.message.contains(why), "{error}");
+    }
+    let made = of(&create(&w1, of_node("own", kubelet, "system:node:w1")).await.unwrap());
+    assert_eq!(made.spec.unwrap().username, "system:node:w1");
+    let key = Key::cluster(Kind::CertificateSigningRequest, "own");
+    w1.get(&key, ReadAt::Latest).await.unwrap();
+    assert_eq!(w2.get(&key, ReadAt::Latest).await.unwrap_err().reason, Reason::NotFound);
+    let approved = says(&w1, "own", Subresource::Approval, &[("Approved", "True")]).await.unwrap_err();
+    assert_eq!(approved.reason, Reason::Forbidden, "nodes decide nothing");
+}
+
+#[tokio::test]
+async fn a_request_is_approved_by_itself_if_a_role_gives_its_sender_the_certificate() {
+    let house = House::new().await;
+    let root = &house.registry;
+    let w1 = root.for_caller(as_node("w1"));
+    let made = of(&create(&w1, of_node("own", "kubernetes.io/kube-apiserver-client-kubelet", "system:node:w1"))
+        .await
+        .unwrap());
+    let ground = |subresource| Ground { subresource, message: subresource };
+    let approval = Approval { request: made, grounds: vec![ground("selfnodeclient"), ground("nodeclient")] };
+    let refused = root.approve(&approval).await.unwrap_err();
+    assert_eq!(refused.reason, Reason::Forbidden);
+    assert!(refused.message.contains("subject access review was not approved"), "{refused}");
+    let rule = PolicyRule {
+        verbs: vec!["create".to_owned()],
+        api_groups: vec!["certificates.k8s.io".to_owned()],
+        resources: vec!["certificatesigningrequests/nodeclient".to_owned()],
+        ..PolicyRule::default()
+    };
+    let mut role = ClusterRole { rules: vec![rule], ..ClusterRole::default() };
+    role.metadata_mut().name = "any".to_owned();
+    create(root, role).await.unwrap();
+    let subject = Subject { kind: "Group".to_owned(), name: "system:nodes".to_owned(), ..Subject::default() };
+    let role_ref = RoleRef { kind: "ClusterRole".to_owned(), name: "any".to_owned(), ..RoleRef::default() };
+    let mut binding =
+        ClusterRoleBinding { role_ref: Some(role_ref), subjects: vec![subject], ..ClusterRoleBinding::default() };
+    binding.metadata_mut().name = "any".to_owned();
+    create(root, binding).await.unwrap();
+    let approved = root.approve(&approval).await.unwrap();
+    let said = conditions(approved.get::<CertificateSigningRequest>().unwrap());
+    assert_eq!((said[0].r#type.as_str(), said[0].reason.as_str()), ("Approved", "AutoApproved"));
+    assert_eq!(said[0].message, "nodeclient", "the ground that holds is told");
+    let again = root.approve(&approval).await.unwrap_err();
+    assert_eq!(again.reason, Reason::Conflict, "another state of it is not approved");
 }

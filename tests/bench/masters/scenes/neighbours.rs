@@ -1,16 +1,20 @@
-//! What users notice of another user who lists everything in a loop. Servers and clients share the machine, so a part of what
-//! is noticed is what the other's clients do with their answers.
+//! What users notice of another user who lists everything in a loop. That one's clients have a thread of their own. Still all
+//! share the machine, so a part of what is noticed is what they do with their answers.
+
+use std::{thread, time::Duration};
 
 use anyhow::Result;
 use api::{
-    meta_v1,
+    Kind, meta_v1,
     rbac_v1::{ClusterRoleBinding, RoleRef, Subject},
 };
+use rpc::{Query, Security};
+use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
     door::{Door, value},
-    fill::{CONNECTIONS, fill},
+    fill::fill,
     group::{Brand, Group, Reach},
     load::{self, Outcome},
     settings::Settings,
@@ -23,6 +27,9 @@ const PAGE: i64 = 500;
 
 /// So often the greedy user lists at the same time: more than may be answered at a time.
 const GREEDY: usize = 64;
+
+/// How long it waits that is refused.
+const REFUSED_PAUSE: Duration = Duration::from_millis(5);
 
 /// So many clients of the others ask at the same time.
 const MODEST: usize = 4;
@@ -54,9 +61,7 @@ async fn beside(group: &Group, settings: &Settings) -> Result<()> {
                     _ => group.doors_of(&modest, MODEST, reach).await?,
                 };
                 let over = CancellationToken::new();
-                if is_beside {
-                    list_in_a_loop(group.doors_of(&greedy, CONNECTIONS, reach).await?, &over);
-                }
+                let busy = is_beside.then(|| list_in_a_loop(group, &greedy, &over));
                 let ask = move |client: usize, count: u64| {
                     let door = doors[client].clone();
                     async move {
@@ -68,6 +73,7 @@ async fn beside(group: &Group, settings: &Settings) -> Result<()> {
                 };
                 outcomes.push(load::run(MODEST, settings.each, || group.cpu(), ask).await);
                 over.cancel();
+                busy.into_iter().for_each(|busy| drop(busy.join()));
             }
         }
         let [beside, alone] = outcomes.map(|of| Outcome::middle(&of));
@@ -76,16 +82,30 @@ async fn beside(group: &Group, settings: &Settings) -> Result<()> {
     Ok(())
 }
 
-fn list_in_a_loop(doors: Vec<Door>, over: &CancellationToken) {
-    for client in 0..GREEDY {
-        let (door, over) = (doors[client % doors.len()].clone(), over.clone());
-        tokio::spawn(over.run_until_cancelled_owned(async move {
-            loop {
-                // Who asks too much is refused now and then, and asks again.
-                let _ = door.pages(PAGE).await;
+/// Lists all pages again and again, on a thread of its own, until it is over.
+fn list_in_a_loop(group: &Group, who: &Security, over: &CancellationToken) -> thread::JoinHandle<()> {
+    let (urls, who, over) = (group.urls().to_vec(), who.clone(), over.clone());
+    thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+        let lists = async {
+            let mut clients = JoinSet::new();
+            for number in 0..GREEDY {
+                let url = &urls[number % urls.len()];
+                let client = rpc::Client::connect_with(std::slice::from_ref(url), who.clone()).expect("a client");
+                clients.spawn(async move {
+                    let query = Query::all(Kind::ConfigMap);
+                    loop {
+                        if client.page(&query, PAGE, String::new()).await.is_err() {
+                            // Who asks too much is refused.
+                            tokio::time::sleep(REFUSED_PAUSE).await;
+                        }
+                    }
+                });
             }
-        }));
-    }
+            while clients.join_next().await.is_some() {}
+        };
+        runtime.block_on(over.run_until_cancelled(lists));
+    })
 }
 
 /// All rights of users in all namespaces.

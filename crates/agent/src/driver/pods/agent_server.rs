@@ -40,8 +40,11 @@ const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(30);
 /// The most logs that are read, and connections that are carried, over one connection at a time.
 const STREAMS_MAX: u32 = 256;
 
-/// The most streams that a master may have reset before they were looked at; one more ends the connection.
-const RESETS_MAX: usize = 20;
+/// How much a master may send that nobody has read yet, on a connection, in bytes.
+const WINDOW_BYTES: u32 = 1 << 20;
+
+const _: () =
+    assert!(WINDOW_BYTES >= rpc::window_for(STREAMS_MAX), "short requests on all streams at once are no attack");
 
 /// How many pieces may wait for a slow reader.
 const CHUNKS_WAITING: usize = 4;
@@ -74,7 +77,9 @@ impl AgentServer {
         let server = tonic::transport::Server::builder()
             .http2_keepalive_interval(Some(KEEP_ALIVE_INTERVAL))
             .max_concurrent_streams(STREAMS_MAX)
-            .http2_max_pending_accept_reset_streams(Some(RESETS_MAX))
+            .initial_connection_window_size(WINDOW_BYTES)
+            // A master may give up all that it has asked for.
+            .http2_max_pending_accept_reset_streams(Some(STREAMS_MAX as usize))
             .add_service(NodeAgentServer::new(self));
         if let Err(error) = server.serve_with_incoming_shutdown(incoming, shutdown.cancelled()).await {
             tracing::error!(%error, "the agent's server ended");

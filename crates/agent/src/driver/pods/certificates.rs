@@ -136,6 +136,13 @@ enum Missing {
     Unasked(Error),
 }
 
+/// The paths at which the files of a key and its certificate are to be.
+pub(super) fn paths(projection: &PodCertificateProjection) -> impl Iterator<Item = &str> {
+    let PodCertificateProjection { credential_bundle_path, key_path, certificate_chain_path, .. } = projection;
+    let all = [credential_bundle_path, key_path, certificate_chain_path];
+    all.into_iter().map(String::as_str).filter(|path| !path.is_empty())
+}
+
 impl Wanted {
     /// What a source of a volume wants.
     pub(crate) fn by(pod: &Pod, volume: &str, source: usize, projection: &PodCertificateProjection) -> Self {

@@ -22,12 +22,13 @@ use sandbox::{Container, Exit, ExitReason, HttpHandle, Sandbox, Spec, Stdin};
 use super::{
     dirs::PodDirs,
     environment,
+    following::{Follower, Following},
     images::Images,
     logs, manifest,
     runs::{Running, Runs},
     sources::Sources,
     upkeep::Upkeep,
-    volumes,
+    volumes::{self, Mounted},
 };
 use crate::{
     brain::{Ended, Event, Failure, Run, Shape, Uid},
@@ -47,6 +48,7 @@ pub(crate) struct Containers {
     pub(crate) images: Arc<Images>,
     pub(crate) sandbox: Sandbox,
     pub(crate) sources: Sources,
+    pub(crate) follower: Follower,
     pub(crate) dirs: PodDirs,
     pub(crate) networks: Networks,
     /// Hands requests to handlers.
@@ -54,6 +56,14 @@ pub(crate) struct Containers {
     pub(crate) inbox: Inbox,
     /// The range of the addresses of Services.
     pub(crate) services: Cidr,
+}
+
+/// A container that has started.
+struct Begun {
+    container: Container,
+    addresses: Vec<SocketAddr>,
+    /// What of its volumes is kept fresh.
+    followed: Box<[Following]>,
 }
 
 impl Containers {
@@ -72,7 +82,7 @@ impl Containers {
         let upkeep = manifest::container(&pod, &run.container)
             .map(|container| Upkeep::of(&self.dirs, &pod, container))
             .unwrap_or_default();
-        let (container, addresses) = match Box::pin(self.begin(&run, pod, address)).await {
+        let Begun { container, addresses, followed } = match Box::pin(self.begin(&run, pod, address)).await {
             Ok(begun) => begun,
             Err(failure) => {
                 self.runs.end(&run);
@@ -88,19 +98,15 @@ impl Containers {
                 never = fresh => match never {},
             }
         };
+        drop(followed);
         addresses.into_iter().for_each(|address| self.proxy.unregister_local(address));
         self.runs.end(&run);
         self.inbox.say(Event::Ended(run, ended(exit))).await;
     }
 
-    /// The running container and its addresses.
-    async fn begin(
-        &self,
-        run: &Run,
-        pod: Arc<Pod>,
-        address: Ipv4Addr,
-    ) -> Result<(Container, Vec<SocketAddr>), Failure> {
-        let container = self.sandbox(run, &pod, address).await?;
+    /// Starts a container, and has requests handed to it.
+    async fn begin(&self, run: &Run, pod: Arc<Pod>, address: Ipv4Addr) -> Result<Begun, Failure> {
+        let (container, followed) = self.sandbox(run, &pod, address).await?;
         let handle = container.http();
         let shape = if handle.is_some() { Shape::Handler } else { Shape::Program };
         if shape == Shape::Handler && manifest::is_initial(&pod, &run.container) {
@@ -126,7 +132,7 @@ impl Containers {
             container.stop(grace);
         }
         self.inbox.say(Event::Started(run.clone(), shape)).await;
-        Ok((container, addresses))
+        Ok(Begun { container, addresses, followed })
     }
 
     /// The address of the Service `kubernetes`. As long as nobody has told, it is the one that is kept for it.
@@ -138,14 +144,15 @@ impl Containers {
         told.unwrap_or(kubernetes_address(self.services).into())
     }
 
-    /// The sandbox of a container, with all that its Pod gives it.
-    async fn sandbox(&self, run: &Run, pod: &Pod, address: Ipv4Addr) -> Result<Container, Failure> {
+    /// The sandbox of a container, with all that its Pod gives it, and what of that is kept fresh.
+    async fn sandbox(&self, run: &Run, pod: &Pod, address: Ipv4Addr) -> Result<(Container, Box<[Following]>), Failure> {
         let failure = |message: &str| Failure { reason: "CreateContainerError", message: message.to_owned() };
         let image = self.images.take(run).ok_or_else(|| failure("its image is no longer ready"))?;
         let container = manifest::container(pod, &run.container);
         let container = container.ok_or_else(|| failure("the Pod has no such container any more"))?;
         let mut env = environment::resolve(&self.sources, pod, container, address, self.kubernetes()).await?;
-        let mounts = volumes::mounts(&self.sources, &self.dirs, pod, container, &env).await?;
+        let mounted = volumes::mounts(&self.sources, &self.dirs, &self.follower, pod, container, &env).await?;
+        let Mounted { mounts, followed } = mounted;
         let log = logs::Writer::open(self.dirs.logs(&run.pod, &run.container), run.number);
         let mut spec = Spec::new(image);
         spec.args = manifest::arguments(container, &mut env).map_err(environment::too_large)?;
@@ -157,7 +164,7 @@ impl Containers {
         spec.network = self.networks.of(address, pod.namespace());
         spec.http.reuse = manifest::reuse(pod).unwrap_or(spec.http.reuse);
         let refused = |error| Failure { reason: "RunContainerError", message: with_source(&error) };
-        self.sandbox.start(spec).map_err(refused)
+        Ok((self.sandbox.start(spec).map_err(refused)?, followed.into()))
     }
 
     /// Waits for the end of a container, and tells of requests that run out of memory meanwhile.

@@ -34,7 +34,7 @@ use crate::{
 pub(crate) type Values = BTreeMap<String, Vec<u8>>;
 
 /// How many requests go to masters at a time for what Pods need as they start. Hundreds of Pods that start at once share one
-/// connection, and hundreds of requests at once were seen to break it.
+/// connection, and a place among the requests that a master takes from a node, with all else that the node says.
 const ASKED_AT_A_TIME: usize = 8;
 
 /// Where variables and files come from. Cloning shares it.
@@ -67,13 +67,18 @@ impl Sources {
         name: &str,
         optional: bool,
     ) -> Result<Option<Values>, Failure> {
-        let key = Key::namespaced(kind, namespace, name);
-        let read = match (kind, name) {
-            (Kind::ConfigMap, ROOT_CA_CONFIG_MAP) => self.authorities.read(namespace, || self.read(&key)).await,
-            _ => self.read(&key).await,
+        let found = self.object(&Key::namespaced(kind, namespace, name), optional).await?;
+        Ok(found.as_ref().map(values))
+    }
+
+    /// A ConfigMap or Secret; `None` if it does not exist and may be missing.
+    pub(crate) async fn object(&self, key: &Key, optional: bool) -> Result<Option<Object>, Failure> {
+        let read = match (key.kind, &*key.name) {
+            (Kind::ConfigMap, ROOT_CA_CONFIG_MAP) => self.authorities.read(&key.namespace, || self.read(key)).await,
+            _ => self.read(key).await,
         };
         match read {
-            Ok(object) => Ok(Some(values(&object))),
+            Ok(object) => Ok(Some(object)),
             Err(Error { reason: Reason::NotFound, .. }) if optional => Ok(None),
             Err(error) => Err(missing(error.message)),
         }
@@ -122,6 +127,14 @@ impl Sources {
             Err(_) => {}
         }
         read
+    }
+
+    /// A ConfigMap or Secret as the masters know it now; nothing is remembered of it.
+    pub(crate) async fn present(&self, key: &Key) -> Result<Option<Object>, Error> {
+        match self.ask(key).await {
+            Err(error) if error.reason == Reason::NotFound => Ok(None),
+            answer => answer.map(Some),
+        }
     }
 
     async fn ask(&self, key: &Key) -> Result<Object, Error> {
@@ -186,7 +199,8 @@ fn united(bundles: &[Object]) -> String {
     each.iter().map(|bytes| pem::encode(CERTIFICATE, bytes)).collect()
 }
 
-fn values(object: &Object) -> Values {
+/// The values of a ConfigMap or Secret by their keys.
+pub(super) fn values(object: &Object) -> Values {
     if let Some(map) = object.get::<ConfigMap>() {
         let texts = map.data.iter().map(|(key, value)| (key.clone(), value.clone().into_bytes()));
         return texts.chain(map.binary_data.iter().map(|(key, value)| (key.clone(), value.to_vec()))).collect();

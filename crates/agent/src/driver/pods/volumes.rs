@@ -1,7 +1,6 @@
 //! A Pod's volumes as directories of this node.
 
 use std::{
-    collections::BTreeMap,
     io,
     net::Ipv4Addr,
     path::{Path, PathBuf},
@@ -9,8 +8,7 @@ use std::{
 };
 
 use api::{
-    Kind,
-    core_v1::{Container, DownwardApiVolumeFile, KeyToPath, Pod, Volume, VolumeMount, VolumeProjection},
+    core_v1::{Container, DownwardApiVolumeFile, Pod, Volume, VolumeMount, VolumeProjection},
     expansion::Environment,
     kinds::Resource as _,
 };
@@ -18,54 +16,63 @@ use rustix::fs::Mode;
 use sandbox::{Access, Host, Mount};
 
 use super::{
-    beneath::Root, certificates::Wanted as WantedCertificate, dirs::PodDirs, environment::too_large, sources::Sources,
+    beneath::{self, Root},
+    certificates::Wanted as WantedCertificate,
+    dirs::PodDirs,
+    environment::too_large,
+    following::{Follower, Following},
+    keyed::{Content, Files, Keyed, default_mode},
+    sources::Sources,
     tokens::Wanted,
 };
 use crate::brain::Failure;
 
-/// The files of a volume, by relative path.
-type Files = BTreeMap<String, Content>;
+/// The directory of the copies of volumes that containers mount in part. No volume is called so.
+const PARTS: &str = "..parts";
 
-/// What a file of a volume is to be.
-struct Content {
-    bytes: Vec<u8>,
-    /// Permissions that the manifest gives it; nobody else reaches the directory, whatever they are.
-    mode: Option<i32>,
-}
-
-/// The permissions of a file for which the manifest gives none, as Kubernetes has it.
-const DEFAULT_MODE: i32 = 0o644;
-
-impl Content {
-    /// The file's mode: its own, else that of its volume, else the usual one.
-    fn mode(&self, volume: Option<i32>) -> Mode {
-        let mode = self.mode.or(volume).unwrap_or(DEFAULT_MODE);
-        Mode::from_raw_mode(u32::try_from(mode).unwrap_or_default() & 0o777)
-    }
+/// What a container mounts.
+#[derive(Default)]
+pub(crate) struct Mounted {
+    pub(crate) mounts: Vec<Mount>,
+    /// Keeps what is shown of ConfigMaps and Secrets fresh as long as it is kept.
+    pub(crate) followed: Vec<Following>,
 }
 
 /// Makes the volumes that a container mounts, and says where they appear.
 pub(crate) async fn mounts(
     sources: &Sources,
     dirs: &PodDirs,
+    follower: &Follower,
     pod: &Pod,
     container: &Container,
     env: &Environment,
-) -> Result<Vec<Mount>, Failure> {
-    let mut mounts = Vec::new();
+) -> Result<Mounted, Failure> {
+    let mut mounted = Mounted::default();
     for mount in &container.volume_mounts {
         let volume = pod.spec.iter().flat_map(|spec| &spec.volumes).find(|volume| volume.name == mount.name);
         let volume = volume.ok_or_else(|| wrong(format!("the Pod has no volume {:?}", mount.name)))?;
-        let dir = make(sources, dirs, pod, volume).await?;
-        let host = match sub_path(mount, env)? {
-            (_, path) if path.is_empty() => Host::Path(dir),
-            (field, path) => sub_directory(dir, field, path).await?,
+        let (field, path) = sub_path(mount, env)?;
+        let whole = dirs.volumes(pod.uid()).join(&volume.name);
+        let host = match Keyed::of(pod, volume) {
+            // A part stays as it is while its container runs, in Kubernetes too.
+            Some(keyed) if !path.is_empty() => {
+                let part = dirs.volumes(pod.uid()).join(PARTS).join(&container.name).join(&volume.name);
+                copy(sources, pod, volume, &keyed, &part).await?;
+                sub_directory(part, field, path).await?
+            }
+            keyed => {
+                make(sources, pod, volume, &whole).await?;
+                if let Some(keyed) = keyed {
+                    mounted.followed.push(follower.show(sources, &whole, keyed).await?);
+                }
+                if path.is_empty() { Host::Path(whole) } else { sub_directory(whole, field, path).await? }
+            }
         };
         let fixed = volume.volume_source.as_ref().is_some_and(|source| source.empty_dir.is_none());
         let access = if mount.read_only || fixed { Access::ReadOnly } else { Access::ReadWrite };
-        mounts.push(Mount { host, guest: mount.mount_path.clone(), access });
+        mounted.mounts.push(Mount { host, guest: mount.mount_path.clone(), access });
     }
-    Ok(mounts)
+    Ok(mounted)
 }
 
 /// The directory within a volume that a mount asks for, and the field that names it.
@@ -88,27 +95,35 @@ fn wrong(message: String) -> Failure {
     Failure { reason: "CreateContainerConfigError", message }
 }
 
-async fn make(sources: &Sources, dirs: &PodDirs, pod: &Pod, volume: &Volume) -> Result<PathBuf, Failure> {
-    let dir = dirs.volumes(pod.uid()).join(&volume.name);
-    let files = files(sources, pod, volume, &dir).await?;
-    let (made, mode) = (dir.clone(), default_mode(volume));
+/// Makes a volume, with all that is no ConfigMap's and no Secret's.
+async fn make(sources: &Sources, pod: &Pod, volume: &Volume, dir: &Path) -> Result<(), Failure> {
+    let files = files(sources, pod, volume, dir).await?;
+    let (made, mode) = (dir.to_owned(), default_mode(volume));
     let fill = move || {
         std::fs::create_dir_all(&made)?;
         let root = Root::open(&made)?;
         // A container that runs already may be reading them.
         files.iter().try_for_each(|(path, file)| root.replace(Path::new(path), &file.bytes, file.mode(mode)))
     };
-    blocking(fill).await.map_err(|error| wrong(format!("volume {:?}: {error}", volume.name)))?;
-    Ok(dir)
+    blocking(fill).await.map_err(|error| wrong(format!("volume {:?}: {error}", volume.name)))
 }
 
-/// The mode that a volume gives to those of its files that have none.
-fn default_mode(volume: &Volume) -> Option<i32> {
-    let source = volume.volume_source.as_ref()?;
-    let of_keys = source.config_map.as_ref().map(|map| map.default_mode);
-    let of_keys = of_keys.or_else(|| source.secret.as_ref().map(|secret| secret.default_mode));
-    let of_fields = of_keys.or_else(|| source.downward_api.as_ref().map(|downward| downward.default_mode));
-    of_fields.or_else(|| source.projected.as_ref().map(|projected| projected.default_mode)).flatten()
+/// Makes a copy of a volume as it is now, of which a container mounts a part.
+async fn copy(sources: &Sources, pod: &Pod, volume: &Volume, keyed: &Keyed, part: &Path) -> Result<(), Failure> {
+    // A token that lies there is of use while no master answers; without one the copy is made anew.
+    if keyed.is_alone() {
+        let before = part.to_owned();
+        let gone = blocking(move || beneath::remove(&before)).await;
+        gone.map_err(|error| wrong(format!("volume {:?}: {error}", volume.name)))?;
+    }
+    make(sources, pod, volume, part).await?;
+    let (files, _) = keyed.read(sources).await?;
+    let (made, mode) = (part.to_owned(), default_mode(volume));
+    let fill = move || {
+        let root = Root::open(&made)?;
+        files.iter().try_for_each(|(path, file)| root.replace(Path::new(path), &file.bytes, file.mode(mode)))
+    };
+    blocking(fill).await.map_err(|error| wrong(format!("volume {:?}: {error}", volume.name)))
 }
 
 /// Touches the disk on a thread that may block.
@@ -116,16 +131,9 @@ async fn blocking<T: Send + 'static>(work: impl FnOnce() -> io::Result<T> + Send
     tokio::task::spawn_blocking(work).await.unwrap_or_else(|error| Err(io::Error::other(error)))
 }
 
-/// What is to be written into a volume; `dir` is where it may lie already.
+/// What is to be written into a volume but for what it shows of ConfigMaps and Secrets; `dir` is where it may lie already.
 async fn files(sources: &Sources, pod: &Pod, volume: &Volume, dir: &Path) -> Result<Files, Failure> {
     let Some(source) = &volume.volume_source else { return Ok(Files::new()) };
-    if let Some(map) = &source.config_map {
-        let name = map.local_object_reference.as_ref().map(|reference| reference.name.clone()).unwrap_or_default();
-        return keyed(sources, pod, Kind::ConfigMap, &name, &map.items, map.optional).await;
-    }
-    if let Some(secret) = &source.secret {
-        return keyed(sources, pod, Kind::Secret, &secret.secret_name, &secret.items, secret.optional).await;
-    }
     if let Some(downward) = &source.downward_api {
         return fields(sources, pod, &downward.items);
     }
@@ -141,31 +149,6 @@ async fn files(sources: &Sources, pod: &Pod, volume: &Volume, dir: &Path) -> Res
 }
 
 async fn projected(sources: &Sources, pod: &Pod, projection: &VolumeProjection, dir: &Path) -> Result<Files, Failure> {
-    let name = |reference: Option<&api::core_v1::LocalObjectReference>| {
-        reference.map(|reference| reference.name.clone()).unwrap_or_default()
-    };
-    if let Some(map) = &projection.config_map {
-        return keyed(
-            sources,
-            pod,
-            Kind::ConfigMap,
-            &name(map.local_object_reference.as_ref()),
-            &map.items,
-            map.optional,
-        )
-        .await;
-    }
-    if let Some(secret) = &projection.secret {
-        return keyed(
-            sources,
-            pod,
-            Kind::Secret,
-            &name(secret.local_object_reference.as_ref()),
-            &secret.items,
-            secret.optional,
-        )
-        .await;
-    }
     if let Some(projection) = &projection.service_account_token {
         // Nobody but the node writes into such a volume.
         let lies_there = dir.join(&projection.path).exists();
@@ -219,30 +202,6 @@ pub(crate) fn projections<'a>(
     })
 }
 
-async fn keyed(
-    sources: &Sources,
-    pod: &Pod,
-    kind: Kind,
-    name: &str,
-    items: &[KeyToPath],
-    optional: Option<bool>,
-) -> Result<Files, Failure> {
-    let optional = optional.unwrap_or(false);
-    let Some(mut values) = sources.data(pod.namespace(), kind, name, optional).await? else { return Ok(Files::new()) };
-    if items.is_empty() {
-        return Ok(values.into_iter().map(|(path, bytes)| (path, Content { bytes, mode: None })).collect());
-    }
-    let mut files = Files::new();
-    for item in items {
-        match values.remove(&item.key) {
-            Some(bytes) => drop(files.insert(item.path.clone(), Content { bytes, mode: item.mode })),
-            None if optional => {}
-            None => return Err(wrong(format!("couldn't find key {} in {kind} {}/{name}", item.key, pod.namespace()))),
-        }
-    }
-    Ok(files)
-}
-
 fn fields(sources: &Sources, pod: &Pod, items: &[DownwardApiVolumeFile]) -> Result<Files, Failure> {
     let address: Ipv4Addr =
         pod.status.as_ref().and_then(|status| status.pod_ip.parse().ok()).unwrap_or(Ipv4Addr::UNSPECIFIED);
@@ -258,19 +217,23 @@ fn fields(sources: &Sources, pod: &Pod, items: &[DownwardApiVolumeFile]) -> Resu
 #[cfg(test)]
 mod tests {
     #![expect(clippy::unwrap_used, reason = "tests")]
-    use std::{collections::BTreeSet, fs, os::unix::fs::PermissionsExt as _};
+    use std::{
+        collections::BTreeSet,
+        fs,
+        os::{fd::AsRawFd as _, unix::fs::PermissionsExt as _},
+    };
 
     use api::{
         certificates_v1::{ClusterTrustBundle, ClusterTrustBundleSpec},
         core_v1::{
             ClusterTrustBundleProjection, ConfigMap, ConfigMapVolumeSource, DownwardApiVolumeSource,
-            EmptyDirVolumeSource, LocalObjectReference, ObjectFieldSelector, PodSpec, ProjectedVolumeSource,
+            EmptyDirVolumeSource, KeyToPath, LocalObjectReference, ObjectFieldSelector, PodSpec, ProjectedVolumeSource,
             ServiceAccountTokenProjection, VolumeSource,
         },
     };
 
     use super::*;
-    use crate::driver::testing::sources;
+    use crate::driver::{pods::generations, testing::sources};
 
     fn pod(volumes: &[(&str, VolumeSource)]) -> Pod {
         let volume = |(name, source): &(&str, VolumeSource)| Volume {
@@ -290,7 +253,16 @@ mod tests {
     }
 
     fn container(mounts: Vec<VolumeMount>) -> Container {
-        Container { volume_mounts: mounts, ..Container::default() }
+        Container { name: "main".to_owned(), volume_mounts: mounts, ..Container::default() }
+    }
+
+    async fn mount_all(
+        sources: &Sources,
+        dirs: &PodDirs,
+        pod: &Pod,
+        container: &Container,
+    ) -> Result<Mounted, Failure> {
+        mounts(sources, dirs, &Follower::default(), pod, container, &Environment::default()).await
     }
 
     #[tokio::test]
@@ -314,8 +286,9 @@ mod tests {
             ("self", VolumeSource { downward_api: Some(Box::new(downward)), ..VolumeSource::default() }),
         ]);
         let mounted = container(vec![mount("settings", ""), mount("self", "")]);
-        let mounts = mounts(&sources, &dirs, &pod, &mounted, &Environment::default()).await.unwrap();
-        assert!(mounts.iter().all(|mount| mount.access == Access::ReadOnly), "nobody may write there");
+        let mounted = mount_all(&sources, &dirs, &pod, &mounted).await.unwrap();
+        assert_eq!(mounted.followed.len(), 1, "what the Pod is does not change here");
+        assert!(mounted.mounts.iter().all(|mount| mount.access == Access::ReadOnly), "nobody may write there");
         let volumes = dirs.volumes("u1");
         let file = volumes.join("settings/sub/file");
         assert_eq!(fs::read_to_string(&file).unwrap(), "v");
@@ -347,18 +320,18 @@ mod tests {
         };
         let strict = ClusterTrustBundleProjection { optional: None, ..none.clone() };
         let pod = pod(&[("named", volume(named)), ("none", volume(none)), ("strict", volume(strict))]);
-        let mount_all = async |names: &[&str]| {
+        let mount_them = async |names: &[&str]| {
             let mounted = container(names.iter().map(|name| mount(name, "")).collect());
-            mounts(&sources, &dirs, &pod, &mounted, &Environment::default()).await
+            mount_all(&sources, &dirs, &pod, &mounted).await
         };
-        mount_all(&["named", "none"]).await.unwrap();
+        mount_them(&["named", "none"]).await.unwrap();
         let file = |volume: &str| fs::read_to_string(dirs.volumes("u1").join(volume).join("ca.pem")).unwrap();
         let blocks =
             |text: &str| api::x509::pem::blocks(text.as_bytes()).map(|block| block.bytes).collect::<BTreeSet<_>>();
         assert_eq!(blocks(&file("named")), blocks(&format!("{one}{two}")));
         assert!(!file("named").contains("ours"));
         assert_eq!(file("none"), "", "no labels select nothing");
-        let waits = mount_all(&["strict"]).await.unwrap_err();
+        let waits = mount_them(&["strict"]).await.err().unwrap();
         assert!(waits.message.contains("there is no ClusterTrustBundle of \"example.org/none\""), "{waits:?}");
     }
 
@@ -373,10 +346,45 @@ mod tests {
         let file = dirs.volumes("u1").join("who/token");
         fs::create_dir_all(file.parent().unwrap()).unwrap();
         fs::write(&file, "from before").unwrap();
-        let env = Environment::default();
-        let mounts = mounts(&sources, &dirs, &pod, &container(vec![mount("who", "")]), &env).await.unwrap();
-        assert_eq!(mounts.len(), 1);
+        let mounted = mount_all(&sources, &dirs, &pod, &container(vec![mount("who", "")])).await.unwrap();
+        assert_eq!(mounted.mounts.len(), 1);
         assert_eq!(fs::read_to_string(&file).unwrap(), "from before");
+    }
+
+    #[tokio::test]
+    async fn a_part_of_a_config_map_is_a_copy_of_the_containers_own() {
+        let item = |key: &str| KeyToPath { key: key.to_owned(), path: format!("sub/{key}"), ..KeyToPath::default() };
+        let settings = |items: &[&str]| ConfigMapVolumeSource {
+            local_object_reference: Some(LocalObjectReference { name: "settings".to_owned() }),
+            items: items.iter().map(|key| item(key)).collect(),
+            ..ConfigMapVolumeSource::default()
+        };
+        let of = |items: &[&str]| {
+            let source = VolumeSource { config_map: Some(Box::new(settings(items))), ..VolumeSource::default() };
+            pod(&[("settings", source)])
+        };
+        let mut map = ConfigMap { data: [("k".to_owned(), "v".to_owned())].into(), ..ConfigMap::default() };
+        (map.metadata_mut().name, map.metadata_mut().namespace) = ("settings".to_owned(), "default".to_owned());
+        let (dir, one) = sources(&[map.clone().into()]).await;
+        let dirs = PodDirs::below(dir.path());
+        let both = container(vec![mount("settings", "sub"), mount("settings", "")]);
+        let mounted = mount_all(&one, &dirs, &of(&["k"]), &both).await.unwrap();
+        let Host::Open(open) = &mounted.mounts[0].host else { panic!("a part is open") };
+        let part = || fs::read_to_string(format!("/proc/self/fd/{}/k", open.as_raw_fd()));
+        assert_eq!(part().unwrap(), "v");
+        let volume = dirs.volumes("u1").join("settings");
+        generations::show(&volume, &[]).unwrap();
+        assert!(!volume.join("sub").exists());
+        assert_eq!(part().unwrap(), "v", "it stays while the container runs");
+        map.data = [("n".to_owned(), "w".to_owned())].into();
+        let (_other, two) = sources(&[map.into()]).await;
+        mount_all(&two, &dirs, &of(&["n"]), &container(vec![mount("settings", "sub")])).await.unwrap();
+        let names = fs::read_dir(dirs.volumes("u1").join("..parts/main/settings/sub")).unwrap();
+        assert_eq!(
+            names.map(|entry| entry.unwrap().file_name()).collect::<Vec<_>>(),
+            ["n"],
+            "the next run has what is there"
+        );
     }
 
     #[tokio::test]
@@ -386,14 +394,13 @@ mod tests {
         let empty =
             VolumeSource { empty_dir: Some(Box::new(EmptyDirVolumeSource::default())), ..VolumeSource::default() };
         let pod = pod(&[("data", empty)]);
-        let env = Environment::default();
         let one = container(vec![mount("data", "logs/today")]);
-        let made = mounts(&sources, &dirs, &pod, &one, &env).await.unwrap();
+        let made = mount_all(&sources, &dirs, &pod, &one).await.unwrap().mounts;
         assert!(matches!(made[..], [Mount { host: Host::Open(_), access: Access::ReadWrite, .. }]), "{made:?}");
         assert!(dirs.volumes("u1").join("data/logs/today").is_dir());
         for (name, sub_path, why) in [("data", "../..", "leads out of the volume"), ("none", "", "has no volume")] {
-            let failure =
-                mounts(&sources, &dirs, &pod, &container(vec![mount(name, sub_path)]), &env).await.unwrap_err();
+            let mounted = container(vec![mount(name, sub_path)]);
+            let failure = mount_all(&sources, &dirs, &pod, &mounted).await.err().unwrap();
             assert!(failure.message.contains(why), "{failure:?}");
         }
     }

@@ -40,6 +40,9 @@ pub const DENIED: &str = "Denied";
 /// The condition that says that none can be issued.
 pub const FAILED: &str = "Failed";
 
+/// The reason of an approval that nobody gave by hand, in Kubernetes too.
+const AUTO_APPROVED: &str = "AutoApproved";
+
 /// The shortest life of a certificate that may be asked for, in seconds: Kubernetes' own.
 const LIFE_MIN_S: i32 = 600;
 
@@ -233,6 +236,41 @@ pub fn said<'a>(request: &'a CertificateSigningRequest, of: &str) -> Option<&'a 
 #[must_use]
 pub fn certificate(request: &CertificateSigningRequest) -> &[u8] {
     request.status.as_ref().map(|status| &status.certificate[..]).unwrap_or_default()
+}
+
+/// A request that is approved if its sender may claim one of some grounds, which only who knows everybody's rights can say.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Approval {
+    /// The request as it was when that was decided; another state of it is not approved.
+    pub request: CertificateSigningRequest,
+    /// The grounds, in the order in which they are looked at.
+    pub grounds: Vec<Ground>,
+}
+
+/// Why a request may be approved by itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ground {
+    /// The part of requests that its sender must have the right to create.
+    pub subresource: &'static str,
+    /// What is said of the approval.
+    pub message: &'static str,
+}
+
+impl Approval {
+    /// The request, approved.
+    #[must_use]
+    pub fn on(&self, ground: Ground, now: Timestamp) -> CertificateSigningRequest {
+        let mut request = self.request.clone();
+        request.status.get_or_insert_default().conditions.push(Condition {
+            r#type: APPROVED.to_owned(),
+            status: "True".to_owned(),
+            reason: AUTO_APPROVED.to_owned(),
+            message: ground.message.to_owned(),
+            last_update_time: Some(now.into()),
+            last_transition_time: Some(now.into()),
+        });
+        request
+    }
 }
 
 /// The request as it is when what somebody sent decides about it.

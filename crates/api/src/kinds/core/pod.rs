@@ -25,6 +25,7 @@ use crate::{
     validate::{
         self, Causes, Path,
         limits::{CONDITIONS_MAX, CONTAINERS_MAX, POD_STATUS_BYTES_MAX, SMALL_LIST_MAX},
+        meta,
         names::{self, Syntax},
     },
     warnings::Warnings,
@@ -246,6 +247,11 @@ fn masked(old: &PodSpec, new: &PodSpec) -> PodSpec {
 
 /// The scheduler names a node, once.
 pub(crate) fn validate_binding(causes: &mut Causes, old: &Pod, new: &Pod) {
+    let (of_old, of_new) = (old.metadata.clone().unwrap_or_default(), new.metadata.clone().unwrap_or_default());
+    if of_old.labels != of_new.labels {
+        let at = Path::Root.field("metadata");
+        meta::labels(causes, &of_new.labels, &at.field("labels"));
+    }
     let at = Path::Root.field("spec");
     let at = at.field("nodeName");
     let Some(node) = pod::node_name(new) else { return causes.required(&at, "") };
@@ -297,6 +303,10 @@ pub fn bind(old: &Pod, sent: &Pod, now: Timestamp) -> Result<Pod, Error> {
     }
     let mut new = old.clone();
     new.spec.get_or_insert_default().node_name = node.to_owned();
+    // Whoever binds a Pod may tell it something of the node.
+    let (said, metadata) = (sent.metadata.clone().unwrap_or_default(), new.metadata_mut());
+    metadata.labels.extend(said.labels);
+    metadata.annotations.extend(said.annotations);
     let condition: PodCondition =
         conditions::new(conditions::POD_SCHEDULED, conditions::ConditionStatus::True, "", "", now);
     pod::set_condition(&mut new, condition);

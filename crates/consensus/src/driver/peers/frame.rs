@@ -4,9 +4,13 @@
 //! hello  magic:8 version:4 cluster:16 from:8 to:8 lane:1 length:4 contact
 //! frame  length:4 kind:1 content                  the length counts kind and content
 //! ```
-//! Numbers are little-endian. Members of different versions do not talk.
+//! Numbers are little-endian. Members of different versions do not talk. What came later within a version looks like something
+//! that who does not know it passes over, since an unknown frame ends the connection.
 
-use std::io::{self, ErrorKind};
+use std::{
+    collections::BTreeMap,
+    io::{self, ErrorKind},
+};
 
 use bytes::{BufMut, Bytes};
 use tokio::io::{AsyncRead, AsyncReadExt};
@@ -30,6 +34,9 @@ const ROOM_BYTES_MAX: usize = 256 << 10;
 
 /// The bytes of a hello before its contact.
 const HELLO_BYTES: usize = 8 + 4 + 16 + 8 + 8 + 1 + 4;
+
+/// The number of no request: requests are numbered from 1.
+const UNASKED: u64 = 0;
 
 /// Who calls whom, and for what.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -128,6 +135,9 @@ pub(crate) enum Frame {
         id: u64,
         outcome: WishOutcome,
     },
+    /// Where members said themselves that they are reached, to whoever sends this. It has the form of an answer that nobody
+    /// waits for.
+    Contacts(BTreeMap<MemberId, String>),
     Note(Bytes),
     /// What a member's state looked like at an index.
     Digest {
@@ -182,6 +192,10 @@ impl Frame {
                 put_numbered(out, 5, *id);
                 put_outcome(out, outcome);
             }
+            Self::Contacts(contacts) => {
+                put_numbered(out, 5, UNASKED);
+                put_outcome(out, &Ok(Members { contacts: contacts.clone(), ..Members::default() }));
+            }
             Self::Note(note) => {
                 out.put_u8(6);
                 out.put_slice(note);
@@ -234,7 +248,7 @@ impl Frame {
             2 => Self::Forward { id: from.u64()?, term: from.u64()?, command: from.rest() },
             3 => Self::Refused { id: from.u64()?, error: propose_error(&mut from)? },
             4 => Self::Ask { id: from.u64()?, wish: wish(&mut from)? },
-            5 => Self::Answer { id: from.u64()?, outcome: outcome(&mut from)? },
+            5 => answer(from.u64()?, outcome(&mut from)?),
             6 => Self::Note(from.rest()),
             7 => Self::Digest { index: from.u64()?, digest: from.u64()? },
             8 => Self::Offer { length: from.u64()?, message: Message::decode(from.rest(), cluster)? },
@@ -252,7 +266,9 @@ impl Frame {
         match self {
             Self::Message(message) => message.lane(),
             Self::Forward { .. } | Self::Note(_) => Lane::Append,
-            Self::Refused { .. } | Self::Ask { .. } | Self::Answer { .. } | Self::Digest { .. } => Lane::Control,
+            Self::Refused { .. } | Self::Ask { .. } | Self::Answer { .. } | Self::Contacts(_) | Self::Digest { .. } => {
+                Lane::Control
+            }
             Self::Offer { .. } | Self::Have { .. } | Self::Chunk(_) | Self::Done { .. } => Lane::Snapshot,
         }
     }
@@ -354,6 +370,14 @@ fn put_outcome(out: &mut Vec<u8>, outcome: &WishOutcome) {
     out.put_u64_le(behind);
 }
 
+/// An answer to a request, or contacts.
+fn answer(id: u64, outcome: WishOutcome) -> Frame {
+    match outcome {
+        Ok(Members { contacts, .. }) if id == UNASKED => Frame::Contacts(contacts),
+        outcome => Frame::Answer { id, outcome },
+    }
+}
+
 fn outcome(from: &mut Source) -> Result<WishOutcome, Malformed> {
     let kind = from.u8()?;
     if kind == 0 {
@@ -424,6 +448,8 @@ mod tests {
             Frame::Ask { id: 2, wish: Wish::Change(Change::Remove(member)) },
             Frame::Ask { id: 2, wish: Wish::Change(Change::Contact { member, contact: "n:2".into() }) },
             Frame::Ask { id: 2, wish: Wish::Lead(to) },
+            Frame::Contacts([(member, "three:1".into()), (to, "four:1".into())].into()),
+            Frame::Contacts(BTreeMap::new()),
             Frame::Note("n".into()),
             Frame::Digest { index: 1024, digest: 9 },
             Frame::Have { offset: 5 },
@@ -447,6 +473,22 @@ mod tests {
         }
         assert_eq!(Frame::read(&mut &b""[..], CLUSTER).await.unwrap(), None);
         assert!(Frame::read(&mut &u32::MAX.to_le_bytes()[..], CLUSTER).await.is_err(), "a frame of 4 GiB");
+    }
+
+    /// Members of before took every frame of kind 5 for an answer, and dropped one to a request that they had not made. Any
+    /// other form would have ended their connections.
+    #[test]
+    fn contacts_are_an_answer_to_no_request() {
+        let contacts: BTreeMap<_, _> = [(MemberId(3), "three:1".to_owned())].into();
+        let mut expected = vec![5];
+        expected.extend([0; 8]);
+        // The members, of which there are none in any of the four lists.
+        expected.extend([0; 1 + 4 * 4 + 1]);
+        expected.extend([1, 0, 0, 0, 3, 0, 0, 0, 0, 0, 0, 0, 7, 0, 0, 0]);
+        expected.extend(b"three:1");
+        assert_eq!(Frame::Contacts(contacts).encode(CLUSTER)[4..], expected);
+        let refusal = Frame::Answer { id: UNASKED, outcome: Err(ChangeError::Busy) };
+        assert_eq!(Frame::decode(refusal.encode(CLUSTER).slice(4..), CLUSTER).unwrap(), refusal);
     }
 
     #[tokio::test]

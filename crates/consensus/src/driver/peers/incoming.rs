@@ -53,7 +53,7 @@ async fn greet(peers: &Arc<Peers>, from: MemberId, stream: &mut BufReader<Box<dy
     if to != own {
         return Err(foreign(format!("it looks for {to}, this master is {own}; its contact is outdated")));
     }
-    peers.learn(from, contact);
+    peers.found_at(from, contact);
     Ok(lane)
 }
 
@@ -61,7 +61,12 @@ fn foreign(reason: String) -> io::Error {
     io::Error::new(ErrorKind::InvalidData, reason)
 }
 
-async fn listen(peers: &Peers, from: MemberId, lane: Lane, stream: &mut BufReader<Box<dyn Stream>>) -> io::Result<()> {
+async fn listen(
+    peers: &Arc<Peers>,
+    from: MemberId,
+    lane: Lane,
+    stream: &mut BufReader<Box<dyn Stream>>,
+) -> io::Result<()> {
     while let Some((frame, bytes)) = Frame::read(stream, peers.cluster).await? {
         if frame.lane() != lane {
             return Err(foreign("it sent something on the wrong connection".into()));
@@ -76,6 +81,7 @@ async fn listen(peers: &Peers, from: MemberId, lane: Lane, stream: &mut BufReade
             Frame::Refused { id, error } => (peers.tell)(News::Refused { id, error }),
             Frame::Ask { id, wish } => (peers.tell)(News::Asked { from, id, wish }),
             Frame::Answer { id, outcome } => (peers.tell)(News::Answered { id, outcome }),
+            Frame::Contacts(heard) => peers.told(from, heard),
             Frame::Digest { index, digest } => (peers.tell)(News::Digest { from, index, digest }),
             // Nobody may listen.
             Frame::Note(note) => drop(peers.notes.send((from, note))),

@@ -13,7 +13,10 @@ use tokio::{
     time::timeout,
 };
 
-use super::{Peer, Peers, frame::Hello, outbox::Outbox};
+use super::{
+    Peer, Peers,
+    frame::{Frame, Hello},
+};
 use crate::{Stream, driver::News, message::Lane};
 
 /// After a failure a member is called again after so long, and twice as long after each further one.
@@ -36,18 +39,18 @@ const WRITE_BYTES: usize = 64 << 10;
 
 /// Keeps one lane to a peer connected until the peer leaves the group.
 pub(super) async fn run(peers: Arc<Peers>, peer: Arc<Peer>, lane: Lane) {
-    let outbox = if lane == Lane::Append { &peer.append } else { &peer.control };
+    let outbox = peer.outbox(lane);
     let mut back_off = BACK_OFF_MIN;
     let mut complaint = Complaint { since: Instant::now(), is_made: false };
     loop {
-        let begun = Instant::now();
-        let outcome = once(&peers, &peer, lane, outbox).await;
+        let (begun, contact) = (Instant::now(), peer.contact());
+        let outcome = once(&peers, &peer, lane, &contact).await;
         let was_connected = outbox.is_connected();
         outbox.set_connected(false);
         match outcome {
             Ok(End::Left) => return,
             Ok(End::Moved) => continue,
-            Err(error) => complaint.about(&peer, lane, &error, was_connected),
+            Err(error) => complaint.about(&peer, lane, &contact, &error, was_connected),
         }
         outbox.clear();
         (peers.tell)(if was_connected { News::Lost(peer.member) } else { News::Unreachable(peer.member) });
@@ -56,6 +59,8 @@ pub(super) async fn run(peers: Arc<Peers>, peer: Arc<Peer>, lane: Lane) {
         }
         if was_connected && begun.elapsed() > BACK_OFF_MAX {
             back_off = BACK_OFF_MIN;
+        } else {
+            peer.give_up(&contact);
         }
         let _ = timeout(back_off, peer.moved[place(lane)].notified()).await;
         back_off = (back_off * 2).min(BACK_OFF_MAX);
@@ -69,7 +74,7 @@ struct Complaint {
 }
 
 impl Complaint {
-    fn about(&mut self, peer: &Peer, lane: Lane, error: &io::Error, was_connected: bool) {
+    fn about(&mut self, peer: &Peer, lane: Lane, contact: &str, error: &io::Error, was_connected: bool) {
         if was_connected {
             *self = Self { since: Instant::now(), is_made: false };
         }
@@ -77,7 +82,7 @@ impl Complaint {
         let is_worth_it = lane == Lane::Control && (was_connected || self.since.elapsed() > SILENCE);
         if is_worth_it && !self.is_made {
             self.is_made = true;
-            tracing::warn!(to = %peer.member, contact = peer.contact(), %error, "no connection to another master");
+            tracing::warn!(to = %peer.member, contact, %error, "no connection to another master");
         } else {
             tracing::debug!(to = %peer.member, ?lane, %error, "no connection to another master");
         }
@@ -97,16 +102,25 @@ enum End {
 }
 
 /// One connection, to its end.
-async fn once(peers: &Peers, peer: &Peer, lane: Lane, outbox: &Outbox<Bytes>) -> io::Result<End> {
-    let stream = connect(peers, peer, lane).await?;
+async fn once(peers: &Peers, peer: &Peer, lane: Lane, contact: &str) -> io::Result<End> {
+    let outbox = peer.outbox(lane);
+    let stream = connect(peers, peer, lane, contact).await?;
     let (mut read, mut write) = tokio::io::split(stream);
     outbox.set_connected(true);
     tracing::debug!(to = %peer.member, ?lane, "connected");
+    // Whoever is called anew has perhaps heard nothing of it in this life.
+    let mut heard = peers.heard.subscribe();
+    heard.mark_changed();
     let mut nothing = [0];
     loop {
         tokio::select! {
-            // What waits leaves before a connection is given up for another contact.
             biased;
+            Ok(()) = heard.changed(), if lane == Lane::Control => {
+                let contacts = heard.borrow_and_update().clone();
+                let frame = Frame::Contacts(contacts).encode(peers.cluster);
+                in_time(write_all(&mut write, [frame].into())).await?;
+            }
+            // What waits leaves before a connection is given up for another contact.
             frames = outbox.next() => match frames {
                 Some(frames) => in_time(write_all(&mut write, frames)).await?,
                 None => return in_time(write.shutdown()).await.map(|()| End::Left),
@@ -120,12 +134,12 @@ async fn once(peers: &Peers, peer: &Peer, lane: Lane, outbox: &Outbox<Bytes>) ->
     }
 }
 
-/// Calls a peer and says hello.
+/// Calls a peer somewhere and says hello.
 ///
 /// # Errors
 /// What the dialler or the connection said.
-pub(super) async fn connect(peers: &Peers, peer: &Peer, lane: Lane) -> io::Result<Box<dyn Stream>> {
-    let calling = peers.dial.dial(peer.member, &peer.contact());
+pub(super) async fn connect(peers: &Peers, peer: &Peer, lane: Lane, contact: &str) -> io::Result<Box<dyn Stream>> {
+    let calling = peers.dial.dial(peer.member, contact);
     let mut stream = timeout(DIAL_TIME_MAX, calling).await.map_err(|_| io::Error::from(ErrorKind::TimedOut))??;
     let contact = peers.own_contact();
     let hello = Hello { cluster: peers.cluster, from: peers.member, to: peer.member, lane, contact };

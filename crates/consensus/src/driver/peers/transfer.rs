@@ -59,7 +59,7 @@ pub(super) async fn send_all(peers: Arc<Peers>, peer: Arc<Peer>) {
 async fn send(peers: &Peers, peer: &Peer, message: Message) -> io::Result<()> {
     let (path, mark) = (snapshot::path(&peers.snapshots, message.mark().index), message.mark());
     let (file, length) = blocking(move || open(&path, &mark)).await?;
-    let stream = connect(peers, peer, Lane::Snapshot).await?;
+    let stream = connect(peers, peer, Lane::Snapshot, &peer.contact()).await?;
     let mut stream = BufReader::new(stream);
     write(peers, &mut stream, &Frame::Offer { length, message }).await?;
     let Frame::Have { offset } = read(peers, &mut stream, CHECK_TIME_MAX).await? else { return Err(unexpected()) };

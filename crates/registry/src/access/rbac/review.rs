@@ -1,6 +1,14 @@
 //! Answers to the question what somebody may do: by the same decision that a request of theirs would get.
 
-use api::{Error, Key, Kind, Reason, Served, Subresource, Verb, rbac_v1::PolicyRule, rights::ALL, users::MASTERS};
+use api::{
+    Error, Key, Kind, Reason, Served, Subresource, Verb,
+    certificates_v1::CertificateSigningRequestSpec,
+    kinds::certificates::certificate_signing_request::{Approval, Ground},
+    rbac_v1::PolicyRule,
+    rights::ALL,
+    selector::{Condition, Fields},
+    users::MASTERS,
+};
 
 use super::{
     Attributes, ResourceAttributes,
@@ -45,19 +53,41 @@ impl Roles {
             None => Verdict { allowed: false, reason: String::new() },
         }
     }
+
+    /// The first ground on which a request for a certificate may be approved by itself, if there is one. As elsewhere roles decide,
+    /// of nodes too: what their Pods need is not the question.
+    #[must_use]
+    pub fn ground(&self, approval: &Approval) -> Option<Ground> {
+        let CertificateSigningRequestSpec { username, uid, groups, extra, .. } =
+            approval.request.spec.clone().unwrap_or_default();
+        let extra = extra.into_iter().map(|(key, values)| (key, values.items)).collect();
+        let user = User { name: username, uid, groups, extra };
+        let may = |ground: &&Ground| {
+            let asked = ResourceAttributes {
+                verb: Verb::Create.word(),
+                group: Kind::CertificateSigningRequest.info().group,
+                resource: Kind::CertificateSigningRequest.info().plural,
+                subresource: ground.subresource,
+                ..ResourceAttributes::default()
+            };
+            self.allows(&user, &asked.into())
+        };
+        approval.grounds.iter().find(may).copied()
+    }
 }
 
 impl Registry {
-    /// Whether somebody may do something, and why.
+    /// Whether somebody may do something, of many objects with those that have some fields, and why. No role depends on fields, but
+    /// what a node may see does.
     #[must_use]
-    pub fn review(&self, caller: &Caller, asked: &Attributes<'_>) -> Verdict {
+    pub fn review(&self, caller: &Caller, asked: &Attributes<'_>, fields: &[Condition]) -> Verdict {
         let allowed = |reason: String| Verdict { allowed: true, reason };
         let refused = Verdict { allowed: false, reason: String::new() };
         match caller {
             Caller::Cluster | Caller::Master { .. } | Caller::Admin { .. } => allowed(Allowed::Masters.to_string()),
             Caller::User(user) => self.inner.rights.of(&self.state()).verdict(user, asked),
             Caller::Node { name, .. } => match asked {
-                Attributes::Resource(asked) => match self.asked_by_node(caller, asked) {
+                Attributes::Resource(asked) => match self.asked_by_node(caller, asked, fields) {
                     Ok(()) => allowed(format!("node {name:?} needs it for its Pods")),
                     Err(Error { message, .. }) => Verdict { allowed: false, reason: message },
                 },
@@ -72,8 +102,8 @@ impl Registry {
 
     /// As [`Registry::review`], for whoever asks about others: the reason says by which rule, or how it could be allowed.
     #[must_use]
-    pub fn explain(&self, caller: &Caller, asked: &Attributes<'_>) -> Verdict {
-        let Caller::User(user) = caller else { return self.review(caller, asked) };
+    pub fn explain(&self, caller: &Caller, asked: &Attributes<'_>, fields: &[Condition]) -> Verdict {
+        let Caller::User(user) = caller else { return self.review(caller, asked, fields) };
         let reader = match self.caller() {
             Caller::User(reader) => Reader::User(reader),
             Caller::Cluster
@@ -106,7 +136,12 @@ impl Registry {
     }
 
     /// What a request of a node would be answered.
-    fn asked_by_node(&self, caller: &Caller, asked: &ResourceAttributes<'_>) -> Result<(), Error> {
+    fn asked_by_node(
+        &self,
+        caller: &Caller,
+        asked: &ResourceAttributes<'_>,
+        fields: &[Condition],
+    ) -> Result<(), Error> {
         let no =
             |why: &str| Err(Error::new(Reason::Forbidden, format!("User {:?} cannot do this: {why}", caller.user())));
         let is_it = |served: &Served| served.info().group == asked.group && served.info().plural == asked.resource;
@@ -137,7 +172,8 @@ impl Registry {
         };
         let namespace = if kind == Kind::Namespace { "" } else { asked.namespace };
         let key = Key::namespaced(kind, namespace, asked.name);
-        let access = Access::Objects(Asked { verb, key: &key, subresource, fields: None });
+        let fields = Fields::known(kind, fields);
+        let access = Access::Objects(Asked { verb, key: &key, subresource, fields: Some(&fields) });
         caller.authorise(access, || self.state(), &self.inner.node_uses)
     }
 }

@@ -15,7 +15,7 @@ use std::{
     time::Duration,
 };
 
-use api::{Error, Reason, users::as_service_account};
+use api::{Error, Reason, Served, Verb, users::as_service_account};
 use arc_swap::ArcSwapOption;
 use store::View;
 use tokio::time::timeout;
@@ -23,7 +23,7 @@ use tokio::time::timeout;
 pub use self::seats::{FLOW_REQUESTS_MAX, FLOW_WAITING_MAX};
 use self::{
     scheme::Scheme,
-    seats::{Arrival, Asker, Full, Pool},
+    seats::{Arrival, Asker, Full, Pool, SEATS_MAX},
 };
 use crate::{
     Registry,
@@ -33,6 +33,18 @@ use crate::{
 /// The seats of a master: the most requests of users that are answered at the same time, the sum of Kubernetes' limits for reads
 /// and writes.
 pub const USER_REQUESTS_MAX: usize = 600;
+
+/// How many objects a list has for each seat that it takes, as in Kubernetes.
+pub const OBJECTS_PER_SEAT: usize = 100;
+
+/// What a list takes that is asked for over gRPC, where only the body says of what: as one of some hundred objects.
+const UNKNOWN_LIST_SEATS: usize = 4;
+
+/// Lists over gRPC.
+const GRPC_LIST: &str = "/kapelle.api.v1.Objects/List";
+
+/// How long a list may take to be read before its seats are given back, though it is read on: Kubernetes' limit of a request.
+const LIST_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// How long a request may wait for a seat: a quarter of the time that Kubernetes gives a request.
 const FLOW_WAIT_MAX: Duration = Duration::from_secs(15);
@@ -51,6 +63,7 @@ pub struct Class {
     scheme: Arc<Scheme>,
     schema: usize,
     asker: Asker,
+    is_list: bool,
 }
 
 /// A seat, or a place in a queue, until it is dropped.
@@ -86,8 +99,9 @@ impl FairShares {
         self.scheme.load_full().unwrap_or_else(|| Arc::new(Scheme::of(Vec::new(), Vec::new())))
     }
 
-    fn class(&self, scheme: Arc<Scheme>, caller: &Caller, asked: &Attributes<'_>) -> Class {
-        match caller {
+    /// `objects` says how many objects are listed, if they are.
+    fn class(&self, scheme: Arc<Scheme>, caller: &Caller, asked: &Attributes<'_>, objects: Option<usize>) -> Class {
+        let class = match caller {
             Caller::User(user) => self.place(scheme, &user.name, user.groups.iter().map(String::as_str), asked),
             Caller::Cluster
             | Caller::Master { .. }
@@ -95,7 +109,9 @@ impl FairShares {
             | Caller::Admin { .. }
             | Caller::Node { .. }
             | Caller::Nobody => self.place(scheme, &caller.user(), caller.groups().into_iter(), asked),
-        }
+        };
+        let seats = objects.map_or(1, |objects| objects.div_ceil(OBJECTS_PER_SEAT).clamp(1, SEATS_MAX));
+        Class { asker: Asker { seats, ..class.asker }, is_list: objects.is_some(), ..class }
     }
 
     fn place<'g>(
@@ -111,8 +127,8 @@ impl FairShares {
             true => 0,
             false => self.hashes.hash_one((&schema.name, schema.distinguisher(user, asked))),
         };
-        let asker = Asker { flow, party: self.hashes.hash_one(party(user)) };
-        Class { scheme, schema: place, asker }
+        let asker = Asker { flow, party: self.hashes.hash_one(party(user)), seats: 1 };
+        Class { scheme, schema: place, asker, is_list: false }
     }
 
     /// A seat in the level of a class, as soon as there is one.
@@ -134,9 +150,9 @@ impl FairShares {
 }
 
 impl Registry {
-    /// Where a request of this caller belongs, by what its head tells.
+    /// Where a request of this caller belongs, by what its head tells. `limit` is the most objects that a list is to have.
     #[must_use]
-    pub fn class(&self, asked: &Attributes<'_>) -> Class {
+    pub fn class(&self, asked: &Attributes<'_>, limit: Option<usize>) -> Class {
         let shares = &self.inner.fair_shares;
         let scheme = match &*self.caller {
             // The state is not looked at for strangers, who take no seats.
@@ -145,7 +161,31 @@ impl Registry {
                 shares.of(&self.state())
             }
         };
-        shares.class(scheme, &self.caller, asked)
+        let objects = if let Caller::User(_) = &*self.caller { self.lists(asked, limit) } else { None };
+        shares.class(scheme, &self.caller, asked, objects)
+    }
+
+    /// How many objects a request lists, about; `None` if it lists none.
+    fn lists(&self, asked: &Attributes<'_>, limit: Option<usize>) -> Option<usize> {
+        let (group, resource, namespace) = match asked {
+            Attributes::Resource(asked) if asked.verb == Verb::List.word() => {
+                (asked.group, asked.resource, asked.namespace)
+            }
+            Attributes::NonResource { path: GRPC_LIST, .. } => return Some(UNKNOWN_LIST_SEATS * OBJECTS_PER_SEAT),
+            Attributes::Resource(_) | Attributes::NonResource { .. } => return None,
+        };
+        let most = limit.unwrap_or(usize::MAX).min(SEATS_MAX * OBJECTS_PER_SEAT);
+        let is_it = |served: &Served| served.info().group == group && served.info().plural == resource;
+        let built_in = Served::all().find(is_it);
+        let served = built_in.or_else(|| self.definitions().served().find(is_it));
+        let count = |served: Served| {
+            let view = self.state();
+            match namespace {
+                "" => view.count(served.kind()).min(most),
+                namespace => view.list(served.kind(), Some(namespace), None).take(most).count(),
+            }
+        };
+        Some(served.map_or(0, count))
     }
 
     /// Leave for a request of this caller: at once, unless it is a user's and all seats are taken.
@@ -167,6 +207,12 @@ impl Registry {
 }
 
 impl Class {
+    /// For how long its seat is kept after the answer has begun, at most: a list is made while it is sent.
+    #[must_use]
+    pub fn kept_for(&self) -> Option<Duration> {
+        self.is_list.then_some(LIST_TIMEOUT)
+    }
+
     /// The uid of the flow schema; empty until it is made.
     #[must_use]
     pub fn schema_uid(&self) -> &str {
@@ -185,7 +231,8 @@ impl Class {
             Full::Seats => format!("the {} seats that it has are taken, and nobody may wait", level.limits.nominal),
             Full::Queue => "all of its seats are taken, and too many requests wait".to_owned(),
             Full::Party => format!(
-                "{FLOW_REQUESTS_MAX} requests of the same user or namespace are answered at a time and {FLOW_WAITING_MAX} wait"
+                "{FLOW_REQUESTS_MAX} requests of the same user or namespace, or fewer that list much, are answered at a time and \
+                 {FLOW_WAITING_MAX} wait"
             ),
         };
         let message = format!(
@@ -208,7 +255,7 @@ impl Drop for Place {
         let mut pool = locked(&self.pool);
         match self.ticket {
             Some(ticket) => pool.give_up(&self.level, self.asker, ticket),
-            None => pool.leave(&self.level, self.asker.party),
+            None => pool.leave(&self.level, self.asker),
         }
     }
 }

@@ -3,6 +3,9 @@
 //! A level has seats of its own, and may use some of those that levels lend; a level that has fewer than its part goes before one
 //! that has more. Within a level flows take turns, and within a flow requests keep their order. Whoever is told apart as one
 //! *party*, a user or the accounts of a namespace, has at most [`FLOW_REQUESTS_MAX`] seats of a level, whatever its flows are.
+//!
+//! What lists much takes several seats. While the request whose turn it is finds too few, nobody else of the level takes those
+//! that are free, so that it is not passed by for ever; where nobody sits whoever comes is seated.
 
 use std::{
     collections::{HashMap, VecDeque, hash_map::Entry},
@@ -11,8 +14,7 @@ use std::{
 
 use tokio::sync::oneshot;
 
-/// The most requests of one user, or of the accounts of one namespace, that are answered at the same time in one level: more
-/// than a client needs, and few enough that others hardly notice if each of them lists everything.
+/// The most seats that one user, or the accounts of one namespace, have in one level at the same time: more than a client needs.
 pub const FLOW_REQUESTS_MAX: usize = 16;
 
 /// The most of them that wait for their turn; one more is refused.
@@ -31,11 +33,18 @@ pub(super) struct Limits {
     pub(super) queue: Option<(usize, usize)>,
 }
 
-/// Whose request it is: hashes, of which it does not matter much if two are the same.
+/// The most seats that a request takes: Kubernetes' limit.
+pub(super) const SEATS_MAX: usize = 10;
+
+// Whoever may have any seats may ask for everything.
+const _: () = assert!(SEATS_MAX <= FLOW_REQUESTS_MAX);
+
+/// Whose request it is: hashes, of which it does not matter much if two are the same; and how many seats it takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Asker {
     pub(super) flow: u64,
     pub(super) party: u64,
+    pub(super) seats: usize,
 }
 
 /// What becomes of a request that comes.
@@ -81,6 +90,8 @@ struct Level {
     /// The flows of which somebody waits, in turn.
     turns: VecDeque<u64>,
     parties: HashMap<u64, Party>,
+    /// Whose turn it is finds too few seats.
+    is_short: bool,
     /// It was deleted: it goes when nobody uses it any more.
     is_gone: bool,
 }
@@ -94,8 +105,14 @@ struct Party {
 #[derive(Debug)]
 struct Waiter {
     ticket: u64,
-    party: u64,
+    asker: Asker,
     told: oneshot::Sender<()>,
+}
+
+impl Party {
+    fn may_sit(self, seats: usize) -> bool {
+        self.seated + seats <= FLOW_REQUESTS_MAX
+    }
 }
 
 impl Pool {
@@ -114,7 +131,7 @@ impl Pool {
     }
 
     pub(super) fn arrive(&mut self, name: &Arc<str>, asker: Asker) -> Arrival {
-        let is_lent_out = self.lent >= self.lendable;
+        let left = self.left();
         if !self.levels.contains_key(name) {
             // It was deleted since somebody looked where the request belongs.
             self.levels.insert(name.clone(), Level::gone());
@@ -122,12 +139,12 @@ impl Pool {
         let Some(level) = self.levels.get_mut(name) else { return Arrival::Seated };
         let party = level.parties.get(&asker.party).copied().unwrap_or_default();
         let is_first = !level.flows.contains_key(&asker.flow);
-        if is_first && level.has_seat(is_lent_out) && party.seated < FLOW_REQUESTS_MAX {
-            self.lent += level.sit(asker.party);
+        if is_first && !level.is_short && level.has_seats(asker.seats, left) && party.may_sit(asker.seats) {
+            self.lent += level.sit(asker);
             return Arrival::Seated;
         }
         let Some((of_flow, of_all)) = level.limits.queue else {
-            let full = if party.seated < FLOW_REQUESTS_MAX { Full::Seats } else { Full::Party };
+            let full = if party.may_sit(asker.seats) { Full::Seats } else { Full::Party };
             return Arrival::Refused(full);
         };
         if party.waiting >= FLOW_WAITING_MAX {
@@ -142,14 +159,16 @@ impl Pool {
             self.turns.push_back(name.clone());
         }
         let (told, telling) = oneshot::channel();
-        level.wait(asker, Waiter { ticket: self.tickets, party: asker.party, told });
+        level.wait(Waiter { ticket: self.tickets, asker, told });
+        // Who comes next must not take the few seats that are free.
+        level.is_short |= party.may_sit(asker.seats) && !level.has_seats(asker.seats, left);
         Arrival::Waits(self.tickets, telling)
     }
 
     /// Gives a seat back.
-    pub(super) fn leave(&mut self, name: &Arc<str>, party: u64) {
+    pub(super) fn leave(&mut self, name: &Arc<str>, asker: Asker) {
         let Entry::Occupied(mut entry) = self.levels.entry(name.clone()) else { return };
-        self.lent -= entry.get_mut().stand(party).min(self.lent);
+        self.lent -= entry.get_mut().stand(asker).min(self.lent);
         if entry.get().is_over() {
             entry.remove();
         }
@@ -160,7 +179,7 @@ impl Pool {
     pub(super) fn give_up(&mut self, name: &Arc<str>, asker: Asker, ticket: u64) {
         let waited = self.levels.get_mut(name).is_some_and(|level| level.forget(asker, ticket));
         if !waited {
-            return self.leave(name, asker.party);
+            return self.leave(name, asker);
         }
         let is_idle = |level: &Level| level.waiting == 0;
         if self.levels.get(name).is_some_and(is_idle) {
@@ -169,6 +188,13 @@ impl Pool {
         if self.levels.get(name).is_some_and(Level::is_over) {
             self.levels.remove(name);
         }
+        // Perhaps others waited only because it did.
+        self.settle();
+    }
+
+    /// How many seats may still be lent.
+    fn left(&self) -> usize {
+        self.lendable.saturating_sub(self.lent)
     }
 
     /// Gives every seat that is free to somebody who waits for it.
@@ -183,10 +209,10 @@ impl Pool {
             let Some(name) = self.turns.pop_front() else { return false };
             let Some(level) = self.levels.get_mut(&name) else { continue };
             let is_asked = !is_below_part || level.used < level.limits.nominal;
-            let may_sit = is_asked && level.has_seat(self.lent >= self.lendable);
-            let seated = may_sit.then(|| level.next()).flatten();
+            let left = self.lendable.saturating_sub(self.lent);
+            let seated = is_asked.then(|| level.next(left)).flatten();
             if let Some(waiter) = &seated {
-                self.lent += level.sit(waiter.party);
+                self.lent += level.sit(waiter.asker);
             }
             if level.waiting > 0 {
                 self.turns.push_back(name);
@@ -219,27 +245,38 @@ impl Level {
         self.limits.nominal.saturating_sub(self.limits.lendable)
     }
 
-    fn has_seat(&self, is_lent_out: bool) -> bool {
-        self.used < self.own() || (!is_lent_out && self.used < self.limits.most)
+    /// How many of the seats that are used then are lent to it.
+    fn lent(&self, used: usize) -> usize {
+        used.saturating_sub(self.own())
+    }
+
+    /// Whether so many seats are free, of which `left` may still be lent. Where nobody sits anybody may: who wants more than
+    /// there is must not wait for ever.
+    fn has_seats(&self, seats: usize, left: usize) -> bool {
+        let used = self.used + seats;
+        let is_free =
+            used <= self.own() || (self.lent(used) - self.lent(self.used) <= left && used <= self.limits.most);
+        is_free || (self.used == 0 && seats > 1 && self.has_seats(1, left))
     }
 
     fn is_over(&self) -> bool {
         self.is_gone && self.used == 0 && self.waiting == 0
     }
 
-    /// How many more seats are lent to it now: one or none.
-    fn sit(&mut self, party: u64) -> usize {
-        self.used += 1;
-        self.parties.entry(party).or_default().seated += 1;
-        usize::from(self.used > self.own())
+    /// How many more seats are lent to it now.
+    fn sit(&mut self, asker: Asker) -> usize {
+        let before = self.lent(self.used);
+        self.used += asker.seats;
+        self.parties.entry(asker.party).or_default().seated += asker.seats;
+        self.lent(self.used) - before
     }
 
-    /// How many fewer seats are lent to it now: one or none.
-    fn stand(&mut self, party: u64) -> usize {
-        let was_lent = self.used > self.own();
-        self.used = self.used.saturating_sub(1);
-        self.count(party, |party| party.seated = party.seated.saturating_sub(1));
-        usize::from(was_lent)
+    /// How many fewer seats are lent to it now.
+    fn stand(&mut self, asker: Asker) -> usize {
+        let before = self.lent(self.used);
+        self.used = self.used.saturating_sub(asker.seats);
+        self.count(asker.party, |party| party.seated = party.seated.saturating_sub(asker.seats));
+        before - self.lent(self.used)
     }
 
     fn count(&mut self, party: u64, change: impl FnOnce(&mut Party)) {
@@ -250,7 +287,8 @@ impl Level {
         }
     }
 
-    fn wait(&mut self, asker: Asker, waiter: Waiter) {
+    fn wait(&mut self, waiter: Waiter) {
+        let asker = waiter.asker;
         self.waiting += 1;
         self.parties.entry(asker.party).or_default().waiting += 1;
         let flow = self.flows.entry(asker.flow).or_default();
@@ -260,14 +298,24 @@ impl Level {
         flow.push_back(waiter);
     }
 
-    /// Takes the first who may sit of the flow whose turn it is.
-    fn next(&mut self) -> Option<Waiter> {
+    /// Takes the first who may sit of the flow whose turn it is, if there are enough seats for it.
+    fn next(&mut self, left: usize) -> Option<Waiter> {
+        self.is_short = false;
         for _ in 0..self.turns.len() {
             let flow = self.turns.pop_front()?;
+            let waiting = self.flows.get(&flow)?;
+            let party = |waiter: &Waiter| self.parties.get(&waiter.asker.party).copied().unwrap_or_default();
+            let may_sit = |waiter: &Waiter| party(waiter).may_sit(waiter.asker.seats);
+            let at = waiting.iter().position(may_sit);
+            let seats = at.and_then(|at| waiting.get(at)).map(|waiter| waiter.asker.seats);
+            if seats.is_some_and(|seats| !self.has_seats(seats, left)) {
+                // It stays its turn.
+                self.turns.push_front(flow);
+                self.is_short = true;
+                return None;
+            }
             let waiting = self.flows.get_mut(&flow)?;
-            let may_sit =
-                |waiter: &Waiter| self.parties.get(&waiter.party).is_none_or(|party| party.seated < FLOW_REQUESTS_MAX);
-            let waiter = waiting.iter().position(may_sit).and_then(|at| waiting.remove(at));
+            let waiter = at.and_then(|at| waiting.remove(at));
             if waiting.is_empty() {
                 self.flows.remove(&flow);
             } else {
@@ -275,7 +323,7 @@ impl Level {
             }
             if let Some(waiter) = waiter {
                 self.waiting -= 1;
-                self.count(waiter.party, |party| party.waiting = party.waiting.saturating_sub(1));
+                self.count(waiter.asker.party, |party| party.waiting = party.waiting.saturating_sub(1));
                 return Some(waiter);
             }
         }
@@ -292,6 +340,7 @@ impl Level {
             self.turns.retain(|flow| *flow != asker.flow);
         }
         self.waiting -= 1;
+        self.is_short &= self.waiting > 0;
         self.count(asker.party, |party| party.waiting = party.waiting.saturating_sub(1));
         true
     }

@@ -50,7 +50,7 @@ fn accounts_of_a_namespace_are_one_party() {
 #[tokio::test]
 async fn a_namespace_that_asks_in_a_loop_waits_for_itself() {
     let (state, shares) = (founded(), FairShares::default());
-    let class = |caller: &Caller| shares.class(shares.of(&state.view()), caller, &list());
+    let class = |caller: &Caller| shares.class(shares.of(&state.view()), caller, &list(), None);
     let (till, clerk) = (account("system:serviceaccount:shop:till"), account("system:serviceaccount:shop:clerk"));
     let mut seats = Vec::new();
     for _ in 0..FLOW_REQUESTS_MAX {
@@ -82,14 +82,14 @@ async fn what_is_written_counts_for_the_next_request() {
     put(&mut state, small);
     let ann = user("ann", &["system:authenticated"]);
     let before = state.view();
-    assert!(shares.seat(&shares.class(shares.of(&before), &ann, &list())).await.is_ok());
+    assert!(shares.seat(&shares.class(shares.of(&before), &ann, &list(), None)).await.is_ok());
     let mut schema = flow_control::schema("catch-all").unwrap();
     schema.metadata_mut().name = "of-ann".to_owned();
     let spec = schema.spec.as_mut().unwrap();
     spec.matching_precedence = 5;
     spec.priority_level_configuration.as_mut().unwrap().name = "small".to_owned();
     put(&mut state, schema.clone());
-    let class = shares.class(shares.of(&state.view()), &ann, &list());
+    let class = shares.class(shares.of(&state.view()), &ann, &list(), None);
     let refused = shares.seat(&class).await.map(drop).unwrap_err();
     assert_eq!((refused.reason, refused.retry_after_s), (Reason::TooManyRequests, Some(1)));
     assert!(refused.message.contains("\"small\"") && refused.message.contains("\"of-ann\""), "{}", refused.message);
@@ -110,7 +110,7 @@ async fn what_is_written_counts_for_the_next_request() {
     // Without its level the schema counts for nothing.
     let op = Op::Delete { key: Key::cluster(PriorityLevelConfiguration::KIND, "small"), expect: Expect::Any };
     state.apply(&Txn { ops: vec![op] }).unwrap();
-    assert!(shares.seat(&shares.class(shares.of(&state.view()), &ann, &list())).await.is_ok());
+    assert!(shares.seat(&shares.class(shares.of(&state.view()), &ann, &list(), None)).await.is_ok());
     assert_eq!(state.view().count(Kind::FlowSchema), 12);
 }
 
@@ -126,10 +126,10 @@ async fn a_decision_is_quick() {
         put(&mut state, schema);
     }
     let (view, till) = (state.view(), account("system:serviceaccount:shop:till"));
-    drop(shares.class(shares.of(&view), &till, &list()));
+    drop(shares.class(shares.of(&view), &till, &list(), None));
     let (begin, rounds) = (std::time::Instant::now(), 20_000);
     for _ in 0..rounds {
-        drop(shares.seat(&shares.class(shares.of(&view), &till, &list())).await.unwrap());
+        drop(shares.seat(&shares.class(shares.of(&view), &till, &list(), None)).await.unwrap());
     }
     let each = begin.elapsed() / rounds;
     println!("{each:?} for a decision and a seat among 1,000 schemas");
