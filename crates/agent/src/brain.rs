@@ -211,11 +211,12 @@ impl Brain {
     }
 
     fn observe(&mut self, change: Change, now: Timestamp, effects: &mut Vec<Effect>) {
-        let Some(pod) = core_v1::Pod::from_object(Arc::unwrap_or_clone(change.object)) else { return };
+        let Some(pod) = change.object.get::<core_v1::Pod>() else { return };
         let uid: Uid = pod.uid().into();
         match change.change {
             ChangeType::Deleted => self.vanish(&uid, now, effects),
-            ChangeType::Added | ChangeType::Modified => self.see(uid, Arc::new(pod), now, effects),
+            // A copy has room for what is in it, where what was decoded has some for more: 10 KiB a Pod.
+            ChangeType::Added | ChangeType::Modified => self.see(uid, Arc::new(pod.clone()), now, effects),
         }
     }
 
